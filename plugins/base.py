@@ -1,0 +1,97 @@
+"""What a plugin is: a class whose settings are typed fields and whose hooks are per node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Protocol
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+def _split(value: Any) -> Any:
+    if isinstance(value, str):
+        return [item.strip() for item in value.replace("\n", ",").split(",") if item.strip()]
+    return value
+
+
+CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
+"""A setting written in the config as ``a, b, c``."""
+
+
+class Facts(Protocol):
+    """What a node's machine has, asked once when the node has joined."""
+
+    cores: int
+    memory_mb: int
+    sudo: bool
+    systemd: bool
+    package_manager: str
+    python: str
+
+
+class Node(Protocol):
+    """A node as a plugin sees it."""
+
+    @property
+    def alias(self) -> str: ...
+    @property
+    def is_master(self) -> bool: ...
+    @property
+    def private_ip(self) -> str: ...
+    @property
+    def facts(self) -> Facts: ...
+
+    def run(self, script: str, *, what: str = "", timeout: float = 600.0) -> str:
+        """Run a bash script under ``set -euo pipefail`` in one round trip; return its output."""
+
+    def put(self, data: bytes | Path, target: str, *, mode: int = 0o600) -> None:
+        """Write a file on the node, aside and then renamed; `target` may start with ``~/``."""
+
+    def get(self, source: str) -> bytes:
+        """Return the content of a file on the node; `source` may start with ``~/``."""
+
+
+class Cluster(Protocol):
+    """A cluster as a plugin sees it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def region(self) -> str: ...
+    @property
+    def master(self) -> Node: ...
+    @property
+    def nodes(self) -> Sequence[Node]: ...
+
+    def note(self, message: str) -> None:
+        """Tell the user something, in one line."""
+
+
+class Plugin(BaseModel):
+    """Base of all plugins.
+
+    A subclass declares its settings as fields; a ``[plugin NAME]`` section with its
+    ``SETUP_CLASS`` gives their values. A hook that is not overridden does nothing. Hooks of
+    different nodes run at the same time, so a plugin keeps no state of its own.
+
+    Attributes
+    ----------
+    after_master : bool
+        Whether `setup` on a worker waits until `setup` of the same plugin on the master is done.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    after_master: ClassVar[bool] = True
+
+    def setup(self, cluster: Cluster, node: Node) -> None:
+        """Set the node up; called when it has joined, and again when `start` is repeated."""
+
+    def remove(self, cluster: Cluster, node: Node) -> None:
+        """Prepare the node to leave; called before it is terminated."""
+
+    def restart(self, cluster: Cluster, node: Node) -> None:
+        """Bring the node back after a stop and start."""
+
+    def shutdown(self, cluster: Cluster) -> None:
+        """Prepare the whole cluster to stop or terminate."""

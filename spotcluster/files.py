@@ -1,0 +1,51 @@
+"""Where our files are on this computer, and how they are written.
+
+Everything is below ``~/.spotcluster`` (or ``$SPOTCLUSTER_HOME``), readable by its owner only.
+Nothing there is needed to find or end a cluster: deleting it orphans nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+
+def home() -> Path:
+    """Return the folder of spotcluster's own files (not made yet)."""
+    override = os.environ.get("SPOTCLUSTER_HOME")
+    return Path(override).expanduser() if override else Path.home() / ".spotcluster"
+
+
+def config_file() -> Path:
+    """Return the default config file."""
+    override = os.environ.get("SPOTCLUSTER_CONFIG")
+    return Path(override).expanduser() if override else home() / "config"
+
+
+def private_dir(*parts: str) -> Path:
+    """Return the folder `parts` below `home`, made with mode 0700 where it is missing."""
+    path = home()
+    for part in ("", *parts):
+        path = path / part
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def write_private(path: Path, data: str | bytes, *, mode: int = 0o600) -> None:
+    """Write `data` to `path` whole or not at all: aside, then renamed; mode 0600 from the start."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    raw = data.encode() if isinstance(data, str) else data
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(mode)
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            Path(name).unlink()
+        raise

@@ -1,0 +1,1 @@
+"""INI templates, and the few files that are sent to nodes."""
