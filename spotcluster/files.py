@@ -49,3 +49,13 @@ def write_private(path: Path, data: str | bytes, *, mode: int = 0o600) -> None:
         with contextlib.suppress(FileNotFoundError):
             Path(name).unlink()
         raise
+
+
+def connection_file(region: str, cluster: str) -> Path:
+    """Return where the ipyparallel connection file of a cluster is kept."""
+    return home() / "connections" / region / f"{cluster}.json"
+
+
+def known_hosts_file(region: str, cluster: str) -> Path:
+    """Return where the host keys of a cluster's nodes are pinned."""
+    return home() / "known_hosts" / region / cluster

@@ -1,0 +1,88 @@
+"""The Python environment of a node: one, the same Python and the same versions as the laptop's."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shlex
+import sys
+from collections.abc import Sequence
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from spotcluster import templates
+from spotcluster.errors import RemoteCommandFailed
+from spotcluster.plugins.base import Node
+
+BASE = ("ipyparallel", "cloudpickle", "joblib", "psutil")
+"""What the engines need, whatever else the user asks for."""
+
+BIN = "~/.spotcluster/env/bin"
+"""Where a node has its environment's programs."""
+
+
+def laptop_python() -> str:
+    """Return this computer's Python minor version, ``3.12``."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def constraints(free: Sequence[str] = ()) -> str:
+    """Return what is installed here as a pip constraints file.
+
+    An object pickled here must load there, so a package that both have has one version. Packages
+    that were not installed from an index (editable, from a folder) constrain nothing.
+
+    Parameters
+    ----------
+    free : sequence of str
+        Packages for which the user named a version: these are not constrained.
+    """
+    lines = {}
+    for found in importlib.metadata.distributions():
+        name = found.metadata["Name"]
+        if not name or found.read_text("direct_url.json"):
+            continue
+        public = found.version.split("+", 1)[0]  # a local build (2.1+cpu) is on no index
+        lines[canonicalize_name(name)] = f"{name}=={public}"
+    for name in free:
+        lines.pop(canonicalize_name(name), None)
+    return "\n".join(lines[name] for name in sorted(lines))
+
+
+def install(
+    node: Node,
+    packages: Sequence[str] = (),
+    *,
+    python: str | None = None,
+    index_url: str | None = None,
+    timeout: float = 900.0,
+) -> None:
+    """Make the node's environment and install `packages` into it, with uv where it can be had.
+
+    Raises
+    ------
+    RemoteCommandFailed
+        The installation failed; carries what it printed.
+    """
+    wanted = dict.fromkeys([*BASE, *packages])
+    given = [Requirement(package) for package in packages]
+    free = [one.name for one in given if one.specifier or one.url]
+    script = "\n".join(
+        [
+            f"python={shlex.quote(python or laptop_python())}",
+            f"index={shlex.quote(index_url or '')}",
+            f"packages=({' '.join(shlex.quote(package) for package in wanted)})",
+            f"constraints={shlex.quote(constraints(free))}",
+            templates.read("install.sh"),
+        ]
+    )
+    node.run(script, what="installing packages", timeout=timeout)
+
+
+def has(node: Node, module: str) -> bool:
+    """Say whether the node's environment has the module."""
+    try:
+        node.run(f"{BIN}/python -c {shlex.quote('import ' + module)}", what="looking for " + module)
+    except RemoteCommandFailed:
+        return False
+    return True

@@ -1,0 +1,145 @@
+"""An ipyparallel controller on the master and engines on every node."""
+
+from __future__ import annotations
+
+import shlex
+
+from pydantic import Field
+
+from spotcluster import files, templates
+from spotcluster.errors import ConnectionFailed, NodeError
+from spotcluster.plugins import environment
+from spotcluster.plugins.base import Cluster, Node, Plugin
+
+_SECURITY = "~/.spotcluster/ipython/security"
+_CLIENT = f"{_SECURITY}/ipcontroller-client.json"
+_ENGINE = f"{_SECURITY}/ipcontroller-engine.json"
+
+
+class IPCluster(Plugin):
+    """Run the controller on the master, and one engine per core on every node.
+
+    Parameters
+    ----------
+    engines_per_node : int, optional
+        Engines on each node; by default one per core.
+    engines_on_master : int, optional
+        Engines on the master; by default as on the other nodes, 0 for none.
+    drain_timeout : float
+        Seconds that an evaluation may still take when its node is removed; then it is stopped,
+        and the search runs it again elsewhere.
+    """
+
+    engines_per_node: int | None = Field(default=None, ge=1)
+    engines_on_master: int | None = Field(default=None, ge=0)
+    drain_timeout: float = Field(default=120.0, ge=0)
+
+    def setup(self, cluster: Cluster, node: Node) -> None:
+        """Start what is missing on the node, and wait until its engines answer."""
+        if not environment.has(node, "ipyparallel"):
+            environment.install(node)
+        if node.is_master:
+            self._start_controller(cluster, node)
+        self._start_engines(cluster, node)
+
+    def restart(self, cluster: Cluster, node: Node) -> None:
+        """Start them again: a stopped node has kept its files, not its processes."""
+        self.setup(cluster, node)
+
+    def remove(self, cluster: Cluster, node: Node) -> None:
+        """Let the node's engines finish what they run, and take nothing new."""
+        node.run("touch ~/.spotcluster/drain", what="draining", timeout=30)
+        _on_master(cluster, "release_engines.py", node.alias)
+        killed = _stop_engines(node, self.drain_timeout)
+        if killed:
+            cluster.note(
+                f"{node.alias}: {killed} evaluation(s) did not end within"
+                f" {self.drain_timeout:.0f} s; the search runs them again elsewhere"
+            )
+
+    def engines(self, node: Node) -> int:
+        """Return how many engines the node is to have."""
+        usual = self.engines_per_node or node.facts.cores
+        if node.is_master and self.engines_on_master is not None:
+            return self.engines_on_master
+        return usual
+
+    def _start_controller(self, cluster: Cluster, node: Node) -> None:
+        node.run(
+            f"ip={shlex.quote(node.private_ip)}\n" + templates.read("controller.sh"),
+            what="starting the controller",
+            timeout=60,
+        )
+        files.write_private(
+            files.connection_file(cluster.region, cluster.name), node.get(_CLIENT)
+        )
+
+    def _start_engines(self, cluster: Cluster, node: Node) -> None:
+        number = self.engines(node)
+        if not number:
+            return
+        if not node.is_master:
+            node.put(cluster.master.get(_ENGINE), _ENGINE)
+        node.run(
+            f"alias={shlex.quote(node.alias)}\nengines={number}\n"
+            + templates.read("engines.sh"),
+            what="starting engines",
+            timeout=60,
+        )
+        _on_master(cluster, "await_engines.py", node.alias, str(number), "90")
+
+
+class IPClusterStop(Plugin):
+    """Stop the engines, and on the master the controller; what runs there is lost."""
+
+    def setup(self, cluster: Cluster, node: Node) -> None:  # noqa: ARG002 - the hook's signature
+        """Stop them on this node."""
+        _stop_engines(node, 0)
+        if node.is_master:
+            node.run(_STOP_CONTROLLER, what="stopping the controller", timeout=30)
+
+
+class IPClusterRestartEngines(IPCluster):
+    """Stop the engines of every node and start them again; the controller stays."""
+
+    def setup(self, cluster: Cluster, node: Node) -> None:
+        """Restart them on this node."""
+        _stop_engines(node, 0)
+        self._start_engines(cluster, node)
+
+
+_STOP_CONTROLLER = """
+pid=$(cat ~/.spotcluster/controller.pid 2>/dev/null || true)
+if [ -n "$pid" ] && ps -o args= -p "$pid" 2>/dev/null | grep -q ipyparallel; then
+    kill "$pid"
+    for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+    kill -9 "$pid" 2>/dev/null || true
+fi
+rm -f ~/.spotcluster/controller.pid
+"""
+
+
+def _stop_engines(node: Node, seconds: float) -> int:
+    output = node.run(
+        f"seconds={int(seconds)}\n" + templates.read("stop_engines.sh"),
+        what="stopping engines",
+        timeout=seconds + 60,
+    )
+    return len(output.split())
+
+
+def _on_master(cluster: Cluster, program: str, *arguments: str) -> None:
+    """Run one of our Python programs on the master, with the client's connection file."""
+    command = " ".join(
+        [
+            f"{environment.BIN}/python",
+            "-c",
+            shlex.quote(templates.read(program)),
+            _CLIENT,
+            *(shlex.quote(argument) for argument in arguments),
+        ]
+    )
+    try:
+        cluster.master.run(command, what=f"engines of {arguments[0]}", timeout=120)
+    except ConnectionFailed as error:
+        raise NodeError(arguments[0], f"the master cannot be asked: {error}") from error

@@ -1,0 +1,48 @@
+"""Python packages on every node."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from packaging.requirements import InvalidRequirement, Requirement
+from pydantic import field_validator
+
+from spotcluster.plugins import environment
+from spotcluster.plugins.base import Cluster, CommaList, Node, Plugin
+
+
+class PyPkgInstaller(Plugin):
+    """Install Python packages into one environment per node, ``~/.spotcluster/env``.
+
+    Parameters
+    ----------
+    packages : list of str
+        Requirements as pip takes them: ``scikit-learn, psutil, pandas>=2``. Those without a
+        version get the version that this computer has, if it has one.
+    python : str, optional
+        The Python minor version, ``3.12``; this computer's by default, so that pickles load.
+    index_url : str, optional
+        A package index to use instead of the public one.
+    """
+
+    after_master: ClassVar[bool] = False
+
+    packages: CommaList = ()
+    python: str | None = None
+    index_url: str | None = None
+
+    @field_validator("packages")
+    @classmethod
+    def _are_requirements(cls, packages: tuple[str, ...]) -> tuple[str, ...]:
+        for package in packages:
+            try:
+                Requirement(package)
+            except InvalidRequirement as error:
+                raise ValueError(f"'{package}' is not a requirement that pip takes") from error
+        return packages
+
+    def setup(self, cluster: Cluster, node: Node) -> None:  # noqa: ARG002 - the hook's signature
+        """Install the packages; a failure stops this node, with the installer's output."""
+        environment.install(
+            node, self.packages, python=self.python, index_url=self.index_url
+        )

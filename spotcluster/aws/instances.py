@@ -1,0 +1,251 @@
+"""Instances: launched one per node, described all at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from spotcluster.aws import tags
+from spotcluster.aws.calls import call
+from spotcluster.aws.images import Image
+from spotcluster.aws.session import Session
+from spotcluster.errors import CloudError
+
+LIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
+"""States in which an instance is still there."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An instance as EC2 describes it; what tags say is given by name."""
+
+    id: str
+    state: str
+    type: str
+    zone: str
+    private_ip: str
+    public_ip: str
+    spot_request: str
+    spot: bool
+    launched: datetime
+    reason: str
+    tags: Mapping[str, str] = field(repr=False)
+
+    @property
+    def alias(self) -> str:
+        """The node's name in its cluster."""
+        return self.tags.get(tags.ALIAS, self.id)
+
+    @property
+    def cluster(self) -> str:
+        """The cluster's name."""
+        return self.tags.get(tags.CLUSTER, "")
+
+    @property
+    def is_master(self) -> bool:
+        """Whether this is the cluster's master."""
+        return self.tags.get(tags.ROLE) == "master"
+
+    @property
+    def ready(self) -> bool:
+        """Whether the node has been set up."""
+        return self.tags.get(tags.STATE) == "ready"
+
+    @property
+    def address(self) -> str:
+        """Where this computer reaches it: the public address, or the private where it has none."""
+        return self.public_ip or self.private_ip
+
+    @property
+    def ssh_port(self) -> int:
+        """The port of its SSH server."""
+        return int(self.tags.get(tags.SSH_PORT, "22"))
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What to launch: one instance.
+
+    Attributes
+    ----------
+    bid : float or None
+        The highest price in USD per hour for a spot instance; None for the on-demand price.
+    spot : bool
+        Whether to ask for a spot instance.
+    token : str
+        EC2 makes one instance for a token, however often it is asked.
+    """
+
+    image: Image
+    type: str
+    key_name: str
+    subnet_id: str
+    group_id: str
+    user_data: str = field(repr=False)
+    tags: Mapping[str, str]
+    spot: bool
+    bid: float | None
+    token: str
+    public_ip: bool
+    root_gb: int | None = None
+
+
+def token(*parts: str) -> str:
+    """Return the client token of `parts`: the same for the same parts (64 characters at most)."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:60]
+
+
+def launch(session: Session, what: Launch) -> Instance:
+    """Launch one instance, with an encrypted disk and IMDSv2 only.
+
+    Raises
+    ------
+    CapacityError
+        No capacity, a quota is used up, or the bid is too low.
+    CloudError
+        Any other refusal.
+    """
+    disk: dict[str, Any] = {"Encrypted": True, "DeleteOnTermination": True, "VolumeType": "gp3"}
+    if what.root_gb:
+        disk["VolumeSize"] = what.root_gb
+    kinds = ["instance", "volume", "network-interface"]
+    market: dict[str, Any] | None = None
+    if what.spot:
+        kinds.append("spot-instances-request")
+        options: dict[str, Any] = {"SpotInstanceType": "one-time"}
+        if what.bid is not None:
+            options["MaxPrice"] = f"{what.bid:.6f}"
+        market = {"MarketType": "spot", "SpotOptions": options}
+    answer = call(
+        session.ec2.run_instances,
+        ImageId=what.image.id,
+        InstanceType=what.type,
+        KeyName=what.key_name,
+        MinCount=1,
+        MaxCount=1,
+        ClientToken=what.token,
+        UserData=what.user_data,
+        NetworkInterfaces=[
+            {
+                "DeviceIndex": 0,
+                "SubnetId": what.subnet_id,
+                "Groups": [what.group_id],
+                "AssociatePublicIpAddress": what.public_ip,
+                "DeleteOnTermination": True,
+            }
+        ],
+        BlockDeviceMappings=[{"DeviceName": what.image.root_device, "Ebs": disk}],
+        MetadataOptions={"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
+        InstanceMarketOptions=market,
+        TagSpecifications=tags.specifications(what.tags, *kinds),
+    )
+    return _instance(answer["Instances"][0])
+
+
+def describe(
+    session: Session, cluster: str | None = None, *, ids: Sequence[str] = ()
+) -> list[Instance]:
+    """Return the instances of a cluster (or of all clusters), ended ones too, oldest first."""
+    wanted = (
+        tags.filters(cluster=cluster) if cluster else [{"Name": "tag-key", "Values": [tags.CLUSTER]}]
+    )
+    found: list[Instance] = []
+    following: str | None = None
+    while True:
+        answer = call(
+            session.ec2.describe_instances,
+            Filters=wanted,
+            InstanceIds=list(ids) or None,
+            NextToken=following,
+        )
+        found += [
+            _instance(item) for group in answer["Reservations"] for item in group["Instances"]
+        ]
+        following = answer.get("NextToken")
+        if not following:
+            return sorted(found, key=lambda instance: (instance.launched, instance.alias))
+
+
+def live(found: Iterable[Instance]) -> list[Instance]:
+    """Return those that are still there, master first, then by alias."""
+    there = [instance for instance in found if instance.state in LIVE]
+    return sorted(there, key=lambda one: (not one.is_master, len(one.alias), one.alias))
+
+
+def terminate(session: Session, ids: Sequence[str]) -> None:
+    """Terminate instances; those already gone are no error."""
+    if not ids:
+        return
+    try:
+        call(session.ec2.terminate_instances, InstanceIds=list(ids))
+    except CloudError as error:
+        if error.code != "InvalidInstanceID.NotFound":
+            raise
+        if len(ids) > 1:  # EC2 refuses the whole call for one id that is gone
+            for one in ids:
+                terminate(session, [one])
+
+
+def open_spot_requests(session: Session, cluster: str) -> list[str]:
+    """Return the ids of a cluster's spot requests that could still be fulfilled."""
+    answer = call(
+        session.ec2.describe_spot_instance_requests,
+        Filters=tags.filters(cluster=cluster, state=["open", "active"]),
+    )
+    return [item["SpotInstanceRequestId"] for item in answer["SpotInstanceRequests"]]
+
+
+def cancel_spot_requests(session: Session, ids: Sequence[str]) -> None:
+    """Cancel spot requests, so that none is fulfilled late."""
+    if ids:
+        call(session.ec2.cancel_spot_instance_requests, SpotInstanceRequestIds=list(ids))
+
+
+def volumes(session: Session, cluster: str) -> list[str]:
+    """Return the ids of the volumes that were made with a cluster's instances."""
+    answer = call(session.ec2.describe_volumes, Filters=tags.filters(cluster=cluster))
+    return [item["VolumeId"] for item in answer["Volumes"] if item["State"] != "deleting"]
+
+
+def delete_volume(session: Session, volume_id: str) -> None:
+    """Delete a volume; one already gone is no error."""
+    try:
+        call(session.ec2.delete_volume, VolumeId=volume_id)
+    except CloudError as error:
+        if error.code != "InvalidVolume.NotFound":
+            raise
+
+
+def console_tail(session: Session, instance_id: str, lines: int = 10) -> str:
+    """Return the last lines that an instance wrote to its console; empty when there are none."""
+    import base64
+
+    try:
+        answer = call(session.ec2.get_console_output, InstanceId=instance_id)
+    except CloudError:
+        return ""  # the console is only ever extra information about another error
+    raw = answer.get("Output") or ""
+    try:
+        text = base64.b64decode(raw, validate=True).decode(errors="replace")
+    except ValueError:
+        text = raw
+    return "\n".join(text.strip().splitlines()[-lines:])
+
+
+def _instance(item: Any) -> Instance:
+    return Instance(
+        id=item["InstanceId"],
+        state=item["State"]["Name"],
+        type=item["InstanceType"],
+        zone=item.get("Placement", {}).get("AvailabilityZone", ""),
+        private_ip=item.get("PrivateIpAddress") or "",
+        public_ip=item.get("PublicIpAddress") or "",
+        spot_request=item.get("SpotInstanceRequestId") or "",
+        spot=item.get("InstanceLifecycle") == "spot",
+        launched=item["LaunchTime"],
+        reason=(item.get("StateReason") or {}).get("Message", ""),
+        tags=tags.mapping(item.get("Tags")),
+    )

@@ -1,0 +1,42 @@
+"""Key pairs: EC2 keeps the public half."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spotcluster.aws.calls import call
+from spotcluster.aws.session import Session
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """A key pair as EC2 lists it: ``name``, ``fingerprint``, ``kind`` (rsa or ed25519)."""
+
+    name: str
+    fingerprint: str
+    kind: str
+
+
+def list_all(session: Session) -> list[KeyPair]:
+    """Return the region's key pairs by name."""
+    answer = call(session.ec2.describe_key_pairs)
+    found = [
+        KeyPair(item["KeyName"], item.get("KeyFingerprint", ""), item.get("KeyType", "rsa"))
+        for item in answer["KeyPairs"]
+    ]
+    return sorted(found, key=lambda pair: pair.name)
+
+
+def exists(session: Session, name: str) -> bool:
+    """Say whether the region has a key pair `name`."""
+    return any(pair.name == name for pair in list_all(session))
+
+
+def upload(session: Session, name: str, public_key: str) -> None:
+    """Give EC2 the public half of a key that was made here, so that the other never travels."""
+    call(session.ec2.import_key_pair, KeyName=name, PublicKeyMaterial=public_key.encode())
+
+
+def delete(session: Session, name: str) -> None:
+    """Delete a key pair; one that is not there is no error to EC2."""
+    call(session.ec2.delete_key_pair, KeyName=name)

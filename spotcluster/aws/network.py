@@ -1,0 +1,154 @@
+"""The network a cluster lives in: a subnet that is there, and a security group of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
+
+from spotcluster.aws import tags
+from spotcluster.aws.calls import call
+from spotcluster.aws.session import Session
+from spotcluster.errors import CloudError
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """A subnet: ``id``, ``vpc_id``, availability ``zone``, how many addresses are ``free``."""
+
+    id: str
+    vpc_id: str
+    zone: str
+    free: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """A cluster's security group, which also carries the cluster's record in its tags."""
+
+    id: str
+    name: str
+    vpc_id: str
+    tags: Mapping[str, str]
+
+
+def find_subnet(session: Session, subnet_id: str | None, zone: str | None) -> Subnet:
+    """Return the subnet that the user named, or the default VPC's roomiest (in `zone`).
+
+    Raises
+    ------
+    CloudError
+        There is no such subnet.
+    """
+    if subnet_id:
+        answer = call(session.ec2.describe_subnets, SubnetIds=[subnet_id])
+    else:
+        wanted = tags.filters(default_for_az="true")
+        if zone:
+            wanted += tags.filters(availability_zone=zone)
+        answer = call(session.ec2.describe_subnets, Filters=wanted)
+    found = [
+        Subnet(
+            item["SubnetId"],
+            item["VpcId"],
+            item["AvailabilityZone"],
+            item["AvailableIpAddressCount"],
+        )
+        for item in answer["Subnets"]
+    ]
+    if not found:
+        where = f"{session.region}, zone {zone}" if zone else session.region
+        raise CloudError(
+            f"The default VPC has no subnet in {where}.",
+            "Name one with SUBNET_ID in the cluster's section, or leave AVAILABILITY_ZONE out.",
+        )
+    return max(found, key=lambda subnet: (subnet.free, subnet.zone))
+
+
+def find_groups(session: Session, cluster: str | None = None) -> list[Group]:
+    """Return the groups of `cluster`, or of every cluster."""
+    wanted = (
+        tags.filters(cluster=cluster) if cluster else [{"Name": "tag-key", "Values": [tags.CLUSTER]}]
+    )
+    answer = call(session.ec2.describe_security_groups, Filters=wanted)
+    return [
+        Group(
+            item["GroupId"], item["GroupName"], item.get("VpcId", ""), tags.mapping(item.get("Tags"))
+        )
+        for item in answer["SecurityGroups"]
+    ]
+
+
+def create_group(session: Session, name: str, vpc_id: str, own_tags: Mapping[str, str]) -> str:
+    """Create a security group, tagged in the creating call; return its id.
+
+    Its name is its client token: EC2 refuses a second one of that name in the same VPC.
+    """
+    answer = call(
+        session.ec2.create_security_group,
+        GroupName=name,
+        Description="Nodes of a spotcluster cluster",
+        VpcId=vpc_id,
+        TagSpecifications=tags.specifications(own_tags, "security-group"),
+    )
+    return str(answer["GroupId"])
+
+
+def tag(session: Session, resource_ids: Sequence[str], own_tags: Mapping[str, str]) -> None:
+    """Put tags on resources that exist."""
+    call(session.ec2.create_tags, Resources=list(resource_ids), Tags=tags.pairs(own_tags))
+
+
+def allow(session: Session, group_id: str, permissions: Sequence[Mapping[str, Any]]) -> None:
+    """Open a group for `permissions` (IpPermissions), one by one; those there already are kept."""
+    for permission in permissions:
+        try:
+            call(
+                session.ec2.authorize_security_group_ingress,
+                GroupId=group_id,
+                IpPermissions=[permission],
+            )
+        except CloudError as error:
+            if error.code != "InvalidPermission.Duplicate":
+                raise
+
+
+def ssh_from(cidr: str) -> dict[str, Any]:
+    """Return the permission that lets `cidr` reach SSH."""
+    return port_range("tcp", 22, 22, cidr)
+
+
+def port_range(protocol: str, first: int, last: int, cidr: str) -> dict[str, Any]:
+    """Return the permission that lets `cidr` reach the ports `first` to `last`."""
+    kind = {"Ipv6Ranges": [{"CidrIpv6": cidr}]} if ":" in cidr else {"IpRanges": [{"CidrIp": cidr}]}
+    return {"IpProtocol": protocol, "FromPort": first, "ToPort": last, **kind}
+
+
+def among_themselves(group_id: str) -> dict[str, Any]:
+    """Return the permission that lets members of a group reach one another."""
+    return {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group_id}]}
+
+
+def _still_used(error: BaseException) -> bool:
+    return isinstance(error, CloudError) and error.code == "DependencyViolation"
+
+
+def delete_group(session: Session, group_id: str, *, timeout: float) -> None:
+    """Delete a group; wait until EC2 no longer counts ended instances as its users."""
+
+    @retry(
+        retry=retry_if_exception(_still_used),
+        stop=stop_after_delay(timeout),
+        wait=wait_fixed(2),
+        reraise=True,
+    )
+    def delete() -> None:
+        try:
+            call(session.ec2.delete_security_group, GroupId=group_id)
+        except CloudError as error:
+            if error.code != "InvalidGroup.NotFound":
+                raise
+
+    delete()

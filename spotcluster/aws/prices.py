@@ -1,0 +1,111 @@
+"""What an instance costs: on demand, and now on the spot market."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from spotcluster.aws.calls import call
+from spotcluster.aws.session import LOCAL, Session
+from spotcluster.errors import CloudError, UsageError
+
+_LINUX = "Linux/UNIX"
+
+
+@dataclass(frozen=True)
+class InstanceType:
+    """An instance type: virtual cores, memory in MiB, architecture."""
+
+    name: str
+    vcpus: int
+    memory_mb: int
+    architecture: str
+
+
+def instance_types(session: Session, names: Iterable[str]) -> dict[str, InstanceType]:
+    """Return the instance types `names`.
+
+    Raises
+    ------
+    UsageError
+        The region has no such type.
+    """
+    found: dict[str, InstanceType] = {}
+    for name in sorted(set(names)):
+        try:
+            answer = call(session.ec2.describe_instance_types, InstanceTypes=[name])
+        except CloudError as error:
+            if error.code not in ("InvalidInstanceType", "InvalidParameterValue"):
+                raise
+            answer = {"InstanceTypes": []}
+        if not answer["InstanceTypes"]:
+            raise UsageError(
+                f"The region {session.region} has no instance type '{name}'.",
+                "See which there are with `aws ec2 describe-instance-types`.",
+            )
+        item = answer["InstanceTypes"][0]
+        architectures = item.get("ProcessorInfo", {}).get("SupportedArchitectures", ["x86_64"])
+        found[name] = InstanceType(
+            name,
+            item["VCpuInfo"]["DefaultVCpus"],
+            item["MemoryInfo"]["SizeInMiB"],
+            "arm64" if "arm64" in architectures else "x86_64",
+        )
+    return found
+
+
+def spot_now(session: Session, name: str, zone: str | None = None) -> float | None:
+    """Return the spot price of a type now, in USD per hour: the lowest of the zones, or `zone`'s."""
+    answer = call(
+        session.ec2.describe_spot_price_history,
+        InstanceTypes=[name],
+        ProductDescriptions=[_LINUX],
+        StartTime=datetime.now(UTC) - timedelta(minutes=1),
+        AvailabilityZone=zone,
+    )
+    newest: dict[str, tuple[datetime, float]] = {}
+    for item in answer["SpotPriceHistory"]:
+        entry = (item["Timestamp"], float(item["SpotPrice"]))
+        place = item["AvailabilityZone"]
+        newest[place] = max(newest.get(place, entry), entry)
+    return min((price for _, price in newest.values()), default=None)
+
+
+def on_demand(session: Session, name: str) -> float | None:
+    """Return the on-demand price of a type in USD per hour; None when AWS does not tell us.
+
+    The price list is a service of its own; credentials that may start instances often may not
+    read it, which is no reason to refuse anything.
+    """
+    # The price list is served from a few regions only, for all of them.
+    client = session.client("pricing", region_name="us-east-1")
+    region = "us-east-1" if session.region == LOCAL else session.region
+    wanted = {
+        "instanceType": name,
+        "regionCode": region,
+        "operatingSystem": "Linux",
+        "tenancy": "Shared",
+        "preInstalledSw": "NA",
+        "capacitystatus": "Used",
+    }
+    try:
+        answer = call(
+            client.get_products,
+            ServiceCode="AmazonEC2",
+            Filters=[
+                {"Type": "TERM_MATCH", "Field": key, "Value": value}
+                for key, value in wanted.items()
+            ],
+        )
+    except CloudError:
+        return None
+    for text in answer["PriceList"]:
+        item = json.loads(text) if isinstance(text, str) else text
+        for term in item.get("terms", {}).get("OnDemand", {}).values():
+            for dimension in term["priceDimensions"].values():
+                price = float(dimension["pricePerUnit"]["USD"])
+                if price > 0:
+                    return price
+    return None

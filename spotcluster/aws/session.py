@@ -1,0 +1,138 @@
+"""The one place that makes clients, and so the one that knows where a region's endpoint is."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import urllib.request
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from spotcluster.errors import CloudError, UsageError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.client import EC2Client
+
+LOCAL = "local"
+"""The region that means the local cloud."""
+
+CHECKIP = "https://checkip.amazonaws.com"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """AWS keys from the config file; without them boto3's own chain is used."""
+
+    access_key: str
+    secret_key: str
+
+    def __repr__(self) -> str:
+        return "Credentials(…)"
+
+
+class Session:
+    """Clients for one region.
+
+    Parameters
+    ----------
+    region : str
+        An EC2 region, or ``local``.
+    credentials : Credentials, optional
+        Keys from the config file.
+    profile : str, optional
+        A profile of the AWS config files.
+
+    Raises
+    ------
+    UsageError
+        EC2 has no such region, or the AWS config files have no such profile.
+    """
+
+    def __init__(
+        self, region: str, *, credentials: Credentials | None = None, profile: str | None = None
+    ) -> None:
+        import boto3
+        import botocore.exceptions
+
+        self.region = region
+        self._endpoint: dict[str, Any] = {}
+        self._checkip = CHECKIP
+        if region == LOCAL:
+            from spotcluster import local
+
+            endpoint = local.endpoint()
+            self._boto = boto3.Session(
+                aws_access_key_id=endpoint.access_key,
+                aws_secret_access_key=endpoint.secret_key,
+                region_name=endpoint.region,
+            )
+            self._endpoint = {"endpoint_url": endpoint.url}
+            self._checkip = endpoint.checkip_url
+            return
+        check_region(region)
+        try:
+            self._boto = boto3.Session(
+                aws_access_key_id=credentials.access_key if credentials else None,
+                aws_secret_access_key=credentials.secret_key if credentials else None,
+                region_name=region,
+                profile_name=profile,
+            )
+        except botocore.exceptions.ProfileNotFound as error:
+            raise UsageError(
+                f"The AWS config files have no profile '{profile}'.",
+                "List them with `aws configure list-profiles`.",
+            ) from error
+
+    def client(self, service: str, **overrides: Any) -> Any:
+        """Return a boto3 client of `service` at this region's endpoint."""
+        from botocore.config import Config
+
+        retries: dict[str, Any] = {"mode": "standard", "max_attempts": 8}
+        config = Config(retries=retries, connect_timeout=10, read_timeout=60)
+        make: Any = self._boto.client
+        return make(service, config=config, **{**self._endpoint, **overrides})
+
+    @cached_property
+    def ec2(self) -> EC2Client:
+        """The EC2 client."""
+        client: EC2Client = self.client("ec2")
+        return client
+
+    def caller_cidr(self) -> str:
+        """Return the address that EC2 sees us at, as a ``/32``."""
+        try:
+            with urllib.request.urlopen(self._checkip, timeout=10) as answer:  # noqa: S310 - fixed https, or our own loopback endpoint
+                return f"{answer.read().decode().strip()}/32"
+        except OSError as error:
+            raise CloudError(
+                f"This computer's public address cannot be found: {self._checkip} did not answer"
+                f" ({error}).",
+                "Check the network, or name the address with `ALLOW = 203.0.113.7/32` in the"
+                " cluster's section.",
+            ) from error
+
+
+@functools.cache
+def known_regions() -> tuple[str, ...]:
+    """Return the regions that botocore's data knows; no call is made."""
+    import boto3
+
+    boto = boto3.Session()
+    names = [
+        name
+        for partition in boto.get_available_partitions()
+        for name in boto.get_available_regions("ec2", partition_name=partition)
+    ]
+    return (LOCAL, *sorted(names))
+
+
+def check_region(region: str) -> None:
+    """Refuse a region that does not exist, with the nearest that does."""
+    if region in known_regions():
+        return
+    near = difflib.get_close_matches(region, known_regions(), n=1)
+    raise UsageError(
+        f"There is no region '{region}'.",
+        f"Did you mean '{near[0]}'?" if near else "A region is, for example, us-east-1 or local.",
+    )

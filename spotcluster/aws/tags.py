@@ -1,0 +1,66 @@
+"""The tags that say what belongs to a cluster; state lives in them and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+CLUSTER = "spotcluster:cluster"
+ALIAS = "spotcluster:alias"
+ROLE = "spotcluster:role"
+HOST_KEY = "spotcluster:host-key"
+"""The public host key of a node, so that any laptop can pin it."""
+LOGIN = "spotcluster:login"
+"""The user that the node's image lets in."""
+STATE = "spotcluster:state"
+"""``ready`` once the node has been set up; missing before."""
+SSH_PORT = "spotcluster:ssh-port"
+"""The port of the node's SSH server, where it is not 22."""
+ID = "spotcluster:id"
+"""A cluster's own random name, so that two of the same name in turn are told apart."""
+SIZE = "spotcluster:size"
+"""How many nodes the cluster should have, the master included."""
+CREATED = "spotcluster:created"
+
+_CHUNK = 250  # EC2 takes 256 characters in a value
+_TEXT = "spotcluster:template:"
+
+
+def pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return tags as EC2 takes them."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def specifications(tags: Mapping[str, str], *kinds: str) -> list[dict[str, Any]]:
+    """Return the TagSpecifications that put `tags` on each kind of resource a call makes."""
+    return [{"ResourceType": kind, "Tags": pairs(tags)} for kind in kinds]
+
+
+def mapping(tags: Iterable[Mapping[str, str]] | None) -> dict[str, str]:
+    """Return EC2's list of tags as a dict."""
+    return {tag["Key"]: tag["Value"] for tag in tags or ()}
+
+
+def filters(**values: str | list[str]) -> list[dict[str, Any]]:
+    """Return Filters: ``filters(cluster="demo", instance_state_name=[...])``."""
+    names = {"cluster": f"tag:{CLUSTER}", "alias": f"tag:{ALIAS}"}
+    return [
+        {
+            "Name": names.get(key, key.replace("_", "-")),
+            "Values": [value] if isinstance(value, str) else value,
+        }
+        for key, value in values.items()
+    ]
+
+
+def split_text(text: str) -> dict[str, str]:
+    """Return a long text as tags that `join_text` puts together again."""
+    return {
+        f"{_TEXT}{number:02d}": text[start : start + _CHUNK]
+        for number, start in enumerate(range(0, len(text), _CHUNK))
+    }
+
+
+def join_text(tags: Mapping[str, str]) -> str:
+    """Return the text that `split_text` made tags of; empty when there is none."""
+    return "".join(tags[key] for key in sorted(tags) if key.startswith(_TEXT))

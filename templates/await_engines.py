@@ -1,0 +1,28 @@
+"""Wait, on the master, until a node's engines are registered and answer.
+
+Arguments: connection file, node, number of engines, limit in seconds.
+"""
+
+import sys
+import time
+
+import ipyparallel
+
+file, node, number, limit = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+end = time.monotonic() + limit
+client = ipyparallel.Client(connection_info=file, timeout=limit)
+
+
+def engines() -> list:
+    # An engine's identity is node.number.random: whose it is, without asking it.
+    return [i for i, ident in dict(client._engines).items() if ident.split(".")[0] == node]
+
+
+while len(engines()) < number:
+    if time.monotonic() > end:
+        sys.exit(f"{len(engines())} of {number} engines of {node} registered within {limit:.0f} s")
+    time.sleep(0.05)
+mine = engines()
+idle = [i for i, state in client.queue_status(mine).items() if i in mine and not state["tasks"]]
+if idle:  # one that already works on something has answered
+    client[idle].apply(int).get(timeout=max(1.0, end - time.monotonic()))

@@ -1,0 +1,35 @@
+# Start the ipyparallel controller of a cluster, unless it runs. Given: ip=ADDRESS
+root=$HOME/.spotcluster
+profile=$root/ipython
+umask 077
+mkdir -p "$profile/security" "$profile/pid" "$profile/log" "$root/logs"
+pid=$(cat "$root/controller.pid" 2>/dev/null || true)
+if [ -z "$pid" ] || ! ps -o args= -p "$pid" 2>/dev/null | grep -q ipyparallel; then
+    # --reuse and --restore: a controller that is started again has the same keys and ports and
+    # takes its engines back. hwm=1: an evaluation waits at the controller, where an engine that
+    # joins later can take it, not behind another one on an engine.
+    # A host that is silent for 4 heartbeats is dead: noticed within 6 s.
+    nohup "$root/env/bin/python" -m ipyparallel.controller \
+        --profile-dir="$profile" --ip="$ip" --location="$ip" --reuse --restore \
+        --IPController.enable_curve=True \
+        --HeartMonitor.period=1000 --HeartMonitor.max_heartmonitor_misses=4 \
+        --TaskScheduler.hwm=1 >>"$root/logs/controller.log" 2>&1 </dev/null &
+    pid=$!
+    echo "$pid" >"$root/controller.pid.new"
+    mv "$root/controller.pid.new" "$root/controller.pid"
+fi
+for _ in $(seq 300); do
+    if [ -s "$profile/security/ipcontroller-client.json" ] &&
+        [ -s "$profile/security/ipcontroller-engine.json" ]; then
+        exit 0
+    fi
+    if ! kill -0 "$pid" 2>/dev/null; then
+        echo "The controller ended; its log says:" >&2
+        tail -n 10 "$root/logs/controller.log" >&2
+        exit 1
+    fi
+    sleep 0.1
+done
+echo "The controller wrote no connection files in 30 s; its log says:" >&2
+tail -n 10 "$root/logs/controller.log" >&2
+exit 1

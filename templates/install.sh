@@ -1,0 +1,54 @@
+# Make ~/.spotcluster/env with $python and install $packages into it, within $constraints.
+# Given: python=3.12 index=URL-or-empty packages=(...) constraints=LINES
+root=$HOME/.spotcluster
+env=$root/env
+mkdir -p "$root"
+chmod 700 "$root"
+printf '%s\n' "$constraints" >"$root/constraints.txt"
+# The certificates of the system are the ones that a company's proxy or mirror is in.
+export UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 UV_NO_PROGRESS=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+PATH=$root/uv/bin:$PATH
+
+is_right_python() {
+    [ "$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$python" ]
+}
+
+make_venv() { # Debian and Ubuntu ship Python without venv
+    "$1" -m venv --clear "$2" && return
+    if sudo -n true 2>/dev/null && command -v apt-get >/dev/null; then
+        sudo -n apt-get -o DPkg::Lock::Timeout=120 update -qq
+        sudo -n env DEBIAN_FRONTEND=noninteractive \
+            apt-get -o DPkg::Lock::Timeout=120 install -y -qq python3-venv
+        "$1" -m venv --clear "$2" && return
+    fi
+    return 1
+}
+
+with_uv() {
+    command -v uv >/dev/null || {
+        make_venv python3 "$root/uv" &&
+            "$root/uv/bin/python" -m pip install --quiet ${index:+--index-url "$index"} uv
+    } || return
+    is_right_python "$env/bin/python" || uv venv --quiet --clear --python "$python" "$env" || return
+    uv pip install --quiet --python "$env/bin/python" ${index:+--index-url "$index"} \
+        --constraint "$root/constraints.txt" "${packages[@]}"
+}
+
+with_pip() {
+    if ! { is_right_python "$env/bin/python" && "$env/bin/python" -m pip --version; } >/dev/null 2>&1
+    then
+        base=$(command -v "python$python") || base=$(command -v python3)
+        is_right_python "$base" || {
+            echo "This machine has no Python $python and uv could not bring one." >&2
+            return 1
+        }
+        make_venv "$base" "$env" || return
+    fi
+    "$env/bin/python" -m pip install --quiet ${index:+--index-url "$index"} \
+        --constraint "$root/constraints.txt" "${packages[@]}"
+}
+
+if ! with_uv; then
+    echo "uv did not do it; trying pip." >&2
+    with_pip
+fi

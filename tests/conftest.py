@@ -1,0 +1,20 @@
+"""Every test has its own home, so that none can touch the developer's."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def spotcluster_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Set SPOTCLUSTER_HOME to a new, short path: socket names have a limit of 108 bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="sc-"))
+    monkeypatch.setenv("SPOTCLUSTER_HOME", str(folder))
+    monkeypatch.delenv("SPOTCLUSTER_CONFIG", raising=False)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
