@@ -12,7 +12,8 @@ from spotcluster.plugins import environment
 from spotcluster.plugins.base import Cluster, Node, Plugin
 
 _SECURITY = "~/.spotcluster/ipython/security"
-_CLIENT = f"{_SECURITY}/ipcontroller-client.json"
+CLIENT_FILE = f"{_SECURITY}/ipcontroller-client.json"
+"""Where the master keeps the connection file for clients."""
 _ENGINE = f"{_SECURITY}/ipcontroller-engine.json"
 
 
@@ -71,7 +72,7 @@ class IPCluster(Plugin):
             timeout=60,
         )
         files.write_private(
-            files.connection_file(cluster.region, cluster.name), node.get(_CLIENT)
+            files.connection_file(cluster.region, cluster.name), node.get(CLIENT_FILE)
         )
 
     def _start_engines(self, cluster: Cluster, node: Node) -> None:
@@ -81,8 +82,7 @@ class IPCluster(Plugin):
         if not node.is_master:
             node.put(cluster.master.get(_ENGINE), _ENGINE)
         node.run(
-            f"alias={shlex.quote(node.alias)}\nengines={number}\n"
-            + templates.read("engines.sh"),
+            f"alias={shlex.quote(node.alias)}\nengines={number}\n" + templates.read("engines.sh"),
             what="starting engines",
             timeout=60,
         )
@@ -135,7 +135,7 @@ def _on_master(cluster: Cluster, program: str, *arguments: str) -> None:
             f"{environment.BIN}/python",
             "-c",
             shlex.quote(templates.read(program)),
-            _CLIENT,
+            CLIENT_FILE,
             *(shlex.quote(argument) for argument in arguments),
         ]
     )

@@ -59,3 +59,8 @@ def connection_file(region: str, cluster: str) -> Path:
 def known_hosts_file(region: str, cluster: str) -> Path:
     """Return where the host keys of a cluster's nodes are pinned."""
     return home() / "known_hosts" / region / cluster
+
+
+def key_file(name: str) -> Path:
+    """Return where `createkey` writes the private key of the key pair `name`."""
+    return home() / "keys" / f"{name}.pem"

@@ -73,7 +73,9 @@ def call(operation: Callable[..., Any], /, **parameters: Any) -> Any:
         boto_errors.TokenRetrievalError,
         boto_errors.SSOError,
     ) as error:
-        raise CredentialsError(f"There are no usable AWS credentials: {error}.", _NO_CREDENTIALS) from error
+        raise CredentialsError(
+            f"There are no usable AWS credentials: {error}.", _NO_CREDENTIALS
+        ) from error
     except boto_errors.BotoCoreError as error:
         raise CloudError(
             f"EC2 did not answer {name}: {error}", "Check the network and the region, then repeat."

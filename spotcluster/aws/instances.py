@@ -150,7 +150,9 @@ def describe(
 ) -> list[Instance]:
     """Return the instances of a cluster (or of all clusters), ended ones too, oldest first."""
     wanted = (
-        tags.filters(cluster=cluster) if cluster else [{"Name": "tag-key", "Values": [tags.CLUSTER]}]
+        tags.filters(cluster=cluster)
+        if cluster
+        else [{"Name": "tag-key", "Values": [tags.CLUSTER]}]
     )
     found: list[Instance] = []
     following: str | None = None

@@ -6,15 +6,25 @@ from dataclasses import dataclass
 
 from spotcluster.aws.calls import call
 from spotcluster.aws.session import Session
+from spotcluster.errors import CloudError
 
 
 @dataclass(frozen=True)
 class KeyPair:
-    """A key pair as EC2 lists it: ``name``, ``fingerprint``, ``kind`` (rsa or ed25519)."""
+    """A key pair as EC2 lists it.
+
+    Attributes
+    ----------
+    kind : str
+        ``rsa`` or ``ed25519``.
+    public : str
+        The public key's line; empty when EC2 was not asked for it.
+    """
 
     name: str
     fingerprint: str
     kind: str
+    public: str = ""
 
 
 def list_all(session: Session) -> list[KeyPair]:
@@ -27,9 +37,21 @@ def list_all(session: Session) -> list[KeyPair]:
     return sorted(found, key=lambda pair: pair.name)
 
 
-def exists(session: Session, name: str) -> bool:
-    """Say whether the region has a key pair `name`."""
-    return any(pair.name == name for pair in list_all(session))
+def find(session: Session, name: str) -> KeyPair | None:
+    """Return the key pair `name` with its public key, None where there is none."""
+    try:
+        answer = call(session.ec2.describe_key_pairs, KeyNames=[name], IncludePublicKey=True)
+    except CloudError as error:
+        if error.code != "InvalidKeyPair.NotFound":
+            raise
+        return None
+    item = answer["KeyPairs"][0]
+    return KeyPair(
+        name,
+        item.get("KeyFingerprint", ""),
+        item.get("KeyType", "rsa"),
+        item.get("PublicKey", "").strip(),
+    )
 
 
 def upload(session: Session, name: str, public_key: str) -> None:

@@ -70,12 +70,17 @@ def find_subnet(session: Session, subnet_id: str | None, zone: str | None) -> Su
 def find_groups(session: Session, cluster: str | None = None) -> list[Group]:
     """Return the groups of `cluster`, or of every cluster."""
     wanted = (
-        tags.filters(cluster=cluster) if cluster else [{"Name": "tag-key", "Values": [tags.CLUSTER]}]
+        tags.filters(cluster=cluster)
+        if cluster
+        else [{"Name": "tag-key", "Values": [tags.CLUSTER]}]
     )
     answer = call(session.ec2.describe_security_groups, Filters=wanted)
     return [
         Group(
-            item["GroupId"], item["GroupName"], item.get("VpcId", ""), tags.mapping(item.get("Tags"))
+            item["GroupId"],
+            item["GroupName"],
+            item.get("VpcId", ""),
+            tags.mapping(item.get("Tags")),
         )
         for item in answer["SecurityGroups"]
     ]

@@ -57,7 +57,7 @@ def instance_types(session: Session, names: Iterable[str]) -> dict[str, Instance
 
 
 def spot_now(session: Session, name: str, zone: str | None = None) -> float | None:
-    """Return the spot price of a type now, in USD per hour: the lowest of the zones, or `zone`'s."""
+    """Return the spot price of a type now in USD per hour, in `zone` or the cheapest."""
     answer = call(
         session.ec2.describe_spot_price_history,
         InstanceTypes=[name],

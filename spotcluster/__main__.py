@@ -1,0 +1,6 @@
+"""``python -m spotcluster``."""
+
+from spotcluster.cli.main import main
+
+if __name__ == "__main__":
+    main()

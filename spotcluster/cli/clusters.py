@@ -1,0 +1,362 @@
+"""start, addnode, removenode, terminate, listclusters."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import click
+
+from spotcluster.cli import output
+from spotcluster.cli.context import Context, pass_context
+from spotcluster.errors import ClusterError, SpotclusterError
+
+if TYPE_CHECKING:
+    from spotcluster.aws.session import Session
+    from spotcluster.cluster.plan import Plan
+    from spotcluster.cluster.start import Result
+
+bid_option = click.option(
+    "-b",
+    "--bid",
+    type=float,
+    metavar="USD",
+    help="Workers are spot instances at this price per hour at most.",
+)
+yes_option = click.option("-y", "--yes", "-c", "--confirm", is_flag=True, help="Do not ask.")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  spotcluster start -c iptemplate -s 3 -b 0.5 mycluster
+  spotcluster start --dry-run mycluster
+  spotcluster -r local start -s 3 mycluster
+"""
+)
+@click.argument("name")
+@click.option(
+    "-c", "--cluster-template", "template", metavar="TEMPLATE", help="[cluster TEMPLATE]."
+)
+@click.option("-s", "--cluster-size", "size", type=int, help="Nodes, the master included.")
+@bid_option
+@click.option(
+    "--force-spot-master/--no-spot-master",
+    default=None,
+    help="Make the master a spot instance too.",
+)
+@click.option("-k", "--keyname", metavar="KEY", help="Key pair, a [key KEY] section.")
+@click.option("-n", "--node-image-id", "image", metavar="AMI", help="Image of all nodes.")
+@click.option(
+    "-i", "--node-instance-type", "node_type", metavar="TYPE", help="Type of the workers."
+)
+@click.option(
+    "-I", "--master-instance-type", "master_type", metavar="TYPE", help="Type of the master."
+)
+@click.option("-a", "--availability-zone", "zone", metavar="ZONE", help="Zone of all nodes.")
+@click.option(
+    "--dry-run",
+    "--validate-only",
+    "-v",
+    "dry_run",
+    is_flag=True,
+    help="Check everything and show the plan and its price; make nothing.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the plan or the result as JSON.")
+@pass_context
+def start(
+    context: Context,
+    name: str,
+    *,
+    template: str | None,
+    size: int | None,
+    bid: float | None,
+    force_spot_master: bool | None,
+    keyname: str | None,
+    image: str | None,
+    node_type: str | None,
+    master_type: str | None,
+    zone: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Start a cluster, or go on with a start that was cut off."""
+    from spotcluster.cluster import lookup, plan
+    from spotcluster.cluster import start as starting
+
+    plan.check_name(name)
+    config = context.config()
+    chosen = config.template(template).with_overrides(
+        size=size,
+        bid=bid,
+        force_spot_master=force_spot_master,
+        keyname=keyname,
+        node_image_id=image,
+        node_instance_type=node_type,
+        master_instance_type=master_type,
+        availability_zone=zone,
+    )
+    chosen = config.with_key(chosen)
+    chosen.check_key()
+    region = context.region or chosen.region or lookup.regions(config, None)[0]
+    session = lookup.open_session(config, region)
+    if dry_run:
+        show_plan(starting.plan(session, name, chosen), as_json=as_json)
+        return 0
+    try:
+        with output.progress() as reporter:
+            result = starting.start(session, name, chosen, reporter)
+    except KeyboardInterrupt:
+        say_what_exists(session, name)
+        raise
+    return show_result(session, result, as_json=as_json)
+
+
+@click.command(epilog="Example: spotcluster addnode -s 3 -b 0.5 mycluster")
+@click.argument("name")
+@click.option(
+    "-s",
+    "-n",
+    "--num-nodes",
+    "number",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="How many.",
+)
+@bid_option
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@pass_context
+def addnode(context: Context, name: str, *, number: int, bid: float | None, as_json: bool) -> int:
+    """Add nodes to a running cluster; what runs there goes on."""
+    from spotcluster.cluster import start as starting
+
+    cluster = context.cluster(name)
+    try:
+        with output.progress() as reporter:
+            result = starting.add_nodes(cluster, number, bid=bid, reporter=reporter)
+    except KeyboardInterrupt:
+        say_what_exists(cluster.session, name)
+        raise
+    return show_result(cluster.session, result, as_json=as_json)
+
+
+@click.command(epilog="Example: spotcluster removenode mycluster node002 node003")
+@click.argument("name")
+@click.argument("aliases", nargs=-1, required=True, metavar="ALIAS...")
+@yes_option
+@pass_context
+def removenode(context: Context, name: str, *, aliases: tuple[str, ...], yes: bool) -> int:
+    """Remove nodes: what they compute is finished first, then they are terminated."""
+    from spotcluster.cluster import remove
+
+    cluster = context.cluster(name)
+    for alias in aliases:
+        cluster.node(alias)
+    output.confirm(f"Remove {', '.join(aliases)} from '{name}'?", yes=yes)
+    with output.progress() as reporter:
+        cluster.reporter = reporter
+        gone = remove.remove_nodes(cluster, aliases)
+    output.out.print(f"Removed {', '.join(gone)}; '{name}' has {len(cluster.nodes)} node(s) left.")
+    return 0
+
+
+@click.command(epilog="Example: spotcluster terminate mycluster")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@yes_option
+@click.option(
+    "--timeout", type=float, default=300.0, show_default=True, help="Seconds to wait for the end."
+)
+@pass_context
+def terminate(context: Context, names: tuple[str, ...], *, yes: bool, timeout: float) -> int:
+    """End clusters: every node, and everything that was made for them."""
+    from spotcluster.cluster import end
+
+    for name in names:
+        session = _session_with(context, name)
+        output.confirm(f"Terminate '{name}' in {session.region}? Its disks are deleted.", yes=yes)
+        with output.progress() as reporter:
+            number = end.terminate(session, name, reporter, timeout=timeout)
+        output.out.print(
+            f"Terminated '{name}': {number} node(s) ended; EC2 has nothing of it any more."
+        )
+    return 0
+
+
+@click.command(epilog="Example: spotcluster listclusters --json")
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@pass_context
+def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> int:
+    """List clusters: state, nodes, uptime, price."""
+    from spotcluster.cluster import listing
+
+    sessions = context.sessions()
+    found = [one for session in sessions for one in listing.clusters(session)]
+    missing = set(names) - {one.name for one in found}
+    places = ", ".join(session.region for session in sessions)
+    if missing:
+        raise ClusterError(
+            f"There is no cluster {', '.join(sorted(missing))} in {places}.",
+            "`spotcluster listclusters` shows those there are; -r looks in another region.",
+        )
+    found = [one for one in found if not names or one.name in names]
+    if as_json:
+        output.document([one.as_json() for one in found])
+        return 0
+    if not found:
+        output.out.print(f"There are no clusters in {places}.")
+    for one in found:
+        up = listing.uptime(one.created)
+        output.table(
+            f"{one.name}: {one.state}, {len(one.nodes)} of {one.size} nodes in {one.region},"
+            f" up {up}, {output.dollars(one.price)}",
+            ("node", "state", "type", "market", "zone", "address", "instance"),
+            [
+                (
+                    node.alias,
+                    node.state if node.ready or node.state != "running" else "not set up",
+                    node.type,
+                    "spot" if node.spot else "on demand",
+                    node.zone,
+                    node.address,
+                    node.id,
+                )
+                for node in one.nodes
+            ],
+        )
+    return 0
+
+
+def show_plan(plan: Plan, *, as_json: bool) -> None:
+    """Print what would be launched."""
+    if as_json:
+        output.document(
+            {
+                "cluster": plan.cluster,
+                "region": plan.region,
+                "zone": plan.subnet.zone,
+                "usd_per_hour": plan.price,
+                "nodes": [
+                    {
+                        "alias": one.alias,
+                        "type": one.type.name,
+                        "vcpus": one.type.vcpus,
+                        "memory_mb": one.type.memory_mb,
+                        "image": one.image.id,
+                        "spot": one.spot,
+                        "bid": one.bid,
+                        "usd_per_hour": one.price,
+                    }
+                    for one in plan.nodes
+                ],
+            }
+        )
+        return
+    output.table(
+        f"'{plan.cluster}' in {plan.region}, zone {plan.subnet.zone}; nothing has been made.",
+        ("node", "type", "vCPUs", "memory", "market", "price now", "image"),
+        [
+            (
+                one.alias,
+                one.type.name,
+                str(one.type.vcpus),
+                f"{one.type.memory_mb / 1024:g} GiB",
+                one.market,
+                output.dollars(one.price),
+                f"{one.image.id} {one.image.name}",
+            )
+            for one in plan.nodes
+        ],
+    )
+    output.out.print(
+        f"Also: a security group spotcluster-{plan.cluster} that lets this computer reach SSH."
+    )
+    output.out.print(f"Together: {output.dollars(plan.price)}")
+
+
+def show_result(session: Session, result: Result, *, as_json: bool) -> int:
+    """Print what came of start or addnode; return the exit status."""
+    from spotcluster.cluster import listing
+
+    cluster = result.cluster
+    region = f"-r {session.region} "
+    price = listing.hourly(session, tuple(node.instance for node in cluster.nodes))
+    if as_json:
+        output.document(
+            {
+                "cluster": cluster.name,
+                "region": session.region,
+                "elapsed": round(result.elapsed, 2),
+                "phases": {name: round(took, 2) for name, took in result.phases.items()},
+                "engines": result.engines,
+                "usd_per_hour": price,
+                "nodes": [node.alias for node in cluster.nodes],
+                "failed": {member.alias: str(member.error) for member in result.failed},
+            }
+        )
+        return 1 if result.failed else 0
+    bare = (
+        [node.alias for node in cluster.nodes if not node.facts.sudo] if not result.failed else []
+    )
+    if bare:
+        output.out.print(
+            f"Left out on {', '.join(bare)}, which have no sudo: the user"
+            f" {cluster.record.template.cluster_user}, host names, /etc/hosts, system units."
+        )
+    phases = ", ".join(f"{name} {took:.1f} s" for name, took in result.phases.items() if took)
+    output.out.print(
+        f"'{cluster.name}' has {len(cluster.nodes)} nodes and {result.engines} engines after"
+        f" {result.elapsed:.1f} s ({phases}); {output.dollars(price)}."
+    )
+    if result.failed:
+        raise SpotclusterError(
+            f"{len(result.failed)} of {len(result.members)} nodes did not get ready:"
+            f" {', '.join(member.alias for member in result.failed)}.",
+            f"`spotcluster {region}start {cluster.name}` tries again;"
+            f" `spotcluster {region}terminate {cluster.name}` ends it.",
+        )
+    output.out.print(
+        f"  spotcluster {region}sshmaster {cluster.name}      log in\n"
+        f"  spotcluster {region}addnode -s 1 {cluster.name}   make it larger\n"
+        f"  spotcluster {region}terminate {cluster.name}      end the bill"
+    )
+    return 0
+
+
+def say_what_exists(session: Session, name: str) -> None:
+    """After an interrupt: what is there now, and the command that ends it."""
+    from spotcluster.cluster import end
+
+    left: object = "unknown: EC2 did not answer"
+    with contextlib.suppress(SpotclusterError):
+        left = end.remains(session, name)
+    if not left:
+        output.err.print(f"Nothing of '{name}' exists.")
+        return
+    output.err.print(
+        f"Of '{name}' there is now {left}.\n"
+        f"  spotcluster -r {session.region} terminate {name}   ends it\n"
+        f"  spotcluster -r {session.region} start {name}       goes on with it"
+    )
+
+
+def _session_with(context: Context, name: str) -> Session:
+    """Return the session of the region that has something of the cluster `name`."""
+    from spotcluster.cluster import end
+
+    sessions = context.sessions()
+    refused: SpotclusterError | None = None
+    for session in sessions:
+        try:
+            if end.remains(session, name):
+                return session
+        except SpotclusterError as error:
+            refused = error
+    if refused:
+        raise refused
+    places = ", ".join(session.region for session in sessions)
+    raise ClusterError(
+        f"There is no cluster '{name}' in {places}.",
+        "`spotcluster listclusters` shows those there are; -r looks in another region.",
+    )

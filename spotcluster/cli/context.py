@@ -1,0 +1,49 @@
+"""What the global options say, for every command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from spotcluster.aws.session import Session
+    from spotcluster.cluster.cluster import Cluster
+    from spotcluster.cluster.progress import Reporter
+    from spotcluster.config import Config
+
+
+@dataclass
+class Context:
+    """The global options, and what commands get with them."""
+
+    config_path: Path | None
+    region: str | None
+    debug: bool
+
+    def config(self) -> Config:
+        """Return the config; an empty one where the default file does not exist."""
+        from spotcluster import config
+
+        return config.load_if_there(self.config_path)
+
+    def sessions(self) -> list[Session]:
+        """Return a session for each region to look in."""
+        from spotcluster.cluster import lookup
+
+        return lookup.sessions(self.config(), self.region)
+
+    def session(self) -> Session:
+        """Return a session for the one region that a command without a cluster works in."""
+        return self.sessions()[0]
+
+    def cluster(self, name: str, reporter: Reporter | None = None) -> Cluster:
+        """Return the cluster `name`, wherever it is."""
+        from spotcluster.cluster import lookup
+
+        return lookup.locate(self.config(), name, self.region, reporter)
+
+
+pass_context = click.make_pass_decorator(Context)

@@ -1,0 +1,75 @@
+"""local start, stop, status."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from spotcluster.cli import output
+
+
+@click.group()
+def local() -> None:
+    """The local cloud: EC2 on this computer, for trying things out; region `local`."""
+
+
+@local.command()
+def start() -> int:
+    """Start it (it also starts by itself when it is first used)."""
+    from spotcluster import local as cloud
+
+    endpoint = cloud.start()
+    output.out.print(f"The local cloud runs at {endpoint.url}.")
+    return 0
+
+
+@local.command()
+def stop() -> int:
+    """Stop it, with every host and every process of theirs; their files are kept."""
+    from spotcluster import local as cloud
+
+    was_running = cloud.status().running
+    cloud.stop()
+    output.out.print(
+        "The local cloud has stopped." if was_running else "The local cloud was not running."
+    )
+    return 0
+
+
+@local.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def status(*, as_json: bool) -> int:
+    """Show whether it runs, its hosts, and how other programs reach it."""
+    from spotcluster import local as cloud
+
+    seen = cloud.status()
+    if as_json:
+        output.document(asdict(seen))
+        return 0
+    if not seen.running:
+        output.out.print("The local cloud is not running; it starts when it is first used.")
+        return 0
+    output.out.print(f"The local cloud runs at {seen.url} (process {seen.pid}).")
+    output.out.print("Other programs reach it with:")
+    for line in seen.env:
+        output.out.print(f"  {line}", markup=False)
+    if seen.hosts:
+        output.table(
+            "",
+            ("host", "instance", "state", "address", "processes", "folder"),
+            [
+                (
+                    one.alias,
+                    one.id,
+                    one.state,
+                    f"{one.address}:{one.port}",
+                    str(one.processes),
+                    str(one.folder),
+                )
+                for one in seen.hosts
+            ],
+        )
+    else:
+        output.out.print("It has no hosts.")
+    return 0

@@ -1,0 +1,115 @@
+"""The program: global options, the commands, and how every error ends."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from spotcluster import __version__, errors
+from spotcluster.cli import clusters, demo, helping, keys, localcloud, logs, output, plugins, shells
+from spotcluster.cli.context import Context
+
+_EPILOG = """\b
+Examples:
+  spotcluster demo                                  see it work, on this computer
+  spotcluster createkey mykey -o ~/.ssh/mykey.rsa   make a key pair
+  spotcluster start -c iptemplate -s 3 -b 0.5 mycluster
+  spotcluster addnode -s 3 -b 0.5 mycluster         while the search runs
+  spotcluster terminate mycluster                   end the bill
+"""
+
+
+@click.group(
+    epilog=_EPILOG,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="spotcluster")
+@click.option(
+    "-c",
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Config file; ~/.spotcluster/config by default.",
+)
+@click.option(
+    "-r", "--region", metavar="REGION", help="EC2 region; `local` is a cloud on this computer."
+)
+@click.option("-d", "--debug", is_flag=True, help="Show every step, and tracebacks.")
+@click.pass_context
+def cli(context: click.Context, config_path: Path | None, region: str | None, debug: bool) -> None:  # noqa: FBT001 - click passes flags so
+    """Model search on EC2 spot clusters.
+
+    One command gives an on-demand master and spot workers with Python packages, an ipyparallel
+    controller and engines; nodes come and go while a search runs; one command ends the bill.
+    """
+    context.obj = Context(config_path, region, debug)
+    logs.set_up(context.invoked_subcommand or "help", to_terminal=debug)
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+        helping.offer_template(context.obj)
+
+
+for command in (
+    clusters.start,
+    clusters.addnode,
+    clusters.removenode,
+    clusters.terminate,
+    clusters.listclusters,
+    shells.sshmaster,
+    shells.sshnode,
+    keys.createkey,
+    keys.listkeypairs,
+    keys.removekey,
+    plugins.runplugin,
+    demo.demo,
+    localcloud.local,
+    helping.help_,
+):
+    cli.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 failed, 2 the command was wrong, 130 interrupted."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    debug = False
+    try:
+        with cli.make_context(
+            "spotcluster", list(sys.argv[1:] if arguments is None else arguments)
+        ) as context:
+            debug = bool(context.params.get("debug"))
+            result: Any = cli.invoke(context)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        output.error("Interrupted.")
+        return 130
+    except BrokenPipeError:  # the reader has gone, as in `listclusters | head`
+        sys.stderr.close()
+        return 1
+    except errors.SpotclusterError as error:
+        logs.exception(error)
+        output.failure(error, logs.path(), debug=debug)
+        return error.exit_status
+    except Exception as error:  # noqa: BLE001 - the last net: a user never sees a traceback
+        logs.exception(error)
+        output.unforeseen(error, logs.path(), debug=debug)
+        return 1
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,166 @@
+"""What the user sees: tables and results on standard output, progress and errors on the other."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from spotcluster.errors import SpotclusterError
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+_COLOURS = {"ready": "green", "failed": "red", "draining": "yellow", "terminated": "dim"}
+
+
+def error(message: str) -> None:
+    """Print an error in red on standard error."""
+    err.print(Text(message, style="bold red"))
+
+
+def failure(problem: SpotclusterError, log: Path | None, *, debug: bool) -> None:
+    """Print an error that was foreseen: what is wrong, then what to do."""
+    if debug:
+        traceback.print_exception(problem)
+    error(problem.message)
+    if problem.hint:
+        err.print(Text(problem.hint))
+    if problem.exit_status == 1 and log:
+        err.print(Text(f"The full story is in {log}", style="dim"))
+
+
+def unforeseen(problem: Exception, log: Path | None, *, debug: bool) -> None:
+    """Print an error that is a bug of ours."""
+    if debug:
+        traceback.print_exception(problem)
+    error(f"This was not foreseen: {type(problem).__name__}: {problem}")
+    err.print(Text(f"It is a bug in spotcluster; the full story is in {log}"))
+
+
+def document(value: Any) -> None:
+    """Print one JSON document, and nothing else, on standard output."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table."""
+    shown = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        shown.add_column(column, overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text(cell) for cell in row))
+    out.print(shown)
+
+
+def dollars(price: float | None) -> str:
+    """Return a price per hour in words."""
+    return "price unknown" if price is None else f"${price:.4f}/h"
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask on a terminal; where there is none, refuse unless `yes`.
+
+    Raises
+    ------
+    click.UsageError
+        There is no terminal and no ``--yes``.
+    click.Abort
+        The answer is no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} Nobody can answer here: say --yes.")
+    click.confirm(question, abort=True, err=True)
+
+
+class PlainReporter:
+    """A line for each thing that happens, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def _line(self, text: str) -> None:
+        err.print(Text(f"[{time.monotonic() - self._start:6.1f} s] {text}"))
+
+    def stage(self, alias: str, stage: str) -> None:
+        """Print it."""
+        self._line(f"{alias}: {stage}")
+
+    def failed(self, alias: str, message: str) -> None:
+        """Print it."""
+        self._line(f"{alias} FAILED: {message}")
+
+    def note(self, message: str) -> None:
+        """Print it."""
+        self._line(message)
+
+
+class LiveReporter:
+    """A table of nodes that follows what happens; notes scroll by above it."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._lock = threading.Lock()
+        self._nodes: dict[str, list[tuple[str, float]]] = {}
+        self.below: RenderableType | None = None
+
+    def stage(self, alias: str, stage: str) -> None:
+        """Show it in the node's row."""
+        with self._lock:
+            self._nodes.setdefault(alias, []).append((stage, time.monotonic()))
+
+    def failed(self, alias: str, message: str) -> None:
+        """Show it in the node's row, and say why above."""
+        self.stage(alias, "failed")
+        self._live.console.print(Text(message, style="red"))
+
+    def note(self, message: str) -> None:
+        """Print it above the table."""
+        self._live.console.print(Text(message))
+
+    def forget(self) -> None:
+        """Begin a new table."""
+        with self._lock:
+            self._nodes.clear()
+
+    def __rich__(self) -> RenderableType:
+        with self._lock:
+            nodes = {alias: list(stages) for alias, stages in self._nodes.items()}
+        shown = Table(box=None, pad_edge=False, show_header=False)
+        for alias, stages in sorted(nodes.items(), key=lambda one: (one[0] != "master", one[0])):
+            done = Text()
+            for (stage, start), (_, end) in pairwise(stages):
+                done.append(f"{stage} {end - start:.1f} s  ", style="dim")
+            stage, start = stages[-1]
+            ended = stage in ("ready", "failed", "terminated")
+            now = stage if ended else f"{stage} … {time.monotonic() - start:.0f} s"
+            done.append(now, style=_COLOURS.get(stage, "cyan"))
+            shown.add_row(Text(alias, style="bold"), done)
+        return Group(shown, self.below) if self.below is not None else shown
+
+
+@contextmanager
+def progress() -> Iterator[PlainReporter | LiveReporter]:
+    """Show progress: a live table on a terminal, lines elsewhere."""
+    if not err.is_terminal:
+        yield PlainReporter()
+        return
+    with Live(console=err, refresh_per_second=8, transient=False) as live:
+        reporter = LiveReporter(live)
+        live.update(reporter)
+        yield reporter

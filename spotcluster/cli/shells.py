@@ -1,0 +1,89 @@
+"""sshmaster, sshnode: the system's ssh, with the pinned host keys."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from spotcluster.cli.context import Context, pass_context
+
+if TYPE_CHECKING:
+    from spotcluster.cluster.cluster import Cluster
+    from spotcluster.cluster.node import Node
+
+_REST = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+
+user_option = click.option(
+    "-u", "--user", metavar="USER", help="Log in as this user; the image's own by default."
+)
+agent_option = click.option(
+    "-A", "--forward-agent", "agent", is_flag=True, help="Let the node use your ssh agent."
+)
+
+
+@click.command(
+    context_settings=_REST,
+    epilog="""\b
+Examples:
+  spotcluster sshmaster mycluster
+  spotcluster sshmaster -A mycluster
+  spotcluster sshmaster mycluster 'tail -n 3 .spotcluster/logs/*.log'
+""",
+)
+@agent_option
+@user_option
+@click.argument("name")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@pass_context
+def sshmaster(
+    context: Context, name: str, *, user: str | None, agent: bool, command: tuple[str, ...]
+) -> None:
+    """Log in to the master, or run COMMAND there; its exit status is passed on."""
+    cluster = context.cluster(name)
+    _ssh(cluster, cluster.master, user, command, agent=agent)
+
+
+@click.command(
+    context_settings=_REST,
+    epilog="""\b
+Examples:
+  spotcluster sshnode mycluster node001
+  spotcluster sshnode mycluster node001 uptime
+""",
+)
+@agent_option
+@user_option
+@click.argument("name")
+@click.argument("alias")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@pass_context
+def sshnode(
+    context: Context,
+    name: str,
+    alias: str,
+    *,
+    user: str | None,
+    agent: bool,
+    command: tuple[str, ...],
+) -> None:
+    """Log in to a node, or run COMMAND there; its exit status is passed on."""
+    cluster = context.cluster(name)
+    _ssh(cluster, cluster.node(alias), user, command, agent=agent)
+
+
+def _ssh(
+    cluster: Cluster, node: Node, user: str | None, command: tuple[str, ...], *, agent: bool
+) -> NoReturn:
+    """Become ssh: its terminal, its signals and its exit status are the user's."""
+    from dataclasses import replace
+
+    from spotcluster import ssh
+
+    known_hosts = cluster.pin_host_keys()
+    target = replace(node.target, user=user) if user else node.target
+    arguments = ssh.command_line(target, known_hosts, agent_forward=agent, command=command)
+    sys.stdout.flush()
+    os.execvp(arguments[0], arguments)  # noqa: S606 - no shell is wanted

@@ -1,0 +1,160 @@
+"""A cluster: its record, its nodes, its plugins."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from spotcluster import files, ssh
+from spotcluster.aws import instances, network, tags
+from spotcluster.aws.instances import Instance
+from spotcluster.aws.session import Session
+from spotcluster.cluster import record as records
+from spotcluster.cluster.node import Node
+from spotcluster.cluster.progress import Quiet, Reporter
+from spotcluster.cluster.record import Record
+from spotcluster.errors import ClusterError, UsageError
+from spotcluster.plugins import loader
+from spotcluster.plugins.base import Plugin
+
+
+class Cluster:
+    """A cluster that has been started.
+
+    Parameters
+    ----------
+    key_path : Path
+        The private key that its nodes let in.
+    nodes : sequence of Node
+        Those that are live, the master first.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        record: Record,
+        key_path: Path,
+        nodes: Sequence[Node] = (),
+        reporter: Reporter | None = None,
+    ) -> None:
+        self.session = session
+        self.record = record
+        self.key_path = key_path
+        self.reporter = reporter or Quiet()
+        self._nodes = {node.alias: node for node in nodes}
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.record.name
+
+    @property
+    def region(self) -> str:
+        """The region it is in."""
+        return self.session.region
+
+    @property
+    def nodes(self) -> list[Node]:
+        """Its live nodes, the master first."""
+        with self._lock:
+            return sorted(
+                self._nodes.values(),
+                key=lambda node: (not node.is_master, len(node.alias), node.alias),
+            )
+
+    @property
+    def master(self) -> Node:
+        """Its master."""
+        for node in self.nodes:
+            if node.is_master:
+                return node
+        raise ClusterError(
+            f"The cluster '{self.name}' has no master that is running.",
+            f"`spotcluster start {self.name}` makes a new one; `spotcluster terminate {self.name}`"
+            " ends what is left.",
+        )
+
+    def node(self, alias: str) -> Node:
+        """Return the node `alias`, also by instance id.
+
+        Raises
+        ------
+        UsageError
+            There is none.
+        """
+        for node in self.nodes:
+            if alias in (node.alias, node.instance.id):
+                return node
+        there = ", ".join(node.alias for node in self.nodes) or "none"
+        raise UsageError(
+            f"The cluster '{self.name}' has no node '{alias}'.", f"Its nodes are: {there}."
+        )
+
+    def plugins(self) -> list[tuple[str, Plugin]]:
+        """Return its plugins by name, in the order in which they run."""
+        return [
+            (one.name, loader.make(one.name, one.setup_class, dict(one.settings)))
+            for one in self.record.template.plugins
+        ]
+
+    def note(self, message: str) -> None:
+        """Tell the user something, in one line."""
+        self.reporter.note(message)
+
+    def joined(self, node: Node) -> None:
+        """Take a node in, and pin its host key."""
+        with self._lock:
+            self._nodes[node.alias] = node
+        self.pin_host_keys()
+
+    def left(self, alias: str) -> None:
+        """Let a node go."""
+        with self._lock:
+            node = self._nodes.pop(alias, None)
+        if node:
+            node.close()
+
+    def mark_ready(self, node: Node) -> None:
+        """Write down in EC2 that the node has been set up."""
+        network.tag(self.session, [node.instance.id], {tags.STATE: "ready"})
+
+    def pin_host_keys(self) -> Path:
+        """Write the known_hosts file of the nodes there are, and return it."""
+        path = files.known_hosts_file(self.region, self.name)
+        files.write_private(path, ssh.known_hosts_text([node.target for node in self.nodes]))
+        return path
+
+    def close(self) -> None:
+        """Close every connection."""
+        for node in self.nodes:
+            node.close()
+
+
+def nodes_of(found: Sequence[Instance], key_path: Path) -> list[Node]:
+    """Return the nodes of the instances that run."""
+    return [
+        Node(one, key_path)
+        for one in instances.live(found)
+        if one.state == "running" and tags.HOST_KEY in one.tags
+    ]
+
+
+def find(
+    session: Session, name: str, keys: Mapping[str, Path], reporter: Reporter | None = None
+) -> Cluster | None:
+    """Return the cluster `name` of a region as EC2 knows it, None where there is none.
+
+    Parameters
+    ----------
+    keys : mapping of str to Path
+        Where this computer has the private keys of key pairs; where it says nothing, the key is
+        the one that `createkey` writes.
+    """
+    record = records.find(session, name)
+    if record is None:
+        return None
+    path = keys.get(record.template.keyname) or files.key_file(record.template.keyname)
+    found = instances.describe(session, name)
+    return Cluster(session, record, path, nodes_of(found, path), reporter)

@@ -1,0 +1,100 @@
+"""An ipyparallel client on this computer for a cluster's engines, through a tunnel of ours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spotcluster import config as configs
+from spotcluster import ssh
+from spotcluster.cluster import lookup
+from spotcluster.cluster.cluster import Cluster
+from spotcluster.errors import ClusterError, ConnectionFailed, SpotclusterError
+from spotcluster.plugins.ipcluster import CLIENT_FILE
+
+if TYPE_CHECKING:
+    import ipyparallel
+
+_PORTS = ("registration", "control", "mux", "task", "iopub", "notification", "broadcast")
+
+
+def tunnel(cluster: Cluster) -> tuple[ssh.Tunnel, dict[str, Any]]:
+    """Open a tunnel to a cluster's controller.
+
+    Returns
+    -------
+    Tunnel
+        Close it when done.
+    dict
+        Connection info for ``ipyparallel.Client(connection_info=...)`` on this computer.
+    """
+    master = cluster.master
+    try:
+        info = json.loads(master.get(CLIENT_FILE))
+    except (SpotclusterError, FileNotFoundError) as error:
+        if isinstance(error, ConnectionFailed):
+            raise
+        raise ClusterError(
+            f"The cluster '{cluster.name}' has no controller: {error}",
+            f"`spotcluster runplugin ipcluster {cluster.name}` starts one.",
+        ) from error
+    ports = {info[port]: (info["location"], info[port]) for port in _PORTS if port in info}
+    opened = ssh.Tunnel(master.target, ports.values())
+    opened.start()
+    info |= {port: opened.local_port(info[port]) for port in _PORTS if port in info}
+    return opened, info | {"interface": "tcp://127.0.0.1", "location": "127.0.0.1", "ssh": ""}
+
+
+def connect(
+    name: str, *, region: str | None = None, config: Path | None = None, timeout: float = 60.0
+) -> ipyparallel.Client:
+    """Return an ipyparallel client for the engines of a running cluster.
+
+    The connection goes through an SSH tunnel that accepts the pinned host key only; it is closed
+    with the client.
+
+    Parameters
+    ----------
+    name : str
+        The cluster.
+    region : str, optional
+        Its region; by default those that the config speaks of are looked in.
+    config : Path, optional
+        The config file, by default ``~/.spotcluster/config`` if there is one.
+    timeout : float
+        Seconds to wait for the controller's answer.
+
+    Raises
+    ------
+    ClusterError
+        There is no such cluster, or it has no controller.
+
+    Examples
+    --------
+    >>> import spotcluster
+    >>> client = spotcluster.connect("mycluster")  # doctest: +SKIP
+    >>> view = client.load_balanced_view()  # doctest: +SKIP
+    """
+    import ipyparallel
+
+    found = lookup.locate(configs.load_if_there(config), name, region)
+    opened, info = tunnel(found)
+
+    class Client(ipyparallel.Client):  # type: ignore[misc]  # ipyparallel has no types
+        def close(self, *args: Any, **kwargs: Any) -> None:
+            super().close(*args, **kwargs)
+            opened.close()
+            found.close()
+
+    try:
+        return Client(connection_info=info, timeout=timeout)
+    except BaseException as error:
+        opened.close()
+        found.close()
+        if isinstance(error, TimeoutError):
+            raise ClusterError(
+                f"The controller of '{name}' did not answer within {timeout:.0f} s.",
+                f"`spotcluster runplugin ipcluster {name}` starts it again.",
+            ) from error
+        raise

@@ -1,0 +1,124 @@
+"""Clusters as a list: what runs, since when, at what price."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from spotcluster.aws import instances, prices
+from spotcluster.aws.instances import Instance
+from spotcluster.aws.session import Session
+from spotcluster.cluster import record as records
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A cluster in a list.
+
+    Attributes
+    ----------
+    price : float or None
+        What its instances cost now, in USD per hour; None when AWS does not tell us.
+    size : int
+        How many nodes it should have.
+    """
+
+    name: str
+    region: str
+    state: str
+    created: datetime
+    size: int
+    price: float | None
+    nodes: tuple[Instance, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain values for ``--json``."""
+        return {
+            "name": self.name,
+            "region": self.region,
+            "state": self.state,
+            "created": self.created.isoformat(),
+            "size": self.size,
+            "usd_per_hour": self.price,
+            "nodes": [
+                {
+                    "alias": one.alias,
+                    "id": one.id,
+                    "state": one.state,
+                    "ready": one.ready,
+                    "type": one.type,
+                    "zone": one.zone,
+                    "spot": one.spot,
+                    "spot_request": one.spot_request or None,
+                    "public_ip": one.public_ip or None,
+                    "private_ip": one.private_ip or None,
+                    "ssh_port": one.ssh_port,
+                    "launched": one.launched.isoformat(),
+                }
+                for one in self.nodes
+            ],
+        }
+
+
+def clusters(session: Session) -> list[Listed]:
+    """Return every cluster of the region, also what is left of half-made ones."""
+    by_name: dict[str, list[Instance]] = {}
+    for one in instances.live(instances.describe(session)):
+        by_name.setdefault(one.cluster, []).append(one)
+    known = {record.name: record for record in records.find_all(session)}
+    cache: dict[tuple[str, bool, str], float | None] = {}
+    found = []
+    for name in sorted({*by_name, *known}):
+        nodes = tuple(by_name.get(name, ()))
+        record = known.get(name)
+        created = record.created if record else min(one.launched for one in nodes)
+        size = record.size if record else len(nodes)
+        price = hourly(session, nodes, cache)
+        found.append(Listed(name, session.region, _state(nodes, size), created, size, price, nodes))
+    return found
+
+
+def hourly(
+    session: Session,
+    nodes: tuple[Instance, ...],
+    cache: dict[tuple[str, bool, str], float | None] | None = None,
+) -> float | None:
+    """Return what instances cost in USD per hour; None when the price of one is not known."""
+    cache = {} if cache is None else cache
+    total = 0.0
+    for one in nodes:
+        if one.state not in ("pending", "running"):
+            continue
+        key = (one.type, one.spot, one.zone)
+        if key not in cache:
+            cache[key] = (
+                prices.spot_now(session, one.type, one.zone)
+                if one.spot
+                else prices.on_demand(session, one.type)
+            )
+        price = cache[key]
+        if price is None:
+            return None
+        total += price
+    return total
+
+
+def uptime(since: datetime) -> str:
+    """Return how long ago `since` is, in words: ``2 h 05 min``."""
+    minutes = int((datetime.now(UTC) - since).total_seconds() // 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+
+
+def _state(nodes: tuple[Instance, ...], size: int) -> str:
+    states = {one.state for one in nodes}
+    if not nodes:
+        return "empty"
+    if states <= {"stopped", "stopping"}:
+        return "stopped"
+    if not any(one.is_master for one in nodes):
+        return "no master"
+    if len(nodes) < size or not all(one.ready for one in nodes):
+        return "incomplete"
+    return "running"

@@ -1,0 +1,73 @@
+"""Where a cluster is: the regions to look in, and the key that opens its nodes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from spotcluster.aws.session import Credentials, Session
+from spotcluster.cluster import cluster as clusters
+from spotcluster.cluster.cluster import Cluster
+from spotcluster.cluster.progress import Reporter
+from spotcluster.config import Config
+from spotcluster.errors import CloudError, ClusterError
+
+FALLBACK = "us-east-1"
+"""The region where nothing names one, as for StarCluster."""
+
+
+def regions(config: Config, region: str | None) -> list[str]:
+    """Return the regions to look in: the one asked for, or all that the config speaks of."""
+    if region:
+        return [region]
+    named = [config.aws.region, *(config.template(name).region for name in config.clusters)]
+    own = list(dict.fromkeys(one for one in named if one))
+    return own or [os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or FALLBACK]
+
+
+def open_session(config: Config, region: str) -> Session:
+    """Return a session for `region` with the config's credentials, if it has any."""
+    aws = config.aws
+    own = None
+    if aws.access_key_id and aws.secret_access_key:
+        own = Credentials(
+            aws.access_key_id.get_secret_value(), aws.secret_access_key.get_secret_value()
+        )
+    return Session(region, credentials=own, profile=aws.profile)
+
+
+def sessions(config: Config, region: str | None) -> list[Session]:
+    """Return a session for each region to look in."""
+    return [open_session(config, one) for one in regions(config, region)]
+
+
+def locate(
+    config: Config, name: str, region: str | None, reporter: Reporter | None = None
+) -> Cluster:
+    """Return the cluster `name`.
+
+    Raises
+    ------
+    ClusterError
+        No region that was looked in has it.
+    """
+    places = regions(config, region)
+    refused: CloudError | None = None
+    for place in places:
+        try:
+            found = clusters.find(open_session(config, place), name, _key_of(config), reporter)
+        except CloudError as error:
+            refused = error
+            continue
+        if found:
+            return found
+    if refused:
+        raise refused
+    raise ClusterError(
+        f"There is no cluster '{name}' in {', '.join(places)}.",
+        "`spotcluster listclusters` shows those there are; -r REGION looks in another region.",
+    )
+
+
+def _key_of(config: Config) -> dict[str, Path]:
+    return {key: value.key_location for key, value in config.keys.items()}

@@ -1,0 +1,154 @@
+"""What `start` or `addnode` would make, and its price, checked against EC2; makes nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spotcluster import ssh
+from spotcluster.aws import images, keypairs, network, prices
+from spotcluster.aws.session import Session
+from spotcluster.config import Template
+from spotcluster.errors import CapacityError, UsageError
+
+MASTER = "master"
+
+
+@dataclass(frozen=True)
+class PlannedNode:
+    """A node to launch.
+
+    Attributes
+    ----------
+    price : float or None
+        What it costs in USD per hour; None when AWS does not tell us.
+    """
+
+    alias: str
+    type: prices.InstanceType
+    image: images.Image
+    spot: bool
+    bid: float | None
+    price: float | None
+
+    @property
+    def market(self) -> str:
+        """How it is bought, in words."""
+        if not self.spot:
+            return "on demand"
+        return f"spot, at most ${self.bid:g}/h" if self.bid else "spot"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Nodes to launch, and where."""
+
+    cluster: str
+    region: str
+    template: Template
+    subnet: network.Subnet
+    nodes: tuple[PlannedNode, ...]
+
+    @property
+    def price(self) -> float | None:
+        """What all nodes cost in USD per hour; None when the price of one is not known."""
+        known = [node.price for node in self.nodes if node.price is not None]
+        return sum(known) if len(known) == len(self.nodes) else None
+
+
+def check_name(name: str) -> None:
+    """Refuse a cluster name that EC2 or a file system would not take."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", name):
+        raise UsageError(
+            f"'{name}' cannot be the name of a cluster.",
+            "Use up to 63 letters, digits, '-' and '_', a letter or digit first.",
+        )
+
+
+def aliases_after(taken: Sequence[str], number: int) -> list[str]:
+    """Return the next `number` node names after the highest one that was ever taken."""
+    used = [int(found[1]) for name in taken if (found := re.fullmatch(r"node(\d+)", name))]
+    first = max(used, default=0) + 1
+    return [f"node{index:03d}" for index in range(first, first + number)]
+
+
+def make(session: Session, cluster: str, template: Template, aliases: Sequence[str]) -> Plan:
+    """Check the template against EC2 and return what would be launched.
+
+    Raises
+    ------
+    UsageError, CloudError
+        Something in the template does not exist in the region, or the key is not the right one.
+    CapacityError
+        The bid is below the spot price, or the subnet has too few addresses.
+    """
+    _check_key(session, template)
+    subnet = network.find_subnet(session, template.subnet_id, template.availability_zone)
+    if subnet.free < len(aliases):
+        raise CapacityError(
+            f"The subnet {subnet.id} has {subnet.free} free addresses; {len(aliases)} are needed.",
+            "Choose another subnet with SUBNET_ID.",
+        )
+    master_type = template.master_instance_type or template.node_instance_type
+    wanted = {master_type if alias == MASTER else template.node_instance_type for alias in aliases}
+    types = prices.instance_types(session, wanted)
+    found = {
+        (alias == MASTER): _image(session, template, types, master=alias == MASTER)
+        for alias in aliases
+    }
+    bought: dict[tuple[str, bool], float | None] = {}
+    nodes = []
+    for alias in aliases:
+        is_master = alias == MASTER
+        kind = types[master_type if is_master else template.node_instance_type]
+        spot = template.spot_bid is not None and (not is_master or template.force_spot_master)
+        if (kind.name, spot) not in bought:
+            bought[kind.name, spot] = _price(session, kind.name, subnet.zone, spot=spot)
+        price = bought[kind.name, spot]
+        bid = template.spot_bid if spot else None
+        if price is not None and bid is not None and bid < price:
+            raise CapacityError(
+                f"The bid of ${bid:g}/h is below the spot price of {kind.name} in {subnet.zone},"
+                f" which is ${price:g}/h now.",
+                "Raise the bid (-b), choose another type, or another AVAILABILITY_ZONE.",
+            )
+        nodes.append(PlannedNode(alias, kind, found[is_master], spot, bid, price))
+    return Plan(cluster, session.region, template, subnet, tuple(nodes))
+
+
+def _price(session: Session, name: str, zone: str, *, spot: bool) -> float | None:
+    return prices.spot_now(session, name, zone) if spot else prices.on_demand(session, name)
+
+
+def _image(
+    session: Session, template: Template, types: dict[str, prices.InstanceType], *, master: bool
+) -> images.Image:
+    named = (template.master_image_id if master else None) or template.node_image_id
+    kind = template.master_instance_type if master else None
+    architecture = types[kind or template.node_instance_type].architecture
+    image = images.describe(session, named or images.default_image_id(session, architecture))
+    if image.architecture != architecture:
+        raise UsageError(
+            f"The image {image.id} is for {image.architecture},"
+            f" but {kind or template.node_instance_type} is {architecture}.",
+            "Choose another image or instance type.",
+        )
+    return image
+
+
+def _check_key(session: Session, template: Template) -> None:
+    """Refuse a key that EC2 does not have, or whose file is another key."""
+    path = template.check_key()
+    pair = keypairs.find(session, template.keyname)
+    if pair is None:
+        raise UsageError(
+            f"There is no key pair '{template.keyname}' in {session.region}.",
+            f"Make it with `spotcluster createkey {template.keyname} -o FILE`.",
+        )
+    if pair.public and pair.public.split()[:2] != ssh.keys.public_of(path).split()[:2]:
+        raise UsageError(
+            f"{path} is not the private key of the key pair '{template.keyname}' in"
+            f" {session.region}.",
+            "Correct KEY_LOCATION, or make a new pair with `spotcluster createkey`.",
+        )

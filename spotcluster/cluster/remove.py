@@ -1,0 +1,66 @@
+"""Taking nodes out of a running cluster, losing nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from spotcluster.aws import instances
+from spotcluster.cluster import record as records
+from spotcluster.cluster.cluster import Cluster
+from spotcluster.cluster.node import Node, forget
+from spotcluster.cluster.pipeline import naming
+from spotcluster.errors import SpotclusterError, UsageError
+from spotcluster.plugins.base import Plugin
+
+
+def remove_nodes(cluster: Cluster, aliases: Sequence[str]) -> list[str]:
+    """Drain nodes and terminate them, all at the same time; return their aliases.
+
+    A plugin that fails, or a node that cannot be reached, is noted and does not keep the node:
+    what the user wants gone must not go on costing money.
+
+    Raises
+    ------
+    UsageError
+        There is no such node, or it is the master. Nothing has been removed then.
+    """
+    leaving = list(dict.fromkeys(cluster.node(alias) for alias in aliases))
+    for node in leaving:
+        if node.is_master:
+            raise UsageError(
+                "The master cannot be removed from its cluster.",
+                f"`spotcluster terminate {cluster.name}` ends the whole cluster.",
+            )
+    size = max(1, len(cluster.nodes) - len(leaving))
+    cluster.record = records.resize(cluster.session, cluster.record, size)
+    plugins = cluster.plugins()[::-1]
+    threads = [
+        threading.Thread(target=_drain, args=(cluster, node, plugins), name=node.alias, daemon=True)
+        for node in leaving
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(0.2)  # short, so that Ctrl-C is seen
+    instances.terminate(cluster.session, [node.instance.id for node in leaving])
+    for node in leaving:
+        cluster.left(node.alias)
+        cluster.reporter.stage(node.alias, "terminated")
+    cluster.pin_host_keys()
+    return [node.alias for node in leaving]
+
+
+def _drain(cluster: Cluster, node: Node, plugins: Sequence[tuple[str, Plugin]]) -> None:
+    cluster.reporter.stage(node.alias, "draining")
+    for name, plugin in plugins:
+        try:
+            with naming(name):
+                plugin.remove(cluster, node)
+        except SpotclusterError as error:
+            cluster.note(f"{error}; it is terminated all the same")
+    try:
+        forget(cluster.master, node.alias)
+    except SpotclusterError as error:
+        cluster.note(f"the master keeps the name {node.alias}: {error}")

@@ -1,0 +1,92 @@
+"""One describe call for all nodes that wait for their instance to run."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from spotcluster.aws import instances
+from spotcluster.aws.instances import Instance
+from spotcluster.aws.session import Session
+from spotcluster.errors import CloudError, NodeError
+
+POLL = 1.0
+"""Seconds between two describe calls; grows to five times this while nothing happens."""
+
+
+class Watcher:
+    """Describes a cluster's instances for as long as it is open as a context manager."""
+
+    def __init__(self, session: Session, cluster: str) -> None:
+        self._session = session
+        self._cluster = cluster
+        self._seen: dict[str, Instance] = {}
+        self._error: CloudError | None = None
+        self._changed = threading.Condition()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
+
+    def __enter__(self) -> Watcher:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop.set()
+
+    def latest(self, instance_id: str) -> Instance | None:
+        """Return what was last seen of an instance; None before EC2 shows it."""
+        return self._seen.get(instance_id)
+
+    def lost(self, instance_id: str) -> str | None:
+        """Say why an instance will not run any more; None while it may."""
+        seen = self._seen.get(instance_id)
+        if seen is None or seen.state in ("pending", "running"):
+            return None
+        return f"its instance {seen.id} is {seen.state}" + (
+            f" ({seen.reason})" if seen.reason else ""
+        )
+
+    def wait_running(self, alias: str, instance_id: str, *, timeout: float) -> Instance:
+        """Wait until an instance runs and has an address.
+
+        Raises
+        ------
+        NodeError
+            It has ended instead, or did not run within `timeout` seconds.
+        """
+        end = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                seen = self._seen.get(instance_id)
+                if seen and seen.state == "running" and seen.address:
+                    return seen
+                if why := self.lost(instance_id):
+                    raise NodeError(alias, f"{why} before it ran.")
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise NodeError(alias, self._too_late(instance_id, seen, timeout))
+                self._changed.wait(min(left, POLL))
+
+    def _too_late(self, instance_id: str, seen: Instance | None, timeout: float) -> str:
+        state = seen.state if seen else "not shown by EC2"
+        text = (
+            f"its instance {instance_id} was still {state} after {timeout:.0f} s (LAUNCH_TIMEOUT)."
+        )
+        return text + (f" EC2 said last: {self._error}" if self._error else "")
+
+    def _watch(self) -> None:
+        pause = POLL / 2
+        while not self._stop.is_set():
+            try:
+                found = {one.id: one for one in instances.describe(self._session, self._cluster)}
+                self._error = None
+            except CloudError as error:  # the limit of whoever waits decides, not one bad answer
+                found = {}
+                self._error = error
+            with self._changed:
+                if any(self._seen.get(key) != one for key, one in found.items()):
+                    pause = POLL / 2
+                self._seen.update(found)
+                self._changed.notify_all()
+            self._stop.wait(pause)
+            pause = min(pause * 1.3, 5 * POLL)
