@@ -1,0 +1,271 @@
+"""The ledger: a search on disk, so that another client can go on with it.
+
+One JSON document a line. The first is the header: ``kind: "search"``, the format's number, the
+search's id, its kind and settings, the split files (name, size, digest) and the candidates. Each
+line after it is a finished evaluation (``kind: "evaluation"``) or one that was sent again
+(``kind: "retry"``), by the numbers of candidate and split. A line is on the disk before anybody is
+told of what it says. A last line that was cut off by a crash is dropped.
+
+Numbers that JSON does not know (nan, inf) are written as ``{"float": "nan"}``. What JSON cannot
+hold at all (the model, and parameters that are neither numbers nor strings) is one pickle in the
+header, signed with a key that never leaves this user's spotcluster folder: a ledger from elsewhere
+is not unpickled, it can only be resumed by giving the same model and grid again.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import hashlib
+import hmac
+import json
+import math
+import os
+import pickle
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from spotcluster import files
+from spotcluster.errors import SearchError
+from spotcluster.search import shipping
+from spotcluster.search.evaluations import Evaluation, Key, Retry
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a search is, without its results.
+
+    Attributes
+    ----------
+    id : str
+        The search's own name.
+    kind : str
+        The class of search.
+    settings : dict
+        What else the evaluations depend on (JSON).
+    splits : list of dict
+        ``path``, ``size`` and ``digest`` of each split file.
+    params, orders : list
+        The candidates' parameters, and their places in the grid.
+    question : str
+        A digest of model, grid and splits: two searches with the same one ask the same.
+    objects : Any
+        What JSON cannot hold.
+    """
+
+    id: str
+    kind: str
+    question: str
+    settings: dict[str, Any]
+    splits: list[dict[str, Any]]
+    params: list[dict[str, Any]] | None
+    orders: list[int]
+    objects: Any = None
+
+
+@dataclass
+class Record:
+    """A ledger as read."""
+
+    header: Header
+    evaluations: dict[Key, Evaluation] = field(default_factory=dict)
+    retries: list[Retry] = field(default_factory=list)
+    size: int = 0  # of what could be read
+
+
+class Ledger:
+    """A ledger open for writing, by one search at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: Any = None
+
+    @classmethod
+    def create(cls, path: Path, header: Header) -> Ledger:
+        """Start a ledger."""
+        ledger = cls(path)
+        ledger._open()
+        ledger._write([_header_line(header)])
+        return ledger
+
+    @classmethod
+    def resume(cls, path: Path, record: Record) -> Ledger:
+        """Go on with a ledger, after the last line of it that could be read."""
+        ledger = cls(path)
+        ledger._open()
+        ledger._file.truncate(record.size)
+        return ledger
+
+    def append(self, items: Iterable[Evaluation | Retry]) -> None:
+        """Write finished evaluations and retries; they are on the disk when this returns."""
+        lines = [
+            {"kind": "evaluation" if isinstance(item, Evaluation) else "retry", **item.as_plain()}
+            for item in items
+        ]
+        if lines and self._file is not None:
+            self._write(lines)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _open(self) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        self._file = os.fdopen(handle, "ab")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self.close()
+            raise SearchError(
+                f"Another search is writing to the ledger {self.path}.",
+                "Abort that search first, or give this one another ledger.",
+            ) from error
+
+    def _write(self, lines: list[dict[str, Any]]) -> None:
+        text = "".join(json.dumps(_to_json(line), allow_nan=False) + "\n" for line in lines)
+        self._file.write(text.encode())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+def read(path: Path) -> Record:
+    """Read a ledger.
+
+    Raises
+    ------
+    SearchError
+        If there is none, or it is damaged elsewhere than in its last line.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise SearchError(f"The ledger {path} cannot be read ({error.strerror}).") from error
+    record: Record | None = None
+    size = 0
+    lines = raw.splitlines(keepends=True)
+    for number, line in enumerate(lines, start=1):
+        try:
+            item = _from_json(json.loads(line[: line.index(b"\n")]))
+            if record is None:
+                record = Record(_header_from(item))
+            else:
+                _take(record, item)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            if number == len(lines) and record is not None:
+                break
+            raise SearchError(
+                f"Line {number} of the ledger {path} is damaged ({error}).",
+                "Start the search again with another ledger.",
+            ) from error
+        size += len(line)
+    if record is None:
+        raise SearchError(f"The ledger {path} is empty.", "Start the search again.")
+    record.size = size
+    return record
+
+
+def _take(record: Record, item: dict[str, Any]) -> None:
+    kind = item.pop("kind")
+    if kind == "evaluation":
+        evaluation = Evaluation(**item)
+        record.evaluations.setdefault(evaluation.key, evaluation)
+    elif kind == "retry":
+        record.retries.append(Retry(**item))
+    else:
+        raise ValueError(f"unknown kind {kind!r}")
+
+
+# --- the header -----------------------------------------------------------------------------------
+
+
+def jsonable(value: Any) -> bool:
+    """Return whether JSON gives `value` back as it was."""
+    if value is None or type(value) in (bool, int, float, str):
+        return True
+    if type(value) is list:
+        return all(jsonable(item) for item in value)
+    if type(value) is dict:
+        return all(type(key) is str and jsonable(item) for key, item in value.items())
+    return False
+
+
+def _header_line(header: Header) -> dict[str, Any]:
+    line = {
+        "kind": "search",
+        "format": FORMAT,
+        "id": header.id,
+        "search": header.kind,
+        "question": header.question,
+        "settings": header.settings,
+        "splits": header.splits,
+        "orders": header.orders,
+        "params": header.params,
+    }
+    if header.objects is not None:
+        data = shipping.pack(header.objects)
+        line["pickle"] = base64.b64encode(data).decode()
+        line["signature"] = _signature(header.id, data)
+    return line
+
+
+def _header_from(item: dict[str, Any]) -> Header:
+    if item.get("kind") != "search":
+        raise ValueError("not the header of a search")
+    if item["format"] != FORMAT:
+        raise ValueError(f"its format is {item['format']}, ours is {FORMAT}")
+    header = Header(
+        id=item["id"],
+        kind=item["search"],
+        question=item["question"],
+        settings=item["settings"],
+        splits=item["splits"],
+        params=item["params"],
+        orders=item["orders"],
+    )
+    if "pickle" in item:
+        data = base64.b64decode(item["pickle"])
+        if hmac.compare_digest(_signature(header.id, data), item["signature"]):
+            # Written by this user on this computer: the signature's key is in a private folder.
+            # What it needs may be gone; then the caller asks for the model and the grid again.
+            with contextlib.suppress(Exception):
+                return replace(header, objects=pickle.loads(data))  # noqa: S301
+    return header
+
+
+def _signature(search_id: str, data: bytes) -> str:
+    path = files.private_dir() / "ledger.key"
+    if not path.exists():
+        files.write_private(path, secrets.token_bytes(32))
+    return hmac.new(path.read_bytes(), search_id.encode() + data, hashlib.sha256).hexdigest()
+
+
+# --- numbers that JSON does not know --------------------------------------------------------------
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    if isinstance(value, dict):
+        return {key: _to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_to_json(item) for item in value]
+    return value
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {"float"} and value["float"] in ("nan", "inf", "-inf"):
+            return float(value["float"])
+        return {key: _from_json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_from_json(item) for item in value]
+    return value

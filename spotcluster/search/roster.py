@@ -1,0 +1,165 @@
+"""Which engines there are, on which hosts, and which of them may be given evaluations."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ipyparallel
+
+from spotcluster.search import shipping
+from spotcluster.search.delivery import Delivery
+from spotcluster.search.splits import Bundle
+
+RETRY = 5.0  # seconds until something that failed on a host, or a draining engine, is tried again
+STALLED = 120.0  # seconds without an answer after which another engine of the host delivers
+
+
+@dataclass
+class Engine:
+    """An engine of the client."""
+
+    id: int
+    probe: Any = None
+    node: str = ""
+    draining: bool = False
+    look_again: float = 0.0
+
+
+@dataclass
+class Host:
+    """A host, as far as this search is concerned."""
+
+    name: str
+    ready: bool = False
+    delivery: Delivery | None = None
+    not_before: float = 0.0
+    problem: str = ""
+    delivered: int = 0  # bytes
+
+
+class Roster:
+    """Follows the engines as they come and go, and brings the split files to their hosts.
+
+    Nothing here waits: `refresh` is called again and again and looks at what has arrived.
+    """
+
+    def __init__(self, client: Any, ids: Callable[[], list[int]], bundle: Bundle) -> None:
+        self._client = client
+        self._ids = ids
+        self._bundle = bundle
+        self._names: dict[str, str] = {}  # of engines by uuid, those that have gone too
+        self.engines: dict[int, Engine] = {}
+        self.hosts: dict[str, Host] = {}
+
+    def refresh(self) -> list[str]:
+        """Look at what has changed; return the hosts that have become ready."""
+        present = set(self._ids())
+        for gone in self.engines.keys() - present:
+            del self.engines[gone]
+        for new in present - self.engines.keys():
+            self.engines[new] = Engine(new)
+        for engine in self.engines.values():
+            self._ask(engine)
+        return [host.name for host in self.hosts.values() if self._deliver(host)]
+
+    def ready(self) -> list[int]:
+        """Return the engines that may be given evaluations now."""
+        return [
+            engine.id
+            for engine in self.engines.values()
+            if engine.node and self.hosts[engine.node].ready and not engine.draining
+        ]
+
+    def name(self, uuid: str | None) -> str:
+        """Return what to call an engine, which may have gone: ``"engine 3 on node001"``."""
+        return self._names.get(uuid or "", "its engine")
+
+    def works(self, who: dict[str, Any]) -> None:
+        """Take note that an engine has started an evaluation: its host has the files."""
+        if who["engine"] in self.engines and not self.engines[who["engine"]].node:
+            self._meet(who).ready = True
+
+    def refused(self, who: dict[str, Any], reason: str) -> None:
+        """Take note that an engine has refused an evaluation."""
+        known = self.engines.get(who["engine"])
+        if known is None:
+            return
+        host = self._meet(who)
+        if reason == "draining":
+            known.draining, known.look_again = True, time.monotonic() + RETRY
+        elif host.delivery is None:
+            host.ready = False
+
+    def remarks(self) -> list[str]:
+        """Return what the user should know of the hosts, one line each."""
+        return [
+            f"The split files did not reach {host.name}: {host.problem}."
+            for host in self.hosts.values()
+            if host.problem
+        ]
+
+    def close(self) -> None:
+        """Stop what is under way."""
+        for host in self.hosts.values():
+            if host.delivery is not None:
+                host.delivery.give_up()
+
+    def _meet(self, who: dict[str, Any]) -> Host:
+        engine = self.engines[who["engine"]]
+        engine.node, engine.probe = who["node"], None
+        self._names[who["uuid"]] = f"engine {engine.id} on {engine.node}"
+        return self.hosts.setdefault(engine.node, Host(engine.node))
+
+    def _ask(self, engine: Engine) -> None:
+        known = engine.node and not engine.draining
+        if engine.probe is None and (known or time.monotonic() < engine.look_again):
+            return
+        if engine.probe is None:
+            try:
+                view = self._client[engine.id]
+                engine.probe = shipping.send(view, "probe", self._bundle.digest)
+            except (ipyparallel.error.IPythonError, KeyError, IndexError):
+                return  # it has gone; the next look at the ids tells
+        if not engine.probe.ready():
+            return
+        try:
+            answer = engine.probe.get(0)
+        except (ipyparallel.error.IPythonError, TimeoutError, KeyError):
+            engine.probe = None
+            return
+        # By the id we asked for: a controller that was restarted may have given it another one.
+        host = self._meet({**answer, "engine": engine.id})
+        if host.delivery is None:
+            host.ready = answer["ready"]
+        engine.draining, engine.look_again = answer["draining"], time.monotonic() + RETRY
+
+    def _deliver(self, host: Host) -> bool:
+        """Start a delivery where one is needed; return whether one has just arrived."""
+        now = time.monotonic()
+        if host.delivery is not None:
+            if host.delivery.is_alive():
+                gone = host.delivery.engine not in self.engines
+                if gone or now - host.delivery.moved > STALLED:
+                    host.delivery.give_up()
+                    host.delivery = None
+                return False
+            host.problem, host.delivered = host.delivery.problem, host.delivery.sent
+            host.ready = not host.problem
+            host.not_before = now + RETRY if host.problem else 0.0
+            host.delivery = None
+            return host.ready
+        if host.ready or now < host.not_before:
+            return False
+        through = [
+            engine
+            for engine in self.engines.values()
+            if engine.node == host.name and not engine.draining
+        ]
+        if through:
+            # The last to come is the least likely to be busy.
+            host.delivery = Delivery(self._client, through[-1].id, host.name, self._bundle)
+            host.delivery.start()
+        return False
