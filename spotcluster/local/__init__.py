@@ -1,0 +1,27 @@
+"""The local cloud: EC2 on this computer, for trying, testing and measuring without an account.
+
+A background process answers EC2's API on a loopback address and keeps a host, an SSH server with
+its own files and processes, for every instance. It starts by itself when it is first asked for.
+
+::
+
+    control.py       endpoint, start, stop, status: what other processes call
+    record.py        what the local cloud keeps in its folder about itself
+    daemon.py        the background process
+    service.py       what runs in it
+    application.py   moto's application behind our middleware
+    cloud.py         the state: moto's backends, under one lock
+    ec2.py           EC2: moto's, with these over it:
+                     launches, fleets, spot, market, prices, instances, images, filters, ingress
+    reconciler.py    makes hosts what their instances say
+    hosts.py         booting, watching and ending hosts, over processes.py
+    host/            the host process itself
+
+This is the only room that imports moto and asyncssh, and it does so in the daemon and in hosts only.
+"""
+
+from __future__ import annotations
+
+from .control import Endpoint, Host, Status, endpoint, set_faults, start, status, stop
+
+__all__ = ["Endpoint", "Host", "Status", "endpoint", "set_faults", "start", "status", "stop"]

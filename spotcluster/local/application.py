@@ -1,0 +1,182 @@
+"""The WSGI application: moto's, behind what makes it a cloud of one's own.
+
+In the order in which a request meets it: the pages that need no key, the key, control calls,
+failing on demand, the prices that moto does not have, and moto, one call at a time; after a call
+that may have changed something the state is written, before its answer goes out.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from moto.core.utils import convert_to_flask_response
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.wrappers import Response
+
+from . import answers, pricing
+from .access import Caller, Credentials
+from .cloud import Cloud
+from .ec2 import LocalEC2Response
+from .faults import Rule
+
+log = logging.getLogger(__name__)
+
+_LARGEST_BODY = 8 * 1024 * 1024
+_READING = ("Describe", "Get", "List", "Search")
+
+
+class Application:
+    """The local cloud as a WSGI application.
+
+    Parameters
+    ----------
+    cloud : Cloud
+        Its state.
+    credentials : Credentials
+        The only key it listens to.
+    changed : callable, optional
+        Called after every call that may have changed something.
+    status : callable, optional
+        Gives what ``GET /control/status`` answers.
+    """
+
+    def __init__(
+        self,
+        cloud: Cloud,
+        credentials: Credentials,
+        *,
+        changed: Callable[[], None] = lambda: None,
+        status: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
+        self._cloud = cloud
+        self._credentials = credentials
+        self._changed = changed
+        self._status = status
+        responses = type("CloudEC2Response", (LocalEC2Response,), {"cloud": cloud})
+
+        def make(service: Any) -> Any:
+            application = create_backend_app(service)
+            if service == "ec2":
+                view = convert_to_flask_response(responses.dispatch)
+                application.view_functions = dict.fromkeys(application.view_functions, view)
+            return application
+
+        self._moto = DomainDispatcherApplication(make)
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        try:
+            response = self._answer(environ)
+        except Exception:
+            log.exception("a request failed")
+            response = answers.error(
+                Caller.of(environ).service,
+                "InternalError",
+                "An internal error has occurred in the local cloud; its log says more.",
+                500,
+            )
+        return response(environ, start_response)
+
+    def _answer(self, environ: dict[str, Any]) -> Response:
+        path = environ.get("PATH_INFO", "/")
+        if path == "/health":
+            return answers.text("ok\n")
+        if path == "/checkip":
+            return answers.text(f"{environ.get('REMOTE_ADDR', '127.0.0.1')}\n")
+        caller = Caller.of(environ)
+        if not caller.is_owner(self._credentials):
+            return answers.error(
+                caller.service,
+                "AuthFailure" if caller.service in ("", "ec2") else "UnrecognizedClientException",
+                "This is not the access key of the local cloud; "
+                "`spotcluster local status` prints the credentials.",
+                401,
+            )
+        body = _body(environ)
+        if path.startswith("/control/"):
+            return self._control(environ["REQUEST_METHOD"], path, body)
+        if path.startswith("/moto-api"):
+            return answers.text("there is no such page\n", 404)
+        action, params = _call(environ, body)
+        rule = self._cloud.faults.pick(action, params)
+        if rule is not None and rule.delay:
+            time.sleep(rule.delay)
+        if rule is not None and rule.code and not rule.after:
+            return _fault(caller, rule)
+        environ["wsgi.input"] = io.BytesIO(body)
+        if caller.service == "pricing":
+            response = pricing.answer(action, json.loads(body or b"{}"))
+        else:
+            response = self._call_moto(environ, caller, action)
+        if rule is not None and rule.code:
+            return _fault(caller, rule)
+        return response
+
+    def _call_moto(self, environ: dict[str, Any], caller: Caller, action: str) -> Response:
+        with self._cloud.lock:
+            if caller.service == "ssm":
+                self._cloud.publish_images(caller.region)
+            try:
+                response = Response.from_app(self._moto, environ, buffered=True)
+            except NotImplementedError as error:
+                log.info("%s: %s", action, error)
+                return answers.error(
+                    caller.service,
+                    "UnsupportedOperation",
+                    f"The local cloud does not have {action}, or not with these parameters: "
+                    f"{error}",
+                )
+            if not action.startswith(_READING):
+                self._cloud.save()
+                self._changed()
+        if response.status_code >= 500:
+            log.error("%s: %s", action, response.get_data(as_text=True)[:2000])
+        return response
+
+    def _control(self, method: str, path: str, body: bytes) -> Response:
+        faults = self._cloud.faults
+        if path == "/control/faults" and method == "POST":
+            try:
+                faults.replace(json.loads(body or b"[]"))
+            except (ValueError, TypeError) as error:
+                return answers.document({"error": str(error)}, 400)
+            return answers.document(faults.listed())
+        if path == "/control/faults" and method == "GET":
+            return answers.document(faults.listed())
+        if path == "/control/status" and method == "GET":
+            return answers.document(self._status())
+        return answers.document({"error": f"there is no {method} {path}"}, 404)
+
+
+def _body(environ: dict[str, Any]) -> bytes:
+    size = int(environ.get("CONTENT_LENGTH") or 0)
+    if size > _LARGEST_BODY:
+        raise ValueError("the body of a request is too large")
+    body: bytes = environ["wsgi.input"].read(size) if size else b""
+    return body
+
+
+def _call(environ: dict[str, Any], body: bytes) -> tuple[str, dict[str, str]]:
+    """Return the name of the action and its parameters as they are sent."""
+    target = str(environ.get("HTTP_X_AMZ_TARGET") or "")
+    if target:
+        try:
+            sent = json.loads(body or b"{}")
+        except ValueError:
+            sent = {}
+        params = {name: str(value) for name, value in sent.items()} if isinstance(sent, dict) else {}
+        return target.rpartition(".")[2], params
+    params = dict(parse_qsl(str(environ.get("QUERY_STRING") or ""), keep_blank_values=True))
+    if str(environ.get("CONTENT_TYPE") or "").startswith("application/x-www-form-urlencoded"):
+        params.update(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+    return params.get("Action", environ["REQUEST_METHOD"]), params
+
+
+def _fault(caller: Caller, rule: Rule) -> Response:
+    message = rule.message or "The local cloud was told to fail this call."
+    return answers.error(caller.service, rule.code, message, rule.status)

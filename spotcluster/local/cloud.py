@@ -1,0 +1,85 @@
+"""The local cloud's state: moto's backends and what goes with them, in one place, under one lock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.base_backend import BackendDict
+from moto.ssm.models import ssm_backends
+
+from . import images, persistence
+from .addresses import Addresses
+from .ec2 import LocalEC2Backend
+from .faults import Faults
+from .instances import LocalInstance
+
+
+class Cloud:
+    """All regions of the local cloud.
+
+    moto is not made for several threads, so whoever reads or changes anything here holds `lock`.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the state is kept.
+
+    Attributes
+    ----------
+    lock : RLock
+        Held by every request and by the reconciler while it looks or writes.
+    console : callable
+        Gives the console output of an instance.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lock = threading.RLock()
+        self.addresses = Addresses(folder)
+        self.faults = Faults()
+        self.console: Callable[[LocalInstance], str] = lambda instance: instance.last_console
+        self._backends = BackendDict(LocalEC2Backend, "ec2")
+
+    def backend(self, account: str, region: str) -> LocalEC2Backend:
+        """Return one region's EC2."""
+        return self._backends[account][region]  # type: ignore[no-any-return]
+
+    def backends(self) -> list[LocalEC2Backend]:
+        """Return the regions that have been used."""
+        return [backend for regions in self._backends.values() for backend in regions.values()]
+
+    def instances(self) -> list[LocalInstance]:
+        """Return the instances of all regions."""
+        return [instance for backend in self.backends() for instance in backend.instances()]
+
+    def publish_images(self, region: str) -> None:
+        """See that SSM names the default image in a region."""
+        regions = ssm_backends[DEFAULT_ACCOUNT_ID]
+        if region in regions:
+            images.publish(regions[region]._parameters, DEFAULT_ACCOUNT_ID)
+
+    def save(self) -> None:
+        """Write the state, whole or not at all."""
+        with self.lock:
+            persistence.save(
+                self.folder,
+                {
+                    "ec2": {(b.account_id, b.region_name): b for b in self.backends()},
+                    "ssm": {
+                        (account, region): backend
+                        for account, regions in ssm_backends.items()
+                        for region, backend in regions.items()
+                    },
+                },
+            )
+
+    def load(self) -> None:
+        """Take up the state that was written last, if there is one."""
+        state = persistence.load(self.folder)
+        for (account, region), backend in state.get("ec2", {}).items():
+            self._backends[account][region] = backend
+        for (account, region), backend in state.get("ssm", {}).items():
+            ssm_backends[account][region] = backend

@@ -1,0 +1,66 @@
+"""The background process: ``python -m spotcluster.local.daemon FOLDER READY``.
+
+It leaves the process that started it at once, and says in one line of JSON on the pipe READY where
+it listens. That the pipe closes without one means that it could not start; its log says why.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+
+def main() -> None:
+    """Run the daemon of the folder given on the command line."""
+    folder, ready = Path(sys.argv[1]), int(sys.argv[2])
+    _leave()
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    try:
+        _run(folder, ready)
+    except Exception as error:
+        logging.getLogger(__name__).exception("the local cloud could not start")
+        os.write(ready, (json.dumps({"error": str(error)}) + "\n").encode())
+        sys.exit(1)
+
+
+def _leave() -> None:
+    """Become nobody's child, in a session of one's own."""
+    if os.fork() > 0:
+        os._exit(0)
+    os.setsid()
+    os.umask(0o077)
+
+
+def _run(folder: Path, ready: int) -> None:
+    # Imported late: the process that waits for us to leave waits for less.
+    from . import service
+
+    lock = (folder / "daemon.lock").open("w")
+    # Held for life, and closed in what we start: two daemons can never work on one folder.
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    running = service.Service(folder)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    url = running.start()
+    os.write(ready, (json.dumps({"url": url}) + "\n").encode())
+    os.close(ready)
+    stop.wait()
+    running.stop()
+    lock.close()
+
+
+if __name__ == "__main__":
+    main()

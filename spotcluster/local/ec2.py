@@ -1,0 +1,261 @@
+"""EC2 of the local cloud: moto's, with the parts of this folder over it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.core.types import Base64EncodedString
+from moto.core.utils import utcnow
+from moto.ec2.exceptions import (
+    DependencyViolationError,
+    EC2ClientError,
+    InvalidInstanceIdError,
+    OperationNotPermitted4,
+)
+from moto.ec2.models import EC2Backend
+from moto.ec2.models.instances import Reservation
+
+from . import images, spot
+from .filters import passes
+from .fleets import FleetAnswers
+from .instances import LocalInstance
+from .launches import Tokens
+
+KEEP_TERMINATED = 3600.0
+"""Seconds for which a terminated instance is still listed."""
+
+
+class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
+    """One region of the local cloud."""
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        self.tokens = Tokens()
+        self.instant_fleets: dict[str, dict[str, Any]] = {}
+        super().__init__(region_name, account_id)
+        self.amis.update(images.make_images(self))
+
+    def _load_amis(self) -> None:
+        """Load nothing: moto's own images are many, old and slow to make; ours come last."""
+
+    # Instances.
+
+    def instances(self) -> list[LocalInstance]:
+        """Return all instances, those that were terminated a short time ago too."""
+        return [
+            instance
+            for reservation in self.reservations.values()
+            for instance in reservation.instances
+        ]
+
+    def all_reservations(self, filters: Any = None) -> list[Reservation]:
+        found = super().all_reservations()
+        return self._filtered(found, filters) if filters else found
+
+    def get_reservations_by_instance_ids(
+        self, instance_ids: list[str], filters: Any = None
+    ) -> list[Reservation]:
+        self._by_id(instance_ids)
+        found = []
+        for reservation in super().all_reservations():
+            reservation.instances = [i for i in reservation.instances if i.id in instance_ids]
+            if reservation.instances:
+                found.append(reservation)
+        return self._filtered(found, filters) if filters else found
+
+    def _filtered(self, found: list[Reservation], filters: Any) -> list[Reservation]:
+        for reservation in found:
+            reservation.instances = [
+                instance
+                for instance in reservation.instances
+                if passes(instance, reservation, filters)
+            ]
+        return [reservation for reservation in found if reservation.instances]
+
+    def _by_id(self, instance_ids: list[str]) -> list[LocalInstance]:
+        known = {instance.id: instance for instance in self.instances()}
+        unknown = [i for i in instance_ids if i not in known]
+        if unknown:
+            raise InvalidInstanceIdError(unknown)
+        return [known[i] for i in dict.fromkeys(instance_ids)]
+
+    def stop_instances(self, instance_ids: list[str]) -> list[tuple[LocalInstance, Any]]:
+        found = self._by_id(instance_ids)
+        for instance in found:
+            request = self.spot_request_of(instance)
+            if request is not None and request.type == "one-time":
+                raise EC2ClientError(
+                    "UnsupportedOperation",
+                    f"You can't stop the Spot Instance '{instance.id}' because it is associated "
+                    "with a one-time Spot Instance request. You can only stop Spot Instances "
+                    "associated with persistent Spot Instance requests.",
+                )
+        stopped = super().stop_instances([instance.id for instance in found])
+        for instance in found:
+            request = self.spot_request_of(instance)
+            if request is not None and not request.is_over:
+                request.become("disabled", "instance-stopped-by-user")
+        return list(stopped)
+
+    def start_instances(self, instance_ids: list[str]) -> list[tuple[LocalInstance, Any]]:
+        started = super().start_instances([i.id for i in self._by_id(instance_ids)])
+        for instance, _ in started:
+            request = self.spot_request_of(instance)
+            if request is not None and request.state == "disabled":
+                request.become("active", "fulfilled")
+        return list(started)
+
+    def terminate_instances(self, instance_ids: list[str]) -> list[tuple[LocalInstance, Any]]:
+        if not instance_ids:
+            raise EC2ClientError("InvalidParameterCombination", "No instances specified")
+        found = self._by_id(instance_ids)
+        for instance in found:
+            if instance.disable_api_termination is True:
+                raise OperationNotPermitted4(instance.id)
+        ended = []
+        for instance in found:
+            ended.append((instance, instance.terminate()))
+            request = self.spot_request_of(instance)
+            if request is not None:
+                request.instance_ends()
+        return ended
+
+    def host_died(self, instance: LocalInstance) -> None:
+        """Note that a host's server was killed: what EC2 shows when a machine fails.
+
+        A one-time spot instance is terminated, as when EC2 takes it back; any other is stopped, as
+        when its machine is retired, and can be started again with its files.
+        """
+        request = self.spot_request_of(instance)
+        if instance.lifecycle == "spot" and (request is None or request.type == "one-time"):
+            instance.terminate(spot.NO_CAPACITY)
+            if request is not None:
+                request.instance_ends("instance-terminated-no-capacity")
+        else:
+            instance.stop(spot.MACHINE_FAILED)
+            if request is not None and not request.is_over:
+                request.become("disabled", "instance-stopped-no-capacity")
+
+    def forget_old(self) -> bool:
+        """Drop what EC2 no longer lists; return whether there was anything."""
+        now = time.time()
+        gone = []
+        for reservation_id, reservation in list(self.reservations.items()):
+            kept = [
+                i for i in reservation.instances if not i.ended or now - i.ended < KEEP_TERMINATED
+            ]
+            if len(kept) < len(reservation.instances):
+                for instance in reservation.instances:
+                    if instance not in kept:
+                        self.tags.pop(instance.id, None)
+                reservation.instances = kept
+                if not kept:
+                    del self.reservations[reservation_id]
+                gone.append(reservation_id)
+        self.tokens.forget(gone)
+        old = [
+            request.id
+            for request in self.spot_instance_requests.values()
+            if request.ended and now - request.ended > spot.VISIBLE_AFTER_END
+        ]
+        for request_id in old:
+            del self.spot_instance_requests[request_id]
+        return bool(gone or old)
+
+    # Security groups.
+
+    def delete_security_group(self, name: str | None = None, group_id: str | None = None) -> None:
+        group = (
+            self.get_security_group_from_id(group_id)
+            if group_id
+            else self.get_security_group_by_name_or_id(name)
+        )
+        if group is not None:
+            if group.name == "default":
+                raise EC2ClientError(
+                    "CannotDelete",
+                    f"the specified group: '{group.id}' name: 'default' cannot be deleted by a "
+                    "user",
+                )
+            if self._is_used(group):
+                raise DependencyViolationError(f"resource {group.id} has a dependent object")
+        super().delete_security_group(name, group_id)
+
+    def _is_used(self, group: Any) -> bool:
+        if any(group in instance.security_groups for instance in self.instances() if instance.is_live):
+            return True
+        if any(group in nic.group_set for nic in self.enis.values()):
+            return True
+        others = (g for groups in self.groups.values() for g in groups.values() if g is not group)
+        return any(
+            rule.source_group.get("GroupId") == group.id
+            for other in others
+            for rule in [*other.ingress_rules, *other.egress_rules]
+        )
+
+
+class LocalEC2Response(spot.SpotAnswers, FleetAnswers):
+    """The EC2 API of the local cloud."""
+
+    cloud: Any
+
+    @property
+    def ec2_backend(self) -> LocalEC2Backend:
+        return self.cloud.backend(self.current_account, self.region)  # type: ignore[no-any-return]
+
+    def terminate_instances(self) -> ActionResult:
+        """Answer TerminateInstances."""
+        self.error_on_dryrun()
+        ended = self.ec2_backend.terminate_instances(self._get_param("InstanceIds", []))
+        return ActionResult(
+            {
+                "TerminatingInstances": [
+                    {
+                        "InstanceId": instance.id,
+                        "CurrentState": instance.instance_state,
+                        "PreviousState": previous,
+                    }
+                    for instance, previous in ended
+                ]
+            }
+        )
+
+    def stop_instances(self) -> ActionResult:
+        """Answer StopInstances."""
+        self.error_on_dryrun()
+        stopped = self.ec2_backend.stop_instances(self._get_param("InstanceIds", []))
+        return self._changes("StoppingInstances", stopped)
+
+    def start_instances(self) -> ActionResult:
+        """Answer StartInstances."""
+        self.error_on_dryrun()
+        started = self.ec2_backend.start_instances(self._get_param("InstanceIds", []))
+        return self._changes("StartingInstances", started)
+
+    @staticmethod
+    def _changes(name: str, changed: list[tuple[LocalInstance, Any]]) -> ActionResult:
+        return ActionResult(
+            {
+                name: [
+                    {
+                        "InstanceId": instance.id,
+                        "CurrentState": instance.instance_state,
+                        "PreviousState": previous,
+                    }
+                    for instance, previous in changed
+                ]
+            }
+        )
+
+    def get_console_output(self) -> ActionResult:
+        """Answer GetConsoleOutput with the end of the host's log."""
+        instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+        text = self.cloud.console(instance)
+        return ActionResult(
+            {
+                "InstanceId": instance.id,
+                "Timestamp": utcnow(),
+                "Output": Base64EncodedString.from_raw_string(text),
+            }
+        )

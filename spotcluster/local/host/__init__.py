@@ -1,0 +1,15 @@
+"""A local host: what an instance of the local cloud runs on.
+
+One process, an SSH server on a loopback address, with a folder for its files. It is started with
+``python -m spotcluster.local.host FOLDER``; everything below it in the process tree belongs to it.
+
+::
+
+    layout.py        where things are in a host's folder
+    userdata.py      what the instance's user data says to us, as cloud-init would read it
+    image.py         the programs that a host has: its ``bin`` folder and its first files
+    environment.py   the environment of a session
+    children.py      starting, signalling and reaping the host's processes
+    sessions.py      one SSH session: a shell or a command, with or without a terminal
+    server.py        the SSH server: who may log in, and what they get
+"""

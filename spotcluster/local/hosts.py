@@ -1,0 +1,203 @@
+"""The hosts of the local cloud as the daemon sees them: booting, watching and ending them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from spotcluster.errors import LocalCloudError
+
+from . import processes
+from .host.layout import MARK, Layout, Running, Settings
+
+log = logging.getLogger(__name__)
+
+BOOT_LIMIT = 60.0
+END_LIMIT = 30.0
+GRACE = 1.0
+
+
+class Hosts:
+    """All hosts below one folder. Calls for one host must not overlap; for different ones they may.
+
+    Parameters
+    ----------
+    folder : Path
+        The local cloud's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "hosts"
+        self._cache = folder / "cache" / "uv"
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._lock = threading.Lock()
+
+    def layout(self, instance_id: str) -> Layout:
+        """Return the folder of one host."""
+        return Layout(self._folder / instance_id)
+
+    def known(self) -> list[str]:
+        """Return the instance ids of the hosts that have a folder."""
+        if not self._folder.is_dir():
+            return []
+        return sorted(path.name for path in self._folder.iterdir() if path.name.startswith("i-"))
+
+    def prepare(
+        self,
+        instance_id: str,
+        *,
+        name: str,
+        address: str,
+        port: int,
+        authorized_keys: tuple[str, ...],
+        user_data: bytes,
+    ) -> None:
+        """Make the folder of a host with what it needs to boot."""
+        layout = self.layout(instance_id)
+        layout.make()
+        self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        layout.user_data.touch(mode=0o600)
+        layout.user_data.write_bytes(user_data)
+        layout.write_settings(
+            Settings(instance_id, name, address, port, authorized_keys, str(self._cache))
+        )
+
+    def boot(self, instance_id: str) -> Running:
+        """Start a prepared host and wait until it can be logged into.
+
+        Raises
+        ------
+        LocalCloudError
+            If it does not come up; the message ends with what its console says.
+        """
+        layout = self.layout(instance_id)
+        layout.running_file.unlink(missing_ok=True)
+        reading, writing = os.pipe()
+        try:
+            # Under the lock, because an unknown child of ours is taken for a dead host's orphan.
+            with layout.console.open("ab") as console, self._lock:
+                child = subprocess.Popen(
+                    [
+                        *(sys.executable, "-P", "-m", "spotcluster.local.host"),
+                        *(str(layout.folder), str(writing)),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=console,
+                    stderr=console,
+                    env={**os.environ, MARK: instance_id},
+                    cwd=layout.folder,
+                    pass_fds=(writing,),
+                    start_new_session=True,
+                )
+                self._children[instance_id] = child
+        except BaseException:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        with os.fdopen(reading, "rb", buffering=0) as pipe:
+            ready, _, _ = select.select([pipe], [], [], BOOT_LIMIT)
+            said = pipe.read(200) if ready else b""
+        running = layout.running() if said else None
+        if running is None:
+            why = layout.console_tail(2000).strip().splitlines()[-3:]
+            raise LocalCloudError(
+                f"The local host {instance_id} did not come up within {BOOT_LIMIT:.0f} s: "
+                + (" / ".join(why) or "its console is empty")
+            )
+        return running
+
+    def find(self, instance_id: str) -> Running | None:
+        """Return where a host listens, None when its server does not run."""
+        self._bury(instance_id)
+        running = self.layout(instance_id).running()
+        return running if processes.server_of(running) is not None else None
+
+    def counts(self) -> dict[str, int]:
+        """Return how many processes each host has."""
+        marked = processes.marks()
+        return {
+            host: len(processes.processes_of(host, self._server(host), marked.get(host, [])))
+            for host in self.known()
+        }
+
+    def end(self, instance_id: str, *, politely: bool) -> None:
+        """End every process of a host; its files stay."""
+        processes.end_all(
+            instance_id,
+            self._server(instance_id),
+            grace=GRACE if politely else 0.0,
+            limit=END_LIMIT,
+            orphans=self._orphans,
+        )
+        self.layout(instance_id).running_file.unlink(missing_ok=True)
+        self._bury(instance_id)
+
+    def remove(self, instance_id: str) -> None:
+        """Remove the folder of a host that has ended."""
+        folder = self.layout(instance_id).folder
+        deadline = time.monotonic() + END_LIMIT
+        while folder.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            _make_writable(folder)
+            if time.monotonic() > deadline:
+                raise LocalCloudError(f"The folder {folder} of an ended host cannot be removed.")
+
+    def bury(self) -> None:
+        """Reap what has died below us: hosts, and what they left to us when they were killed."""
+        with self._lock:
+            hosts = list(self._children)
+        for instance_id in hosts:
+            self._bury(instance_id)
+        for process in self._dead_orphans():
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(process.pid, os.WNOHANG)
+
+    def _bury(self, instance_id: str) -> None:
+        with self._lock:
+            child = self._children.get(instance_id)
+            if child is not None and child.poll() is not None:
+                del self._children[instance_id]
+
+    def _server(self, instance_id: str) -> psutil.Process | None:
+        with self._lock:
+            child = self._children.get(instance_id)
+        if child is not None and child.poll() is None:
+            # It may have not come as far as to write where it listens.
+            with contextlib.suppress(psutil.Error):
+                return psutil.Process(child.pid)
+        return processes.server_of(self.layout(instance_id).running())
+
+    def _orphans(self) -> list[psutil.Process]:
+        """Return our children that are not hosts: the rest of one whose server was killed.
+
+        The daemon is a subreaper too and starts nothing but hosts, so there can be no other, and
+        this finds even those that threw their environment away.
+        """
+        with self._lock:
+            mine = {child.pid for child in self._children.values()}
+        return [process for process in psutil.Process().children() if process.pid not in mine]
+
+    def _dead_orphans(self) -> Iterator[psutil.Process]:
+        for process in self._orphans():
+            with contextlib.suppress(psutil.Error):
+                if process.status() == psutil.STATUS_ZOMBIE:
+                    yield process
+
+
+def _make_writable(folder: Path) -> None:
+    """Let what is left be removed although a program on the host made it read-only."""
+    for path, _, _ in os.walk(folder):
+        with contextlib.suppress(OSError):
+            Path(path).chmod(0o700)

@@ -1,0 +1,100 @@
+"""The machine images of the local cloud, and the public parameter that names the default one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from moto.core.utils import utcnow
+from moto.ec2.models.amis import Ami
+from moto.ssm.models import Parameter
+
+UBUNTU = "ami-0a7f1c2d3e4b5a697"
+"""The default image. A local host is what it is whatever image is named: the laptop's system."""
+
+_IMAGES = (
+    {
+        "ami_id": UBUNTU,
+        "name": "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-20261101",
+        "description": "Canonical, Ubuntu, 24.04, amd64 noble image (local host)",
+        "owner_id": "099720109477",
+        "creation_date": datetime(2026, 11, 1, 6, 12, 9, tzinfo=UTC),
+    },
+    {
+        # The image that StarCluster's own template names, so that such a config works as it is.
+        "ami_id": "ami-5b3fb632",
+        "name": "starcluster-base-ubuntu-12.04-x86_64",
+        "description": "StarCluster base image (local host)",
+        "owner_id": "342652561657",
+        "creation_date": datetime(2012, 10, 4, 20, 3, 7, tzinfo=UTC),
+    },
+)
+
+_PARAMETERS = (
+    "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
+    "/aws/service/canonical/ubuntu/server/noble/stable/current/amd64/hvm/ebs-gp3/ami-id",
+)
+
+ROOT_SIZE = 8
+"""GiB of the root disk of every image."""
+
+
+class LocalImage(Ami):  # type: ignore[misc]
+    """An image with the root disk that Ubuntu's images have."""
+
+    @property
+    def block_device_mappings(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "DeviceName": self.root_device_name,
+                "Ebs": {
+                    "SnapshotId": self.ebs_snapshot.id,
+                    "VolumeSize": ROOT_SIZE,
+                    "DeleteOnTermination": True,
+                    "VolumeType": "gp3",
+                    "Encrypted": False,
+                },
+            }
+        ]
+
+
+def make_images(backend: Any) -> dict[str, Ami]:
+    """Return the images of a region, by id."""
+    return {
+        str(image["ami_id"]): LocalImage(
+            backend,
+            **image,
+            public=True,
+            virtualization_type="hvm",
+            architecture="x86_64",
+            image_type="machine",
+            hypervisor="xen",
+            root_device_type="ebs",
+            root_device_name="/dev/sda1",
+            region_name=f"{backend.region_name}a",
+        )
+        for image in _IMAGES
+    }
+
+
+def publish(parameters: Any, account_id: str) -> None:
+    """Put the public parameters that name images where SSM keeps its own.
+
+    PutParameter refuses names below ``/aws``, as the real one does, so this goes past it.
+    """
+    for name in _PARAMETERS:
+        if not parameters.get(name):
+            parameters[name] = [
+                Parameter(
+                    account_id=account_id,
+                    name=name,
+                    value=UBUNTU,
+                    parameter_type="String",
+                    description=None,
+                    allowed_pattern=None,
+                    keyid=None,
+                    last_modified_date=utcnow(),
+                    version=1,
+                    data_type="aws:ec2:image",
+                )
+            ]

@@ -1,0 +1,423 @@
+"""RunInstances as EC2 does it: what it refuses, how many it launches, and that a token means once."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import copy
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models.instance_types import INSTANCE_TYPES
+from moto.ec2.models.instances import Reservation
+from moto.ec2.responses import EC2Response
+
+from . import market, spot
+from .images import ROOT_SIZE
+from .instances import LocalInstance, live_addresses
+
+MOST_INSTANCES = 200
+"""Most live instances: each is a process of some 40 MB on the user's computer."""
+
+_LONGEST_USER_DATA = 16384
+_DEFAULT_TYPE = "m1.small"
+
+
+class LaunchAnswers(EC2Response):  # type: ignore[misc]
+    """Part of the EC2 API: RunInstances and RequestSpotInstances."""
+
+    cloud: Any
+
+    def run_instances(self) -> ActionResult:
+        """Answer RunInstances."""
+        asked = dict(self.params)
+        token = asked.get("ClientToken")
+        known = self.ec2_backend.tokens.recall("RunInstances", token, asked)
+        if known is not None:
+            return ActionResult(self._reservation(known))
+        params = self._with_template(copy.deepcopy(asked))
+        least, most = _counts(params)
+        spec = self._check(params)
+        count = min(most, self._room(spec.subnet))
+        if count < least:
+            raise EC2ClientError(
+                "InsufficientInstanceCapacity",
+                f"There is room for {count} more instances only: the local cloud runs at most "
+                f"{MOST_INSTANCES}.",
+            )
+        reservation = self.launch(params, spec, count)
+        self.ec2_backend.tokens.remember("RunInstances", token, asked, reservation.id)
+        return ActionResult(reservation)
+
+    def launch(self, params: dict[str, Any], spec: Specification, count: int) -> Reservation:
+        """Launch `count` instances of a checked request; all or, on error, none."""
+        market_options = params.get("InstanceMarketOptions", {})
+        is_spot = market_options.get("MarketType") == "spot"
+        if is_spot:
+            spot.check_bid(_bid(market_options), spec.instance_type, spec.zone)
+        authorized = self._authorized_keys(params.get("KeyName"))
+        self.params = {**params, "MinCount": count}
+        # moto launches MinCount.
+        reservation: Reservation = super().run_instances().result
+        tags = self._parse_tag_specification()
+        for instance in reservation.instances:
+            self._make_ours(instance, authorized, params)
+            if is_spot:
+                options = market_options.get("SpotOptions", {})
+                request = spot.LocalSpotRequest(
+                    self.ec2_backend,
+                    bid=_bid(market_options),
+                    kind=options.get("SpotInstanceType", "one-time"),
+                    interruption=options.get("InstanceInterruptionBehavior", "terminate"),
+                    specification=spec.described(),
+                    tags=tags.get("spot-instances-request", {}),
+                    valid_until=options.get("ValidUntil"),
+                )
+                self.ec2_backend.spot_instance_requests[request.id] = request
+                request.fulfil(instance)
+        return reservation
+
+    def _make_ours(
+        self, instance: Any, authorized: tuple[str, ...], params: dict[str, Any]
+    ) -> LocalInstance:
+        taken = live_addresses(self.cloud.instances())
+        ours = LocalInstance.adopt(instance, self.cloud.addresses.allocate(taken), authorized)
+        if not ours.security_groups:
+            # moto knows the groups that came with the interface, or by default, there only.
+            ours.security_groups = list(ours.nics[0].group_set)
+        ours.client_token = params.get("ClientToken")
+        ours.disable_api_termination = _true(params.get("DisableApiTermination"))
+        ours.placement.group_name = params.get("Placement", {}).get("GroupName", "")
+        return ours
+
+    def _authorized_keys(self, key_name: str | None) -> tuple[str, ...]:
+        if not key_name:
+            return ()
+        key = self.ec2_backend.key_pairs.get(key_name)
+        if key is None:
+            raise EC2ClientError(
+                "InvalidKeyPair.NotFound", f"The key pair '{key_name}' does not exist"
+            )
+        return (key.material_public.decode().strip(),)
+
+    def _reservation(self, reservation_id: str) -> Reservation:
+        reservation: Reservation | None = self.ec2_backend.reservations.get(reservation_id)
+        if reservation is None:
+            raise EC2ClientError(
+                "InvalidParameterValue",
+                "The instances of this client token were terminated long ago.",
+            )
+        return reservation
+
+    def _with_template(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Return the request with what its launch template adds, the request's own values first."""
+        template = params.get("LaunchTemplate")
+        if not template:
+            return params
+        data = self.ec2_backend._get_template_from_args(template).data
+        merged = {**data, **params}
+        tags = [*data.get("TagSpecifications", []), *params.get("TagSpecifications", [])]
+        if tags:
+            merged["TagSpecifications"] = tags
+        if "NetworkInterfaces" in merged:
+            # Where the template has interfaces, subnet and groups stand in them.
+            for name in ("SubnetId", "SecurityGroupIds"):
+                if name not in params:
+                    merged.pop(name, None)
+        return merged
+
+    # What is refused.
+
+    def _check(self, params: dict[str, Any]) -> Specification:
+        """Return what is to be launched where, and complete `params` with it.
+
+        Raises
+        ------
+        EC2ClientError
+            With EC2's own code for the first thing wrong.
+        """
+        backend = self.ec2_backend
+        instance_type = params.get("InstanceType") or _DEFAULT_TYPE
+        _check_user_data(params.get("UserData"))
+        image = _image(backend, params.get("ImageId"))
+        _check_type(instance_type, image)
+        key_name = params.get("KeyName")
+        self._authorized_keys(key_name)
+        subnet = self._subnet(params, instance_type)
+        zone = subnet.availability_zone
+        zones = market.zones_of(self.region, instance_type)
+        if zone not in zones:
+            raise EC2ClientError(
+                "Unsupported",
+                f"Your requested instance type ({instance_type}) is not supported in your "
+                f"requested Availability Zone ({zone}). Please retry your request by not "
+                f"specifying an Availability Zone or choosing {', '.join(zones) or 'another type'}.",
+            )
+        for group_id in _group_ids(params):
+            if backend.get_security_group_from_id(group_id) is None:
+                raise EC2ClientError(
+                    "InvalidGroup.NotFound", f"The security group '{group_id}' does not exist"
+                )
+        market_type = params.get("InstanceMarketOptions", {}).get("MarketType", "spot")
+        if market_type != "spot":
+            raise EC2ClientError(
+                "InvalidParameterValue", f"Invalid value '{market_type}' for MarketType."
+            )
+        _complete_disks(params, image)
+        return Specification(params, instance_type, image.id, key_name, subnet, zone)
+
+    def _subnet(self, params: dict[str, Any], instance_type: str) -> Any:
+        """Return the subnet to launch in; where none is asked for, the zone's default one."""
+        backend = self.ec2_backend
+        interfaces = params.get("NetworkInterfaces", [])
+        if interfaces and (params.get("SubnetId") or params.get("SecurityGroupIds")):
+            raise EC2ClientError(
+                "InvalidParameterCombination",
+                "Network interfaces and an instance-level subnet ID or security groups may not be "
+                "specified on the same request",
+            )
+        subnet_id = params.get("SubnetId") or next(
+            (nic["SubnetId"] for nic in interfaces if "SubnetId" in nic), None
+        )
+        if subnet_id is None:
+            attached = next((n["NetworkInterfaceId"] for n in interfaces if "NetworkInterfaceId" in n), None)
+            if attached:
+                return backend.get_network_interface(attached).subnet
+            subnet = self._default_subnet(
+                params.get("Placement", {}).get("AvailabilityZone"), instance_type
+            )
+            if interfaces:
+                interfaces[0]["SubnetId"] = subnet.id
+            else:
+                params["SubnetId"] = subnet.id
+            return subnet
+        return backend.get_subnet(subnet_id)
+
+    def _default_subnet(self, zone: str | None, instance_type: str) -> Any:
+        known = {z.name for z in self.ec2_backend.describe_availability_zones()}
+        if zone is not None and zone not in known:
+            raise EC2ClientError("InvalidParameterValue", f"Invalid availability zone: [{zone}]")
+        subnets = self.ec2_backend.get_default_subnets()
+        offered = market.zones_of(self.region, instance_type)
+        wanted = [zone] if zone is not None else [*offered, *sorted(subnets)]
+        for name in wanted:
+            if name in subnets:
+                return subnets[name]
+        raise EC2ClientError(
+            "MissingInput",
+            "No default subnet for availability zone: "
+            f"'{zone or 'any'}'. Please specify a subnet.",
+        )
+
+    def _room(self, subnet: Any) -> int:
+        live = sum(1 for instance in self.cloud.instances() if instance.is_live)
+        return int(min(subnet.available_ip_address_count, MOST_INSTANCES - live))
+
+    def request_spot_instances(self) -> ActionResult:
+        """Answer RequestSpotInstances."""
+        asked = dict(self.params)
+        token = asked.get("ClientToken")
+        known = self.ec2_backend.tokens.recall("RequestSpotInstances", token, asked)
+        requests = self.ec2_backend.spot_instance_requests
+        if known is not None:
+            return ActionResult({"SpotInstanceRequests": [requests[i] for i in known.split()]})
+        tags = self._parse_tag_specification("spot-instances-request")
+        launch = copy.deepcopy(asked.get("LaunchSpecification", {}))
+        spec = self._check(launch)
+        bid = asked.get("SpotPrice")
+        if bid is not None:
+            spot.amount(bid)
+        self.error_on_dryrun()
+        made = []
+        for _ in range(int(asked.get("InstanceCount", 1))):
+            request = spot.LocalSpotRequest(
+                self.ec2_backend,
+                bid=f"{float(bid):.6f}" if bid is not None else None,
+                kind=asked.get("Type", "one-time"),
+                interruption=asked.get("InstanceInterruptionBehavior", "terminate"),
+                specification=spec.described(),
+                tags=tags.get("spot-instances-request", {}),
+                valid_until=asked.get("ValidUntil"),
+            )
+            requests[request.id] = request
+            made.append(request)
+            price = market.price_now(spec.instance_type, spec.zone)
+            if bid is not None and float(bid) < price.usd:
+                spot.too_low(request, bid, price)
+            else:
+                reservation = self.launch(dict(launch), spec, 1)
+                request.fulfil(reservation.instances[0])
+        ids = " ".join(request.id for request in made)
+        self.ec2_backend.tokens.remember("RequestSpotInstances", token, asked, ids)
+        return ActionResult({"SpotInstanceRequests": made})
+
+
+class Specification:
+    """A checked launch: what and where."""
+
+    def __init__(
+        self,
+        params: dict[str, Any],
+        instance_type: str,
+        image_id: str,
+        key_name: str | None,
+        subnet: Any,
+        zone: str,
+    ) -> None:
+        self.params = params
+        self.instance_type = instance_type
+        self.image_id = image_id
+        self.key_name = key_name
+        self.subnet = subnet
+        self.zone = zone
+
+    def described(self) -> dict[str, Any]:
+        """Return it as a spot request's LaunchSpecification."""
+        return {
+            "ImageId": self.image_id,
+            "InstanceType": self.instance_type,
+            "KeyName": self.key_name,
+            "SubnetId": self.subnet.id,
+            "Placement": {"AvailabilityZone": self.zone},
+            "SecurityGroups": [{"GroupId": group} for group in _group_ids(self.params)],
+            "Monitoring": {"Enabled": False},
+        }
+
+
+class Tokens:
+    """Client tokens: a request repeated with its token means the first one."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def recall(self, action: str, token: str | None, params: dict[str, Any]) -> str | None:
+        """Return what the first request with this token made, None if there was none.
+
+        Raises
+        ------
+        EC2ClientError
+            ``IdempotentParameterMismatch`` if that request was another one.
+        """
+        known = self._known.get((action, token or ""))
+        if known is None:
+            return None
+        print_, made = known
+        if print_ != _fingerprint(params):
+            raise EC2ClientError(
+                "IdempotentParameterMismatch",
+                "Arguments on this idempotent request are inconsistent with arguments used in "
+                "previous request(s).",
+            )
+        return made
+
+    def remember(self, action: str, token: str | None, params: dict[str, Any], made: str) -> None:
+        """Remember what a request has made."""
+        if token:
+            self._known[action, token] = (_fingerprint(params), made)
+
+    def forget(self, made: Iterable[str]) -> None:
+        """Forget the requests whose results are gone."""
+        gone = set(made)
+        self._known = {key: value for key, value in self._known.items() if value[1] not in gone}
+
+
+def _fingerprint(params: dict[str, Any]) -> str:
+    text = json.dumps(params, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _counts(params: dict[str, Any]) -> tuple[int, int]:
+    least, most = int(params.get("MinCount", 1)), int(params.get("MaxCount", 1))
+    if least < 1 or most < 1:
+        name, value = ("minCount", least) if least < 1 else ("maxCount", most)
+        raise EC2ClientError(
+            "InvalidParameterValue",
+            f"Value ({value}) for parameter {name} is invalid. Value must be greater than 0.",
+        )
+    if least > most:
+        raise EC2ClientError(
+            "InvalidParameterCombination",
+            f"Value ({least}) for parameter minCount is invalid. It must not be greater than "
+            f"maxCount ({most}).",
+        )
+    return least, most
+
+
+def _check_user_data(value: object) -> None:
+    if not value:
+        return
+    try:
+        raw = base64.b64decode(str(value), validate=True)
+    except binascii.Error:
+        raise EC2ClientError(
+            "InvalidParameterValue", "Invalid BASE64 encoding of user data."
+        ) from None
+    if len(raw) > _LONGEST_USER_DATA:
+        raise EC2ClientError(
+            "InvalidParameterValue", f"User data is limited to {_LONGEST_USER_DATA} bytes"
+        )
+
+
+def _image(backend: Any, image_id: str | None) -> Any:
+    if not image_id:
+        raise EC2ClientError(
+            "MissingParameter", "The request must contain the parameter ImageId"
+        )
+    if not image_id.startswith("ami-"):
+        raise EC2ClientError(
+            "InvalidAMIID.Malformed",
+            f'Invalid id: "{image_id}" (expecting "ami-...")',
+        )
+    image = backend.amis.get(image_id)
+    if image is None:
+        raise EC2ClientError(
+            "InvalidAMIID.NotFound", f"The image id '[{image_id}]' does not exist"
+        )
+    return image
+
+
+def _check_type(instance_type: str, image: Any) -> None:
+    known = INSTANCE_TYPES.get(instance_type)
+    if known is None:
+        raise EC2ClientError(
+            "InvalidParameterValue", f"Invalid value '{instance_type}' for InstanceType."
+        )
+    architectures = known.get("ProcessorInfo", {}).get("SupportedArchitectures", [])
+    if architectures and image.architecture not in architectures:
+        raise EC2ClientError(
+            "InvalidParameterValue",
+            f"The architecture '{','.join(architectures)}' of the specified instance type does "
+            f"not match the architecture '{image.architecture}' of the specified AMI. Specify an "
+            "instance type and an AMI that have matching architectures, and try again.",
+        )
+
+
+def _group_ids(params: dict[str, Any]) -> list[str]:
+    groups = list(params.get("SecurityGroupIds", []))
+    for nic in params.get("NetworkInterfaces", []):
+        groups += nic.get("Groups", [])
+    return groups
+
+
+def _complete_disks(params: dict[str, Any], image: Any) -> None:
+    """Give the root disk the image's size where the request leaves it out, as one may on EC2."""
+    for disk in params.get("BlockDeviceMappings", []):
+        ebs = disk.get("Ebs")
+        if ebs is None or disk.get("DeviceName") != image.root_device_name:
+            continue
+        if not ebs.get("VolumeSize"):
+            ebs["VolumeSize"] = ROOT_SIZE
+        ebs.setdefault("DeleteOnTermination", True)
+
+
+def _bid(market_options: dict[str, Any]) -> str | None:
+    bid = market_options.get("SpotOptions", {}).get("MaxPrice")
+    return None if bid in (None, "") else str(bid)
+
+
+def _true(value: object) -> bool:
+    return value is True or str(value).lower() == "true"

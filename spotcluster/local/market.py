@@ -1,0 +1,135 @@
+"""The spot market: what an instance type costs in a zone at a time.
+
+Prices are a function of type, zone and time, so that everybody who asks sees the same history and
+nothing needs to be kept. They move around 30% of the on-demand price, each pool at its own level,
+as EC2's have done since it smoothed them: by a few percent, a few times a day.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS
+
+from .prices import on_demand_price
+
+PRODUCTS = ("Linux/UNIX", "Linux/UNIX (Amazon VPC)")
+"""What prices are for: EC2 answers to both names of the one product."""
+
+DAYS = 90
+"""How far back prices are told."""
+
+_STEP = 6 * 3600
+
+
+@dataclass(frozen=True)
+class Price:
+    """A price of a pool, from `since` on."""
+
+    instance_type: str
+    zone: str
+    usd: float
+    since: datetime
+
+    @property
+    def text(self) -> str:
+        """The price as EC2 writes it."""
+        return f"{self.usd:.6f}"
+
+
+def price_at(instance_type: str, zone: str, when: datetime) -> Price:
+    """Return the price of a pool at a time.
+
+    Raises
+    ------
+    KeyError
+        If there is no such instance type.
+    """
+    phase = _phase(instance_type, zone)
+    step = math.floor((when.timestamp() - phase) / _STEP)
+    return _price(instance_type, zone, step)
+
+
+def price_now(instance_type: str, zone: str) -> Price:
+    """Return the price of a pool now."""
+    return price_at(instance_type, zone, datetime.now(UTC))
+
+
+def history(
+    pools: Iterable[tuple[str, str]], start: datetime, end: datetime
+) -> Iterator[Price]:
+    """Yield the prices of `pools` (type, zone) from `start` to `end`, the newest first.
+
+    As on EC2, the price that was in force at `start` is among them, with its own earlier time.
+    """
+    start = max(start, datetime.now(UTC) - timedelta(days=DAYS))
+    if end < start:
+        return iter(())
+    return heapq.merge(
+        *(_pool_history(instance_type, zone, start, end) for instance_type, zone in pools),
+        key=lambda price: price.since,
+        reverse=True,
+    )
+
+
+def _pool_history(
+    instance_type: str, zone: str, start: datetime, end: datetime
+) -> Iterator[Price]:
+    phase = _phase(instance_type, zone)
+    step = math.floor((end.timestamp() - phase) / _STEP)
+    while True:
+        price = _price(instance_type, zone, step)
+        yield price
+        if price.since <= start:
+            return
+        step -= 1
+
+
+def pools(
+    region: str, instance_types: Sequence[str] = (), zones: Sequence[str] = ()
+) -> list[tuple[str, str]]:
+    """Return the pools (type, zone) of a region; empty sequences mean all."""
+    found = _offered(region)
+    return [
+        (instance_type, zone)
+        for instance_type, zone in found
+        if (not instance_types or instance_type in instance_types)
+        and (not zones or zone in zones)
+    ]
+
+
+def zones_of(region: str, instance_type: str) -> list[str]:
+    """Return the zones of a region in which an instance type is offered."""
+    return sorted(zone for name, zone in _offered(region) if name == instance_type)
+
+
+@lru_cache(maxsize=64)
+def _offered(region: str) -> tuple[tuple[str, str], ...]:
+    offerings = INSTANCE_TYPE_OFFERINGS["availability-zone"].get(region, [])
+    return tuple((offer["InstanceType"], offer["Location"]) for offer in offerings)
+
+
+def _fraction(*parts: object) -> float:
+    """Return a number in [0, 1) that depends on the parts only."""
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest) / 2**64
+
+
+@lru_cache(maxsize=16384)
+def _phase(instance_type: str, zone: str) -> int:
+    return int(_fraction("phase", instance_type, zone) * _STEP)
+
+
+def _price(instance_type: str, zone: str, step: int) -> Price:
+    level = 0.26 + 0.08 * _fraction("level", instance_type, zone)
+    slow = math.sin(2 * math.pi * (step / 56 + _fraction("slow", instance_type, zone)))
+    jitter = _fraction("jitter", instance_type, zone, step) - 0.5
+    usd = on_demand_price(instance_type) * level * (1 + 0.08 * slow + 0.03 * jitter)
+    since = datetime.fromtimestamp(step * _STEP + _phase(instance_type, zone), UTC)
+    return Price(instance_type, zone, max(round(usd, 4), 0.0001), since)
