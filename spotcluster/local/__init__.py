@@ -17,7 +17,7 @@ its own files and processes, for every instance. It starts by itself when it is 
     hosts.py         booting, watching and ending hosts, over processes.py
     host/            the host process itself
 
-This is the only room that imports moto and asyncssh, and it does so in the daemon and in hosts only.
+This is the only room that imports moto and asyncssh, and it does so in the daemon and in hosts.
 """
 
 from __future__ import annotations

@@ -58,12 +58,16 @@ class Application:
         self._credentials = credentials
         self._changed = changed
         self._status = status
-        responses = type("CloudEC2Response", (LocalEC2Response,), {"cloud": cloud})
+
+        class Answers(LocalEC2Response):
+            """moto makes one for every request, without arguments."""
+
+        Answers.cloud = cloud
 
         def make(service: Any) -> Any:
             application = create_backend_app(service)
             if service == "ec2":
-                view = convert_to_flask_response(responses.dispatch)
+                view = convert_to_flask_response(Answers.dispatch)
                 application.view_functions = dict.fromkeys(application.view_functions, view)
             return application
 
@@ -169,7 +173,9 @@ def _call(environ: dict[str, Any], body: bytes) -> tuple[str, dict[str, str]]:
             sent = json.loads(body or b"{}")
         except ValueError:
             sent = {}
-        params = {name: str(value) for name, value in sent.items()} if isinstance(sent, dict) else {}
+        params = (
+            {name: str(value) for name, value in sent.items()} if isinstance(sent, dict) else {}
+        )
         return target.rpartition(".")[2], params
     params = dict(parse_qsl(str(environ.get("QUERY_STRING") or ""), keep_blank_values=True))
     if str(environ.get("CONTENT_TYPE") or "").startswith("application/x-www-form-urlencoded"):

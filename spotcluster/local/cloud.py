@@ -1,4 +1,4 @@
-"""The local cloud's state: moto's backends and what goes with them, in one place, under one lock."""
+"""The local cloud's state: moto's backends and what goes with them, under one lock."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.base_backend import BackendDict
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ssm.models import ssm_backends
 
 from . import images, persistence
@@ -45,7 +45,7 @@ class Cloud:
 
     def backend(self, account: str, region: str) -> LocalEC2Backend:
         """Return one region's EC2."""
-        return self._backends[account][region]  # type: ignore[no-any-return]
+        return self._backends[account][region]
 
     def backends(self) -> list[LocalEC2Backend]:
         """Return the regions that have been used."""

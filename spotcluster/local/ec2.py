@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, cast
 
 from moto.core.responses import ActionResult
 from moto.core.types import Base64EncodedString
@@ -15,7 +15,7 @@ from moto.ec2.exceptions import (
     OperationNotPermitted4,
 )
 from moto.ec2.models import EC2Backend
-from moto.ec2.models.instances import Reservation
+from moto.ec2.models.instances import Instance, InstanceState, Reservation
 
 from . import images, spot
 from .filters import passes
@@ -46,7 +46,7 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
         return [
             instance
             for reservation in self.reservations.values()
-            for instance in reservation.instances
+            for instance in cast(list[LocalInstance], reservation.instances)
         ]
 
     def all_reservations(self, filters: Any = None) -> list[Reservation]:
@@ -80,7 +80,7 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
             raise InvalidInstanceIdError(unknown)
         return [known[i] for i in dict.fromkeys(instance_ids)]
 
-    def stop_instances(self, instance_ids: list[str]) -> list[tuple[LocalInstance, Any]]:
+    def stop_instances(self, instance_ids: list[str]) -> list[tuple[Instance, InstanceState]]:
         found = self._by_id(instance_ids)
         for instance in found:
             request = self.spot_request_of(instance)
@@ -96,24 +96,24 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
             request = self.spot_request_of(instance)
             if request is not None and not request.is_over:
                 request.become("disabled", "instance-stopped-by-user")
-        return list(stopped)
+        return stopped
 
-    def start_instances(self, instance_ids: list[str]) -> list[tuple[LocalInstance, Any]]:
+    def start_instances(self, instance_ids: list[str]) -> list[tuple[Instance, InstanceState]]:
         started = super().start_instances([i.id for i in self._by_id(instance_ids)])
         for instance, _ in started:
-            request = self.spot_request_of(instance)
+            request = self.spot_request_of(cast(LocalInstance, instance))
             if request is not None and request.state == "disabled":
                 request.become("active", "fulfilled")
-        return list(started)
+        return started
 
-    def terminate_instances(self, instance_ids: list[str]) -> list[tuple[LocalInstance, Any]]:
+    def terminate_instances(self, instance_ids: list[str]) -> list[tuple[Instance, InstanceState]]:
         if not instance_ids:
             raise EC2ClientError("InvalidParameterCombination", "No instances specified")
         found = self._by_id(instance_ids)
         for instance in found:
             if instance.disable_api_termination is True:
                 raise OperationNotPermitted4(instance.id)
-        ended = []
+        ended: list[tuple[Instance, InstanceState]] = []
         for instance in found:
             ended.append((instance, instance.terminate()))
             request = self.spot_request_of(instance)
@@ -142,14 +142,13 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
         now = time.time()
         gone = []
         for reservation_id, reservation in list(self.reservations.items()):
-            kept = [
-                i for i in reservation.instances if not i.ended or now - i.ended < KEEP_TERMINATED
-            ]
-            if len(kept) < len(reservation.instances):
-                for instance in reservation.instances:
+            members = cast(list[LocalInstance], reservation.instances)
+            kept = [i for i in members if not i.ended or now - i.ended < KEEP_TERMINATED]
+            if len(kept) < len(members):
+                for instance in members:
                     if instance not in kept:
                         self.tags.pop(instance.id, None)
-                reservation.instances = kept
+                reservation.instances = list(kept)
                 if not kept:
                     del self.reservations[reservation_id]
                 gone.append(reservation_id)
@@ -169,7 +168,7 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
         group = (
             self.get_security_group_from_id(group_id)
             if group_id
-            else self.get_security_group_by_name_or_id(name)
+            else self.get_security_group_by_name_or_id(name or "")
         )
         if group is not None:
             if group.name == "default":
@@ -183,7 +182,9 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
         super().delete_security_group(name, group_id)
 
     def _is_used(self, group: Any) -> bool:
-        if any(group in instance.security_groups for instance in self.instances() if instance.is_live):
+        if any(
+            group in instance.security_groups for instance in self.instances() if instance.is_live
+        ):
             return True
         if any(group in nic.group_set for nic in self.enis.values()):
             return True
@@ -234,7 +235,7 @@ class LocalEC2Response(spot.SpotAnswers, FleetAnswers):
         return self._changes("StartingInstances", started)
 
     @staticmethod
-    def _changes(name: str, changed: list[tuple[LocalInstance, Any]]) -> ActionResult:
+    def _changes(name: str, changed: list[tuple[Instance, InstanceState]]) -> ActionResult:
         return ActionResult(
             {
                 name: [

@@ -1,4 +1,4 @@
-"""CreateFleet of type ``instant``: spread over its overrides, with an error for each that failed."""
+"""CreateFleet of type ``instant``: spread over its overrides, an error for each that failed."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from moto.ssm.models import Parameter
 UBUNTU = "ami-0a7f1c2d3e4b5a697"
 """The default image. A local host is what it is whatever image is named: the laptop's system."""
 
-_IMAGES = (
+_IMAGES: tuple[dict[str, Any], ...] = (
     {
         "ami_id": UBUNTU,
         "name": "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-20261101",
@@ -39,7 +39,7 @@ ROOT_SIZE = 8
 """GiB of the root disk of every image."""
 
 
-class LocalImage(Ami):  # type: ignore[misc]
+class LocalImage(Ami):
     """An image with the root disk that Ubuntu's images have."""
 
     @property
@@ -85,7 +85,7 @@ def publish(parameters: Any, account_id: str) -> None:
     for name in _PARAMETERS:
         if not parameters.get(name):
             parameters[name] = [
-                Parameter(
+                Parameter(  # type: ignore[abstract] # moto makes them just so
                     account_id=account_id,
                     name=name,
                     value=UBUNTU,

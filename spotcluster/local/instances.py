@@ -28,7 +28,7 @@ PORT_TAG = "spotcluster:ssh-port"
 """Tag that says where a host's SSH server listens, as it cannot be port 22."""
 
 
-class LocalInstance(Instance):  # type: ignore[misc]
+class LocalInstance(Instance):
     """An instance that a host stands for.
 
     Attributes

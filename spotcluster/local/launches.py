@@ -1,4 +1,4 @@
-"""RunInstances as EC2 does it: what it refuses, how many it launches, and that a token means once."""
+"""RunInstances as EC2 does it: what it refuses, how many it launches, that a token means once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
@@ -27,7 +27,7 @@ _LONGEST_USER_DATA = 16384
 _DEFAULT_TYPE = "m1.small"
 
 
-class LaunchAnswers(EC2Response):  # type: ignore[misc]
+class LaunchAnswers(EC2Response):
     """Part of the EC2 API: RunInstances and RequestSpotInstances."""
 
     cloud: Any
@@ -62,10 +62,10 @@ class LaunchAnswers(EC2Response):  # type: ignore[misc]
         authorized = self._authorized_keys(params.get("KeyName"))
         self.params = {**params, "MinCount": count}
         # moto launches MinCount.
-        reservation: Reservation = super().run_instances().result
+        reservation = cast(Reservation, super().run_instances().result)
         tags = self._parse_tag_specification()
         for instance in reservation.instances:
-            self._make_ours(instance, authorized, params)
+            ours = self._make_ours(instance, authorized, params)
             if is_spot:
                 options = market_options.get("SpotOptions", {})
                 request = spot.LocalSpotRequest(
@@ -78,7 +78,7 @@ class LaunchAnswers(EC2Response):  # type: ignore[misc]
                     valid_until=options.get("ValidUntil"),
                 )
                 self.ec2_backend.spot_instance_requests[request.id] = request
-                request.fulfil(instance)
+                request.fulfil(ours)
         return reservation
 
     def _make_ours(
@@ -155,7 +155,7 @@ class LaunchAnswers(EC2Response):  # type: ignore[misc]
                 "Unsupported",
                 f"Your requested instance type ({instance_type}) is not supported in your "
                 f"requested Availability Zone ({zone}). Please retry your request by not "
-                f"specifying an Availability Zone or choosing {', '.join(zones) or 'another type'}.",
+                f"specifying an Availability Zone or choosing {', '.join(zones) or 'another'}.",
             )
         for group_id in _group_ids(params):
             if backend.get_security_group_from_id(group_id) is None:
@@ -184,7 +184,9 @@ class LaunchAnswers(EC2Response):  # type: ignore[misc]
             (nic["SubnetId"] for nic in interfaces if "SubnetId" in nic), None
         )
         if subnet_id is None:
-            attached = next((n["NetworkInterfaceId"] for n in interfaces if "NetworkInterfaceId" in n), None)
+            attached = next(
+                (n["NetworkInterfaceId"] for n in interfaces if "NetworkInterfaceId" in n), None
+            )
             if attached:
                 return backend.get_network_interface(attached).subnet
             subnet = self._default_subnet(
@@ -209,8 +211,7 @@ class LaunchAnswers(EC2Response):  # type: ignore[misc]
                 return subnets[name]
         raise EC2ClientError(
             "MissingInput",
-            "No default subnet for availability zone: "
-            f"'{zone or 'any'}'. Please specify a subnet.",
+            f"No default subnet for availability zone: '{zone or 'any'}'. Please specify a subnet.",
         )
 
     def _room(self, subnet: Any) -> int:
@@ -250,7 +251,7 @@ class LaunchAnswers(EC2Response):  # type: ignore[misc]
                 spot.too_low(request, bid, price)
             else:
                 reservation = self.launch(dict(launch), spec, 1)
-                request.fulfil(reservation.instances[0])
+                request.fulfil(cast(LocalInstance, reservation.instances[0]))
         ids = " ".join(request.id for request in made)
         self.ec2_backend.tokens.remember("RequestSpotInstances", token, asked, ids)
         return ActionResult({"SpotInstanceRequests": made})
@@ -364,9 +365,7 @@ def _check_user_data(value: object) -> None:
 
 def _image(backend: Any, image_id: str | None) -> Any:
     if not image_id:
-        raise EC2ClientError(
-            "MissingParameter", "The request must contain the parameter ImageId"
-        )
+        raise EC2ClientError("MissingParameter", "The request must contain the parameter ImageId")
     if not image_id.startswith("ami-"):
         raise EC2ClientError(
             "InvalidAMIID.Malformed",
@@ -374,9 +373,7 @@ def _image(backend: Any, image_id: str | None) -> Any:
         )
     image = backend.amis.get(image_id)
     if image is None:
-        raise EC2ClientError(
-            "InvalidAMIID.NotFound", f"The image id '[{image_id}]' does not exist"
-        )
+        raise EC2ClientError("InvalidAMIID.NotFound", f"The image id '[{image_id}]' does not exist")
     return image
 
 

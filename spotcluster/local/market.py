@@ -61,9 +61,7 @@ def price_now(instance_type: str, zone: str) -> Price:
     return price_at(instance_type, zone, datetime.now(UTC))
 
 
-def history(
-    pools: Iterable[tuple[str, str]], start: datetime, end: datetime
-) -> Iterator[Price]:
+def history(pools: Iterable[tuple[str, str]], start: datetime, end: datetime) -> Iterator[Price]:
     """Yield the prices of `pools` (type, zone) from `start` to `end`, the newest first.
 
     As on EC2, the price that was in force at `start` is among them, with its own earlier time.
@@ -78,9 +76,7 @@ def history(
     )
 
 
-def _pool_history(
-    instance_type: str, zone: str, start: datetime, end: datetime
-) -> Iterator[Price]:
+def _pool_history(instance_type: str, zone: str, start: datetime, end: datetime) -> Iterator[Price]:
     phase = _phase(instance_type, zone)
     step = math.floor((end.timestamp() - phase) / _STEP)
     while True:
@@ -99,8 +95,7 @@ def pools(
     return [
         (instance_type, zone)
         for instance_type, zone in found
-        if (not instance_types or instance_type in instance_types)
-        and (not zones or zone in zones)
+        if (not instance_types or instance_type in instance_types) and (not zones or zone in zones)
     ]
 
 

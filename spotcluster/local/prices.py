@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
@@ -79,11 +80,12 @@ def on_demand_price(instance_type: str) -> float:
     KeyError
         If there is no such type.
     """
-    type_info = INSTANCE_TYPES[instance_type]
+    type_info: dict[str, Any] = INSTANCE_TYPES[instance_type]
     if instance_type in _LISTED:
         return _LISTED[instance_type]
     vcpus = int(type_info["VCpuInfo"]["DefaultVCpus"])
     family = instance_type.partition(".")[0]
     if family in _PER_VCPU:
         return round(vcpus * _PER_VCPU[family], 6)
-    return round(vcpus * _OF_VCPU + type_info["MemoryInfo"]["SizeInMiB"] / 1024 * _OF_GIB, 4)
+    gib = int(type_info["MemoryInfo"]["SizeInMiB"]) / 1024
+    return round(vcpus * _OF_VCPU + gib * _OF_GIB, 4)

@@ -37,7 +37,7 @@ def server_of(running: Running | None) -> psutil.Process | None:
 def is_alive(process: psutil.Process) -> bool:
     """Return whether the process still runs; a dead one that nobody has reaped does not."""
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running()) and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 

@@ -29,9 +29,7 @@ _LOOK_EVERY = 0.5
 _FORGET_EVERY = 60.0
 _SIDE_BY_SIDE = 8
 
-_CANNOT_BOOT = StateReason(
-    "Server.InternalError: Internal error on launch", "Server.InternalError"
-)
+_CANNOT_BOOT = StateReason("Server.InternalError: Internal error on launch", "Server.InternalError")
 
 
 class Reconciler:
@@ -106,7 +104,8 @@ class Reconciler:
         with self._cloud.lock:
             if time.monotonic() - self._forgot > _FORGET_EVERY:
                 self._forgot = time.monotonic()
-                if any([backend.forget_old() for backend in self._cloud.backends()]):
+                old = [backend for backend in self._cloud.backends() if backend.forget_old()]
+                if old:
                     self._cloud.save()
             for instance in self._cloud.instances():
                 if instance.id in self._busy or self._stopping:

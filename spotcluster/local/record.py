@@ -39,10 +39,8 @@ class Daemon:
         """Return whether it still runs."""
         try:
             process = psutil.Process(self.pid)
-            return (
-                abs(process.create_time() - self.created) < 1.0
-                and process.status() != psutil.STATUS_ZOMBIE
-            )
+            same = abs(process.create_time() - self.created) < 1.0
+            return same and str(process.status()) != str(psutil.STATUS_ZOMBIE)
         except psutil.Error:
             return False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
@@ -29,12 +29,8 @@ _MESSAGES = {
     "request-canceled-and-instance-running": (
         "Your Spot request is canceled, but your instance {instance} is still running."
     ),
-    "canceled-before-fulfillment": (
-        "Your Spot request is canceled before it was fulfilled."
-    ),
-    "instance-terminated-by-user": (
-        "Spot Instance terminated due to user-initiated termination."
-    ),
+    "canceled-before-fulfillment": ("Your Spot request is canceled before it was fulfilled."),
+    "instance-terminated-by-user": ("Spot Instance terminated due to user-initiated termination."),
     "instance-terminated-no-capacity": (
         "Your Spot instance was terminated because there is no Spot capacity available."
     ),
@@ -45,7 +41,7 @@ _MESSAGES = {
 }
 
 
-class LocalSpotRequest(TaggedEC2Resource):  # type: ignore[misc]
+class LocalSpotRequest(TaggedEC2Resource):
     """A request for one spot instance, as DescribeSpotInstanceRequests tells it."""
 
     product_description = "Linux/UNIX"
@@ -145,7 +141,11 @@ class LocalSpotRequest(TaggedEC2Resource):  # type: ignore[misc]
         elif not self.is_over:
             self.become("closed", code)
 
-    def get_filter_value(self, filter_name: str, method_name: str | None = None) -> Any:
+    def get_filter_value(
+        self,
+        filter_name: str,
+        method_name: str | None = "DescribeSpotInstanceRequests",
+    ) -> Any:
         """Return what a filter compares."""
         specification = self.launch_specification
         values = {
@@ -165,7 +165,7 @@ class LocalSpotRequest(TaggedEC2Resource):  # type: ignore[misc]
         }
         if filter_name in values:
             return values[filter_name] or ""
-        return super().get_filter_value(filter_name, "DescribeSpotInstanceRequests")
+        return super().get_filter_value(filter_name, method_name)
 
 
 NO_CAPACITY = StateReason(
@@ -254,12 +254,12 @@ class SpotBackend:
         return [self.spot_instance_requests[request_id] for request_id in ids]
 
 
-class SpotAnswers(EC2Response):  # type: ignore[misc]
+class SpotAnswers(EC2Response):
     """Part of the EC2 API: prices."""
 
     def describe_spot_price_history(self) -> ActionResult:
         """Answer DescribeSpotPriceHistory."""
-        filters = dict(self._filters_from_querystring())
+        filters: dict[str, list[str]] = {**cast(Any, self._filters_from_querystring())}
         types = list(self._get_param("InstanceTypes", []))
         zones = [zone] if (zone := self._get_param("AvailabilityZone")) else []
         products = list(self._get_param("ProductDescriptions", []))

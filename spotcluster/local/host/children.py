@@ -48,10 +48,10 @@ class Children:
     ) -> tuple[int, asyncio.Future[int]]:
         """Start `program` in a session of its own; return its id and its future wait status.
 
-        `prepare` runs in the child after fork. That is safe here because this process has one
-        thread.
+        `prepare` runs in the child after fork, where it must do next to nothing: another thread
+        may have held a lock.
         """
-        child = subprocess.Popen(  # noqa: PLW1509
+        child = subprocess.Popen(
             command,
             executable=program,
             env=dict(environment),

@@ -6,7 +6,7 @@ reaching the network from here needs.
 
 from __future__ import annotations
 
-import os
+import shutil
 from collections.abc import Mapping
 
 from .layout import MARK, Layout, Settings
@@ -91,4 +91,4 @@ def session_environment(
 
 def shell() -> str:
     """Return the shell of every account."""
-    return next((path for path in ("/bin/bash", "/usr/bin/bash") if os.path.exists(path)), "/bin/sh")  # noqa: PTH110 - a constant path, at every session
+    return shutil.which("bash", path=SYSTEM_PATH) or "/bin/sh"

@@ -8,7 +8,6 @@ import errno
 import logging
 import os
 import tempfile
-from pathlib import Path
 
 import asyncssh
 
@@ -96,7 +95,7 @@ class Host:
             return asyncssh.SSHAuthorizedKeys()
 
     def admits(self) -> bool:
-        """Return whether the instance's security groups let SSH in; the daemon keeps it in a file."""
+        """Return whether a security group of the instance lets SSH in, as the daemon wrote."""
         try:
             return self.layout.ingress.read_text().strip() != "closed"
         except OSError:
@@ -164,19 +163,19 @@ class _Door(asyncssh.SSHServer):
     def public_key_auth_supported(self) -> bool:
         return True
 
-    # Who is logged in runs programs as the owner of the local cloud, so forwarding adds nothing.
-    def connection_requested(
-        self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
-    ) -> bool:
+    # Who is logged in runs programs as the owner of the local cloud anyway, so every kind of
+    # forwarding is let through.
+
+    def connection_requested(self, *_: object) -> bool:
         return True
 
-    def server_requested(self, listen_host: str, listen_port: int) -> bool:
+    def server_requested(self, *_: object) -> bool:
         return True
 
-    def unix_connection_requested(self, dest_path: str) -> bool:
+    def unix_connection_requested(self, *_: object) -> bool:
         return True
 
-    def unix_server_requested(self, listen_path: str) -> bool:
+    def unix_server_requested(self, *_: object) -> bool:
         return True
 
 
@@ -195,4 +194,3 @@ def enter(layout: Layout) -> None:
     """Start relative paths at the host's home, as SFTP does."""
     os.chdir(layout.home)
     os.umask(0o022)
-    Path("/").stat()

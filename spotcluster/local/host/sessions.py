@@ -84,16 +84,19 @@ class Session:
         pipes = [await _reader(out_read), await _reader(err_read)]
         writer = await _writer(in_write)
         feeding = asyncio.ensure_future(self._feed(writer))
-        # As with sshd, the session lasts until the command has ended and nobody holds its output.
-        done = asyncio.gather(
-            _pump(pipes[0][0], self._process.stdout), _pump(pipes[1][0], self._process.stderr), ended
+        pumping = asyncio.gather(
+            _pump(pipes[0][0], self._process.stdout),
+            _pump(pipes[1][0], self._process.stderr),
         )
         try:
-            if await self._unless_gone(done):
+            # As with sshd, the session lasts until the command has ended and nobody holds its
+            # output any more.
+            if await self._unless_gone(ended) and await self._unless_gone(pumping):
                 self._exit(ended.result())
         finally:
             # The client may be gone while the command runs on, as one started with nohup should.
             feeding.cancel()
+            pumping.cancel()
             writer.close()
             for _, transport in pipes:
                 transport.close()
@@ -142,12 +145,8 @@ class Session:
         """Wait for `work`; False when the client went away first."""
         gone = asyncio.ensure_future(self._process.wait_closed())
         await asyncio.wait([work, gone], return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            if isinstance(work, asyncio.Task) or hasattr(work, "_children"):
-                work.cancel()
-            return False
         gone.cancel()
-        return True
+        return work.done()
 
     async def _feed(self, writer: asyncio.StreamWriter) -> None:
         """Pass what the client sends to the command until either ends."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped] # its stubs are a package of their own
 
 _HEADER = "#cloud-config"
 _KNOWN = {"ssh_keys", "ssh_authorized_keys", "ssh_deletekeys", "ssh_genkeytypes"}
