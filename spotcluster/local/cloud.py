@@ -68,8 +68,9 @@ class Cloud:
                 self.folder,
                 {
                     "ec2": {(b.account_id, b.region_name): b for b in self.backends()},
-                    "ssm": {
-                        (account, region): backend
+                    # Not the backend: it holds functions, which cannot be pickled.
+                    "parameters": {
+                        (account, region): dict(backend._parameters)
                         for account, regions in ssm_backends.items()
                         for region, backend in regions.items()
                     },
@@ -81,5 +82,5 @@ class Cloud:
         state = persistence.load(self.folder)
         for (account, region), backend in state.get("ec2", {}).items():
             self._backends[account][region] = backend
-        for (account, region), backend in state.get("ssm", {}).items():
-            ssm_backends[account][region] = backend
+        for (account, region), parameters in state.get("parameters", {}).items():
+            ssm_backends[account][region]._parameters.update(parameters)

@@ -63,13 +63,18 @@ class Endpoint:
     @property
     def environment(self) -> dict[str, str]:
         """The variables that point the AWS command line, and any SDK, at the local cloud."""
-        return {
+        variables = {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
         }
+        if urllib.request.getproxies():
+            # Another program would ask the proxy for our loopback address.
+            direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+            variables["NO_PROXY"] = ",".join(filter(None, [direct, "127.0.0.1"]))
+        return variables
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ case $- in
     *i*) ;;
       *) return;;
 esac
-PS1='\\u@{name}:\\w\\$ '
+PS1='$USER@{name}:\\w\\$ '
 """
 
 
