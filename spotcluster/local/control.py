@@ -330,7 +330,7 @@ def _wait_until_it_answers(daemon: record.Daemon, place: Path) -> None:
 @contextlib.contextmanager
 def _locked(place: Path) -> Iterator[None]:
     """Let one process at a time start or stop the daemon."""
-    with (place / "lock").open("w") as lock:
+    with os.fdopen(os.open(place / "lock", os.O_RDWR | os.O_CREAT, 0o600)) as lock:
         deadline = time.monotonic() + START_LIMIT + STOP_LIMIT
         while True:
             try:

@@ -141,7 +141,8 @@ class FleetAnswers(LaunchAnswers):
         errors: list[dict[str, Any]],
     ) -> None:
         """Launch until `capacity` is there or no pool is left, one instance after the other."""
-        left = _ordered(pools, lifecycle, options)
+        ordered, abreast = _ordered(pools, lifecycle, options)
+        left, reserve = ordered[:abreast], ordered[abreast:]
         turn = 0
         while capacity > 0 and left:
             pool = left[turn % len(left)]
@@ -150,6 +151,8 @@ class FleetAnswers(LaunchAnswers):
             except EC2ClientError as error:
                 errors.append(_error(pool, lifecycle, error))
                 left.remove(pool)
+                left += reserve[:1]
+                del reserve[:1]
                 continue
             pool.instances.setdefault(lifecycle, []).append(instance_id)
             capacity -= pool.weight
@@ -173,8 +176,8 @@ class FleetAnswers(LaunchAnswers):
         return str(reservation.instances[0].id)
 
 
-def _ordered(pools: list[Pool], lifecycle: str, options: dict[str, Any]) -> list[Pool]:
-    """Return the pools that an allocation strategy draws from, in its order."""
+def _ordered(pools: list[Pool], lifecycle: str, options: dict[str, Any]) -> tuple[list[Pool], int]:
+    """Return the pools in an allocation strategy's order, and how many it draws from at once."""
 
     def cost(pool: Pool) -> float:
         assert pool.spec is not None
@@ -184,12 +187,10 @@ def _ordered(pools: list[Pool], lifecycle: str, options: dict[str, Any]) -> list
 
     strategy = options.get("AllocationStrategy", "lowest-price")
     if strategy in ("prioritized", "capacity-optimized-prioritized"):
-        return sorted(pools, key=lambda pool: pool.priority)
-    ordered = sorted(pools, key=cost)
-    if strategy in ("lowest-price", "lowestPrice") and lifecycle == "spot":
-        # The others stay behind as a reserve: they are drawn from when the first ones fail.
-        return ordered[: int(options.get("InstancePoolsToUseCount", 1) or 1)] or ordered
-    return ordered
+        return sorted(pools, key=lambda pool: pool.priority), 1
+    if strategy == "lowest-price":
+        return sorted(pools, key=cost), int(options.get("InstancePoolsToUseCount") or 1)
+    return sorted(pools, key=cost), max(len(pools), 1)
 
 
 def _error(pool: Pool, lifecycle: str, error: EC2ClientError) -> dict[str, Any]:

@@ -120,6 +120,8 @@ class LaunchAnswers(EC2Response):
             return params
         data = self.ec2_backend._get_template_from_args(template).data
         merged = {**data, **params}
+        if merged.get("UserData"):
+            merged["UserData"] = str(merged["UserData"])  # moto keeps an object in templates
         tags = [*data.get("TagSpecifications", []), *params.get("TagSpecifications", [])]
         if tags:
             merged["TagSpecifications"] = tags

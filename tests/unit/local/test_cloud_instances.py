@@ -1,0 +1,193 @@
+"""States that take time, and the filters that find instances in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from spotcluster.local import ec2 as region
+from spotcluster.local.instances import PORT_TAG
+
+SPOT = {"MarketType": "spot"}
+
+
+def state(instance: dict[str, Any]) -> str:
+    return str(instance["State"]["Name"])
+
+
+def test_an_instance_is_pending_until_its_host_is_up(run: Any, describe: Any, settle: Any) -> None:
+    run()
+    assert [state(i) for i in describe()] == ["pending"]
+    settle()
+    (instance,) = describe()
+    assert state(instance) == "running"
+    assert {"Key": PORT_TAG, "Value": "2222"} in instance["Tags"]
+
+
+def test_terminating_takes_as_long_as_the_host_does(
+    ec2: Any, run: Any, describe: Any, settle: Any
+) -> None:
+    (instance,) = run()
+    settle()
+    answer = ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
+    (change,) = answer["TerminatingInstances"]
+    assert (change["PreviousState"]["Name"], change["CurrentState"]["Name"]) == (
+        "running",
+        "shutting-down",
+    )
+    assert [state(i) for i in describe()] == ["shutting-down"]
+    settle()
+    (ended,) = describe()
+    assert state(ended) == "terminated"
+    assert not ended.get("PrivateIpAddress")
+    assert not ended.get("PublicIpAddress")
+    assert ended["NetworkInterfaces"] == []
+    assert ec2.describe_volumes()["Volumes"] == []
+    ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])  # as often as one likes
+
+
+def test_stop_and_start_keep_the_address(ec2: Any, run: Any, describe: Any, settle: Any) -> None:
+    (instance,) = run()
+    ids = [instance["InstanceId"]]
+    settle()
+    address = describe()[0]["PrivateIpAddress"]
+    ec2.stop_instances(InstanceIds=ids)
+    assert [state(i) for i in describe()] == ["stopping"]
+    with pytest.raises(ClientError, match="IncorrectInstanceState"):
+        ec2.start_instances(InstanceIds=ids)
+    settle()
+    (stopped,) = describe()
+    assert state(stopped) == "stopped"
+    assert stopped["PrivateIpAddress"] == address
+    assert not stopped.get("PublicIpAddress")
+    ec2.start_instances(InstanceIds=ids)
+    assert [state(i) for i in describe()] == ["pending"]
+    settle()
+    (started,) = describe()
+    assert state(started) == "running"
+    assert started["PrivateIpAddress"] == started["PublicIpAddress"] == address
+
+
+def test_a_terminated_instance_cannot_be_started_or_stopped(
+    ec2: Any, run: Any, settle: Any
+) -> None:
+    (instance,) = run()
+    ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
+    settle()
+    for call in (ec2.start_instances, ec2.stop_instances):
+        with pytest.raises(ClientError, match="IncorrectInstanceState"):
+            call(InstanceIds=[instance["InstanceId"]])
+
+
+def test_one_unknown_id_refuses_the_whole_call(
+    ec2: Any, run: Any, describe: Any, settle: Any
+) -> None:
+    (instance,) = run()
+    settle()
+    with pytest.raises(ClientError, match=r"InvalidInstanceID\.NotFound"):
+        ec2.terminate_instances(InstanceIds=[instance["InstanceId"], "i-0123456789abcdef0"])
+    assert [state(i) for i in describe()] == ["running"]
+
+
+def test_a_protected_instance_is_not_terminated(ec2: Any, run: Any, describe: Any) -> None:
+    (instance,) = run(DisableApiTermination=True)
+    with pytest.raises(ClientError, match="OperationNotPermitted"):
+        ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
+    assert [state(i) for i in describe()] == ["pending"]
+
+
+def test_terminated_instances_are_forgotten_after_a_while(
+    ec2: Any, run: Any, describe: Any, settle: Any, cloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (instance, _) = run(2, ClientToken="once")
+    ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
+    settle()
+    (backend,) = cloud.backends()
+    assert not backend.forget_old()
+    monkeypatch.setattr(region, "KEEP_TERMINATED", 0.0)
+    assert backend.forget_old()
+    assert [i["InstanceId"] for i in describe()] != [instance["InstanceId"]]
+    assert len(describe()) == 1
+
+
+def test_a_killed_host_stops_its_instance(run: Any, describe: Any, settle: Any, cloud: Any) -> None:
+    run()
+    settle()
+    with cloud.lock:
+        (instance,) = cloud.instances()
+        instance.ec2_backend.host_died(instance)
+    (found,) = describe()
+    assert state(found) == "stopping"
+    assert found["StateReason"]["Code"] == "Server.ScheduledStop"
+
+
+def test_a_killed_host_ends_its_spot_instance(
+    ec2: Any, run: Any, describe: Any, settle: Any, cloud: Any
+) -> None:
+    run(InstanceMarketOptions=SPOT)
+    settle()
+    with cloud.lock:
+        (instance,) = cloud.instances()
+        instance.ec2_backend.host_died(instance)
+    settle()
+    (found,) = describe()
+    assert state(found) == "terminated"
+    assert found["StateReason"]["Code"] == "Server.SpotInstanceTermination"
+    (request,) = ec2.describe_spot_instance_requests()["SpotInstanceRequests"]
+    assert request["Status"]["Code"] == "instance-terminated-no-capacity"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("instance-lifecycle", "spot", ["worker"]),
+        ("client-token", "token-w", ["worker"]),
+        ("client-token", "token-*", ["worker", "master"]),
+        ("instance-state-name", "pending", ["worker", "master"]),
+        ("instance-state-code", "16", []),
+        ("tag:alias", "mast?r", ["master"]),
+        ("tag:alias", "mast*", ["master"]),
+        ("tag-key", "alias", ["worker", "master"]),
+        ("group-name", "default", ["worker", "master"]),
+        ("instance-type", "c5.*", ["worker"]),
+        ("instance-type", "[mc]5.*", []),
+    ],
+)
+def test_filters(run: Any, describe: Any, name: str, value: str, found: list[str]) -> None:
+    def tags(alias: str) -> list[dict[str, Any]]:
+        return [{"ResourceType": "instance", "Tags": [{"Key": "alias", "Value": alias}]}]
+
+    run(InstanceMarketOptions=SPOT, ClientToken="token-w", TagSpecifications=tags("worker"))
+    run(InstanceType="m5.large", ClientToken="token-m", TagSpecifications=tags("master"))
+    aliases = [
+        tag["Value"]
+        for instance in describe(Filters=[{"Name": name, "Values": [value]}])
+        for tag in instance["Tags"]
+        if tag["Key"] == "alias"
+    ]
+    assert sorted(aliases) == sorted(found)
+
+
+def test_instances_are_found_by_their_spot_request(run: Any, describe: Any) -> None:
+    first, second = run(2, InstanceMarketOptions=SPOT)
+    wanted = [{"Name": "spot-instance-request-id", "Values": [second["SpotInstanceRequestId"]]}]
+    assert [i["InstanceId"] for i in describe(Filters=wanted)] == [second["InstanceId"]]
+    assert first["SpotInstanceRequestId"] != second["SpotInstanceRequestId"]
+
+
+def test_an_unknown_filter_is_refused(run: Any, describe: Any) -> None:
+    run()
+    with pytest.raises(ClientError, match="The filter 'colour' is invalid"):
+        describe(Filters=[{"Name": "colour", "Values": ["red"]}])
+
+
+def test_a_group_in_use_cannot_be_deleted(ec2: Any, run: Any, settle: Any) -> None:
+    group = ec2.create_security_group(GroupName="g", Description="g")["GroupId"]
+    (instance,) = run(SecurityGroupIds=[group])
+    with pytest.raises(ClientError, match="DependencyViolation"):
+        ec2.delete_security_group(GroupId=group)
+    ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
+    settle()
+    ec2.delete_security_group(GroupId=group)

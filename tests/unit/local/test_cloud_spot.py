@@ -1,0 +1,333 @@
+"""Spot requests, bids, prices and fleets."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spotcluster.local import market
+from spotcluster.local.images import UBUNTU
+from spotcluster.local.prices import on_demand_price
+
+
+def spot(price: str | None = None, **options: Any) -> dict[str, Any]:
+    if price is not None:
+        options["MaxPrice"] = price
+    return {"InstanceMarketOptions": {"MarketType": "spot", "SpotOptions": options}}
+
+
+def requests(ec2: Any, **params: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = ec2.describe_spot_instance_requests(**params)[
+        "SpotInstanceRequests"
+    ]
+    return found
+
+
+def test_a_spot_instance_has_its_request(ec2: Any, run: Any, describe: Any) -> None:
+    tags = [{"ResourceType": "spot-instances-request", "Tags": [{"Key": "c", "Value": "x"}]}]
+    (instance,) = run(**spot("0.30"), TagSpecifications=tags)
+    assert instance["InstanceLifecycle"] == "spot"
+    (request,) = requests(ec2)
+    assert request["SpotInstanceRequestId"] == instance["SpotInstanceRequestId"]
+    assert request["InstanceId"] == instance["InstanceId"]
+    assert (request["State"], request["Status"]["Code"]) == ("active", "fulfilled")
+    assert float(request["SpotPrice"]) == 0.30
+    assert request["Tags"] == [{"Key": "c", "Value": "x"}]
+    assert request["LaunchSpecification"]["InstanceType"] == "c5.xlarge"
+    assert abs(request["CreateTime"] - datetime.now(UTC)) < timedelta(minutes=1)
+    (described,) = describe()
+    assert described["SpotInstanceRequestId"] == request["SpotInstanceRequestId"]
+
+
+def test_the_request_closes_when_the_instance_is_terminated(
+    ec2: Any, run: Any, settle: Any
+) -> None:
+    (instance,) = run(**spot())
+    settle()
+    ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
+    (request,) = requests(ec2)
+    assert (request["State"], request["Status"]["Code"]) == (
+        "closed",
+        "instance-terminated-by-user",
+    )
+
+
+def test_a_cancelled_request_stays_visible_and_its_instance_runs(
+    ec2: Any, run: Any, describe: Any, settle: Any
+) -> None:
+    (instance,) = run(**spot())
+    settle()
+    ids = [instance["SpotInstanceRequestId"]]
+    answer = ec2.cancel_spot_instance_requests(SpotInstanceRequestIds=ids)
+    assert answer["CancelledSpotInstanceRequests"][0]["State"] == "cancelled"
+    (request,) = requests(ec2, SpotInstanceRequestIds=ids)
+    assert (request["State"], request["Status"]["Code"]) == (
+        "cancelled",
+        "request-canceled-and-instance-running",
+    )
+    assert describe()[0]["State"]["Name"] == "running"
+
+
+def test_requests_are_found_by_state_and_tag(ec2: Any, run: Any) -> None:
+    tags = [{"ResourceType": "spot-instances-request", "Tags": [{"Key": "c", "Value": "x"}]}]
+    (mine,) = run(**spot(), TagSpecifications=tags)
+    run(**spot())
+    wanted = [
+        {"Name": "tag:c", "Values": ["x"]},
+        {"Name": "state", "Values": ["open", "active"]},
+    ]
+    assert [r["InstanceId"] for r in requests(ec2, Filters=wanted)] == [mine["InstanceId"]]
+
+
+def test_an_unknown_request_is_refused(ec2: Any) -> None:
+    with pytest.raises(ClientError, match=r"InvalidSpotInstanceRequestID\.NotFound"):
+        requests(ec2, SpotInstanceRequestIds=["sir-0123456789abcdef0"])
+
+
+def test_a_bid_below_the_price_is_refused(ec2: Any, run: Any, describe: Any) -> None:
+    with pytest.raises(ClientError, match="SpotMaxPriceTooLow"):
+        run(**spot("0.001"))
+    assert describe() == []
+    assert requests(ec2) == []
+
+
+def test_a_bid_that_is_no_price_is_refused(run: Any) -> None:
+    with pytest.raises(ClientError, match="InvalidParameterValue"):
+        run(**spot("cheap"))
+
+
+def test_a_one_time_spot_instance_cannot_be_stopped(ec2: Any, run: Any, settle: Any) -> None:
+    (instance,) = run(**spot())
+    settle()
+    with pytest.raises(ClientError, match="UnsupportedOperation"):
+        ec2.stop_instances(InstanceIds=[instance["InstanceId"]])
+
+
+def test_a_persistent_spot_instance_can_be_stopped(ec2: Any, run: Any, settle: Any) -> None:
+    (instance,) = run(**spot(SpotInstanceType="persistent", InstanceInterruptionBehavior="stop"))
+    settle()
+    ec2.stop_instances(InstanceIds=[instance["InstanceId"]])
+    (request,) = requests(ec2)
+    assert (request["State"], request["Status"]["Code"]) == ("disabled", "instance-stopped-by-user")
+
+
+def test_request_spot_instances_fulfils_a_sufficient_bid(ec2: Any, describe: Any) -> None:
+    answer = ec2.request_spot_instances(
+        SpotPrice="0.2",
+        InstanceCount=2,
+        LaunchSpecification={"ImageId": UBUNTU, "InstanceType": "c5.xlarge"},
+    )
+    assert {r["State"] for r in answer["SpotInstanceRequests"]} == {"active"}
+    assert {i["SpotInstanceRequestId"] for i in describe()} == {
+        r["SpotInstanceRequestId"] for r in answer["SpotInstanceRequests"]
+    }
+
+
+def test_request_spot_instances_leaves_a_low_bid_open(ec2: Any, describe: Any) -> None:
+    answer = ec2.request_spot_instances(
+        SpotPrice="0.0001",
+        LaunchSpecification={"ImageId": UBUNTU, "InstanceType": "c5.xlarge"},
+    )
+    (request,) = answer["SpotInstanceRequests"]
+    assert (request["State"], request["Status"]["Code"]) == ("open", "price-too-low")
+    assert "InstanceId" not in request
+    assert describe() == []
+    ids = [request["SpotInstanceRequestId"]]
+    ec2.cancel_spot_instance_requests(SpotInstanceRequestIds=ids)
+    (cancelled,) = requests(ec2, SpotInstanceRequestIds=ids)
+    assert cancelled["Status"]["Code"] == "canceled-before-fulfillment"
+
+
+# Prices.
+
+
+def history(ec2: Any, **params: Any) -> list[dict[str, Any]]:
+    pages = ec2.get_paginator("describe_spot_price_history").paginate(**params)
+    return [price for page in pages for price in page["SpotPriceHistory"]]
+
+
+def test_history_covers_ninety_days_of_every_zone(ec2: Any) -> None:
+    found = history(ec2, InstanceTypes=["c5.xlarge"])
+    ages = [datetime.now(UTC) - price["Timestamp"] for price in found]
+    assert min(ages) < timedelta(hours=6)
+    assert timedelta(days=90) <= max(ages) < timedelta(days=91)
+    assert ages == sorted(ages)
+    assert {price["AvailabilityZone"] for price in found} == set(
+        market.zones_of("us-east-1", "c5.xlarge")
+    )
+    assert {price["InstanceType"] for price in found} == {"c5.xlarge"}
+
+
+def test_history_is_about_a_third_of_the_on_demand_price(ec2: Any) -> None:
+    ratios = [
+        float(price["SpotPrice"]) / on_demand_price("c5.xlarge")
+        for price in history(ec2, InstanceTypes=["c5.xlarge"])
+    ]
+    assert 0.2 < min(ratios) < max(ratios) < 0.4
+    assert len(set(ratios)) > 10
+
+
+def test_history_obeys_times_zone_and_product(ec2: Any) -> None:
+    end = datetime.now(UTC) - timedelta(days=10)
+    start = end - timedelta(days=3)
+    found = history(
+        ec2,
+        InstanceTypes=["c5.xlarge", "m5.large"],
+        AvailabilityZone="us-east-1b",
+        ProductDescriptions=["Linux/UNIX"],
+        StartTime=start,
+        EndTime=end,
+    )
+    assert {price["AvailabilityZone"] for price in found} == {"us-east-1b"}
+    for kind in ("c5.xlarge", "m5.large"):
+        times = [price["Timestamp"] for price in found if price["InstanceType"] == kind]
+        assert max(times) <= end
+        # the price in force at the start has its own, earlier time
+        assert sorted(times)[0] <= start < sorted(times)[1]
+    assert history(ec2, InstanceTypes=["c5.xlarge"], ProductDescriptions=["Windows"]) == []
+
+
+def test_history_comes_in_pages(ec2: Any) -> None:
+    whole = history(ec2, InstanceTypes=["c5.xlarge"], AvailabilityZone="us-east-1a")
+    first = ec2.describe_spot_price_history(
+        InstanceTypes=["c5.xlarge"],
+        Filters=[{"Name": "availability-zone", "Values": ["us-east-1a"]}],
+        MaxResults=7,
+    )
+    assert len(first["SpotPriceHistory"]) == 7
+    second = ec2.describe_spot_price_history(
+        InstanceTypes=["c5.xlarge"],
+        Filters=[{"Name": "availability-zone", "Values": ["us-east-1a"]}],
+        MaxResults=7,
+        NextToken=first["NextToken"],
+    )
+    assert first["SpotPriceHistory"] + second["SpotPriceHistory"] == whole[:14]
+
+
+def test_the_price_now_is_the_newest_of_the_history(ec2: Any) -> None:
+    newest = history(ec2, InstanceTypes=["c5.xlarge"], AvailabilityZone="us-east-1a")[0]
+    assert market.price_now("c5.xlarge", "us-east-1a").text == newest["SpotPrice"]
+
+
+@given(
+    when=st.datetimes(datetime(2024, 1, 1), datetime(2030, 1, 1)),
+    kind=st.sampled_from(["c5.xlarge", "t3.micro", "g5.xlarge", "r6i.large"]),
+)
+def test_a_price_holds_from_its_time_on(when: datetime, kind: str) -> None:
+    moment = when.replace(tzinfo=UTC)
+    price = market.price_at(kind, "us-east-1a", moment)
+    assert price.since <= moment < price.since + timedelta(hours=6)
+    assert market.price_at(kind, "us-east-1a", price.since) == price
+    assert 0.2 < price.usd / on_demand_price(kind) < 0.4
+
+
+# Fleets.
+
+
+@pytest.fixture
+def template(ec2: Any) -> dict[str, str]:
+    ec2.create_launch_template(
+        LaunchTemplateName="nodes",
+        LaunchTemplateData={"ImageId": UBUNTU, "InstanceType": "c5.large"},
+    )
+    return {"LaunchTemplateName": "nodes", "Version": "$Latest"}
+
+
+def fleet(
+    ec2: Any, template: dict[str, str], overrides: list[dict[str, Any]], count: int, **params: Any
+) -> dict[str, Any]:
+    answer: dict[str, Any] = ec2.create_fleet(
+        Type="instant",
+        LaunchTemplateConfigs=[{"LaunchTemplateSpecification": template, "Overrides": overrides}],
+        TargetCapacitySpecification={
+            "TotalTargetCapacity": count,
+            "DefaultTargetCapacityType": "spot",
+        },
+        **params,
+    )
+    return answer
+
+
+def test_a_fleet_spreads_over_its_overrides(
+    ec2: Any, template: dict[str, str], describe: Any
+) -> None:
+    kinds = ["c5.large", "m5.large", "r5.large"]
+    answer = fleet(
+        ec2,
+        template,
+        [{"InstanceType": kind} for kind in kinds],
+        6,
+        SpotOptions={"AllocationStrategy": "price-capacity-optimized"},
+    )
+    assert {i["InstanceType"]: len(i["InstanceIds"]) for i in answer["Instances"]} == dict.fromkeys(
+        kinds, 2
+    )
+    assert answer["Errors"] == []
+    found = describe()
+    assert len(found) == 6
+    assert all(i["SpotInstanceRequestId"].startswith("sir-") for i in found)
+
+
+def test_a_fleet_of_the_lowest_price_takes_the_cheapest(ec2: Any, template: dict[str, str]) -> None:
+    answer = fleet(
+        ec2,
+        template,
+        [{"InstanceType": "c5.4xlarge"}, {"InstanceType": "c5.large"}],
+        3,
+        SpotOptions={"AllocationStrategy": "lowest-price"},
+    )
+    assert [i["InstanceType"] for i in answer["Instances"]] == ["c5.large"]
+
+
+def test_a_fleet_tells_errors_and_launches_the_rest(ec2: Any, template: dict[str, str]) -> None:
+    overrides = [
+        {"InstanceType": "c5.large", "MaxPrice": "0.0001"},
+        {"InstanceType": "m5.large"},
+    ]
+    answer = fleet(ec2, template, overrides, 3)
+    (error,) = answer["Errors"]
+    assert error["ErrorCode"] == "SpotMaxPriceTooLow"
+    assert error["LaunchTemplateAndOverrides"]["Overrides"]["InstanceType"] == "c5.large"
+    (group,) = answer["Instances"]
+    assert (group["InstanceType"], len(group["InstanceIds"])) == ("m5.large", 3)
+
+
+def test_a_fleet_splits_on_demand_and_spot_and_tags(
+    ec2: Any, template: dict[str, str], describe: Any
+) -> None:
+    answer = ec2.create_fleet(
+        Type="instant",
+        ClientToken="once",
+        LaunchTemplateConfigs=[{"LaunchTemplateSpecification": template}],
+        TargetCapacitySpecification={
+            "TotalTargetCapacity": 3,
+            "OnDemandTargetCapacity": 1,
+            "SpotTargetCapacity": 2,
+            "DefaultTargetCapacityType": "spot",
+        },
+        TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "c", "Value": "x"}]}],
+    )
+    assert {i["Lifecycle"]: len(i["InstanceIds"]) for i in answer["Instances"]} == {
+        "on-demand": 1,
+        "spot": 2,
+    }
+    found = describe(Filters=[{"Name": "tag:c", "Values": ["x"]}])
+    assert sorted(i.get("InstanceLifecycle", "on-demand") for i in found) == [
+        "on-demand",
+        "spot",
+        "spot",
+    ]
+
+
+def test_a_fleet_with_a_known_token_is_the_same_fleet(
+    ec2: Any, template: dict[str, str], describe: Any
+) -> None:
+    first = fleet(ec2, template, [], 2, ClientToken="once")
+    second = fleet(ec2, template, [], 2, ClientToken="once")
+    assert first["FleetId"] == second["FleetId"]
+    assert len(describe()) == 2
