@@ -4,6 +4,7 @@ Arguments: connection file, node.
 """
 
 import sys
+import time
 
 import ipyparallel
 
@@ -12,4 +13,9 @@ client = ipyparallel.Client(connection_info=file, timeout=20)
 mine = [i for i, ident in dict(client._engines).items() if ident.split(".")[0] == node]
 if mine:
     client.shutdown(targets=mine, block=False)
+    end = time.monotonic() + 20
+    while set(mine) & set(client.ids):  # leaving now could lose the message
+        if time.monotonic() > end:
+            sys.exit(f"the engines of {node} did not leave the rotation within 20 s")
+        time.sleep(0.02)
 client.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,8 +34,17 @@ class Group:
     tags: Mapping[str, str]
 
 
-def find_subnet(session: Session, subnet_id: str | None, zone: str | None) -> Subnet:
-    """Return the subnet that the user named, or the default VPC's roomiest (in `zone`).
+def find_subnet(
+    session: Session, subnet_id: str | None, zone: str | None, offered: Collection[str]
+) -> Subnet:
+    """Return the subnet that the user named, or the default VPC's roomiest.
+
+    Parameters
+    ----------
+    zone : str or None
+        The zone that it must be in.
+    offered : collection of str
+        The zones that offer the instance types that are wanted; any of them will do.
 
     Raises
     ------
@@ -58,13 +67,20 @@ def find_subnet(session: Session, subnet_id: str | None, zone: str | None) -> Su
         )
         for item in answer["Subnets"]
     ]
-    if not found:
+    if not found and not subnet_id:
         where = f"{session.region}, zone {zone}" if zone else session.region
         raise CloudError(
             f"The default VPC has no subnet in {where}.",
             "Name one with SUBNET_ID in the cluster's section, or leave AVAILABILITY_ZONE out.",
         )
-    return max(found, key=lambda subnet: (subnet.free, subnet.zone))
+    usable = [subnet for subnet in found if subnet.zone in offered]
+    if not usable:
+        places = ", ".join(sorted({subnet.zone for subnet in found}))
+        raise CloudError(
+            f"The zone {places} does not offer the instance types that are wanted.",
+            f"These zones do: {', '.join(sorted(offered)) or 'none'}; or choose another type.",
+        )
+    return max(usable, key=lambda subnet: (subnet.free, subnet.zone))
 
 
 def find_groups(session: Session, cluster: str | None = None) -> list[Group]:

@@ -58,6 +58,7 @@ class Session:
         self.region = region
         self._endpoint: dict[str, Any] = {}
         self._checkip = CHECKIP
+        self._proxies: dict[str, str] | None = None
         if region == LOCAL:
             from spotcluster import local
 
@@ -68,6 +69,7 @@ class Session:
                 region_name=endpoint.region,
             )
             self._endpoint = {"endpoint_url": endpoint.url}
+            self._proxies = {}  # a proxy that the environment names is not for the way to ourselves
             self._checkip = endpoint.checkip_url
             return
         check_region(region)
@@ -89,7 +91,7 @@ class Session:
         from botocore.config import Config
 
         retries: dict[str, Any] = {"mode": "standard", "max_attempts": 8}
-        config = Config(retries=retries, connect_timeout=10, read_timeout=60)
+        config = Config(retries=retries, connect_timeout=10, read_timeout=60, proxies=self._proxies)
         make: Any = self._boto.client
         return make(service, config=config, **{**self._endpoint, **overrides})
 
@@ -101,8 +103,9 @@ class Session:
 
     def caller_cidr(self) -> str:
         """Return the address that EC2 sees us at, as a ``/32``."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler(self._proxies))
         try:
-            with urllib.request.urlopen(self._checkip, timeout=10) as answer:  # noqa: S310 - fixed https, or our own loopback endpoint
+            with opener.open(self._checkip, timeout=10) as answer:
                 return f"{answer.read().decode().strip()}/32"
         except OSError as error:
             raise CloudError(

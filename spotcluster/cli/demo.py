@@ -102,8 +102,8 @@ class _Story:
         from spotcluster.search import RandomizedSearch
 
         # The search takes seconds; a node needs a few to join. So that there is something to
-        # see, each evaluation is given a least duration: two and a half joins for the whole.
-        pace = min(2.5 * join_time, 45.0) * engines / 100
+        # see, each evaluation is given a least duration: two joins for the whole.
+        pace = min(2.0 * join_time, 45.0) * engines / 100
         self.reporter.note(
             f"(Each evaluation is made to last at least {pace:.1f} s here: this search is so short"
             " that it would be over before a node could join.)"

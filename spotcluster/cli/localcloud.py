@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from spotcluster.cli import output
+from spotcluster.errors import LocalCloudError
 
 
 @click.group()
@@ -47,29 +48,36 @@ def status(*, as_json: bool) -> int:
     if as_json:
         output.document(asdict(seen))
         return 0
+    if seen.crashed:
+        raise LocalCloudError(
+            "The local cloud ended without being stopped: it crashed, or the computer restarted.",
+            "`spotcluster local start` brings it back with its instances;"
+            " `spotcluster local stop` ends what is left of it.",
+        )
     if not seen.running:
         output.out.print("The local cloud is not running; it starts when it is first used.")
         return 0
     output.out.print(f"The local cloud runs at {seen.url} (process {seen.pid}).")
-    output.out.print("Other programs reach it with:")
-    for line in seen.env:
+    output.out.print("Other programs, such as `aws ec2 describe-instances`, reach it with:")
+    for line in seen.environment_lines:
         output.out.print(f"  {line}", markup=False)
-    if seen.hosts:
-        output.table(
-            "",
-            ("host", "instance", "state", "address", "processes", "folder"),
-            [
-                (
-                    one.alias,
-                    one.id,
-                    one.state,
-                    f"{one.address}:{one.port}",
-                    str(one.processes),
-                    str(one.folder),
-                )
-                for one in seen.hosts
-            ],
-        )
-    else:
+    if not seen.hosts:
         output.out.print("It has no hosts.")
+        return 0
+    output.table(
+        "",
+        ("host", "instance", "state", "type", "market", "address", "processes"),
+        [
+            (
+                one.name,
+                one.id,
+                one.state,
+                one.instance_type,
+                one.lifecycle,
+                f"{one.address}:{one.port}",
+                str(one.processes),
+            )
+            for one in seen.hosts
+        ],
+    )
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from spotcluster import files, ssh
@@ -119,6 +120,8 @@ class Cluster:
     def mark_ready(self, node: Node) -> None:
         """Write down in EC2 that the node has been set up."""
         network.tag(self.session, [node.instance.id], {tags.STATE: "ready"})
+        own_tags = {**node.instance.tags, tags.STATE: "ready"}
+        node.instance = replace(node.instance, tags=own_tags)
 
     def pin_host_keys(self) -> Path:
         """Write the known_hosts file of the nodes there are, and return it."""

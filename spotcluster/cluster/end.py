@@ -71,25 +71,7 @@ def terminate(session: Session, name: str, reporter: Reporter, *, timeout: float
             f"There is no cluster '{name}' in {session.region}.",
             "`spotcluster listclusters` shows those there are; -r chooses another region.",
         )
-    ended: set[str] = set()
-    while True:
-        # Spot requests first: one that is fulfilled late would make an instance nobody sees.
-        instances.cancel_spot_requests(session, instances.open_spot_requests(session, name))
-        live = instances.live(instances.describe(session, name))
-        going = [one.id for one in live if one.state != "shutting-down"]
-        instances.terminate(session, going)
-        for one in live:
-            if one.id not in ended:
-                reporter.stage(one.alias, "terminating")
-            ended.add(one.id)
-        if not live:
-            break
-        if time.monotonic() > end:
-            raise ClusterError(
-                f"After {timeout:.0f} s '{name}' still has {remains(session, name)}.",
-                f"They are ending; repeat `spotcluster terminate {name}` to see it done.",
-            )
-        time.sleep(_POLL)
+    ended = _end_instances(session, name, reporter, timeout=timeout)
     for volume in instances.volumes(session, name):
         instances.delete_volume(session, volume)
     for group in network.find_groups(session, name):
@@ -105,4 +87,27 @@ def terminate(session: Session, name: str, reporter: Reporter, *, timeout: float
             f"'{name}' was ended, but EC2 still shows {left}.",
             f"Repeat `spotcluster terminate {name}`.",
         )
-    return len(ended)
+    return ended
+
+
+def _end_instances(session: Session, name: str, reporter: Reporter, *, timeout: float) -> int:
+    """Terminate until EC2 shows no live instance of the cluster; return how many there were."""
+    end = time.monotonic() + timeout
+    ended: set[str] = set()
+    while True:
+        # Spot requests first: one that is fulfilled late would make an instance nobody sees.
+        instances.cancel_spot_requests(session, instances.open_spot_requests(session, name))
+        live = instances.live(instances.describe(session, name))
+        if not live:
+            return len(ended)
+        instances.terminate(session, [one.id for one in live if one.state != "shutting-down"])
+        for one in live:
+            if one.id not in ended:
+                reporter.stage(one.alias, "terminating")
+                ended.add(one.id)
+        if time.monotonic() > end:
+            raise ClusterError(
+                f"After {timeout:.0f} s '{name}' still has {remains(session, name)}.",
+                f"They are ending; repeat `spotcluster terminate {name}` to see it done.",
+            )
+        time.sleep(_POLL)

@@ -7,7 +7,7 @@ import logging
 import shlex
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from spotcluster import ssh, templates
@@ -35,17 +35,16 @@ class Facts:
     def parse(cls, text: str) -> Facts:
         """Read the ``name=value`` lines that prepare.sh prints."""
         given = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-        numbers = {"cores": int, "memory_mb": int}
-        switches = ("sudo", "systemd")
-        values = {
-            field.name: numbers[field.name](given[field.name])
-            if field.name in numbers
-            else given[field.name] == "1"
-            if field.name in switches
-            else given[field.name]
-            for field in fields(cls)
-        }
-        return cls(**values)
+        return cls(
+            cores=int(given["cores"]),
+            memory_mb=int(given["memory_mb"]),
+            sudo=given["sudo"] == "1",
+            systemd=given["systemd"] == "1",
+            package_manager=given["package_manager"],
+            python=given["python"],
+            home=given["home"],
+            cluster_key=given["cluster_key"],
+        )
 
 
 class Node:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spotcluster import ssh
-from spotcluster.aws import images, keypairs, network, prices
+from spotcluster.aws import images, instance_types, keypairs, network, prices
+from spotcluster.aws.instance_types import InstanceType
 from spotcluster.aws.session import Session
 from spotcluster.config import Template
 from spotcluster.errors import CapacityError, UsageError
@@ -26,7 +27,7 @@ class PlannedNode:
     """
 
     alias: str
-    type: prices.InstanceType
+    type: InstanceType
     image: images.Image
     spot: bool
     bid: float | None
@@ -84,15 +85,16 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
         The bid is below the spot price, or the subnet has too few addresses.
     """
     _check_key(session, template)
-    subnet = network.find_subnet(session, template.subnet_id, template.availability_zone)
+    master_type = template.master_instance_type or template.node_instance_type
+    wanted = {template.node_instance_type, *([master_type] if MASTER in aliases else [])}
+    types = instance_types.describe(session, wanted)
+    offered = instance_types.zones_with(session, wanted)
+    subnet = network.find_subnet(session, template.subnet_id, template.availability_zone, offered)
     if subnet.free < len(aliases):
         raise CapacityError(
             f"The subnet {subnet.id} has {subnet.free} free addresses; {len(aliases)} are needed.",
             "Choose another subnet with SUBNET_ID.",
         )
-    master_type = template.master_instance_type or template.node_instance_type
-    wanted = {master_type if alias == MASTER else template.node_instance_type for alias in aliases}
-    types = prices.instance_types(session, wanted)
     found = {
         (alias == MASTER): _image(session, template, types, master=alias == MASTER)
         for alias in aliases
@@ -122,7 +124,7 @@ def _price(session: Session, name: str, zone: str, *, spot: bool) -> float | Non
 
 
 def _image(
-    session: Session, template: Template, types: dict[str, prices.InstanceType], *, master: bool
+    session: Session, template: Template, types: dict[str, InstanceType], *, master: bool
 ) -> images.Image:
     named = (template.master_image_id if master else None) or template.node_image_id
     kind = template.master_instance_type if master else None

@@ -134,7 +134,9 @@ def add_nodes(cluster: Cluster, number: int, *, bid: float | None, reporter: Rep
     """
     begin = time.monotonic()
     master = cluster.master
-    template = cluster.record.template.model_copy(update={"key_location": cluster.key_path})
+    # Near the master: traffic between zones costs money, and time.
+    near = {"key_location": cluster.key_path, "availability_zone": master.instance.zone}
+    template = cluster.record.template.model_copy(update=near)
     if bid is not None:
         template = template.with_overrides(bid=bid)
     found = instances.describe(cluster.session, cluster.name)
