@@ -1,0 +1,28 @@
+"""The config file: an INI grammar in, typed and checked settings out."""
+
+from spotcluster.config.config import Config
+from spotcluster.config.reader import empty, load, load_if_there, load_text
+from spotcluster.config.settings import (
+    AwsSettings,
+    GlobalSettings,
+    KeySettings,
+    Permission,
+    PluginSection,
+    Volume,
+)
+from spotcluster.config.template import Template
+
+__all__ = [
+    "AwsSettings",
+    "Config",
+    "GlobalSettings",
+    "KeySettings",
+    "Permission",
+    "PluginSection",
+    "Template",
+    "Volume",
+    "empty",
+    "load",
+    "load_if_there",
+    "load_text",
+]

@@ -1,0 +1,273 @@
+"""From a SETUP_CLASS and its settings to a plugin, without running code from where nobody meant it.
+
+A class comes from our own built-in plugins, from ``~/.spotcluster/plugins`` or from the Python
+path. The current directory is never searched: it may hold anybody's files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import importlib
+import os
+import stat
+import sys
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from spotcluster import files
+from spotcluster.errors import UsageError
+from spotcluster.plugins.base import Plugin
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+BUILT_IN = (
+    "spotcluster.plugins.ipcluster.IPCluster",
+    "spotcluster.plugins.ipcluster.IPClusterStop",
+    "spotcluster.plugins.ipcluster.IPClusterRestartEngines",
+    "spotcluster.plugins.pypackages.PyPkgInstaller",
+)
+_OURS = "spotcluster.plugins."
+_STARCLUSTER = "starcluster.plugins."
+_STARCLUSTER_MODULES = {"pypkginstaller": "pypackages"}
+_OTHERS_CAN_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_CONFIDENTIAL = ("secret", "passw", "passphrase", "token", "credential", "access_key", "private")
+
+
+class PluginError(UsageError, ValueError):
+    """A plugin's class cannot be loaded, or does not take its settings.
+
+    Attributes
+    ----------
+    reasons : tuple of (str, str)
+        What is wrong, one pair each: the setting (``""`` for the class itself) and a sentence.
+    """
+
+    def __init__(self, name: str, setup_class: str, reasons: Sequence[tuple[str, str]]) -> None:
+        listed = "; ".join(f"{key.upper()}: {why}" if key else why for key, why in reasons)
+        place = f"[plugin {name}] {setup_class}" if name else setup_class
+        super().__init__(f"{place}: {listed}")
+        self.reasons = tuple(reasons)
+
+
+def canonical(setup_class: str) -> str:
+    """Return the name under which a class is known here: StarCluster's own become ours."""
+    if not setup_class.startswith(_STARCLUSTER):
+        return setup_class
+    module, _, rest = setup_class.removeprefix(_STARCLUSTER).partition(".")
+    ours = f"{_OURS}{_STARCLUSTER_MODULES.get(module, module)}.{rest}"
+    return ours if ours in BUILT_IN else setup_class
+
+
+def load_class(setup_class: str) -> type[Plugin]:
+    """Return the plugin class that ``SETUP_CLASS`` names.
+
+    Parameters
+    ----------
+    setup_class : str
+        ``module.Class``; StarCluster's names of the plugins that we have too are understood.
+
+    Raises
+    ------
+    PluginError
+        There is no such class, it is not a plugin, its module fails when it is imported, or
+        other users of this computer could have written it.
+    """
+    wanted = canonical(setup_class)
+    if wanted.startswith(_STARCLUSTER):
+        raise _refusal(
+            setup_class,
+            f"this plugin of StarCluster has no counterpart here; there are {_listed(BUILT_IN)}.",
+        )
+    module_name, _, class_name = wanted.rpartition(".")
+    if not module_name or not all(part.isidentifier() for part in wanted.split(".")):
+        raise _refusal(setup_class, "this is not the name of a class, as in 'module.Class'.")
+    module = _import(setup_class, module_name)
+    found = getattr(module, class_name, None)
+    if not isinstance(found, type):
+        classes = [name for name, value in vars(module).items() if isinstance(value, type)]
+        raise _refusal(
+            setup_class, f"{module_name} has no class '{class_name}'.{hint(class_name, classes)}"
+        )
+    if not issubclass(found, Plugin) or found is Plugin:
+        raise _refusal(setup_class, "this is not a subclass of spotcluster.plugins.base.Plugin.")
+    return found
+
+
+def make(name: str, setup_class: str, settings: Mapping[str, str]) -> Plugin:
+    """Return the plugin that a ``[plugin NAME]`` section describes.
+
+    Raises
+    ------
+    PluginError
+        The class cannot be loaded, or a setting is unknown, missing or has a wrong value.
+    """
+    try:
+        kind = load_class(setup_class)
+    except PluginError as error:
+        raise PluginError(name, setup_class, error.reasons) from error.__cause__
+    try:
+        return kind.model_validate(dict(settings))
+    except ValidationError as error:
+        # Not chained: pydantic's own text shows values, and a value may be a password.
+        raise PluginError(name, setup_class, explain(error, list(kind.model_fields))) from None
+
+
+def explain(error: ValidationError, known: Sequence[str]) -> list[tuple[str, str]]:
+    """Return what a validation found: pairs of the setting and a sentence on its value.
+
+    Parameters
+    ----------
+    error : ValidationError
+        What pydantic found.
+    known : sequence of str
+        The settings there are, to suggest one for a setting that is unknown.
+    """
+    return [_sentence(one, known) for one in error.errors(include_url=False)]
+
+
+def hint(wanted: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` with the known name nearest to `wanted`; "" without one."""
+    # Folded names must not hide one another's spelling, so the first one of each is kept.
+    spelled: dict[str, str] = {}
+    for one in known:
+        spelled.setdefault(one.casefold(), one)
+    folded = wanted.casefold()
+    near = difflib.get_close_matches(folded, spelled, n=1, cutoff=0.6)
+    if not near and len(folded) > 2:
+        near = [one for one in spelled if folded in one or (len(one) > 3 and one in folded)]
+    return f" Did you mean '{spelled[near[0]]}'?" if near else ""
+
+
+def quoted(key: str, value: object) -> str:
+    """Return the value of a setting for a message; hidden where the setting sounds secret."""
+    if any(word in key.casefold() for word in _CONFIDENTIAL):
+        return "the value (not shown)"
+    text = " ".join(str(value).split())
+    return f"'{text[:60]}...'" if len(text) > 63 else f"'{text}'"
+
+
+def _sentence(one: ErrorDetails, known: Sequence[str]) -> tuple[str, str]:
+    key = str(one["loc"][0]) if one["loc"] else ""
+    value, context, kind = one["input"], one.get("ctx", {}), one["type"]
+    shown = quoted(key, value)
+    if kind == "extra_forbidden":
+        return key, f"is not known here.{hint(key, [name.upper() for name in known])}"
+    if kind == "missing":
+        return key, "is missing."
+    if kind in _WORDS:
+        return key, f"{shown} {_WORDS[kind].format(**context)}."
+    if kind in ("value_error", "assertion_error"):
+        reason = str(context.get("error", one["msg"])).rstrip(".")
+        # A validator that spoke of the value itself need not be introduced by it.
+        return key, f"{reason}." if reason.startswith(("'", '"')) else f"{shown} {reason}."
+    return key, f"{shown} does not fit: {one['msg'][:1].lower()}{one['msg'][1:]}."
+
+
+_WORDS = {
+    "int_parsing": "is not a whole number",
+    "int_parsing_size": "is too large a number",
+    "int_from_float": "is not a whole number",
+    "float_parsing": "is not a number",
+    "finite_number": "is not a finite number",
+    "bool_parsing": "is neither True nor False",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "literal_error": "is not one of {expected}",
+}
+
+
+def _import(setup_class: str, name: str) -> types.ModuleType:
+    """Import a module from our plugins, the user's folder, or the Python path, in this order."""
+    top = name.partition(".")[0]
+    home = files.home() / "plugins"
+    try:
+        if name.startswith(_OURS):
+            return importlib.import_module(name)
+        importlib.invalidate_caches()  # the file may have been written a moment ago
+        if (home / f"{top}.py").exists() or (home / top / "__init__.py").exists():
+            _refuse_if_others_can_write(setup_class, home)
+            return importlib.import_module(f"{_package(home)}.{name}")
+        with _without_current_directory():
+            return importlib.import_module(name)
+    except PluginError:
+        raise
+    except ModuleNotFoundError as error:
+        missing = (error.name or name).removeprefix(f"{_name_of(home)}.")
+        if f"{name}.".startswith(f"{missing}."):
+            reason = f"there is no module '{missing}' in {home} or on the Python path."
+            raise _refusal(setup_class, reason + hint(setup_class, BUILT_IN)) from error
+        reason = f"its module {name} needs the module '{missing}', which is not installed."
+        raise _refusal(setup_class, reason) from error
+    # A user's module may raise anything, even SystemExit, and none of it is our bug.
+    except (Exception, SystemExit) as error:
+        reason = f"its module {name} fails when it is imported: {type(error).__name__}: {error}."
+        raise _refusal(setup_class, reason) from error
+
+
+def _refuse_if_others_can_write(setup_class: str, home: Path) -> None:
+    """Refuse a plugins folder that somebody else could have put code in."""
+    for path in (home.parent, home, *sorted(home.rglob("*"))):
+        try:
+            found = path.stat()
+        except OSError:  # a dangling link, or gone: nothing is loaded from it
+            continue
+        if found.st_mode & _OTHERS_CAN_WRITE:
+            reason = f"other users can write {path}; run `chmod -R go-w {home.parent}`."
+            raise _refusal(setup_class, reason)
+        if found.st_uid not in (os.getuid(), 0):
+            raise _refusal(setup_class, f"{path} belongs to another user.")
+
+
+def _name_of(home: Path) -> str:
+    digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:8]
+    return f"_spotcluster_user_plugins_{digest}"
+
+
+def _package(home: Path) -> str:
+    """Return the package that stands for the user's plugins folder.
+
+    Its modules have names of their own there, so that none can shadow one of Python's.
+    """
+    name = _name_of(home)
+    if name not in sys.modules:
+        package = types.ModuleType(name)
+        package.__path__ = [str(home)]
+        sys.modules[name] = package
+    return name
+
+
+@contextlib.contextmanager
+def _without_current_directory() -> Iterator[None]:
+    """Take the current directory off the Python path for a moment."""
+    before = sys.path[:]
+    sys.path[:] = [entry for entry in before if not _is_current_directory(entry)]
+    try:
+        yield
+    finally:
+        sys.path[:] = before + [entry for entry in sys.path if entry not in before]
+
+
+def _is_current_directory(entry: Any) -> bool:
+    if not isinstance(entry, str):
+        return False
+    try:
+        return not entry or Path(entry).samefile(Path.cwd())
+    except (OSError, ValueError):
+        return False
+
+
+def _refusal(setup_class: str, reason: str) -> PluginError:
+    return PluginError("", setup_class, [("", reason)])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)

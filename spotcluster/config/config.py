@@ -1,0 +1,93 @@
+"""A whole config file, checked: the settings of all sections and the cluster templates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from spotcluster.config.names import find
+from spotcluster.config.settings import (
+    AwsSettings,
+    GlobalSettings,
+    KeySettings,
+    Permission,
+    PluginSection,
+    Settings,
+    Volume,
+    key_location,
+)
+from spotcluster.config.template import Template
+from spotcluster.errors import ConfigError, UsageError
+from spotcluster.plugins import loader
+
+
+class Config(Settings):
+    """What a config file says.
+
+    Attributes
+    ----------
+    path : Path or None
+        The file, None when it did not come from one.
+    clusters : dict of str to Template
+        The complete templates, EXTENDS resolved.
+    incomplete : dict of str to tuple of str
+        The templates that are there for others to extend, each with what it lacks.
+    """
+
+    path: Path | None = None
+    global_settings: GlobalSettings = GlobalSettings()
+    aws: AwsSettings = AwsSettings()
+    keys: dict[str, KeySettings] = Field(default_factory=dict)
+    clusters: dict[str, Template] = Field(default_factory=dict)
+    plugins: dict[str, PluginSection] = Field(default_factory=dict)
+    volumes: dict[str, Volume] = Field(default_factory=dict)
+    permissions: dict[str, Permission] = Field(default_factory=dict)
+    incomplete: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+    def template(self, name: str | None = None) -> Template:
+        """Return the template `name`; without a name the default one, or the only one there is.
+
+        Raises
+        ------
+        UsageError
+            There is no such template, or none can be chosen without a name.
+        ConfigError
+            The template is there for others to extend, and lacks something itself.
+        """
+        place = f" in {self.path}" if self.path else " in the config"
+        listed = f"The templates there are: {', '.join(self.clusters) or 'none'}."
+        wanted = name or self.global_settings.default_template
+        if wanted is None:
+            if len(self.clusters) == 1:
+                return next(iter(self.clusters.values()))
+            if not self.clusters:
+                raise UsageError(
+                    f"There is no cluster template{place}.",
+                    "`spotcluster help` offers one to begin with.",
+                )
+            raise UsageError(
+                f"There are several cluster templates{place}, and no DEFAULT_TEMPLATE.",
+                f"Choose one with -c: {', '.join(self.clusters)}.",
+            )
+        found = find(self.clusters, wanted)
+        if found:
+            return self.clusters[found]
+        lacking = find(self.incomplete, wanted)
+        if lacking:
+            raise ConfigError(self.incomplete[lacking], listed)
+        raise UsageError(
+            f"There is no cluster template '{wanted}'{place}.{loader.hint(wanted, self.clusters)}",
+            listed,
+        )
+
+    def key_location(self, keyname: str) -> Path:
+        """Return where the private key of `keyname` is on this computer, or would be."""
+        found = self.keys.get(keyname)
+        return found.key_location if found else key_location(keyname)
+
+    def with_key(self, template: Template) -> Template:
+        """Return the template with the location of its key, if it says none itself."""
+        if template.key_location:
+            return template
+        return template.model_copy(update={"key_location": self.key_location(template.keyname)})

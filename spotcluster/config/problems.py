@@ -1,0 +1,38 @@
+"""One thing that is wrong in a config file, and how it is said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong, and where.
+
+    Attributes
+    ----------
+    source : str
+        The file.
+    line : int
+        Its line, from 1.
+    text : str
+        What is wrong with which value, in a sentence.
+    section, key : str
+        Where in the file's own terms; empty where there is none.
+    """
+
+    source: str
+    line: int
+    text: str
+    section: str = ""
+    key: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.source}:{self.line}:"
+        place = f"[{_visible(self.section)}]" if self.section else ""
+        named = f"{place} {_visible(self.key).upper()}".strip()
+        return f"{where} {named}: {self.text}" if named else f"{where} {self.text}"
+
+
+def _visible(text: str) -> str:
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)

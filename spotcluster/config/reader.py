@@ -1,0 +1,327 @@
+"""From the config file to a `Config`, or to every problem that is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from spotcluster import files
+from spotcluster.config import grammar
+from spotcluster.config.config import Config
+from spotcluster.config.grammar import Entry, Section
+from spotcluster.config.inheritance import Inheritance
+from spotcluster.config.names import find, split
+from spotcluster.config.problems import Problem
+from spotcluster.config.settings import (
+    IGNORED,
+    AwsSettings,
+    GlobalSettings,
+    KeySettings,
+    Permission,
+    PluginSection,
+    Settings,
+    Volume,
+    key_location,
+    there,
+)
+from spotcluster.config.template import Template
+from spotcluster.errors import ConfigError, UsageError
+from spotcluster.plugins import loader
+
+_Model = TypeVar("_Model", bound=Settings)
+
+_REQUIRED = {"keyname": "any", "node_instance_type": "any.any"}
+_MISSING = {
+    "keyname": "is missing; it names a [key NAME].",
+    "node_instance_type": "is missing, as in c5.xlarge.",
+    "cidr_ip": "is missing; 0.0.0.0/0 would open the ports to everybody.",
+    "setup_class": "is missing; it names the plugin's class, as in module.Class.",
+}
+_LISTS = ("userdata_scripts", "allow")
+_UNWRITTEN = {"cluster": ("key_location",)}  # fields that no key of the file sets
+_FORMER = {("permission", "protocol"): "ip_protocol"}
+_GONE = {("global", "include"): "is not supported; put those sections into this file."}
+
+_HINT = "Correct the file; `spotcluster help config` prints a template that is right."
+
+
+def load(path: Path | None = None, *, check_plugins: bool = True) -> Config:
+    """Read a config file.
+
+    Parameters
+    ----------
+    path : Path, optional
+        The file; ``~/.spotcluster/config`` (or ``$SPOTCLUSTER_CONFIG``) by default.
+    check_plugins : bool
+        Whether to load the plugins' classes and check their settings. A command that ends things
+        has no use for plugins, and is not to fail because of one.
+
+    Raises
+    ------
+    UsageError
+        There is no such file, or it cannot be read.
+    ConfigError
+        Something in it is wrong; all that is, is listed.
+    """
+    where = (path or files.config_file()).expanduser()
+    try:
+        text = where.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise UsageError(
+            f"The config file {where} does not exist.",
+            "`spotcluster help` offers to write one.",
+        ) from None
+    except UnicodeDecodeError as error:
+        line = where.read_bytes()[: error.start].count(b"\n") + 1
+        raise ConfigError([f"{where}:{line}: this line is not UTF-8 text."], _HINT) from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise UsageError(f"The config file {where} cannot be read: {reason}.") from error
+    return load_text(text, str(where), path=where, check_plugins=check_plugins)
+
+
+def load_if_there(path: Path | None = None, *, check_plugins: bool = True) -> Config:
+    """Read a config file as `load` does; without a default file, return an empty config."""
+    if path is None and not files.config_file().exists():
+        return empty()
+    return load(path, check_plugins=check_plugins)
+
+
+def load_text(
+    text: str, name: str, *, path: Path | None = None, check_plugins: bool = True
+) -> Config:
+    """Read the text of a config file; `name` is what messages call it."""
+    sections, problems = grammar.read(text, name)
+    reading = _Reading(sections, problems, check_plugins=check_plugins)
+    config = reading.config(path)
+    if reading.problems:
+        found = sorted(dict.fromkeys(reading.problems), key=lambda one: one.line)
+        raise ConfigError([str(problem) for problem in found], _HINT)
+    return config
+
+
+def empty() -> Config:
+    """Return the config that says nothing."""
+    return Config()
+
+
+class _Reading:
+    """One pass over the sections; what is wrong is collected in `problems`."""
+
+    def __init__(
+        self, sections: Iterable[Section], problems: Iterable[Problem], *, check_plugins: bool
+    ) -> None:
+        self.problems = list(problems)
+        self.check_plugins = check_plugins
+        self.sections: dict[str, dict[str, Section]] = {
+            kind: {} for kind in (*grammar.PLAIN, *grammar.NAMED)
+        }
+        for section in sections:
+            self._sort(section)
+
+    def _sort(self, section: Section) -> None:
+        if section.kind not in self.sections:
+            listed = [f"[{one}]" for one in grammar.PLAIN]
+            listed += [f"[{one} NAME]" for one in grammar.NAMED]
+            near = loader.hint(section.kind, self.sections) or f" There are {', '.join(listed)}."
+            self.problems.append(section.problem(f"there is no such section.{near}"))
+        elif section.kind in grammar.NAMED and not section.name:
+            text = f"the section needs a name: [{section.kind} NAME]."
+            self.problems.append(section.problem(text))
+        else:
+            self.sections[section.kind][section.name] = section
+
+    def config(self, path: Path | None) -> Config:
+        """Return the config; it is of use only if there are no problems."""
+        general = self._plain("global", GlobalSettings)
+        aws = self._plain("aws info", AwsSettings)
+        keys = self._keys()
+        volumes = self._named("volume", Volume)
+        permissions = self._named("permission", Permission)
+        plugins = self._plugins()
+        named: dict[str, Mapping[str, Settings]] = {
+            "volumes": volumes,
+            "permissions": permissions,
+            "plugins": plugins,
+        }
+        clusters, incomplete = self._clusters(keys, named, aws.region)
+        self._check_default(general.default_template)
+        return Config(
+            path=path,
+            global_settings=general,
+            aws=aws,
+            keys=keys,
+            clusters=clusters,
+            incomplete=incomplete,
+            volumes=volumes,
+            permissions=permissions,
+            plugins=plugins,
+        )
+
+    def _check_default(self, name: str | None) -> None:
+        clusters = self.sections["cluster"]
+        if name and not find(clusters, name):
+            entry = self.sections["global"][""].entries["default_template"]
+            text = f"there is no [cluster {name}].{loader.hint(name, clusters)}"
+            self._at(entry, text)
+
+    def _plain(self, kind: str, model: type[_Model]) -> _Model:
+        section = self.sections[kind].get("")
+        return (section and self._model(model, section)) or model()
+
+    def _named(self, kind: str, model: type[_Model]) -> dict[str, _Model]:
+        read = {
+            name: self._model(model, section, name=name)
+            for name, section in self.sections[kind].items()
+        }
+        return {name: value for name, value in read.items() if value is not None}
+
+    def _keys(self) -> dict[str, KeySettings]:
+        """Read the keys; one without a location is where `createkey` writes it."""
+        read = {}
+        for name, section in self.sections["key"].items():
+            usual = key_location(name)
+            read[name] = self._model(KeySettings, section, name=name, key_location=usual)
+        return {name: value for name, value in read.items() if value is not None}
+
+    def _plugins(self) -> dict[str, PluginSection]:
+        read = {}
+        for name, section in self.sections["plugin"].items():
+            settings = {key: one.value for key, one in section.entries.items() if one.value}
+            settings.pop("setup_class", None)
+            named = section.entries.get("setup_class")
+            given = {"name": name, "settings": settings}
+            if named and named.value:
+                given["setup_class"] = loader.canonical(named.value)
+            found = self._validated(PluginSection, given, section, section.entries)
+            if found:
+                read[name] = found
+                self._check_plugin(found, section)
+        return read
+
+    def _check_plugin(self, plugin: PluginSection, section: Section) -> None:
+        if not self.check_plugins:
+            return
+        try:
+            loader.make(plugin.name, plugin.setup_class, plugin.settings)
+        except loader.PluginError as error:
+            for key, why in error.reasons:
+                entry = section.entries.get(key or "setup_class")
+                if entry:
+                    shown = "" if key else f"'{entry.value}': "
+                    self._at(entry, f"{shown}{why}")
+                else:
+                    self.problems.append(section.problem(why, key=key))
+
+    def _clusters(
+        self,
+        keys: Mapping[str, KeySettings],
+        named: Mapping[str, Mapping[str, Settings]],
+        region: str | None,
+    ) -> tuple[dict[str, Template], dict[str, tuple[str, ...]]]:
+        """Read the templates; return the complete ones, and what those that others extend lack."""
+        sections = self.sections["cluster"]
+        inherited = Inheritance(sections)
+        merged = {name: inherited.entries(name) for name in sections}
+        self.problems += inherited.problems
+        complete, incomplete = {}, {}
+        for name, section in sections.items():
+            entries = self._known(merged[name], "cluster", Template)
+            given: dict[str, Any] = {"name": name}
+            for key, entry in entries.items():
+                if key in named:
+                    given[key] = self._mentioned(entry, named[key])
+                elif key in _LISTS or entry.value:
+                    given[key] = entry.value
+            given.setdefault("region", region)
+            given["key_location"] = self._key_of(entries.get("keyname"), keys)
+            lacks = [key for key in _REQUIRED if key not in given]
+            if lacks and name in inherited.parents:
+                found = [section.problem(_MISSING[key], key=key) for key in lacks]
+                incomplete[name] = tuple(map(str, found))
+                # The values that are there are checked all the same, with the rest made up.
+                self._validated(Template, {**_REQUIRED, **given}, section, entries)
+                continue
+            template = self._validated(Template, given, section, entries)
+            if template:
+                complete[name] = template
+                self._check_scripts(template, entries)
+        return complete, incomplete
+
+    def _mentioned(self, entry: Entry, there: Mapping[str, Settings]) -> list[Settings]:
+        """Return the sections that a list names; one that is wrong itself is passed over."""
+        kind = entry.key.removesuffix("s")
+        found = []
+        for name in split(entry.value):
+            known = find(self.sections[kind], name)
+            if not known:
+                near = loader.hint(name, self.sections[kind])
+                self._at(entry, f"there is no [{kind} {name}].{near}")
+            elif known in there:
+                found.append(there[known])
+        return found
+
+    def _key_of(self, entry: Entry | None, keys: Mapping[str, KeySettings]) -> Path | None:
+        if entry is None or not entry.value:
+            return None
+        name = entry.value
+        if name in keys:
+            return keys[name].key_location
+        if name not in self.sections["key"] and not there(files.key_file(name)):
+            near = loader.hint(name, self.sections["key"])
+            self._at(entry, f"there is no [key {name}].{near}")
+        return None
+
+    def _check_scripts(self, template: Template, entries: Mapping[str, Entry]) -> None:
+        for path in template.userdata_scripts:
+            if not there(path):
+                self._at(entries["userdata_scripts"], f"'{path}' does not exist.")
+
+    def _known(
+        self, entries: Mapping[str, Entry], kind: str, model: type[Settings]
+    ) -> dict[str, Entry]:
+        """Return the entries that the model has a field for; the others are problems."""
+        names = [field.alias or name for name, field in model.model_fields.items()]
+        ours = [name for name in names if name not in ("name", *_UNWRITTEN.get(kind, ()))]
+        extra = ["extends"] if kind == "cluster" else []
+        known: dict[str, Entry] = {}
+        for written, entry in entries.items():
+            key = _FORMER.get((kind, written), written)
+            if key in ours and key not in known:
+                known[key] = entry
+            elif key not in IGNORED.get(kind, ()):
+                near = loader.hint(written, [name.upper() for name in [*ours, *extra]])
+                self._at(entry, _GONE.get((kind, written)) or f"there is no such key.{near}")
+        return known
+
+    def _model(self, model: type[_Model], section: Section, **given: Any) -> _Model | None:
+        """Return a section as a model; its entries replace what is given."""
+        entries = self._known(section.entries, section.kind, model)
+        values = {key: entry.value for key, entry in entries.items() if entry.value}
+        return self._validated(model, {**given, **values}, section, entries)
+
+    def _validated(
+        self,
+        model: type[_Model],
+        given: Mapping[str, Any],
+        section: Section,
+        entries: Mapping[str, Entry],
+    ) -> _Model | None:
+        try:
+            return model.model_validate(dict(given))
+        except ValidationError as error:
+            for key, why in loader.explain(error, ()):
+                entry = entries.get(key)
+                if entry:
+                    self._at(entry, why)
+                elif key in given:  # its name, or what a mention of it led to
+                    self.problems.append(section.problem(why))
+                else:
+                    self.problems.append(section.problem(_MISSING.get(key, why), key=key))
+        return None
+
+    def _at(self, entry: Entry, text: str) -> None:
+        self.problems.append(entry.section.problem(text, key=entry.key, line=entry.line))

@@ -1,0 +1,134 @@
+"""The sections of the config file as typed, frozen settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+
+from spotcluster import files
+from spotcluster.config import shapes
+
+
+class Settings(BaseModel):
+    """Base of all sections: frozen, nothing unknown; an error never shows what it was given."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True
+    )
+
+
+class GlobalSettings(Settings):
+    """``[global]``."""
+
+    default_template: str | None = None
+    refresh_interval: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Taken for StarCluster's sake; nothing here polls at a fixed interval."""
+
+
+class AwsSettings(Settings):
+    """``[aws info]``; without keys, boto3's own chain finds the credentials."""
+
+    region: shapes.Region | None = Field(default=None, alias="aws_region_name")
+    profile: str | None = Field(default=None, alias="aws_profile")
+    access_key_id: SecretStr | None = Field(default=None, alias="aws_access_key_id")
+    secret_access_key: SecretStr | None = Field(
+        default=None, alias="aws_secret_access_key", validate_default=True
+    )
+    session_token: SecretStr | None = Field(default=None, alias="aws_session_token")
+
+    @field_validator("secret_access_key")
+    @classmethod
+    def _goes_with_its_id(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if (secret is None) != (info.data.get("access_key_id") is None):
+            raise ValueError("'AWS_ACCESS_KEY_ID' and this are of use only together")
+        return secret
+
+
+class KeySettings(Settings):
+    """``[key NAME]``: where the private key of the EC2 key pair NAME is."""
+
+    name: shapes.KeyName = ""
+    key_location: shapes.LocalPath
+
+
+def key_location(name: str) -> Path:
+    """Return where the private key `name` is when nothing says so.
+
+    That is where `createkey` writes it, or, where there is no such file, where StarCluster's users
+    were told to write theirs: ``~/.ssh/NAME.rsa``.
+    """
+    ours = files.key_file(name)
+    theirs = Path(os.path.expanduser("~/.ssh")) / f"{name}.rsa"  # noqa: PTH111 - never raises
+    return theirs if there(theirs) and not there(ours) else ours
+
+
+def there(path: Path) -> bool:
+    """Tell whether there is such a file; also of a name that no file system would take."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises when the name is too long
+
+
+class Volume(Settings):
+    """``[volume NAME]``: an EBS volume and where the nodes mount it."""
+
+    name: shapes.SectionName
+    volume_id: shapes.VolumeId
+    mount_path: shapes.MountPath
+    device: shapes.Device | None = None
+    partition: Annotated[int, Field(ge=0, le=128)] | None = None
+
+
+class Permission(Settings):
+    """``[permission NAME]``: ports that addresses outside the cluster may reach."""
+
+    name: shapes.SectionName
+    ip_protocol: Literal["tcp", "udp", "icmp"] = "tcp"
+    from_port: shapes.Port
+    to_port: shapes.Port
+    cidr_ip: shapes.Cidr
+
+    @field_validator("to_port")
+    @classmethod
+    def _ends_a_range(cls, last: int, info: ValidationInfo) -> int:
+        first = info.data.get("from_port", last)
+        if info.data.get("ip_protocol") == "icmp":
+            if (first, last) != (-1, -1):
+                raise ValueError("is not -1, but icmp has no ports: both must be -1")
+        elif first < 0 or last < first:
+            raise ValueError(f"does not end a range of ports that begins at {first}")
+        return last
+
+
+class PluginSection(Settings):
+    """``[plugin NAME]``: a class and its settings, as text; the class knows their types."""
+
+    name: shapes.SectionName
+    setup_class: str
+    settings: dict[str, str] = Field(default_factory=dict)
+
+
+# What StarCluster's users have in their files and what has no meaning here; it is passed over.
+IGNORED: dict[str, frozenset[str]] = {
+    "global": frozenset({"enable_experimental", "web_browser"}),
+    "aws info": frozenset(
+        {
+            "aws_user_id",
+            "ec2_cert",
+            "ec2_private_key",
+            "aws_region_host",
+            "aws_port",
+            "aws_ec2_path",
+            "aws_s3_host",
+            "aws_s3_path",
+            "aws_is_secure",
+            "aws_validate_certs",
+            "aws_proxy",
+            "aws_proxy_port",
+            "aws_proxy_user",
+            "aws_proxy_pass",
+        }
+    ),
+    "cluster": frozenset({"disable_cloudinit"}),
+}

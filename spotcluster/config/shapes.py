@@ -1,0 +1,140 @@
+"""The shapes of single values: what an instance type, an image or a user looks like.
+
+A validator says what is wrong with the value in words that follow it: "'c5large' is not ...".
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from spotcluster.config.names import split
+from spotcluster.plugins.base import CommaList
+
+
+def _shape(pattern: str, what: str) -> AfterValidator:
+    compiled = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise ValueError(f"is not {what}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _check_instance_type(value: str) -> str:
+    if re.search(r"[,:\s]", value):
+        raise ValueError("is more than one instance type: name one, as in c5.xlarge")
+    if not re.fullmatch(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", value):
+        raise ValueError("is not an instance type, as in c5.xlarge")
+    return value
+
+
+def _check_user(value: str) -> str:
+    if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", value):
+        raise ValueError("is not a valid Unix user: lower-case letters, digits, '_' and '-'")
+    return value
+
+
+def _check_not_root(value: str) -> str:
+    if value == "root":
+        raise ValueError("must not be the user of a cluster; choose an ordinary one")
+    return value
+
+
+def _check_cidr(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value, strict=False))
+    except ValueError:
+        raise ValueError("is not a CIDR block, as in 192.0.2.0/24") from None
+
+
+def _check_mount_path(value: str) -> str:
+    path = PurePosixPath(value)
+    if not path.is_absolute() or ".." in path.parts or re.search(r"\s", value):
+        raise ValueError("is not an absolute path without '..' and blanks, as in /data")
+    if str(path).strip("/") == "":
+        raise ValueError("must not be the root of the file system")
+    return str(path)
+
+
+def _expand(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    expanded = os.path.expanduser(os.path.expandvars(value))  # noqa: PTH111 - never raises
+    if expanded.startswith("~"):
+        raise ValueError("begins with the home of a user who does not exist here")
+    unknown = re.search(r"\$(\w+|\{[^}]*\})", expanded)
+    if unknown:
+        raise ValueError(f"uses the variable {unknown[0]}, which is not set")
+    if not Path(expanded).is_absolute():
+        raise ValueError("is a relative path; begin it with / or ~")
+    return Path(expanded)
+
+
+def _check_cidrs(values: tuple[str, ...]) -> tuple[str, ...]:
+    checked = []
+    for value in values:
+        try:
+            checked.append(_check_cidr(value))
+        except ValueError as error:
+            raise ValueError(f"'{value}' {error}") from None
+    return tuple(checked)
+
+
+def _split(value: Any) -> Any:
+    return split(value) if isinstance(value, str) else value
+
+
+def unique(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuse a list that names something twice."""
+    for index, item in enumerate(items):
+        if item in items[:index]:
+            raise ValueError(f"'{getattr(item, 'name', item)}' is named twice")
+    return items
+
+
+ImageId = Annotated[
+    str, _shape(r"ami-[0-9a-f]{8,17}", "the id of an image, as in ami-0123456789abcdef0")
+]
+SubnetId = Annotated[
+    str, _shape(r"subnet-[0-9a-f]{8,17}", "the id of a subnet, as in subnet-0123abcd")
+]
+VolumeId = Annotated[str, _shape(r"vol-[0-9a-f]{8,17}", "the id of a volume, as in vol-0123abcd")]
+Region = Annotated[
+    str,
+    _shape(r"local|[a-z]{2}(-[a-z]+)+-\d+", "a region, as in us-east-1; or 'local', this computer"),
+]
+Zone = Annotated[str, _shape(r"[a-z]+(-[a-z0-9]+)*", "an availability zone, as in us-east-1a")]
+Device = Annotated[str, _shape(r"/dev/(sd|xvd)[a-z]{1,2}[0-9]{0,2}", "a device, as in /dev/sdf")]
+KeyName = Annotated[
+    str,
+    _shape(
+        r"[A-Za-z0-9_][A-Za-z0-9_.@ +-]{0,254}",
+        "the name of a key: letters, digits, '_', '-', '.', '@', '+', not first '-' or '.'",
+    ),
+]
+SectionName = Annotated[
+    str,
+    _shape(
+        r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", "a name: up to 64 letters, digits, '_', '-' and '.'"
+    ),
+]
+InstanceType = Annotated[str, AfterValidator(_check_instance_type)]
+User = Annotated[str, AfterValidator(_check_user)]
+ClusterUser = Annotated[str, AfterValidator(_check_user), AfterValidator(_check_not_root)]
+Cidr = Annotated[str, AfterValidator(_check_cidr)]
+Cidrs = Annotated[CommaList, AfterValidator(_check_cidrs)]
+MountPath = Annotated[str, AfterValidator(_check_mount_path)]
+LocalPath = Annotated[Path, BeforeValidator(_expand)]
+LocalPaths = Annotated[tuple[LocalPath, ...], BeforeValidator(_split)]
+Shell = Literal["bash", "zsh", "csh", "ksh", "tcsh"]
+Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Port = Annotated[int, Field(ge=-1, le=65535)]
+Seconds = Annotated[int, Field(ge=1, le=86_400)]

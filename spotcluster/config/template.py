@@ -1,0 +1,206 @@
+"""A cluster template: all that is needed to start a cluster, checked, and kept in EC2 as JSON."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from pathlib import Path
+from typing import Annotated, Any, TypedDict, Unpack
+
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
+
+from spotcluster.config import shapes
+from spotcluster.config.settings import (
+    Permission,
+    PluginSection,
+    Settings,
+    Volume,
+    key_location,
+)
+from spotcluster.errors import UsageError
+from spotcluster.plugins import loader
+
+
+def _check_volumes(volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
+    paths: dict[str, str] = {}
+    for volume in volumes:
+        other = paths.setdefault(volume.mount_path, volume.name)
+        if other != volume.name:
+            raise ValueError(f"'{other}' and '{volume.name}' both mount on {volume.mount_path}")
+    return volumes
+
+
+class Overrides(TypedDict, total=False):
+    """What the command line may say in place of a template."""
+
+    force_spot_master: bool | None
+    keyname: str | None
+    key_location: Path | None
+    node_image_id: str | None
+    master_image_id: str | None
+    node_instance_type: str | None
+    master_instance_type: str | None
+    region: str | None
+    availability_zone: str | None
+    subnet_id: str | None
+    public_ips: bool | None
+    cluster_user: str | None
+    cluster_shell: str | None
+
+
+FLAGS = {"spot_bid": "--bid"}
+"""The flags that are not called as their setting is."""
+
+_UNIQUE = AfterValidator(shapes.unique)
+
+
+class Template(Settings):
+    """A resolved ``[cluster NAME]``; JSON there and back gives the same template.
+
+    Attributes
+    ----------
+    keyname : str
+        The EC2 key pair.
+    key_location : Path or None
+        Its private key on this computer; not part of the JSON, which other computers read too.
+    cluster_size : int
+        Nodes, the master included.
+    node_image_id, master_image_id : str or None
+        The image; None for the region's default image, and for the master that of the nodes.
+    spot_bid : float or None
+        Highest price of a worker in USD per hour; None for workers on demand.
+    force_spot_master : bool
+        Whether the master is a spot instance too.
+    image_user : str or None
+        The user that the image lets in; None for what the image's name tells.
+    allow : tuple of str
+        CIDR blocks that may reach SSH; empty for this computer's own address.
+    launch_timeout, ssh_timeout, setup_timeout, drain_timeout, terminate_timeout : int
+        Limits in seconds for each stage in a node's life.
+    root_volume_size : int or None
+        GiB; None for the image's own size.
+    """
+
+    name: shapes.SectionName
+    keyname: shapes.KeyName
+    key_location: shapes.LocalPath | None = Field(default=None, exclude=True)
+    cluster_size: Annotated[int, Field(ge=1)] = 1
+    node_image_id: shapes.ImageId | None = None
+    master_image_id: shapes.ImageId | None = None
+    node_instance_type: shapes.InstanceType
+    master_instance_type: shapes.InstanceType | None = None
+    region: shapes.Region | None = None
+    availability_zone: shapes.Zone | None = None
+    subnet_id: shapes.SubnetId | None = None
+    public_ips: bool | None = None
+    spot_bid: shapes.Price | None = None
+    force_spot_master: bool = False
+    cluster_user: shapes.ClusterUser = "ipuser"
+    cluster_shell: shapes.Shell = "bash"
+    image_user: shapes.User | None = None
+    disable_queue: bool | None = None
+    """Taken for StarCluster's sake; there is no queueing system here to disable."""
+    dns_prefix: bool = False
+    volumes: Annotated[tuple[Volume, ...], _UNIQUE, AfterValidator(_check_volumes)] = ()
+    permissions: Annotated[tuple[Permission, ...], _UNIQUE] = ()
+    plugins: Annotated[tuple[PluginSection, ...], _UNIQUE] = ()
+    userdata_scripts: shapes.LocalPaths = ()
+    allow: shapes.Cidrs = ()
+    launch_timeout: shapes.Seconds = 300
+    ssh_timeout: shapes.Seconds = 300
+    setup_timeout: shapes.Seconds = 900
+    drain_timeout: shapes.Seconds = 120
+    terminate_timeout: shapes.Seconds = 300
+    root_volume_size: Annotated[int, Field(ge=1, le=16384)] | None = None
+
+    @field_validator("availability_zone")
+    @classmethod
+    def _is_in_the_region(cls, zone: str | None, info: ValidationInfo) -> str | None:
+        region = info.data.get("region")
+        if zone and region and region != "local" and not zone.startswith(region):
+            raise ValueError(f"is not in the region {region}")
+        return zone
+
+    def with_overrides(
+        self,
+        *,
+        size: int | None = None,
+        bid: float | None = None,
+        **others: Unpack[Overrides],
+    ) -> Template:
+        """Return the template with what the command line says; None leaves a setting as it is.
+
+        Another `keyname` forgets the location of the former key.
+
+        Parameters
+        ----------
+        size : int, optional
+            The cluster's size, the master included.
+        bid : float, optional
+            Highest price of a spot instance in USD per hour.
+        **others
+            Any of `Overrides`, by the names of the fields.
+
+        Raises
+        ------
+        UsageError
+            A value is wrong; the message names its flag.
+        """
+        given: dict[str, Any] = {"cluster_size": size, "spot_bid": bid, **others}
+        changes = {key: value for key, value in given.items() if value is not None}
+        base: dict[str, Any] = {**self.model_dump(), "key_location": self.key_location}
+        if changes.get("keyname", self.keyname) != self.keyname:
+            base["key_location"] = None
+        try:
+            changed = Template.model_validate({**base, **changes})
+        except ValidationError as error:
+            problems = loader.explain(error, list(Template.model_fields))
+            raise UsageError(
+                " ".join(_flagged(key, why, changes) for key, why in problems)
+            ) from None
+        if changes.get("force_spot_master") and changed.spot_bid is None:
+            raise UsageError(
+                "--force-spot-master: there is no bid for spot instances.",
+                "Give one with -b, or SPOT_BID in the template.",
+            )
+        return changed
+
+    def check_key(self) -> Path:
+        """Check that the private key is there and that nobody else can read it; return its path.
+
+        Raises
+        ------
+        UsageError
+            It is not.
+        """
+        path = self.key_location or key_location(self.keyname)
+        what = f"The private key of '{self.keyname}', {path},"
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            raise UsageError(
+                f"{what} does not exist.",
+                "Correct KEY_LOCATION, or make a new key pair with"
+                f" `spotcluster createkey {self.keyname} -o {path}`.",
+            ) from None
+        except OSError as error:
+            raise UsageError(f"{what} cannot be read: {error.strerror}.") from error
+        if not stat.S_ISREG(found.st_mode):
+            raise UsageError(f"{what} is not a file.", "Correct KEY_LOCATION.")
+        if found.st_mode & 0o077:
+            raise UsageError(
+                f"{what} can be read by other users.", f"Run `chmod 600 {shlex.quote(str(path))}`."
+            )
+        if not os.access(path, os.R_OK):
+            raise UsageError(f"{what} cannot be read by you.", "Correct its owner.")
+        return path
+
+
+def _flagged(key: str, why: str, changes: dict[str, Any]) -> str:
+    """Say what is wrong with a flag; of a value that no flag gave, say the template's key."""
+    if key not in changes:
+        return f"{key.upper()}: {why}" if key else why
+    value = changes[key]
+    flag = FLAGS.get(key, f"--{key.replace('_', '-')}")
+    return f"{flag} {value}: {why.removeprefix(loader.quoted(key, value)).strip()}"
