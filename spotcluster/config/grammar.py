@@ -171,6 +171,9 @@ def _fill(section: Section, body: list[tuple[int, str]]) -> list[Problem]:
         line = int(number)
         if not key:  # reported above: "= value"
             continue
+        if key.startswith("["):
+            problems.append(section.problem("a [section] has a line of its own.", line=line))
+            continue
         if key in section.entries:
             first = section.entries[key].line
             problems.append(

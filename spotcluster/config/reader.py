@@ -313,7 +313,10 @@ class _Reading:
         try:
             return model.model_validate(dict(given))
         except ValidationError as error:
-            for key, why in loader.explain(error, ()):
+            for name, why in loader.explain(error, ()):
+                # What is missing is called by its field's name, what is wrong by its alias.
+                field = model.model_fields.get(name)
+                key = (field and field.alias) or name
                 entry = entries.get(key)
                 if entry:
                     self._at(entry, why)
