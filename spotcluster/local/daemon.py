@@ -51,9 +51,8 @@ def _run(folder: Path, ready: int) -> None:
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     running = service.Service(folder)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     url = running.start()
     os.write(ready, (json.dumps({"url": url}) + "\n").encode())
     os.close(ready)

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from . import server
-from .children import become_subreaper
+from .children import become_subreaper, forget_signals
 from .layout import Layout, Running
 
 log = logging.getLogger("spotcluster.local.host")
@@ -24,6 +24,7 @@ log = logging.getLogger("spotcluster.local.host")
 
 async def _main(layout: Layout, ready: int) -> None:
     become_subreaper()
+    forget_signals()
     host = server.Host(layout)
     log.info("booting %s on %s", host.settings.instance_id, host.settings.address)
     server.use_own_tmp(layout)

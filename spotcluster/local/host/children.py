@@ -28,6 +28,18 @@ def become_subreaper() -> bool:
     return bool(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
 
+def forget_signals() -> None:
+    """Undo what whoever started the local cloud did to signals.
+
+    Ignored and blocked signals are inherited by every program that a process starts: under
+    ``nohup``, or as a shell's background job, no session here could be hung up or interrupted.
+    """
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 class Children:
     """All child processes of this process; make it once, inside the running event loop."""
 

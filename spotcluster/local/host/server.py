@@ -69,7 +69,7 @@ class Host:
             server_factory=lambda: _Door(self),
             server_host_keys=[key],
             process_factory=self._serve,
-            sftp_factory=asyncssh.SFTPServer,
+            sftp_factory=_Files,
             # The host's own scp command does it better; where there is none, asyncssh's must do.
             allow_scp=not (self.layout.bin / "scp").exists(),
             encoding=None,
@@ -136,6 +136,14 @@ class Host:
             path.touch(mode=0o600)
             path.write_bytes(key.export_private_key())
         return asyncssh.read_private_key(str(path))
+
+
+class _Files(asyncssh.SFTPServer):
+    """SFTP that ends with a status, without which scp takes a finished copy for a failed one."""
+
+    def exit(self) -> None:
+        if not self.channel.is_closing():
+            self.channel.exit(0)
 
 
 class _Door(asyncssh.SSHServer):
