@@ -51,11 +51,12 @@ def random_candidates(space: Space, n_iter: int | None, random_state: Any) -> li
         sampler = ParameterSampler(space, n_iter, random_state=random_state)
         return [Candidate(params, order) for order, params in enumerate(sampler)]
     rng = check_random_state(random_state)
-    grid = grid_candidates(space)
+    grid = _parameter_grid(space)
     if n_iter is None:
-        return [grid[i] for i in rng.permutation(len(grid))]
-    drawn = sample_without_replacement(len(grid), min(n_iter, len(grid)), random_state=rng)
-    return [grid[i] for i in drawn]
+        drawn = rng.permutation(len(grid))
+    else:
+        drawn = sample_without_replacement(len(grid), min(n_iter, len(grid)), random_state=rng)
+    return [Candidate(grid[i], int(i)) for i in drawn]
 
 
 def plain(value: Any) -> Any:
@@ -70,13 +71,13 @@ def plain(value: Any) -> Any:
 
 
 def _parts(space: Space) -> list[dict[str, Any]]:
-    parts = [space] if isinstance(space, dict) else list(space)
-    if not all(isinstance(part, dict) for part in parts):
+    parts = [space] if isinstance(space, dict) else space
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, dict) for part in parts):
         raise SearchError(
             f"The parameters to try are a {type(space).__name__}.",
             'Give a dictionary such as {"C": [1, 10]}, or a list of dictionaries.',
         )
-    return parts
+    return list(parts)
 
 
 def _parameter_grid(grid: Space) -> ParameterGrid:

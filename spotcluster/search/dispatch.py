@@ -92,6 +92,8 @@ class Dispatcher(threading.Thread):
         Gives the digest of an evaluation's split and what `engine.evaluate` needs.
     record : callable
         Called, by this thread, with what is new: finished evaluations and retries.
+    ended : callable
+        Called, by this thread, when nothing more will come.
     error_score : float
         The score of what could not be evaluated.
     deaths : mapping
@@ -105,6 +107,7 @@ class Dispatcher(threading.Thread):
         keys: Iterable[Key],
         work: Work,
         record: Callable[[list[News]], None],
+        ended: Callable[[], None],
         error_score: float,
         deaths: Mapping[Key, int],
     ) -> None:
@@ -119,6 +122,7 @@ class Dispatcher(threading.Thread):
         self._bundle = bundle.digest
         self._work = work
         self._record = record
+        self._ended = ended
         self._error_score = error_score
         self._deaths = Counter(deaths)
         self._waiting = deque(keys)
@@ -150,7 +154,7 @@ class Dispatcher(threading.Thread):
             self._roster.close()
             self._withdraw(self._live)
             self.remarks = []
-            self._record([])
+            self._ended()
 
     def _step(self) -> None:
         if getattr(self._client, "_closed", False):  # there is no public way to ask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,9 +53,8 @@ def scores_by_value(
 
 def _pyplot() -> Any:
     try:
-        from matplotlib import pyplot
+        return importlib.import_module("matplotlib.pyplot")
     except ImportError as error:
         raise SearchError(
             "Plots need matplotlib, which is not installed here.", "Run: pip install matplotlib"
         ) from error
-    return pyplot

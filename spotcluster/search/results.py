@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class Best(tuple[float, dict[str, Any]]):
     candidate : int
         Its number.
     params : dict
-        As plain Python numbers.
+        As plain Python numbers, in the order of their names.
     validation, validation_error : float
         Mean validation score and its standard error (nan with one split).
     train, train_error : float
@@ -41,9 +41,9 @@ class Best(tuple[float, dict[str, Any]]):
 
     def __new__(
         cls, candidate: int, params: dict[str, Any], done: Sequence[Evaluation], splits: int
-    ):  # type: ignore[no-untyped-def]  # Self
+    ) -> Self:
         mean, error = _mean_and_error([evaluation.test_score for evaluation in done])
-        self = super().__new__(cls, (mean, plain(params)))
+        self = super().__new__(cls, (mean, plain(dict(sorted(params.items())))))
         self.candidate = candidate
         self.params = self[1]
         self.validation, self.validation_error = mean, error
@@ -115,11 +115,9 @@ class Results:
             if splits:
                 for split in range(self.n_splits):
                     results[f"split{split}_{name}"] = array[:, split]
-            means = np.average(array, axis=1)
+            means = array.mean(axis=1)
             results[f"mean_{name}"] = means
-            results[f"std_{name}"] = np.sqrt(
-                np.average((array - means[:, np.newaxis]) ** 2, axis=1)
-            )
+            results[f"std_{name}"] = np.sqrt(((array - means[:, np.newaxis]) ** 2).mean(axis=1))
 
         store("fit_time", [[item.fit_time for item in done] for _, done in whole])
         store("score_time", [[item.score_time for item in done] for _, done in whole])

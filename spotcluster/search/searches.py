@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import joblib
+import numpy as np
 from sklearn.base import clone, is_classifier
 
 from spotcluster import files
@@ -27,6 +31,9 @@ from spotcluster.search.results import Best, Results, report
 from spotcluster.search.splits import Bundle
 
 AnyPath = str | PathLike[str]
+
+
+STOP_LIMIT = 30.0
 
 
 class Search:
@@ -81,6 +88,7 @@ class Search:
         self._changed = threading.Condition()
         self._results = Results([], 0)
         self._dispatcher: Dispatcher | None = None
+        self._running = False
         self._ledger: Ledger | None = None
         self._model: Any = None
         self._data: tuple[Any, Any] | None = None
@@ -91,7 +99,7 @@ class Search:
 
     def launch_for_splits(
         self, model: Any, grid: Space, files: Sequence[AnyPath], *, pace: float = 0.0
-    ) -> Search:
+    ) -> Self:
         """Start evaluating on split files; what ran before is aborted and forgotten.
 
         Parameters
@@ -130,7 +138,7 @@ class Search:
         *,
         groups: Any = None,
         pace: float = 0.0,
-    ) -> Search:
+    ) -> Self:
         """Start evaluating on splits of a dataset, which are kept in spotcluster's own folder.
 
         Parameters
@@ -155,7 +163,7 @@ class Search:
         return self
 
     @classmethod
-    def resume(cls, ledger: AnyPath, view: Any, *, pace: float = 0.0) -> Search:
+    def resume(cls, ledger: AnyPath, view: Any, *, pace: float = 0.0) -> Self:
         """Go on with a search of a client that has gone.
 
         Raises
@@ -198,17 +206,27 @@ class Search:
     def _settings(self) -> dict[str, Any]:
         return {"error_score": self.error_score, "return_train_score": self.return_train_score}
 
-    def _launch(self, model: Any, grid: Space, bundle: Bundle, *, pace: float) -> Search:
+    def _draw(self) -> Any:
+        """What else the candidates depend on."""
+        return None
+
+    def _launch(self, model: Any, grid: Space, bundle: Bundle, *, pace: float) -> Self:
         self.reset()
+        try:
+            model = clone(model)
+        except TypeError as error:
+            raise SearchError(f"The model is not a scikit-learn estimator: {error}") from error
         candidates = self._propose(grid)
         if not candidates:
             raise SearchError("The search has no candidates.", "Give each parameter some values.")
-        question = joblib.hash(
+        question = _digest(
             (
                 type(self).__name__,
-                shipping.pack(model),
-                shipping.pack((grid, self.scoring)),
-                repr(self._settings()),
+                model,
+                grid,
+                self.scoring,
+                self._settings(),
+                self._draw(),
                 bundle.digest,
             )
         )
@@ -248,13 +266,13 @@ class Search:
         *,
         pace: float,
         path: Path | None = None,
-    ) -> Search:
+    ) -> Self:
         path = path or Path(self._ledger_wanted or "")
         self._ledger = (
             Ledger.create(path, header) if record is None else Ledger.resume(path, record)
         )
         self.ledger = path
-        self._model, self._bundle = clone(model), bundle
+        self._model, self._bundle = model, bundle
         self._results = Results(candidates, len(bundle.splits))
         deaths: Counter[Key] = Counter()
         if record is not None:
@@ -280,9 +298,11 @@ class Search:
             self._results.unfinished(),
             work,
             self._record,
+            self._ended,
             self.error_score,
             deaths,
         )
+        self._running = True
         self._dispatcher.start()
         return self
 
@@ -296,6 +316,14 @@ class Search:
                     self._results.add(item)
                 else:
                     self.retried.append(item)
+            self._changed.notify_all()
+
+    def _ended(self) -> None:
+        # The dispatcher's thread too.
+        with self._changed:
+            if self._ledger is not None:
+                self._ledger.close()
+            self._running = False
             self._changed.notify_all()
 
     # --- following --------------------------------------------------------------------------------
@@ -315,8 +343,7 @@ class Search:
 
     def running(self) -> bool:
         """Return whether the search is under way."""
-        dispatcher = self._dispatcher
-        return dispatcher is not None and dispatcher.is_alive()
+        return self._running
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the search is finished or aborted.
@@ -341,10 +368,7 @@ class Search:
             return True
         dispatcher.join(timeout)
         self._raise_failure()
-        if dispatcher.is_alive():
-            return False
-        self._close()
-        return True
+        return not dispatcher.is_alive()
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Evaluation]:
         """Yield each evaluation when it is finished, those finished already first.
@@ -357,9 +381,7 @@ class Search:
         seen = 0
         while True:
             with self._changed:
-                arrived = self._changed.wait_for(
-                    lambda seen=seen: len(self._results) > seen or not self.running(), timeout
-                )
+                arrived = self._changed.wait_for(partial(self._more_than, seen), timeout)
                 new = self._results.evaluations[seen:]
             self._raise_failure()
             if not arrived:
@@ -372,18 +394,25 @@ class Search:
             if not new and not self.running():
                 return
 
-    def abort(self) -> Search:
+    def _more_than(self, seen: int) -> bool:
+        return len(self._results) > seen or not self.running()
+
+    def abort(self) -> Self:
         """Stop the search; its results stay, and it can be resumed from its ledger.
 
         Evaluations that are running end on their engines, and count no more.
         """
         if self._dispatcher is not None:
             self._dispatcher.stop()
-            self._dispatcher.join(30.0)
-        self._close()
+            self._dispatcher.join(STOP_LIMIT)
+            if self._dispatcher.is_alive():
+                raise SearchError(
+                    f"The search did not stop within {STOP_LIMIT:.0f} s: the controller does not"
+                    " answer, or the disk with the ledger does not."
+                )
         return self
 
-    def reset(self) -> Search:
+    def reset(self) -> Self:
         """Abort the search and forget its results; the ledger stays where it is."""
         self.abort()
         self._dispatcher = None
@@ -392,11 +421,6 @@ class Search:
         self.ledger = None
         self._model = self._data = self._bundle = self._best = None
         return self
-
-    def _close(self) -> None:
-        if self._ledger is not None:
-            self._ledger.close()
-            self._ledger = None
 
     def _raise_failure(self) -> None:
         failure = self._dispatcher.failure if self._dispatcher else None
@@ -560,6 +584,11 @@ class RandomizedSearch(Search):
     def _propose(self, space: Space) -> list[Candidate]:
         return random_candidates(space, self.n_iter, self.random_state)
 
+    def _draw(self) -> Any:
+        # The state of a generator changes with each draw.
+        fixed = isinstance(self.random_state, int | np.integer)
+        return (self.n_iter, int(self.random_state) if fixed else None)
+
 
 RandomizedGridSeach = RandomizedSearch
 """The seed's name, as it was written there."""
@@ -578,6 +607,20 @@ def _load_balanced(view: Any) -> Any:
 
 def _candidates(params: list[dict[str, Any]], orders: list[int]) -> list[Candidate]:
     return [Candidate(*pair) for pair in zip(params, orders, strict=True)]
+
+
+def _digest(things: Any) -> str:
+    try:
+        return str(joblib.hash(things))
+    except (pickle.PicklingError, TypeError, AttributeError):
+        pass  # a function of a notebook, perhaps, which has no name to be found by
+    try:
+        return hashlib.sha256(shipping.pack(things)).hexdigest()
+    except Exception as error:
+        raise SearchError(
+            f"The model or its parameters cannot be sent to engines: {error}",
+            "Leave out what cannot be pickled: open files, locks, connections.",
+        ) from error
 
 
 def _new_ledger() -> Path:

@@ -1,0 +1,183 @@
+"""A real ipyparallel controller, and engines on hosts that differ by their name and home."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import ipyparallel
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from spotcluster.search import persist_cv_splits
+from spotcluster.search.dispatch import Dispatcher
+
+GRID = {"C": np.logspace(-1, 2, 4), "gamma": np.logspace(-4, 0, 5)}
+
+
+def until(condition: Callable[[], Any], what: str, limit: float = 30.0) -> Any:
+    """Wait until `condition` holds, and give what it returned."""
+    end = time.monotonic() + limit
+    while not (value := condition()):
+        assert time.monotonic() < end, f"{what}: not within {limit:.0f} s"
+        time.sleep(0.02)
+    return value
+
+
+class Machines:
+    """Engines on pretended hosts: each has its own name and home, all have this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ipython = folder / "ipython"
+        self.ipython.mkdir()
+        self.engines: list[subprocess.Popen[bytes]] = []
+        security = self.ipython / "profile_default" / "security"
+        self.controller = self._start(
+            *("ipyparallel.controller", "--ip=127.0.0.1", f"--ipython-dir={self.ipython}"),
+            *("--HeartMonitor.period=1000", "--HeartMonitor.max_heartmonitor_misses=3"),
+            "--TaskScheduler.hwm=1",
+        )
+        self.engine_file = security / "ipcontroller-engine.json"
+        client_file = security / "ipcontroller-client.json"
+        until(lambda: client_file.exists() and self.engine_file.exists(), "the controller's files")
+        self.client = ipyparallel.Client(str(client_file), timeout=30)
+
+    def home(self, node: str) -> Path:
+        return self.folder / node
+
+    def drain_flag(self, node: str) -> Path:
+        return self.home(node) / ".spotcluster" / "drain"
+
+    def store(self, node: str) -> Path:
+        return self.home(node) / ".spotcluster" / "splits"
+
+    def start(self, node: str, n: int = 1, **environment: str) -> list[int]:
+        """Start engines on a host; give their ids when they have registered."""
+        before = set(self.client.ids)
+        self.home(node).mkdir(exist_ok=True)
+        for _ in range(n):
+            process = self._start(
+                *("ipyparallel.engine", f"--file={self.engine_file}"),
+                *(f"--ipython-dir={self.ipython}", "--timeout=30"),
+                HOME=str(self.home(node)),
+                SPOTCLUSTER_NODE=node,
+                **environment,
+            )
+            self.engines.append(process)
+        until(lambda: len(set(self.client.ids) - before) == n, f"{n} engines on {node}")
+        return sorted(set(self.client.ids) - before)
+
+    def stop_engines(self, but: int = 0) -> None:
+        """Kill all engines but the first ones."""
+        others = self.engines[but:]
+        del self.engines[but:]
+        for process in others:
+            process.kill()
+        for process in others:
+            process.wait(10)
+        until(lambda: len(self.client.ids) <= but, "engines gone")
+
+    def close(self) -> None:
+        self.stop_engines()
+        self.client.close()
+        self.controller.send_signal(signal.SIGINT)
+        try:
+            self.controller.wait(10)
+        except subprocess.TimeoutExpired:
+            self.controller.kill()
+            self.controller.wait(10)
+
+    def _start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+        kept = {key: value for key, value in os.environ.items() if "SPOTCLUSTER" not in key}
+        log = (self.folder / "log").open("ab")
+        try:
+            return subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                cwd=self.folder,  # not where spotcluster could be imported from
+                env={**kept, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        finally:
+            log.close()
+
+
+@pytest.fixture(scope="session")
+def controller() -> Iterator[Machines]:
+    folder = Path(tempfile.mkdtemp(prefix="sce-"))
+    machines = Machines(folder)
+    yield machines
+    machines.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def machines(controller: Machines) -> Iterator[Machines]:
+    """No engines yet."""
+    for home in controller.folder.glob("node*"):
+        shutil.rmtree(home)
+    yield controller
+    end_searches()
+    controller.stop_engines()
+
+
+@pytest.fixture(scope="module")
+def two_engines(controller: Machines) -> Iterator[Machines]:
+    """Two engines on node001, for all tests of a module that let them live."""
+    controller.start("node001", 2)
+    yield controller
+    controller.stop_engines()
+
+
+@pytest.fixture
+def pair(two_engines: Machines) -> Iterator[Machines]:
+    """Two engines on node001."""
+    yield two_engines
+    end_searches()
+    two_engines.stop_engines(but=2)
+
+
+def end_searches() -> None:
+    """Stop the searches of a test that failed."""
+    for thread in threading.enumerate():
+        if isinstance(thread, Dispatcher):
+            thread.stop()
+            thread.join(10)
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> list[str]:
+    """The split files of the seed."""
+    X, y = load_digits(return_X_y=True)
+    return persist_cv_splits(X, y, name="digits", random_state=42, folder=tmp_path)
+
+
+@pytest.fixture
+def unshared(iris: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files of `iris` by names under which engines do not see them."""
+    if not Path("/proc/self/cwd").exists():
+        pytest.skip("needs Linux: a path that each process resolves for itself")
+    monkeypatch.chdir(tmp_path)  # engines are elsewhere
+    return [f"/proc/self/cwd/{Path(name).name}" for name in iris]
+
+
+@pytest.fixture
+def iris(tmp_path: Path) -> list[str]:
+    """Small split files."""
+    from sklearn.datasets import load_iris
+
+    X, y = load_iris(return_X_y=True)
+    return persist_cv_splits(X, y, n_cv_iter=3, name="iris", random_state=0, folder=tmp_path)

@@ -1,0 +1,300 @@
+"""Searches while engines die, drain, join, and hosts lack or damage files."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import joblib
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV, ShuffleSplit
+from sklearn.svm import SVC
+
+from spotcluster.errors import SearchError
+from spotcluster.search import GridSearch, RandomizedSearch
+
+from .conftest import Machines, until
+from .test_search_on_engines import assert_same_results
+
+GRID = {"C": [0.01, 0.1, 1.0, 10.0], "gamma": [0.001, 0.01, 0.1]}
+
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried again is tried soon."""
+    monkeypatch.setattr("spotcluster.search.roster.RETRY", 0.3)
+
+
+@pytest.fixture(autouse=True)
+def estimators_travel_by_value() -> Iterator[None]:
+    """Engines cannot import the tests."""
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+class Deadly(ClassifierMixin, BaseEstimator):
+    """Kills its engine for one value of its parameter."""
+
+    def __init__(self, n: int = 0) -> None:
+        self.n = n
+
+    def fit(self, X: Any, y: Any) -> Deadly:  # noqa: N803
+        import os
+        import signal
+
+        if self.n == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.classes_ = [0, 1]
+        return self
+
+    def score(self, X: Any, y: Any) -> float:  # noqa: N803
+        return float(self.n)
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> dict[str, Any]:
+    """The results to which a disturbed search must come."""
+    X, y = load_iris(return_X_y=True)
+    cv = ShuffleSplit(3, test_size=0.25, random_state=0)  # as in the fixture iris
+    peer = GridSearchCV(SVC(), GRID, cv=cv, return_train_score=True).fit(X, y)
+    return dict(peer.cv_results_)
+
+
+def launch(machines: Machines, files: list[str], pace: float = 0.1) -> GridSearch:
+    search = GridSearch(machines.client)
+    search.launch_for_splits(SVC(), GRID, files, pace=pace)
+    return search
+
+
+def finished(search: Any, count: int) -> None:
+    until(lambda: search.completed() >= count, f"{count} evaluations")
+
+
+def test_a_killed_engine_loses_nothing(
+    machines: Machines, iris: list[str], undisturbed: dict[str, Any]
+) -> None:
+    machines.start("node001", 2)
+    search = launch(machines, iris)
+    finished(search, 6)
+    victim = search.evaluations()[-1]
+    assert victim.pid is not None
+    os.kill(victim.pid, signal.SIGKILL)
+    assert search.wait(60)
+    assert_same_results(search.cv_results_, undisturbed)
+    assert [str(retry).split(": ")[1] for retry in search.retried] == [
+        f"engine {victim.engine} on node001 died"
+    ]
+    assert "Lost with their engines and run again: 1" in search.report()
+
+
+def test_all_engines_gone_and_others_come(
+    machines: Machines, iris: list[str], undisturbed: dict[str, Any]
+) -> None:
+    machines.start("node001", 2)
+    search = launch(machines, iris)
+    finished(search, 5)
+    machines.stop_engines()
+    until(lambda: "none is registered" in search.report(), "the report says why it waits")
+    machines.start("node007", 2)
+    assert search.wait(60)
+    assert_same_results(search.cv_results_, undisturbed)
+    assert set(search.evaluations_per_node()) == {"node001", "node007"}
+
+
+def test_a_search_launched_before_there_are_engines(
+    machines: Machines, iris: list[str], undisturbed: dict[str, Any]
+) -> None:
+    search = launch(machines, iris, pace=0.0)
+    until(lambda: "none is registered" in search.report(), "the report says why it waits")
+    machines.start("node001", 1)
+    assert search.wait(60)
+    assert_same_results(search.cv_results_, undisturbed)
+
+
+def test_an_evaluation_that_kills_its_engine_three_times_is_given_up(
+    machines: Machines, iris: list[str]
+) -> None:
+    machines.start("node001", 5)
+    search = GridSearch(machines.client, error_score=-1.0)
+    search.launch_for_splits(Deadly(), {"n": [0, 1, 2]}, iris[:1])
+    assert search.wait(90)
+    assert search.cv_results_["mean_test_score"].tolist() == [0.0, -1.0, 2.0]
+    (failed,) = search.failed()
+    assert failed.killed
+    assert failed.key == (1, 0)
+    assert "3 engines that died" in failed.error
+    assert [retry.key for retry in search.retried] == [(1, 0), (1, 0)]
+    assert len(machines.client.ids) == 2
+
+
+def test_a_draining_host_is_given_nothing(machines: Machines, iris: list[str]) -> None:
+    machines.start("node001", 1)
+    machines.start("node002", 1)
+    search = launch(machines, iris)
+    finished(search, 6)
+    flag = machines.drain_flag("node002")
+    flag.parent.mkdir(exist_ok=True)
+    flag.touch()
+    # what node002 is doing now it ends
+    drained = flag.stat().st_mtime
+    assert search.wait(60)
+    late = [item for item in search.evaluations() if item.started > drained + 0.05]
+    assert len(late) > 10
+    assert {item.node for item in late} == {"node001"}
+    assert {item.node for item in search.evaluations()} == {"node001", "node002"}
+
+
+def test_the_drain_flag_may_be_elsewhere(
+    machines: Machines, iris: list[str], tmp_path: Path
+) -> None:
+    flag = tmp_path / "leaving"
+    flag.touch()
+    machines.start("node001", 1, SPOTCLUSTER_DRAIN_FLAG=str(flag))
+    search = launch(machines, iris, pace=0.0)
+    until(lambda: "all are draining" in search.report(), "the report says why it waits")
+    assert search.completed() == 0
+    flag.unlink()
+    assert search.wait(60)
+
+
+def test_what_every_engine_refused_is_sent_again(machines: Machines, iris: list[str]) -> None:
+    machines.start("node001", 1)
+    search = launch(machines, iris)
+    finished(search, 3)
+    machines.drain_flag("node001").touch()
+    until(lambda: any(not r.lost for r in search.retried), "evaluations refused by all")
+    done = search.completed()
+    machines.drain_flag("node001").unlink()
+    assert search.wait(60)
+    assert search.completed() == 36 > done
+    assert {str(retry).split(": ")[1] for retry in search.retried} == {"every engine refused it"}
+
+
+def test_a_host_that_joins_gets_the_files_first(
+    machines: Machines, unshared: list[str], undisturbed: dict[str, Any]
+) -> None:
+    machines.start("node001", 1)
+    search = launch(machines, unshared, pace=0.3)
+    finished(search, 4)
+    assert len(list(machines.store("node001").glob("*.pkl"))) == 3
+    machines.start("node002", 2)
+    assert search.wait(60)
+    assert_same_results(search.cv_results_, undisturbed)
+    per_node = search.evaluations_per_node()
+    assert per_node["node002"] > 6
+    assert sum(per_node.values()) == 36
+    stored = list(machines.store("node002").iterdir())
+    assert len([path for path in stored if path.suffix == ".pkl"]) == 3
+    assert not [path for path in stored if path.suffix == ".part"]
+    assert machines.store("node002").stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in stored} == {0o600}
+
+
+def test_files_that_a_host_sees_are_not_sent(machines: Machines, iris: list[str]) -> None:
+    machines.start("node001", 1)
+    assert launch(machines, iris, pace=0.0).wait(30)
+    assert [path.suffix for path in machines.store("node001").iterdir()] == [".json"]
+
+
+def test_files_bigger_than_a_message(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spotcluster.search.delivery.CHUNK", 1000)
+    monkeypatch.chdir(tmp_path)
+    joblib.dump(([[0.0], [1.0]] * 900, [0, 1] * 900, [[0.0], [1.0]], [0, 1]), "big.pkl")
+    machines.start("node001", 1)
+    search = GridSearch(machines.client)
+    search.launch_for_splits(SVC(), {"C": [1.0]}, ["/proc/self/cwd/big.pkl"])
+    assert search.wait(30)
+    assert search.best_score_ == 1.0
+    (stored,) = machines.store("node001").glob("*.pkl")
+    assert stored.read_bytes() == Path("big.pkl").read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut off", "overwritten"])
+def test_a_damaged_file_on_a_host_is_sent_again(
+    machines: Machines, unshared: list[str], undisturbed: dict[str, Any], damage: str
+) -> None:
+    machines.start("node001", 1)
+    search = launch(machines, unshared)
+    finished(search, 3)
+    file = sorted(machines.store("node001").glob("*.pkl"))[0]
+    content = file.read_bytes()
+    if damage == "missing":
+        file.unlink()
+    elif damage == "cut off":
+        os.truncate(file, 1000)
+    else:
+        file.write_bytes(b"x" * len(content))
+    assert search.wait(60)
+    assert_same_results(search.cv_results_, undisturbed)
+    assert file.read_bytes() == content
+
+
+def test_a_host_that_cannot_store_files_is_told_of(machines: Machines, unshared: list[str]) -> None:
+    machines.start("node001", 1)
+    machines.home("node002").mkdir()
+    (machines.home("node002") / ".spotcluster").write_text("in the way of the folder")
+    machines.start("node002", 1)
+    search = launch(machines, unshared)
+    until(lambda: "did not reach node002" in search.report(), "the report says so")
+    assert search.wait(60)
+    assert search.evaluations_per_node() == {"node001": 36}
+
+
+def test_resuming_runs_nothing_twice(
+    machines: Machines, iris: list[str], undisturbed: dict[str, Any]
+) -> None:
+    machines.start("node001", 2)
+    search = launch(machines, iris)
+    finished(search, 8)
+    search.abort()
+    before = search.evaluations()
+    assert search.ledger is not None
+    with search.ledger.open("ab") as file:
+        file.write(b'{"kind": "evaluation", "candidate": 11, "spl')  # a client killed while writing
+    again = GridSearch.resume(search.ledger, machines.client)
+    assert again.completed() >= 8
+    assert again.wait(60)
+    assert_same_results(again.cv_results_, undisturbed)
+    assert again.evaluations()[: len(before)] == before
+    assert len(search.ledger.read_text().splitlines()) == 1 + 36
+    finished_again = GridSearch.resume(search.ledger, machines.client)
+    assert finished_again.wait(10)
+    assert_same_results(finished_again.cv_results_, undisturbed)
+    with pytest.raises(SearchError, match=r"of a GridSearch.*GridSearch\.resume"):
+        RandomizedSearch.resume(search.ledger, machines.client)
+
+
+def test_launching_again_with_the_same_ledger_goes_on(
+    machines: Machines, iris: list[str], tmp_path: Path
+) -> None:
+    machines.start("node001", 2)
+    ledger = tmp_path / "search.jsonl"
+    space = {"C": [0.1, 1.0, 10.0], "kernel": ["linear", "rbf"]}
+    # the draw is different each time, but for what the ledger says
+    search = RandomizedSearch(machines.client, n_iter=4, ledger=ledger)
+    search.launch_for_splits(SVC(), space, iris, pace=0.1)
+    finished(search, 4)
+    with pytest.raises(SearchError, match="Another search is writing"):
+        RandomizedSearch(machines.client, n_iter=4, ledger=ledger).launch_for_splits(
+            SVC(), space, iris
+        )
+    search.abort()
+    again = RandomizedSearch(machines.client, n_iter=4, ledger=ledger)
+    again.launch_for_splits(SVC(), space, iris)
+    assert again.completed() >= 4
+    assert again.wait(60)
+    assert len(ledger.read_text().splitlines()) == 1 + 12
+    with pytest.raises(SearchError, match="of another search"):
+        RandomizedSearch(machines.client, n_iter=4, ledger=ledger).launch_for_splits(
+            SVC(C=2.0), space, iris
+        )

@@ -1,0 +1,205 @@
+"""What runs on an engine, run here."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import pickle
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import ipyparallel
+import joblib
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import SVC
+
+from spotcluster.search import engine, shipping
+
+SPLIT = ([[0.0], [1.0]] * 5, [0, 1] * 5, [[0.0], [1.0]], [0, 1])
+
+
+@pytest.fixture(autouse=True)
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host of its own."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SPOTCLUSTER_NODE", "node009")
+    monkeypatch.delenv("SPOTCLUSTER_HOME")
+    monkeypatch.setattr(engine, "_bundles", {})
+    return tmp_path / ".spotcluster"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> dict[str, Any]:
+    """A split file of the client."""
+    path = tmp_path / "split.pkl"
+    joblib.dump(SPLIT, path)
+    content = path.read_bytes()
+    return {"path": str(path), "size": len(content), "digest": hashlib.sha256(content).hexdigest()}
+
+
+def work(model: Any, **params: Any) -> bytes:
+    task = {"model": model, "params": params, "scoring": None, "error_score": -1.0}
+    return pickle.dumps({**task, "return_train_score": True, "pace": 0.0})
+
+
+def test_it_imports_nothing_of_spotcluster() -> None:
+    tree = ast.parse(Path(engine.__file__).read_text())
+    names = [
+        (node.module or "") if isinstance(node, ast.ImportFrom) else alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    ]
+    roots = {name.split(".")[0] for name in names}
+    assert roots - set(sys.stdlib_module_names) == {
+        "IPython",
+        "ipyparallel",
+        "joblib",
+        "psutil",
+        "sklearn",
+    }
+
+
+def test_a_call_carries_its_module(tmp_path: Path) -> None:
+    """As ipyparallel does it: the code of one function, in a process without spotcluster."""
+    import marshal
+
+    arguments = (shipping._DIGEST, shipping._SOURCE, "node_name")
+    script = (
+        "import marshal, types, sys\n"
+        f"code = marshal.loads({marshal.dumps(shipping.call.__code__)!r})\n"
+        f"print(types.FunctionType(code, {{}})(*{arguments!r}))\n"
+        "assert 'spotcluster' not in sys.modules\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "node009\n"
+
+
+def test_host_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert engine.identity()["node"] == "node009"
+    monkeypatch.delenv("SPOTCLUSTER_NODE")
+    assert engine.identity()["node"] == socket.gethostname()
+
+
+def test_a_file_that_the_host_sees_is_taken_from_there(file: dict[str, Any]) -> None:
+    assert not engine.probe("bundle")["ready"]
+    assert engine.locate("bundle", [file]) == []
+    assert engine.probe("bundle")["ready"]
+    result = engine.evaluate("bundle", file["digest"], work(SVC(), C=10.0))
+    assert (result["test"], result["train"], result["error"]) == (1.0, 1.0, "")
+    assert result["node"] == "node009"
+    assert result["started"] <= result["ended"]
+
+
+@pytest.mark.parametrize("different", ["size", "content"])
+def test_a_file_of_the_same_name_is_not_taken(file: dict[str, Any], different: str) -> None:
+    content = Path(file["path"]).read_bytes()
+    changed = content[:-1] if different == "size" else content[:-1] + b"x"
+    Path(file["path"]).write_bytes(changed)
+    assert engine.locate("bundle", [file]) == [file["digest"]]
+    with pytest.raises(ipyparallel.UnmetDependency, match="node009: files"):
+        engine.evaluate("bundle", file["digest"], work(SVC()))
+
+
+def test_a_file_comes_in_pieces(file: dict[str, Any], host: Path) -> None:
+    content = Path(file["path"]).read_bytes()
+    Path(file["path"]).unlink()
+    assert engine.locate("bundle", [file]) == [file["digest"]]
+    for offset in (100, 0):  # in any order
+        piece = content[offset : offset + 100] if offset == 0 else content[offset:]
+        assert engine.receive(file["digest"], "upload", offset, piece) == len(piece)
+    engine.complete(file["digest"], "upload", file["size"])
+    assert engine.locate("bundle", [file]) == []
+    stored = host / "splits" / f"{file['digest']}.pkl"
+    assert stored.read_bytes() == content
+    assert stored.stat().st_mode & 0o777 == 0o600
+    assert stored.parent.stat().st_mode & 0o777 == 0o700
+    assert {path.suffix for path in stored.parent.iterdir()} == {".pkl", ".json"}
+
+
+def test_what_came_wrong_is_not_kept(file: dict[str, Any], host: Path) -> None:
+    engine.receive(file["digest"], "upload", 0, b"something else")
+    with pytest.raises(ValueError, match="14 of"):
+        engine.complete(file["digest"], "upload", file["size"])
+    engine.receive(file["digest"], "given up", 0, b"a piece")
+    engine.discard("given up")
+    assert list((host / "splits").iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["gone", "shorter", "other content"])
+def test_a_file_that_has_changed_is_noticed(file: dict[str, Any], damage: str) -> None:
+    assert engine.locate("bundle", [file]) == []
+    path = Path(file["path"])
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(b"x" * (file["size"] - (damage == "shorter")))
+    assert not engine.probe("bundle")["ready"]
+    with pytest.raises(ipyparallel.UnmetDependency):
+        engine.evaluate("bundle", file["digest"], work(SVC()))
+
+
+def test_damage_that_keeps_size_and_time_is_noticed_when_read(file: dict[str, Any]) -> None:
+    import os
+
+    assert engine.locate("bundle", [file]) == []
+    stat = Path(file["path"]).stat()
+    Path(file["path"]).write_bytes(b"x" * file["size"])
+    os.utime(file["path"], ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(ipyparallel.UnmetDependency):
+        engine.evaluate("bundle", file["digest"], work(SVC()))
+    assert engine.locate("bundle", [file]) == [file["digest"]]
+
+
+def test_a_draining_host_refuses(
+    file: dict[str, Any], host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.locate("bundle", [file])
+    (host / "drain").touch()
+    with pytest.raises(ipyparallel.UnmetDependency, match="node009: draining"):
+        engine.evaluate("bundle", file["digest"], work(SVC()))
+    assert engine.probe("bundle")["draining"]
+    monkeypatch.setenv("SPOTCLUSTER_DRAIN_FLAG", str(host / "elsewhere"))
+    assert not engine.probe("bundle")["draining"]
+
+
+def test_errors_are_results(file: dict[str, Any]) -> None:
+    engine.locate("bundle", [file])
+    for job in (work(SVC(), C=-1.0), work(SVC(), nonsense=1)):
+        result = engine.evaluate("bundle", file["digest"], job)
+        assert (result["test"], result["train"]) == (-1.0, -1.0)
+        assert result["error"].startswith("Traceback")
+    result = engine.evaluate("bundle", file["digest"], b"not a pickle")
+    assert result["test"] is None
+    assert "UnpicklingError" in result["error"]
+
+
+def test_a_scorer_that_raises_is_an_error() -> None:
+    def scorer(estimator: Any, X: Any, y: Any) -> float:  # noqa: N803
+        raise RuntimeError("no score today")
+
+    result = engine.fit_and_score(
+        SPLIT, model=LogisticRegression(), params={}, scoring=scorer, error_score=0.0
+    )
+    assert (result["test"], result["train"]) == (0.0, 0.0)
+    assert "no score today" in result["error"]
+
+
+def test_pace_is_kept(file: dict[str, Any]) -> None:
+    engine.locate("bundle", [file])
+    job = pickle.dumps({**pickle.loads(work(SVC())), "pace": 0.05})
+    result = engine.evaluate("bundle", file["digest"], job)
+    assert 0.05 <= result["ended"] - result["started"] < 5
+    assert result["fit_time"] < 0.05
+
+
+def test_what_a_host_says_of_itself(tmp_path: Path) -> None:
+    assert engine.memory_mb() > 1
+    assert engine.free_memory_mb() > 1
+    assert engine.warm([__file__, str(tmp_path / "nothing")]) == [str(tmp_path / "nothing")]
