@@ -50,7 +50,7 @@ class PluginError(UsageError, ValueError):
     """
 
     def __init__(self, name: str, setup_class: str, reasons: Sequence[tuple[str, str]]) -> None:
-        listed = "; ".join(f"{key.upper()}: {why}" if key else why for key, why in reasons)
+        listed = " ".join(f"{key.upper()}: {why}" if key else why for key, why in reasons)
         place = f"[plugin {name}] {setup_class}" if name else setup_class
         super().__init__(f"{place}: {listed}")
         self.reasons = tuple(reasons)

@@ -31,8 +31,11 @@ class Problem:
         where = f"{self.source}:{self.line}:"
         place = f"[{_visible(self.section)}]" if self.section else ""
         named = f"{place} {_visible(self.key).upper()}".strip()
-        return f"{where} {named}: {self.text}" if named else f"{where} {self.text}"
+        text = _visible(self.text)
+        return f"{where} {named}: {text}" if named else f"{where} {text}"
 
 
 def _visible(text: str) -> str:
-    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
+    """Put a text on one line, and show what a terminal would hide or obey."""
+    line = " ".join(text.split())
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in line)

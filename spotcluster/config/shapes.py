@@ -75,7 +75,7 @@ def _expand(value: Any) -> Any:
         raise ValueError(f"uses the variable {unknown[0]}, which is not set")
     if not Path(expanded).is_absolute():
         raise ValueError("is a relative path; begin it with / or ~")
-    return Path(expanded)
+    return expanded
 
 
 def _check_cidrs(values: tuple[str, ...]) -> tuple[str, ...]:
