@@ -22,12 +22,18 @@ CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
 class Facts(Protocol):
     """What a node's machine has, asked once when the node has joined."""
 
-    cores: int
-    memory_mb: int
-    sudo: bool
-    systemd: bool
-    package_manager: str
-    python: str
+    @property
+    def cores(self) -> int: ...
+    @property
+    def memory_mb(self) -> int: ...
+    @property
+    def sudo(self) -> bool: ...  # without a password
+    @property
+    def systemd(self) -> bool: ...
+    @property
+    def package_manager(self) -> str: ...  # "apt-get", "dnf", "yum" or ""
+    @property
+    def python(self) -> str: ...  # "3.12.1", "" where there is none
 
 
 class Node(Protocol):

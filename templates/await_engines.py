@@ -13,7 +13,7 @@ end = time.monotonic() + limit
 client = ipyparallel.Client(connection_info=file, timeout=limit)
 
 
-def engines() -> list:
+def engines() -> list[int]:
     # An engine's identity is node.number.random: whose it is, without asking it.
     return [i for i, ident in dict(client._engines).items() if ident.split(".")[0] == node]
 

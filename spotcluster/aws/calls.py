@@ -60,7 +60,8 @@ def call(operation: Callable[..., Any], /, **parameters: Any) -> Any:
     """
     import botocore.exceptions as boto_errors
 
-    name = getattr(operation, "__name__", "call")
+    words = getattr(operation, "__name__", "call").split("_")
+    name = "".join(word.title() for word in words)  # as EC2 and its policies call it
     given = {key: value for key, value in parameters.items() if value is not None}
     try:
         return operation(**given)

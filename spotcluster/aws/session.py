@@ -26,6 +26,7 @@ class Credentials:
 
     access_key: str
     secret_key: str
+    token: str | None = None
 
     def __repr__(self) -> str:
         return "Credentials(…)"
@@ -77,6 +78,7 @@ class Session:
             self._boto = boto3.Session(
                 aws_access_key_id=credentials.access_key if credentials else None,
                 aws_secret_access_key=credentials.secret_key if credentials else None,
+                aws_session_token=credentials.token if credentials else None,
                 region_name=region,
                 profile_name=profile,
             )

@@ -31,7 +31,9 @@ def open_session(config: Config, region: str) -> Session:
     own = None
     if aws.access_key_id and aws.secret_access_key:
         own = Credentials(
-            aws.access_key_id.get_secret_value(), aws.secret_access_key.get_secret_value()
+            aws.access_key_id.get_secret_value(),
+            aws.secret_access_key.get_secret_value(),
+            aws.session_token.get_secret_value() if aws.session_token else None,
         )
     return Session(region, credentials=own, profile=aws.profile)
 

@@ -8,10 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from spotcluster import ssh
 from spotcluster.aws.instances import Instance
+from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node, introduce
 from spotcluster.cluster.progress import Reporter
 from spotcluster.cluster.watcher import Watcher
@@ -23,22 +23,6 @@ log = logging.getLogger("spotcluster.pipeline")
 _LAST_LAUNCH = 15.0  # seconds that an interrupt waits for a launch under way
 
 LAUNCH, ADDRESS, SSH, SET_UP, READY = "launch", "address", "ssh", "set-up", "ready"
-
-
-class Home(Protocol):
-    """The cluster that nodes join, as the pipeline and plugins see it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def region(self) -> str: ...
-    @property
-    def master(self) -> Node: ...
-    @property
-    def nodes(self) -> Sequence[Node]: ...
-    def note(self, message: str) -> None: ...
-    def joined(self, node: Node) -> None: ...
-    def mark_ready(self, node: Node) -> None: ...
 
 
 @dataclass
@@ -114,7 +98,7 @@ class Pipeline:
 
     def __init__(
         self,
-        home: Home,
+        cluster: Cluster,
         plugins: Sequence[tuple[str, Plugin]],
         watcher: Watcher,
         reporter: Reporter,
@@ -123,7 +107,7 @@ class Pipeline:
         ssh_timeout: float,
         setup_timeout: float,
     ) -> None:
-        self.home = home
+        self.cluster = cluster
         self.plugins = plugins
         self.watcher = watcher
         self.reporter = reporter
@@ -212,10 +196,10 @@ class Pipeline:
                 if not is_master and plugin.after_master:
                     gates[name].wait(member.alias, f"plugin {name}", self.setup_timeout)
                 with naming(name):
-                    plugin.setup(self.home, node)
+                    plugin.setup(self.cluster, node)
                 if is_master:
                     gates[name].open()
-        self.home.mark_ready(node)
+        self.cluster.mark_ready(node)
         with self._stage(member, READY):
             pass
 
@@ -224,12 +208,12 @@ class Pipeline:
         if is_master:
             if not facts.cluster_key:
                 give_cluster_key(node)
-            self.home.joined(node)
+            self.cluster.joined(node)
             gate.open()
             return
-        self.home.joined(node)
+        self.cluster.joined(node)
         gate.wait(node.alias, "its set-up", self.setup_timeout)
-        introduce(self.home.master, node)
+        introduce(self.cluster.master, node)
 
 
 @contextlib.contextmanager

@@ -59,7 +59,8 @@ class Result:
     def engines(self) -> int:
         """How many engines the cluster has; all of them have answered."""
         plugins = [one for _, one in self.cluster.plugins() if isinstance(one, IPCluster)]
-        return sum(one.engines(node) for one in plugins for node in self.cluster.nodes)
+        numbers: list[int] = [one.engines(n) for one in plugins for n in self.cluster.nodes]
+        return sum(numbers)
 
 
 def plan(session: Session, name: str, template: Template) -> Plan:

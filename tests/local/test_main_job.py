@@ -9,16 +9,15 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from commands import cli, nodes, wait_until
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 
@@ -75,20 +74,6 @@ def spotcluster_home(shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return shared_home
 
 
-def cli(*words: str, status: int = 0, timeout: float = 240) -> str:
-    """Run the program as a user does; return what it printed on standard output."""
-    done = subprocess.run(
-        [sys.executable, "-m", "spotcluster", *words],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        stdin=subprocess.DEVNULL,
-    )
-    assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr
-    return done.stdout if status == 0 else done.stderr
-
-
 @pytest.fixture(scope="module")
 def cluster(shared_home: Path) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
@@ -132,23 +117,11 @@ def undisturbed(cluster: str, splits: list[str], shared_home: Path) -> dict[str,
             opened.close()
 
 
-def wait_until(what: str, true: Callable[[], Any], timeout: float = 120) -> None:
-    end = time.monotonic() + timeout
-    while not true():
-        assert time.monotonic() < end, f"waited {timeout} s for: {what}"
-        time.sleep(0.05)
-
-
 def assert_same_results(results: dict[str, Any], reference: dict[str, Any]) -> None:
     assert results["params"] == reference["params"]
     for column in reference:
         if column.endswith("_score"):
             np.testing.assert_array_equal(results[column], reference[column], err_msg=column)
-
-
-def nodes(name: str) -> dict[str, dict[str, Any]]:
-    (found,) = json.loads(cli("listclusters", "--json", name))
-    return {node["alias"]: node for node in found["nodes"]}
 
 
 def test_start_gives_an_on_demand_master_and_spot_workers(cluster: str) -> None:
@@ -200,6 +173,7 @@ def test_connect_reaches_every_engine_through_the_tunnel(client: Any) -> None:
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
         return os.environ["SPOTCLUSTER_NODE"], os.environ["OMP_NUM_THREADS"], version
 
+    where.__module__ = "__main__"  # sent whole: the engines do not have this module
     found = client[:].apply_sync(where)
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     assert sorted(found) == sorted(

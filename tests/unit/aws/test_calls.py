@@ -52,7 +52,7 @@ def test_no_answer_is_a_cloud_error() -> None:
     def describe(**_: Any) -> None:
         raise ConnectTimeoutError(endpoint_url="https://ec2")
 
-    with pytest.raises(CloudError, match="did not answer describe"):
+    with pytest.raises(CloudError, match="did not answer Describe"):
         call(describe)
 
 

@@ -1,0 +1,161 @@
+"""What is asked of EC2, against moto in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from moto import mock_aws
+
+from spotcluster.aws import images, instance_types, instances, keypairs, network, tags
+from spotcluster.aws.session import Session
+from spotcluster.errors import CloudError, UsageError
+
+OWN = {tags.CLUSTER: "demo", tags.ALIAS: "node001", tags.ROLE: "worker", "Name": "demo-node001"}
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        yield Session("us-east-1")
+
+
+@pytest.fixture
+def image(session: Session) -> images.Image:
+    found = session.ec2.describe_images(Owners=["amazon"])["Images"]
+    name = next(i["ImageId"] for i in found if i.get("Architecture") == "x86_64")
+    return images.describe(session, name)
+
+
+def what(session: Session, image: images.Image, **changes: Any) -> instances.Launch:
+    zones = instance_types.zones_with(session, ["c5.large"])
+    subnet = network.find_subnet(session, None, None, zones)
+    given: dict[str, Any] = {
+        "image": image,
+        "type": "c5.large",
+        "key_name": "mykey",
+        "subnet_id": subnet.id,
+        "group_id": network.create_group(session, "spotcluster-demo", subnet.vpc_id, OWN),
+        "user_data": "#cloud-config\n{}",
+        "tags": OWN,
+        "spot": False,
+        "bid": None,
+        "token": "t1",
+        "public_ip": True,
+        "root_gb": 20,
+    }
+    return instances.Launch(**{**given, **changes})
+
+
+def test_launch_is_tagged_encrypted_and_imdsv2_only_in_the_creating_call(
+    session: Session, image: images.Image
+) -> None:
+    asked: list[dict[str, Any]] = []
+    session.ec2.meta.events.register(
+        "provide-client-params.ec2.RunInstances", lambda params, **_: asked.append(params)
+    )
+    made = instances.launch(session, what(session, image, spot=True, bid=0.5))
+    (request,) = asked
+    assert request["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
+    (disk,) = request["BlockDeviceMappings"]
+    assert disk["Ebs"]["Encrypted"]
+    assert disk["Ebs"]["DeleteOnTermination"]
+    kinds = {one["ResourceType"] for one in request["TagSpecifications"]}
+    assert kinds == {"instance", "volume", "network-interface", "spot-instances-request"}
+    assert request["ClientToken"] == "t1"
+    assert request["InstanceMarketOptions"]["SpotOptions"] == {
+        "SpotInstanceType": "one-time",
+        "MaxPrice": "0.500000",
+    }
+    assert (made.alias, made.cluster, made.is_master, made.ready) == (
+        "node001",
+        "demo",
+        False,
+        False,
+    )
+
+
+def test_on_demand_launch_asks_for_no_market(session: Session, image: images.Image) -> None:
+    made = instances.launch(session, what(session, image))
+    assert not made.spot
+
+
+def test_describe_finds_a_cluster_by_its_tags(session: Session, image: images.Image) -> None:
+    made = instances.launch(session, what(session, image))
+    assert [one.id for one in instances.describe(session, "demo")] == [made.id]
+    assert instances.describe(session, "other") == []
+    assert [one.id for one in instances.live(instances.describe(session))] == [made.id]
+
+
+def test_describe_reads_every_page(session: Session, image: images.Image) -> None:
+    first = what(session, image)
+    made = {instances.launch(session, first).id for _ in range(7)}
+    paginate = session.ec2.describe_instances
+
+    def small_pages(**given: Any) -> Any:
+        return paginate(MaxResults=5, **given)
+
+    session.ec2.describe_instances = small_pages  # type: ignore[method-assign]
+    assert {one.id for one in instances.describe(session, "demo")} == made
+
+
+def test_terminate_takes_those_that_are_gone(session: Session, image: images.Image) -> None:
+    made = instances.launch(session, what(session, image))
+    instances.terminate(session, [made.id, "i-0123456789abcdef0"])
+    assert instances.live(instances.describe(session, "demo")) == []
+    instances.terminate(session, [])
+
+
+def test_group_is_found_with_the_tags_it_was_made_with(
+    session: Session, image: images.Image
+) -> None:
+    group_id = what(session, image).group_id
+    (group,) = network.find_groups(session, "demo")
+    assert (group.id, group.tags["Name"]) == (group_id, "demo-node001")
+    rules = [network.among_themselves(group_id), network.ssh_from("203.0.113.7/32")]
+    network.allow(session, group_id, rules)
+    network.allow(session, group_id, rules)
+    network.delete_group(session, group_id, timeout=5)
+    network.delete_group(session, group_id, timeout=5)
+    assert network.find_groups(session, "demo") == []
+
+
+def test_zone_without_a_subnet_is_named(session: Session) -> None:
+    with pytest.raises(CloudError, match="no subnet in us-east-1, zone us-east-1z"):
+        network.find_subnet(session, None, "us-east-1z", {"us-east-1z"})
+
+
+def test_zone_that_does_not_offer_the_type_names_those_that_do(session: Session) -> None:
+    with pytest.raises(CloudError, match=r"us-east-1a does not offer.*us-east-1b"):
+        network.find_subnet(session, None, "us-east-1a", {"us-east-1b"})
+
+
+def test_unknown_instance_type_is_refused(session: Session) -> None:
+    with pytest.raises(UsageError, match=r"no instance type 'c5\.huge'"):
+        instance_types.describe(session, ["c5.huge"])
+
+
+def test_unknown_image_is_refused(session: Session) -> None:
+    with pytest.raises(CloudError, match=r"ami-0123456789abcdef0"):
+        images.describe(session, "ami-0123456789abcdef0")
+
+
+def test_key_pair_comes_back_with_its_public_half(session: Session) -> None:
+    from spotcluster import ssh
+
+    pair = ssh.keys.generate()
+    keypairs.upload(session, "mykey", pair.public)
+    found = keypairs.find(session, "mykey")
+    assert found is not None
+    assert found.public.split()[:2] == pair.public.split()[:2]
+    assert [one.name for one in keypairs.list_all(session)] == ["mykey"]
+    keypairs.delete(session, "mykey")
+    assert keypairs.find(session, "mykey") is None
+    keypairs.delete(session, "mykey")
+
+
+def test_missing_key_pair_is_none(session: Session) -> None:
+    assert keypairs.find(session, "nokey") is None
