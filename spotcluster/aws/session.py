@@ -92,8 +92,12 @@ class Session:
         """Return a boto3 client of `service` at this region's endpoint."""
         from botocore.config import Config
 
-        retries: dict[str, Any] = {"mode": "standard", "max_attempts": 8}
-        config = Config(retries=retries, connect_timeout=10, read_timeout=60, proxies=self._proxies)
+        config = Config(
+            retries={"mode": "standard", "max_attempts": 8},
+            connect_timeout=10,
+            read_timeout=60,
+            proxies=self._proxies,
+        )
         make: Any = self._boto.client
         return make(service, config=config, **{**self._endpoint, **overrides})
 
