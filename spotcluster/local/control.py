@@ -231,7 +231,7 @@ def stop() -> None:
                     break
                 time.sleep(_LOOK_AGAIN)
         # Hosts outlive a daemon that is killed.
-        keeper = hosts.Hosts(place)
+        keeper = hosts.Hosts(place, subreaper=False)
         for host in keeper.known():
             keeper.end(host, politely=False)
         record.remove(place)

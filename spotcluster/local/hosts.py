@@ -35,9 +35,13 @@ class Hosts:
     ----------
     folder : Path
         The local cloud's folder.
+    subreaper : bool
+        Whether this process is the daemon: it gets the orphans of hosts that were killed, and all
+        its children are hosts or such orphans.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, subreaper: bool) -> None:
+        self._subreaper = subreaper
         self._folder = folder / "hosts"
         self._cache = folder / "cache" / "uv"
         self._children: dict[str, subprocess.Popen[bytes]] = {}
@@ -185,6 +189,8 @@ class Hosts:
         The daemon is a subreaper too and starts nothing but hosts, so there can be no other, and
         this finds even those that threw their environment away.
         """
+        if not self._subreaper:
+            return []
         with self._lock:
             mine = {child.pid for child in self._children.values()}
         return [process for process in psutil.Process().children() if process.pid not in mine]

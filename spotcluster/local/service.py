@@ -21,6 +21,7 @@ from .reconciler import Reconciler
 log = logging.getLogger(__name__)
 
 _ADDRESS = "127.0.0.1"
+_POLL = 0.05
 
 
 class Service:
@@ -28,10 +29,10 @@ class Service:
 
     def __init__(self, folder: Path) -> None:
         # What a killed host leaves behind comes to us, and can be told from everything else.
-        become_subreaper()
+        subreaper = become_subreaper()
         self._folder = folder
         self._cloud = Cloud(folder)
-        self._hosts = Hosts(folder)
+        self._hosts = Hosts(folder, subreaper=subreaper)
         self._reconciler = Reconciler(self._cloud, self._hosts)
         self._server: BaseWSGIServer | None = None
 
@@ -50,7 +51,9 @@ class Service:
         url = f"http://{_ADDRESS}:{self._server.server_port}"
         record.keep_port(self._folder, self._server.server_port)
         self._reconciler.start()
-        threading.Thread(target=self._server.serve_forever, name="http", daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, args=(_POLL,), name="http", daemon=True
+        ).start()
         record.write(self._folder, url)
         log.info("the local cloud is up at %s", url)
         return url

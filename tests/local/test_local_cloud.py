@@ -286,10 +286,15 @@ def test_a_login_has_a_terminal_that_follows_its_window(terminal: Terminal) -> N
     assert terminal.close() == 3
 
 
-def test_ctrl_c_interrupts_the_program_and_not_the_shell(terminal: Terminal) -> None:
-    terminal.type("PS1=; echo be''gin; sleep 1000; echo status $?\n")
-    terminal.expect("begin")
+def test_ctrl_c_interrupts_the_program_and_not_the_shell(
+    terminal: Terminal, machine: Machine
+) -> None:
+    terminal.type("PS1='rea''dy '\n")
+    terminal.expect("ready ")
+    terminal.type("sleep 7777\n")
+    wait_for("the program", lambda: running(machine, "sleep 7777"))
     terminal.type("\x03")
+    terminal.expect("ready ")
     terminal.type("echo still he''re\n")
     terminal.expect("still here")
     terminal.type("exit\n")

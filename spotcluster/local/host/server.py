@@ -162,7 +162,7 @@ class _Door(asyncssh.SSHServer):
     def begin_auth(self, username: str) -> bool:
         assert self._connection is not None
         self._connection.set_authorized_keys(self._host.authorized_keys())
-        log.info("login attempt as %s", username[:64])
+        log.info("login attempt as %r", username[:64])
         return True
 
     def auth_completed(self) -> None:
