@@ -345,7 +345,7 @@ def _session_with(context: Context, name: str) -> Session:
     """Return the session of the region that has something of the cluster `name`."""
     from spotcluster.cluster import end
 
-    sessions = context.sessions()
+    sessions = context.sessions(check_plugins=False)  # a broken plugin must not keep a cluster
     refused: SpotclusterError | None = None
     for session in sessions:
         try:

@@ -23,17 +23,17 @@ class Context:
     region: str | None
     debug: bool
 
-    def config(self) -> Config:
+    def config(self, *, check_plugins: bool = True) -> Config:
         """Return the config; an empty one where the default file does not exist."""
         from spotcluster import config
 
-        return config.load_if_there(self.config_path)
+        return config.load_if_there(self.config_path, check_plugins=check_plugins)
 
-    def sessions(self) -> list[Session]:
+    def sessions(self, *, check_plugins: bool = True) -> list[Session]:
         """Return a session for each region to look in."""
         from spotcluster.cluster import lookup
 
-        return lookup.sessions(self.config(), self.region)
+        return lookup.sessions(self.config(check_plugins=check_plugins), self.region)
 
     def session(self) -> Session:
         """Return a session for the one region that a command without a cluster works in."""

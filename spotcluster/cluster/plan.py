@@ -84,6 +84,7 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
     CapacityError
         The bid is below the spot price, or the subnet has too few addresses.
     """
+    _refuse_unsupported(template)
     _check_key(session, template)
     master_type = template.master_instance_type or template.node_instance_type
     wanted = {template.node_instance_type, *([master_type] if MASTER in aliases else [])}
@@ -154,3 +155,17 @@ def _check_key(session: Session, template: Template) -> None:
             f" {session.region}.",
             "Correct KEY_LOCATION, or make a new pair with `spotcluster createkey`.",
         )
+
+
+def _refuse_unsupported(template: Template) -> None:
+    """Refuse settings of StarCluster's that nothing here would act on."""
+    given = {
+        "VOLUMES": template.volumes,
+        "USERDATA_SCRIPTS": template.userdata_scripts,
+        "DNS_PREFIX": template.dns_prefix,
+    }
+    for key, value in given.items():
+        if value:
+            raise UsageError(
+                f"{key} in [cluster {template.name}] is not supported yet.", "Leave it out."
+            )
