@@ -37,7 +37,7 @@ TICK = 0.1  # seconds between two looks at what has changed; a result is seen at
 GRACE = 1.0  # seconds for the result of an engine that has gone, which may still be on its way
 DEATHS = 3  # engines that an evaluation may kill
 QUEUE_LIMIT = 10.0  # seconds in the scheduler's queue, at least
-SILENCE = 30.0  # seconds after which a running evaluation is asked after
+SILENCE = 15.0  # seconds after which a running evaluation is asked after
 SETTLE = 5.0  # seconds for a result after its engine has turned to something else
 
 _LOST = {"EngineError", "TaskAborted", "KeyboardInterrupt"}

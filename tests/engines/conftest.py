@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -43,15 +44,24 @@ class Machines:
         self.ipython.mkdir()
         self.engines: list[subprocess.Popen[bytes]] = []
         security = self.ipython / "profile_default" / "security"
-        self.controller = self._start(
-            *("ipyparallel.controller", "--ip=127.0.0.1", f"--ipython-dir={self.ipython}"),
-            *("--HeartMonitor.period=1000", "--HeartMonitor.max_heartmonitor_misses=3"),
-            "--TaskScheduler.hwm=1",
-        )
+        self.controller = self.start_controller()
         self.engine_file = security / "ipcontroller-engine.json"
         client_file = security / "ipcontroller-client.json"
         until(lambda: client_file.exists() and self.engine_file.exists(), "the controller's files")
         self.client = ipyparallel.Client(str(client_file), timeout=30)
+
+    def start_controller(self) -> subprocess.Popen[bytes]:
+        return self._start(
+            *("ipyparallel.controller", "--ip=127.0.0.1", f"--ipython-dir={self.ipython}"),
+            *("--HeartMonitor.period=1000", "--HeartMonitor.max_heartmonitor_misses=3"),
+            *("--TaskScheduler.hwm=1", "--reuse", "--restore"),
+        )
+
+    def restart_controller(self) -> None:
+        """Kill the controller and all its processes, and start it again under the engines."""
+        os.killpg(self.controller.pid, signal.SIGKILL)
+        self.controller.wait(10)
+        self.controller = self.start_controller()
 
     def home(self, node: str) -> Path:
         return self.folder / node
@@ -92,11 +102,10 @@ class Machines:
         self.stop_engines()
         self.client.close()
         self.controller.send_signal(signal.SIGINT)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.controller.wait(10)
-        except subprocess.TimeoutExpired:
-            self.controller.kill()
-            self.controller.wait(10)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.controller.pid, signal.SIGKILL)
 
     def _start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         kept = {key: value for key, value in os.environ.items() if "SPOTCLUSTER" not in key}

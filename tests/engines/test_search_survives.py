@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -230,10 +232,10 @@ def test_a_damaged_file_on_a_host_is_sent_again(
     content = file.read_bytes()
     if damage == "missing":
         file.unlink()
-    elif damage == "cut off":
-        os.truncate(file, 1000)
-    else:
-        file.write_bytes(b"x" * len(content))
+    else:  # by another file in its place: who cuts off a mapped file kills those who read it
+        aside = file.with_suffix(".new")
+        aside.write_bytes(content[:1000] if damage == "cut off" else b"x" * len(content))
+        aside.replace(file)
     assert search.wait(60)
     assert_same_results(search.cv_results_, undisturbed)
     assert file.read_bytes() == content
@@ -248,6 +250,28 @@ def test_a_host_that_cannot_store_files_is_told_of(machines: Machines, unshared:
     until(lambda: "did not reach node002" in search.report(), "the report says so")
     assert search.wait(60)
     assert search.evaluations_per_node() == {"node001": 36}
+
+
+def test_a_controller_that_is_killed_and_restarted(
+    iris: list[str], undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in {"SILENCE": 1.0, "SETTLE": 0.5, "QUEUE_LIMIT": 1.0}.items():
+        monkeypatch.setattr(f"spotcluster.search.dispatch.{name}", seconds)
+    folder = Path(tempfile.mkdtemp(prefix="sce-"))
+    machines = Machines(folder)
+    try:
+        machines.start("node001", 2)
+        search = launch(machines, iris)
+        finished(search, 6)
+        machines.restart_controller()
+        assert search.wait(60)
+        assert_same_results(search.cv_results_, undisturbed)
+        reasons = {str(retry).split(": ")[1] for retry in search.retried}
+        assert reasons <= {"its result did not arrive", "its message was lost"}
+        assert reasons
+    finally:
+        machines.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_resuming_runs_nothing_twice(
