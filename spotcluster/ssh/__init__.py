@@ -1,0 +1,38 @@
+"""SSH to one machine: connect, run scripts, move files, forward ports. The only room with paramiko.
+
+::
+
+    keys.py         key pairs, private key files, fingerprints
+    target.py       where a machine is, who logs in, and which host key it must have
+    failures.py     why a connection could not be made, each reason with its hint
+    attempt.py      one attempt to connect
+    patience.py     attempts until a booting machine lets us in
+    connection.py   a connection: run, put, get
+    script.py       what goes over for a script, and what its output says
+    channels.py     one command on a channel: feeds and drains it within a limit
+    transfer.py     files over SFTP
+    tunnel.py       local ports that lead to ports behind the machine
+    program.py      the arguments and known hosts for the system's own ssh
+"""
+
+from __future__ import annotations
+
+from spotcluster.ssh import keys
+from spotcluster.ssh.attempt import connect
+from spotcluster.ssh.connection import Connection, Result
+from spotcluster.ssh.patience import wait_for
+from spotcluster.ssh.program import command_line, known_hosts_text
+from spotcluster.ssh.target import Target
+from spotcluster.ssh.tunnel import Tunnel
+
+__all__ = [
+    "Connection",
+    "Result",
+    "Target",
+    "Tunnel",
+    "command_line",
+    "connect",
+    "keys",
+    "known_hosts_text",
+    "wait_for",
+]

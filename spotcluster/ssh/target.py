@@ -1,0 +1,47 @@
+"""Where a machine is, who logs in, and which host key it must have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Target:
+    """One machine, as SSH reaches it.
+
+    Attributes
+    ----------
+    alias : str
+        The name that the user knows it by; errors speak of it.
+    host : str
+        Its address or name.
+    port : int
+        The port of its SSH server.
+    user : str
+        The login.
+    key_path : Path
+        The private key offered, and no other.
+    host_key : str
+        The public key's line that the machine must prove to own.
+    host_key_alias : str
+        The name of that key in known_hosts: one that does not come back with another machine, as
+        an address does. The alias, unless given.
+    """
+
+    alias: str
+    host: str
+    port: int
+    user: str
+    key_path: Path
+    host_key: str
+    host_key_alias: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.host_key_alias:
+            object.__setattr__(self, "host_key_alias", self.alias)
+
+    @property
+    def where(self) -> str:
+        """The address and port, as errors name them."""
+        return f"{self.host} port {self.port}"
