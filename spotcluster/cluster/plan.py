@@ -96,10 +96,8 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
             f"The subnet {subnet.id} has {subnet.free} free addresses; {len(aliases)} are needed.",
             "Choose another subnet with SUBNET_ID.",
         )
-    found = {
-        (alias == MASTER): _image(session, template, types, master=alias == MASTER)
-        for alias in aliases
-    }
+    roles = {alias == MASTER for alias in aliases}
+    found = {master: _image(session, template, types, master=master) for master in roles}
     bought: dict[tuple[str, bool], float | None] = {}
     nodes = []
     for alias in aliases:
