@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 
 from .layout import MARK, Layout, Settings
 
@@ -46,9 +47,34 @@ _PLACES = {
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 
-def passed_on(laptop: Mapping[str, str]) -> dict[str, str]:
-    """Return the part of the laptop's environment that hosts get: how to reach the network."""
-    return {
+# With another HOME, pip and uv would not find what their user has told them.
+_CONFIG_FILES = {
+    "PIP_CONFIG_FILE": (
+        ".config/pip/pip.conf",
+        "Library/Application Support/pip/pip.conf",
+        ".pip/pip.conf",
+    ),
+    "UV_CONFIG_FILE": (".config/uv/uv.toml",),
+}
+
+
+def passed_on(laptop: Mapping[str, str], home: Path) -> dict[str, str]:
+    """Return what hosts get of the laptop: how to reach the network and its package indexes.
+
+    Parameters
+    ----------
+    laptop : mapping of str to str
+        The environment in which the local cloud was started.
+    home : Path
+        The home of the laptop's user.
+    """
+    found = {}
+    for name, places in _CONFIG_FILES.items():
+        for place in places:
+            if (home / place).is_file():
+                found[name] = str(home / place)
+                break
+    return found | {
         name: value
         for name, value in laptop.items()
         if name in _NETWORK
@@ -74,7 +100,7 @@ def session_environment(
         The name that the client logged in with; a local host has one account under every name.
     """
     return {
-        **passed_on(laptop),
+        **passed_on(laptop, Path(laptop.get("HOME") or "/")),
         "HOME": str(layout.home),
         "USER": user,
         "LOGNAME": user,
