@@ -192,18 +192,27 @@ class Dispatcher(threading.Thread):
         while room > 0 and self._waiting:
             key = self._waiting.popleft()
             if key in self._unfinished and key not in self._current:
-                self._send(key)
                 room -= 1
+                if not self._send(key):
+                    self._waiting.appendleft(key)
+                    return
 
-    def _send(self, key: Key) -> None:
+    def _send(self, key: Key) -> bool:
         limit = max(QUEUE_LIMIT, 3 * self._longest)
-        targets = None if self._targets is None else (self._ids() or None)
-        self._view.set_flags(timeout=limit, targets=targets)
-        pending = shipping.send(self._view, "evaluate", self._bundle, *self._work(key))
+        work = self._work(key)
+        targets = None if self._targets is None else self._ids()
+        if targets == []:  # which would mean any engine
+            return False
+        try:
+            self._view.set_flags(timeout=limit, targets=targets)
+            pending = shipping.send(self._view, "evaluate", self._bundle, *work)
+        except (ipyparallel.error.IPythonError, KeyError, IndexError):
+            return False  # a target has gone in this moment
         attempt = Attempt(key, pending, time.monotonic(), limit)
         self._current[key] = attempt
         self._live.add(attempt)
         pending.add_done_callback(lambda _: self._answer(attempt))
+        return True
 
     def _answer(self, attempt: Attempt) -> None:
         # ipyparallel's thread
