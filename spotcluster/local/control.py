@@ -195,14 +195,27 @@ def _start(place: Path, daemon: record.Daemon | None) -> Endpoint:
     finally:
         os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
-        child.wait(timeout=START_LIMIT)  # the daemon has left it by then
         ready, _, _ = select.select([pipe], [], [], START_LIMIT)
         line = pipe.readline() if ready else b""
+    child.wait()  # the daemon left it at once
     said: dict[str, Any] = json.loads(line) if line else {}
+    if "other" in said:
+        said = _other_daemon(place)
     if "url" not in said:
         why = said.get("error") or f"it said nothing within {START_LIMIT:.0f} s"
         raise LocalCloudError(f"The local cloud could not start: {why}", f"Its log is {log}.")
     return _endpoint(place, said["url"])
+
+
+def _other_daemon(place: Path) -> dict[str, Any]:
+    """Wait for a daemon that is just starting, and return what it would have said."""
+    deadline = time.monotonic() + START_LIMIT
+    while time.monotonic() < deadline:
+        daemon = record.read(place)
+        if daemon is not None and daemon.is_alive():
+            return {"url": daemon.url}
+        time.sleep(_LOOK_AGAIN)
+    return {"error": "another daemon holds its folder and does not say where it listens"}
 
 
 def stop() -> None:

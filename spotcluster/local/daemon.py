@@ -48,7 +48,12 @@ def _run(folder: Path, ready: int) -> None:
 
     lock = (folder / "daemon.lock").open("w")
     # Held for life, and closed in what we start: two daemons can never work on one folder.
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        # Who started the other one was interrupted before that had said where it listens.
+        os.write(ready, (json.dumps({"other": True}) + "\n").encode())
+        return
     running = service.Service(folder)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

@@ -15,6 +15,7 @@ from moto.ec2.exceptions import (
     OperationNotPermitted4,
 )
 from moto.ec2.models import EC2Backend
+from moto.ec2.models.elastic_block_store import VolumeAttachment
 from moto.ec2.models.instances import Instance, InstanceState, Reservation
 
 from . import images, spot
@@ -161,6 +162,32 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
         for request_id in old:
             del self.spot_instance_requests[request_id]
         return bool(gone or old)
+
+    def do_resources_exist(self, resource_ids: list[str]) -> bool:
+        """Refuse tags for instances and spot requests that are not there, as for other things."""
+        self._by_id([i for i in resource_ids if i.startswith("i-")])
+        self._spot_requests([i for i in resource_ids if i.startswith("sir-")])
+        return bool(super().do_resources_exist(resource_ids))
+
+    # Disks.
+
+    def attach_volume(
+        self,
+        volume_id: str,
+        instance_id: str,
+        device_path: str,
+        delete_on_termination: bool = False,  # noqa: FBT001, FBT002 - moto calls it so
+    ) -> VolumeAttachment | None:
+        volume, instance = self.get_volume(volume_id), self.get_instance(instance_id)
+        if volume.attachment is not None:
+            raise EC2ClientError("VolumeInUse", f"{volume_id} is already attached to an instance")
+        if volume.zone.name != instance.availability_zone:
+            raise EC2ClientError(
+                "InvalidVolume.ZoneMismatch",
+                f"The volume '{volume_id}' is not in the same availability zone as instance "
+                f"'{instance_id}'",
+            )
+        return super().attach_volume(volume_id, instance_id, device_path, delete_on_termination)
 
     # Security groups.
 

@@ -160,10 +160,7 @@ class FleetAnswers(LaunchAnswers):
 
     def _launch_from(self, pool: Pool, lifecycle: str) -> str:
         assert pool.spec is not None
-        if self._room(pool.spec.subnet) < 1:
-            raise EC2ClientError(
-                "InsufficientInstanceCapacity", "There is no room for another instance."
-            )
+        self._room(pool.spec.subnet, 1)
         params = copy.deepcopy(pool.params)
         params.pop("InstanceMarketOptions", None)
         if lifecycle == "spot":

@@ -191,9 +191,11 @@ class Hosts:
         """
         if not self._subreaper:
             return []
+        # In this order: a host that is being started is known when its start has released the lock.
+        children = psutil.Process().children()
         with self._lock:
             mine = {child.pid for child in self._children.values()}
-        return [process for process in psutil.Process().children() if process.pid not in mine]
+        return [process for process in children if process.pid not in mine]
 
     def _dead_orphans(self) -> Iterator[psutil.Process]:
         for process in self._orphans():

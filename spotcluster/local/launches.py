@@ -42,13 +42,7 @@ class LaunchAnswers(EC2Response):
         params = self._with_template(copy.deepcopy(asked))
         least, most = _counts(params)
         spec = self._check(params)
-        count = min(most, self._room(spec.subnet))
-        if count < least:
-            raise EC2ClientError(
-                "InsufficientInstanceCapacity",
-                f"There is room for {count} more instances only: the local cloud runs at most "
-                f"{MOST_INSTANCES}.",
-            )
+        count = min(most, self._room(spec.subnet, least))
         reservation = self.launch(params, spec, count)
         self.ec2_backend.tokens.remember("RunInstances", token, asked, reservation.id)
         return ActionResult(reservation)
@@ -216,9 +210,23 @@ class LaunchAnswers(EC2Response):
             f"No default subnet for availability zone: '{zone or 'any'}'. Please specify a subnet.",
         )
 
-    def _room(self, subnet: Any) -> int:
-        live = sum(1 for instance in self.cloud.instances() if instance.is_live)
-        return int(min(subnet.available_ip_address_count, MOST_INSTANCES - live))
+    def _room(self, subnet: Any, least: int) -> int:
+        """Return how many instances a subnet can take; fewer than `least` are refused."""
+        free = int(subnet.available_ip_address_count)
+        if free < least:
+            raise EC2ClientError(
+                "InsufficientFreeAddressesInSubnet",
+                f"There are not enough free addresses in subnet '{subnet.id}' to satisfy the "
+                "requested number of instances.",
+            )
+        room = MOST_INSTANCES - sum(1 for one in self.cloud.instances() if one.is_live)
+        if room < least:
+            raise EC2ClientError(
+                "InsufficientInstanceCapacity",
+                f"There is room for {room} more instances only: the local cloud runs at most "
+                f"{MOST_INSTANCES}.",
+            )
+        return min(free, room)
 
     def request_spot_instances(self) -> ActionResult:
         """Answer RequestSpotInstances."""

@@ -191,3 +191,32 @@ def test_a_group_in_use_cannot_be_deleted(ec2: Any, run: Any, settle: Any) -> No
     ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
     settle()
     ec2.delete_security_group(GroupId=group)
+
+
+def test_what_is_not_there_cannot_be_tagged(ec2: Any, run: Any) -> None:
+    tags = [{"Key": "k", "Value": "v"}]
+    for missing, code in (
+        ("i-0123456789abcdef0", r"InvalidInstanceID\.NotFound"),
+        ("sir-0123456789abcdef0", r"InvalidSpotInstanceRequestID\.NotFound"),
+    ):
+        with pytest.raises(ClientError, match=code):
+            ec2.create_tags(Resources=[missing], Tags=tags)
+    (instance,) = run(InstanceMarketOptions=SPOT)
+    both = [instance["InstanceId"], instance["SpotInstanceRequestId"]]
+    ec2.create_tags(Resources=both, Tags=tags)
+
+
+def test_a_disk_is_attached_once_and_in_its_own_zone(ec2: Any, run: Any, settle: Any) -> None:
+    zones = ({"AvailabilityZone": f"us-east-1{letter}"} for letter in "ab")
+    here, there = (run(Placement=zone)[0]["InstanceId"] for zone in zones)
+    settle()
+    disk = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+    with pytest.raises(ClientError, match=r"InvalidVolume\.ZoneMismatch"):
+        ec2.attach_volume(VolumeId=disk, InstanceId=there, Device="/dev/sdz")
+    ec2.attach_volume(VolumeId=disk, InstanceId=here, Device="/dev/sdz")
+    with pytest.raises(ClientError, match="VolumeInUse"):
+        ec2.attach_volume(VolumeId=disk, InstanceId=here, Device="/dev/sdy")
+    ec2.terminate_instances(InstanceIds=[here])
+    settle()
+    (left,) = ec2.describe_volumes(VolumeIds=[disk])["Volumes"]
+    assert left["State"] == "available"

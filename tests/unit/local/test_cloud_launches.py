@@ -156,3 +156,14 @@ def test_a_launch_template_fills_in_what_the_request_leaves_out(
     assert {"Key": "from", "Value": "template"} in instance["Tags"]
     attribute = ec2.describe_instance_attribute(InstanceId=instance_id, Attribute="userData")
     assert attribute["UserData"]["Value"] == user_data
+
+
+def test_a_full_subnet_takes_what_fits_or_refuses_all(ec2: Any, run: Any, describe: Any) -> None:
+    (vpc,) = ec2.describe_vpcs()["Vpcs"]
+    subnet = ec2.create_subnet(VpcId=vpc["VpcId"], CidrBlock="172.31.255.240/28")["Subnet"]
+    room = subnet["AvailableIpAddressCount"]
+    with pytest.raises(ClientError) as error:
+        run(room + 1, SubnetId=subnet["SubnetId"])
+    assert code(error) == "InsufficientFreeAddressesInSubnet"
+    assert describe() == []
+    assert len(run(MinCount=1, MaxCount=room + 5, SubnetId=subnet["SubnetId"])) == room
