@@ -255,7 +255,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         return
     output.table(
         f"'{plan.cluster}' in {plan.region}, zone {plan.subnet.zone}; nothing has been made.",
-        ("node", "type", "vCPUs", "memory", "market", "price now", "image"),
+        ("node", "type", "vCPUs", "memory", "market", "price now"),
         [
             (
                 one.alias,
@@ -264,11 +264,12 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
                 f"{one.type.memory_mb / 1024:g} GiB",
                 one.market,
                 output.dollars(one.price),
-                f"{one.image.id} {one.image.name}",
             )
             for one in plan.nodes
         ],
     )
+    for image in dict.fromkeys(one.image for one in plan.nodes):
+        output.out.print(f"Image: {image.id} {image.name}, login {image.login}")
     output.out.print(
         f"Also: a security group spotcluster-{plan.cluster} that lets this computer reach SSH."
     )
@@ -304,7 +305,9 @@ def show_result(session: Session, result: Result, *, as_json: bool) -> int:
             f"Left out on {', '.join(bare)}, which have no sudo: the user"
             f" {cluster.record.template.cluster_user}, host names, /etc/hosts, system units."
         )
-    phases = ", ".join(f"{name} {took:.1f} s" for name, took in result.phases.items() if took)
+    phases = ", ".join(
+        f"{name} {took:.1f} s" for name, took in result.phases.items() if took >= 0.05
+    )
     output.out.print(
         f"'{cluster.name}' has {len(cluster.nodes)} nodes and {result.engines} engines after"
         f" {result.elapsed:.1f} s ({phases}); {output.dollars(price)}."

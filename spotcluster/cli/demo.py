@@ -123,7 +123,11 @@ class _Story:
                 leaving = next(n.alias for n in cluster.nodes if not n.is_master)
                 self.reporter.note(f"While it runs: spotcluster removenode demo {leaving}")
                 removed = _aside(lambda: remove.remove_nodes(cluster, [leaving]))
-                search.wait(timeout=_LIMIT)
+                if not search.wait(timeout=_LIMIT):
+                    raise SearchError(
+                        f"The search had not ended after {_LIMIT:.0f} s.",
+                        "`spotcluster -d demo` shows every step.",
+                    )
                 removed()
             return self._report(search, newcomer, leaving)
         finally:

@@ -24,6 +24,7 @@ from spotcluster.errors import SpotclusterError
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
+_PIPE_WIDTH = 240
 _COLOURS = {"ready": "green", "failed": "red", "draining": "yellow", "terminated": "dim"}
 
 
@@ -63,7 +64,9 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
         shown.add_column(column, overflow="fold")
     for row in rows:
         shown.add_row(*(Text(cell) for cell in row))
-    out.print(shown)
+    # Where there is no terminal there is no width either: a row is a line.
+    console = out if out.is_terminal else Console(width=_PIPE_WIDTH, highlight=False)
+    console.print(shown)
 
 
 def dollars(price: float | None) -> str:

@@ -25,6 +25,7 @@ import spotcluster
 from spotcluster import local
 from spotcluster.aws import instances
 from spotcluster.aws.session import Session
+from spotcluster.errors import ClusterError
 from spotcluster.search import GridSearch, persist_cv_splits
 
 CONFIG = """
@@ -37,6 +38,9 @@ ENGINES_PER_NODE = 2
 [plugin ipclusterrestart]
 SETUP_CLASS = starcluster.plugins.ipcluster.IPClusterRestartEngines
 ENGINES_PER_NODE = 2
+
+[plugin ipclusterstop]
+SETUP_CLASS = starcluster.plugins.ipcluster.IPClusterStop
 
 [plugin pypackages]
 setup_class = starcluster.plugins.pypkginstaller.PyPkgInstaller
@@ -110,7 +114,7 @@ def undisturbed(cluster: str, splits: list[str], shared_home: Path) -> dict[str,
         try:
             search = GridSearch(opened.load_balanced_view())
             search.launch_for_splits(SVC(), GRID, splits)
-            search.wait(timeout=200)
+            assert search.wait(timeout=200)
             assert search.retried == []
             return dict(search.cv_results_)
         finally:
@@ -200,7 +204,7 @@ def test_engine_killed_mid_search_costs_no_evaluation(
     search.launch_for_splits(SVC(), GRID, splits, pace=0.5)
     wait_until("ten evaluations", lambda: search.completed() >= 10)
     os.kill(victim, signal.SIGKILL)
-    search.wait(timeout=200)
+    assert search.wait(timeout=200)
     assert_same_results(search.cv_results_, undisturbed)
     assert search.retried
 
@@ -220,7 +224,7 @@ def test_node_added_mid_search_takes_evaluations_and_one_removed_loses_none(
     said = cli("removenode", "-y", cluster, "node001")
     assert "node001" in said
     assert search.completed() < search.total(), "the search was over before the node left"
-    search.wait(timeout=200)
+    assert search.wait(timeout=200)
     assert_same_results(search.cv_results_, undisturbed)
     assert search.retried == []
     assert list(nodes(cluster)) == ["master", "node002", "node003"]
@@ -234,7 +238,7 @@ def test_host_terminated_through_the_api_mid_search_costs_no_evaluation(
     wait_until("node003 to work", lambda: search.evaluations_per_node().get("node003"))
     session = Session("local")
     instances.terminate(session, [nodes(cluster)["node003"]["id"]])
-    search.wait(timeout=200)
+    assert search.wait(timeout=200)
     assert_same_results(search.cv_results_, undisturbed)
     assert "node003" not in nodes(cluster)
 
@@ -254,7 +258,7 @@ def test_start_brings_back_the_node_that_was_lost(cluster: str) -> None:
         (("sshmaster", "nocluster"), 1, "no cluster 'nocluster'"),
         (("addnode", "-s", "0", "mycluster"), 2, "0"),
         (("addnode", "-b", "0.0001", "mycluster"), 1, "below the spot price"),
-        (("runplugin", "nothing", "mycluster"), 2, "no plugin 'nothing'"),
+        (("runplugin", "nothing", "mycluster"), 2, "has a plugin 'nothing'"),
     ],
 )
 def test_wrong_word_is_one_sentence_and_changes_nothing(
@@ -263,6 +267,18 @@ def test_wrong_word_is_one_sentence_and_changes_nothing(
     before = nodes(cluster)
     assert expected in cli(*words, status=status)
     assert nodes(cluster) == before
+
+
+def test_plugin_of_the_seed_stops_controller_and_engines_and_another_brings_them_back(
+    cluster: str,
+) -> None:
+    cli("runplugin", "ipclusterstop", cluster)
+    with pytest.raises(ClusterError, match="runplugin ipcluster mycluster"):
+        spotcluster.connect(cluster, timeout=3)
+    cli("runplugin", "ipcluster", cluster)
+    opened = spotcluster.connect(cluster)
+    assert len(opened.ids) == 6
+    opened.close()
 
 
 def test_terminate_leaves_nothing(cluster: str, spotcluster_home: Path) -> None:
