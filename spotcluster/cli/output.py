@@ -130,11 +130,11 @@ class LiveReporter:
     def failed(self, alias: str, message: str) -> None:
         """Show it in the node's row, and say why above."""
         self.stage(alias, "failed")
-        self._live.console.print(Text(message, style="red"))
+        self._live.console.print(Text(message, style="red"), soft_wrap=False)
 
     def note(self, message: str) -> None:
         """Print it above the table."""
-        self._live.console.print(Text(message))
+        self._live.console.print(Text(message), soft_wrap=False)
 
     def forget(self) -> None:
         """Begin a new table."""
@@ -146,14 +146,17 @@ class LiveReporter:
             nodes = {alias: list(stages) for alias, stages in self._nodes.items()}
         shown = Table(box=None, pad_edge=False, show_header=False)
         for alias, stages in sorted(nodes.items(), key=lambda one: (one[0] != "master", one[0])):
-            done = Text()
-            for (stage, start), (_, end) in pairwise(stages):
-                done.append(f"{stage} {end - start:.1f} s  ", style="dim")
             stage, start = stages[-1]
-            ended = stage in ("ready", "failed", "terminated")
-            now = stage if ended else f"{stage} … {time.monotonic() - start:.0f} s"
-            done.append(now, style=_COLOURS.get(stage, "cyan"))
-            shown.add_row(Text(alias, style="bold"), done)
+            if stage in _COLOURS and stage != "draining":
+                now = f"{stage} after {start - stages[0][1]:.1f} s"
+            else:
+                now = f"{stage} … {time.monotonic() - start:.0f} s"
+            past = [f"{name} {end - begin:.1f}" for (name, begin), (_, end) in pairwise(stages)]
+            shown.add_row(
+                Text(alias, style="bold"),
+                Text(now, style=_COLOURS.get(stage, "cyan")),
+                Text(", ".join(past), style="dim", no_wrap=True, overflow="ellipsis"),
+            )
         return Group(shown, self.below) if self.below is not None else shown
 
 

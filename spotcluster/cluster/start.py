@@ -76,7 +76,7 @@ def plan(session: Session, name: str, template: Template) -> Plan:
     if record is None:
         aliases = [MASTER, *plans.aliases_after([], template.cluster_size - 1)]
         return plans.make(session, name, template, aliases)
-    found = instances.describe(session, name)
+    found = _own(record, instances.describe(session, name))
     own = record.template.model_copy(update={"key_location": template.key_location})
     return plans.make(session, name, own, _missing(record, found))
 
@@ -94,7 +94,7 @@ def start(session: Session, name: str, template: Template, reporter: Reporter) -
         record = records.create(session, name, template, todo.subnet.vpc_id)
     else:
         reporter.note(f"'{name}' is there already; going on with what it lacks")
-    found = instances.describe(session, name)
+    found = _own(record, instances.describe(session, name))
     _open_group(session, record.group_id, todo.template)
     key_path = todo.template.check_key()
     ready = [node for node in nodes_of(found, key_path) if node.instance.ready]
@@ -140,7 +140,7 @@ def add_nodes(cluster: Cluster, number: int, *, bid: float | None, reporter: Rep
     template = cluster.record.template.model_copy(update=near)
     if bid is not None:
         template = template.with_overrides(bid=bid)
-    found = instances.describe(cluster.session, cluster.name)
+    found = _own(cluster.record, instances.describe(cluster.session, cluster.name))
     aliases = plans.aliases_after([one.alias for one in found], number)
     todo = plans.make(cluster.session, cluster.name, template, aliases)
     cluster.record = records.resize(
@@ -154,6 +154,13 @@ def add_nodes(cluster: Cluster, number: int, *, bid: float | None, reporter: Rep
     members = [_join(cluster, todo, planned, found) for planned in todo.nodes]
     cluster.reporter = reporter
     return bring_up(cluster, members, begin)
+
+
+def _own(record: records.Record, found: Sequence[Instance]) -> list[Instance]:
+    """Leave out the nodes of an earlier cluster of this name that EC2 still shows as ended."""
+    return [
+        one for one in found if one.state in instances.LIVE or one.tags.get(tags.ID) == record.id
+    ]
 
 
 def _missing(record: records.Record, found: Sequence[Instance]) -> list[str]:
@@ -208,6 +215,7 @@ def _join(cluster: Cluster, todo: Plan, planned: PlannedNode, found: Sequence[In
         host_key = ssh.keys.generate()
         own_tags = {
             tags.CLUSTER: cluster.name,
+            tags.ID: cluster.record.id,
             tags.ALIAS: planned.alias,
             tags.ROLE: "master" if planned.alias == MASTER else "worker",
             tags.HOST_KEY: " ".join(host_key.public.split()[:2]),
