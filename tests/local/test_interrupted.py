@@ -61,7 +61,13 @@ def cut_off(moment: str, how: signal.Signals) -> subprocess.CompletedProcess[str
     return subprocess.CompletedProcess(program.args, program.returncode, out, "".join(said) + err)
 
 
-MOMENTS = ["master: launch", "node002: address", "node001: ssh", "master: set-up", "node001: set-up"]
+MOMENTS = [
+    "master: launch",
+    "node002: address",
+    "node001: ssh",
+    "master: set-up",
+    "node001: set-up",
+]
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
