@@ -1,0 +1,84 @@
+"""The demo, as somebody sees it who has just installed spotcluster."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from commands import cli
+
+from spotcluster import local
+
+TABLE = """
+  1. 0.99022  {C 1, gamma 0.001}
+  2. 0.98889  {C 10, gamma 0.001}
+  3. 0.98889  {C 100, gamma 0.001}
+  4. 0.98756  {C 10, gamma 0.0001}
+  5. 0.98711  {C 100, gamma 0.0001}
+"""
+
+
+def nothing_is_left(home: Path) -> None:
+    """Hold that the demo's local cloud has ended, and every process below its folder."""
+    assert not local.status().running
+    left = [
+        process.info
+        for process in psutil.process_iter(["pid", "cmdline"])
+        if str(home) in " ".join(process.info["cmdline"] or ())
+    ]
+    assert left == []
+
+
+def test_demo_finds_the_five_best_while_nodes_come_and_go(spotcluster_home: Path) -> None:
+    said = cli("demo", timeout=280)
+    assert TABLE in said
+    counts = dict(re.findall(r"^  (master|node\d+) +(\d+)", said, re.MULTILINE))
+    assert set(counts) == {"master", "node001", "node002", "node003"}
+    assert sum(int(number) for number in counts.values()) == 100
+    assert "node003" in said
+    assert "Lost: none" in said
+    assert "EC2 says that of 'demo' there is nothing left." in said
+    nothing_is_left(spotcluster_home)
+
+
+@pytest.mark.parametrize("moment", ["master: set-up", "node003: launch", "node001: draining"])
+def test_interrupted_demo_cleans_up(spotcluster_home: Path, moment: str) -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-m", "spotcluster", "demo"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert program.stderr
+    for line in program.stderr:
+        if moment in line:
+            program.send_signal(signal.SIGINT)
+            break
+    out, err = program.communicate(timeout=90)
+    assert program.returncode == 130, err
+    assert "Traceback" not in err
+    assert "EC2 says that of 'demo' there is nothing left." in out
+    nothing_is_left(spotcluster_home)
+
+
+def test_kept_demo_says_what_to_type_next_and_that_works(spotcluster_home: Path) -> None:
+    try:
+        said = cli("demo", "--keep", timeout=280)
+        for line in said.splitlines():
+            words = line.split()
+            if words[:1] == ["spotcluster"] and "sshmaster" in words:
+                assert cli(*words[1:], "echo here").strip() == "here"
+            elif words[:1] == ["spotcluster"] and "stop" not in words:
+                cli(*words[1:], *(["-y"] if "terminate" in words else []))
+        assert "running" not in cli("-r", "local", "listclusters")
+    finally:
+        local.stop()
+    nothing_is_left(spotcluster_home)

@@ -1,0 +1,68 @@
+"""What a person at a terminal is asked."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from spotcluster import config
+
+
+def at_a_terminal(words: Sequence[str], answers: Sequence[tuple[str, str]]) -> tuple[int, str]:
+    """Run the program at a terminal; type each answer when its question has been shown."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "spotcluster", *words])
+    shown = ""
+    waiting = list(answers)
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if not select.select([terminal], [], [], 1)[0]:
+            continue
+        try:
+            data = os.read(terminal, 4096)
+        except OSError:
+            break
+        if not data:
+            break
+        shown += data.decode(errors="replace")
+        if waiting and waiting[0][0] in shown:
+            os.write(terminal, waiting.pop(0)[1].encode())
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert not waiting, f"never asked {waiting[0][0]!r}:\n{shown}"
+    return os.waitstatus_to_exitcode(status), shown
+
+
+def test_without_a_config_the_template_is_written_when_asked_for(spotcluster_home: Path) -> None:
+    status, shown = at_a_terminal(["help"], [("Please enter your selection", "2\n")])
+    path = spotcluster_home / "config"
+    assert status == 0
+    assert "[1] Show" in shown
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert config.load(path).clusters
+
+
+def test_without_a_config_the_template_is_shown_when_asked_for(spotcluster_home: Path) -> None:
+    status, shown = at_a_terminal([], [("Please enter your selection", "1\n")])
+    assert status == 0
+    assert "SETUP_CLASS" in shown
+    assert not (spotcluster_home / "config").exists()
+
+
+def test_leaving_the_menu_writes_nothing(spotcluster_home: Path) -> None:
+    status, _ = at_a_terminal(["help"], [("Please enter your selection", "q\n")])
+    assert status == 0
+    assert not (spotcluster_home / "config").exists()
+
+
+def test_ctrl_c_at_a_question_is_130(spotcluster_home: Path) -> None:
+    status, shown = at_a_terminal(["help"], [("Please enter your selection", "\x03")])
+    assert status == 130
+    assert "Interrupted" in shown
+    assert "Traceback" not in shown
