@@ -290,6 +290,7 @@ def show_result(session: Session, result: Result, *, as_json: bool) -> int:
                 "region": session.region,
                 "elapsed": round(result.elapsed, 2),
                 "phases": {name: round(took, 2) for name, took in result.phases.items()},
+                "ready": [node.alias for node in result.nodes],
                 "engines": result.engines,
                 "usd_per_hour": price,
                 "nodes": [node.alias for node in cluster.nodes],
@@ -297,9 +298,7 @@ def show_result(session: Session, result: Result, *, as_json: bool) -> int:
             }
         )
         return 1 if result.failed else 0
-    bare = (
-        [node.alias for node in cluster.nodes if not node.facts.sudo] if not result.failed else []
-    )
+    bare = [node.alias for node in result.nodes if not node.facts.sudo]
     if bare:
         output.out.print(
             f"Left out on {', '.join(bare)}, which have no sudo: the user"
@@ -309,8 +308,9 @@ def show_result(session: Session, result: Result, *, as_json: bool) -> int:
         f"{name} {took:.1f} s" for name, took in result.phases.items() if took >= 0.05
     )
     output.out.print(
-        f"'{cluster.name}' has {len(cluster.nodes)} nodes and {result.engines} engines after"
-        f" {result.elapsed:.1f} s ({phases}); {output.dollars(price)}."
+        f"{len(result.nodes)} node(s) with {result.engines} engine(s) are ready after"
+        f" {result.elapsed:.1f} s ({phases}).\n"
+        f"'{cluster.name}' has {len(cluster.nodes)} node(s): {output.dollars(price)}."
     )
     if result.failed:
         raise SpotclusterError(

@@ -56,10 +56,15 @@ class Result:
         return longest
 
     @property
+    def nodes(self) -> list[Node]:
+        """The nodes that got ready now; those that were there before are not touched."""
+        return [member.node for member in self.members if member.ready and member.node]
+
+    @property
     def engines(self) -> int:
-        """How many engines the cluster has; all of them have answered."""
+        """How many engines these nodes have; all of them have answered."""
         plugins = [one for _, one in self.cluster.plugins() if isinstance(one, IPCluster)]
-        numbers: list[int] = [one.engines(n) for one in plugins for n in self.cluster.nodes]
+        numbers: list[int] = [one.engines(node) for one in plugins for node in self.nodes]
         return sum(numbers)
 
 

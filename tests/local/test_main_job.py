@@ -245,7 +245,8 @@ def test_host_terminated_through_the_api_mid_search_costs_no_evaluation(
 
 def test_start_brings_back_the_node_that_was_lost(cluster: str) -> None:
     said = cli("start", "-c", "iptemplate", cluster)
-    assert "3 nodes and 6 engines" in said
+    assert "1 node(s) with 2 engine(s)" in said
+    assert "has 3 node(s)" in said
     assert list(nodes(cluster)) == ["master", "node002", "node004"]
 
 
