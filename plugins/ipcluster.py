@@ -14,6 +14,8 @@ from spotcluster.plugins.base import Cluster, Node, Plugin
 _SECURITY = "~/.spotcluster/ipython/security"
 CLIENT_FILE = f"{_SECURITY}/ipcontroller-client.json"
 """Where the master keeps the connection file for clients."""
+_LEAVING = 10.0  # seconds that an engine with nothing to do may take to end
+_CONTROLLER_ID = "~/.spotcluster/controller.id"
 _ENGINE = f"{_SECURITY}/ipcontroller-engine.json"
 
 
@@ -50,8 +52,9 @@ class IPCluster(Plugin):
     def remove(self, cluster: Cluster, node: Node) -> None:
         """Let the node's engines finish what they run, and take nothing new."""
         node.run("touch ~/.spotcluster/drain", what="draining", timeout=30)
-        _on_master(cluster, "release_engines.py", node.alias)
-        killed = _stop_engines(node, self.drain_timeout)
+        limit = self.drain_timeout
+        _on_master(cluster, "release_engines.py", node.alias, str(limit), timeout=limit + 60)
+        killed = _stop_engines(node, _LEAVING)
         if killed:
             cluster.note(
                 f"{node.alias}: {killed} evaluation(s) did not end within"
@@ -81,8 +84,10 @@ class IPCluster(Plugin):
             return
         if not node.is_master:
             node.put(cluster.master.get(_ENGINE), _ENGINE)
+        controller = cluster.master.get(_CONTROLLER_ID).decode().strip()
         node.run(
-            f"alias={shlex.quote(node.alias)}\nengines={number}\n" + templates.read("engines.sh"),
+            f"alias={shlex.quote(node.alias)}\nengines={number}\n"
+            f"controller={shlex.quote(controller)}\n" + templates.read("engines.sh"),
             what="starting engines",
             timeout=60,
         )
@@ -128,7 +133,7 @@ def _stop_engines(node: Node, seconds: float) -> int:
     return len(output.split())
 
 
-def _on_master(cluster: Cluster, program: str, *arguments: str) -> None:
+def _on_master(cluster: Cluster, program: str, *arguments: str, timeout: float = 120.0) -> None:
     """Run one of our Python programs on the master, with the client's connection file."""
     command = " ".join(
         [
@@ -140,6 +145,6 @@ def _on_master(cluster: Cluster, program: str, *arguments: str) -> None:
         ]
     )
     try:
-        cluster.master.run(command, what=f"engines of {arguments[0]}", timeout=120)
+        cluster.master.run(command, what=f"engines of {arguments[0]}", timeout=timeout)
     except ConnectionFailed as error:
         raise NodeError(arguments[0], f"the master cannot be asked: {error}") from error

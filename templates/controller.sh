@@ -1,26 +1,37 @@
-# Start the ipyparallel controller of a cluster, unless it runs. Given: ip=ADDRESS
+# Start the ipyparallel controller of a cluster, unless it runs; controller.id tells it from others.
+# Given: ip=ADDRESS
 root=$HOME/.spotcluster
 profile=$root/ipython
 umask 077
 mkdir -p "$profile/security" "$profile/pid" "$profile/log" "$root/logs"
 pid=$(cat "$root/controller.pid" 2>/dev/null || true)
 if [ -z "$pid" ] || ! ps -o args= -p "$pid" 2>/dev/null | grep -q ipyparallel; then
-    # --reuse and --restore: a controller that is started again has the same keys and ports and
-    # takes its engines back. hwm=1: an evaluation waits at the controller, where an engine that
-    # joins later can take it, not behind another one on an engine.
+    # --reuse: a controller that is started again has the same keys and ports, so clients that
+    # were connected find it. Engines of an earlier one are started anew (engines.sh).
+    # hwm=1: an evaluation waits at the controller, where an engine that joins later can take it,
+    # not behind another one on an engine.
     # A host that is silent for 5 heartbeats is dead: noticed after 5.0 to 5.3 s, measured.
     nohup "$root/env/bin/python" -m ipyparallel.controller \
-        --profile-dir="$profile" --ip="$ip" --location="$ip" --reuse --restore \
+        --profile-dir="$profile" --ip="$ip" --location="$ip" --reuse \
         --IPController.enable_curve=True \
         --HeartMonitor.period=750 --HeartMonitor.max_heartmonitor_misses=5 \
         --TaskScheduler.hwm=1 >>"$root/logs/controller.log" 2>&1 </dev/null &
     pid=$!
     echo "$pid" >"$root/controller.pid.new"
+    echo "$pid-$(date +%s)" >"$root/controller.id"
     mv "$root/controller.pid.new" "$root/controller.pid"
 fi
+
+# Its files may be there from an earlier one, so ask whether it listens.
+answers() {
+    [ -s "$profile/security/ipcontroller-client.json" ] || return 1
+    port=$(sed -n 's/.*"registration": *\([0-9]*\).*/\1/p' \
+        "$profile/security/ipcontroller-engine.json")
+    [ -n "$port" ] && (exec 3<>"/dev/tcp/$ip/$port") 2>/dev/null
+}
+
 for _ in $(seq 300); do
-    if [ -s "$profile/security/ipcontroller-client.json" ] &&
-        [ -s "$profile/security/ipcontroller-engine.json" ]; then
+    if answers; then
         exit 0
     fi
     if ! kill -0 "$pid" 2>/dev/null; then
@@ -30,6 +41,6 @@ for _ in $(seq 300); do
     fi
     sleep 0.1
 done
-echo "The controller wrote no connection files in 30 s; its log says:" >&2
+echo "The controller did not listen within 30 s; its log says:" >&2
 tail -n 10 "$root/logs/controller.log" >&2
 exit 1

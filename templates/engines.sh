@@ -1,4 +1,5 @@
-# Start the engines of a node that do not run yet. Given: alias=NAME engines=NUMBER
+# Start the engines of a node that do not run yet, or that belong to an earlier controller.
+# Given: alias=NAME engines=NUMBER controller=ID
 root=$HOME/.spotcluster
 profile=$root/ipython
 umask 077
@@ -11,9 +12,12 @@ export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 VECLIB_MAXIMUM
 cd "$HOME"
 for number in $(seq "$engines"); do
     file=$root/engines/$number.pid
-    pid=$(cat "$file" 2>/dev/null || true)
+    pid=
+    of=
+    [ ! -s "$file" ] || read -r pid of <"$file"
     if [ -n "$pid" ] && ps -o args= -p "$pid" 2>/dev/null | grep -q ipyparallel; then
-        continue
+        [ "$of" != "$controller" ] || continue
+        kill -9 "$pid" 2>/dev/null || true # a new controller does not know it
     fi
     # The engine's identity begins with its node's name, so that anyone can tell whose it is
     # without asking an engine that is busy.
@@ -21,6 +25,6 @@ for number in $(seq "$engines"); do
         --profile-dir="$profile" --file="$profile/security/ipcontroller-engine.json" \
         --Session.session="$alias.$number.$$-$RANDOM" --IPEngine.timeout=60 \
         >>"$root/logs/engine-$number.log" 2>&1 </dev/null &
-    echo "$!" >"$file.new"
+    echo "$! $controller" >"$file.new"
     mv "$file.new" "$file"
 done

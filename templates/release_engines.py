@@ -1,6 +1,7 @@
-"""Take a node's engines out of rotation, on the master; what runs on them is finished first.
+"""Wait, on the master, until a node's engines have finished what they run, and end them.
 
-Arguments: connection file, node.
+The node's drain flag is up, so they take nothing new.
+Arguments: connection file, node, limit in seconds.
 """
 
 import sys
@@ -8,10 +9,14 @@ import time
 
 import ipyparallel
 
-file, node = sys.argv[1:3]
+file, node, limit = sys.argv[1], sys.argv[2], float(sys.argv[3])
 client = ipyparallel.Client(connection_info=file, timeout=20)
 mine = [i for i, ident in dict(client._engines).items() if ident.split(".")[0] == node]
 if mine:
+    # An engine does one thing after the other: when it answers, what it ran before has ended.
+    # Ending it earlier would not do: 5 s after an engine has left, the controller gives up what
+    # still runs on it.
+    client[mine].apply(int).wait(limit)
     client.shutdown(targets=mine, block=False)
     end = time.monotonic() + 20
     while set(mine) & set(client.ids):  # leaving now could lose the message

@@ -4,7 +4,7 @@ root=$HOME/.spotcluster
 limit=$(($(date +%s) + seconds))
 for file in "$root"/engines/*.pid; do
     [ -e "$file" ] || continue
-    pid=$(cat "$file")
+    read -r pid _ <"$file"
     while ps -o args= -p "$pid" 2>/dev/null | grep -q ipyparallel; do
         if [ "$(date +%s)" -ge "$limit" ]; then
             kill -9 "$pid" 2>/dev/null || true

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from spotcluster.aws.calls import call
@@ -65,3 +66,54 @@ def on_demand(session: Session, name: str) -> float | None:
                 if price > 0:
                     return price
     return None
+
+
+@dataclass(frozen=True)
+class ZoneHistory:
+    """The spot prices of a type in a zone, in USD per hour.
+
+    Attributes
+    ----------
+    average : float
+        Weighted by how long each price held.
+    """
+
+    zone: str
+    current: float
+    maximum: float
+    average: float
+
+
+def spot_history(
+    session: Session, name: str, *, days: float, zone: str | None = None
+) -> list[ZoneHistory]:
+    """Return the spot prices of a type over the last days, by zone, the cheapest now first."""
+    now = datetime.now(UTC)
+    start = now - timedelta(days=days)
+    changes: dict[str, list[tuple[datetime, float]]] = {}
+    following: str | None = None
+    while True:
+        answer = call(
+            session.ec2.describe_spot_price_history,
+            InstanceTypes=[name],
+            ProductDescriptions=[_LINUX],
+            StartTime=start,
+            AvailabilityZone=zone,
+            NextToken=following,
+        )
+        for item in answer["SpotPriceHistory"]:
+            change = (max(item["Timestamp"], start), float(item["SpotPrice"]))
+            changes.setdefault(item["AvailabilityZone"], []).append(change)
+        following = answer.get("NextToken")
+        if not following:
+            break
+    found = [_summary(place, sorted(prices), now) for place, prices in changes.items()]
+    return sorted(found, key=lambda one: (one.current, one.zone))
+
+
+def _summary(zone: str, changes: list[tuple[datetime, float]], now: datetime) -> ZoneHistory:
+    ends = [when for when, _ in changes[1:]] + [now]
+    seconds = [(end - when).total_seconds() for (when, _), end in zip(changes, ends, strict=True)]
+    weighed = sum(s * price for s, (_, price) in zip(seconds, changes, strict=True))
+    average = weighed / sum(seconds) if sum(seconds) else changes[-1][1]
+    return ZoneHistory(zone, changes[-1][1], max(price for _, price in changes), average)

@@ -10,7 +10,18 @@ from typing import Any, NoReturn
 import click
 
 from spotcluster import __version__, errors
-from spotcluster.cli import clusters, demo, helping, keys, localcloud, logs, output, plugins, shells
+from spotcluster.cli import (
+    clusters,
+    demo,
+    helping,
+    keys,
+    localcloud,
+    logs,
+    market,
+    output,
+    plugins,
+    shells,
+)
 from spotcluster.cli.context import Context
 
 _EPILOG = """\b
@@ -67,6 +78,7 @@ for command in (
     keys.listkeypairs,
     keys.removekey,
     plugins.runplugin,
+    market.spothistory,
     demo.demo,
     localcloud.local,
     helping.help_,
