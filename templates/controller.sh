@@ -6,8 +6,18 @@ umask 077
 mkdir -p "$profile/security" "$profile/pid" "$profile/log" "$root/logs"
 pid=$(cat "$root/controller.pid" 2>/dev/null || true)
 if [ -z "$pid" ] || ! ps -o args= -p "$pid" 2>/dev/null | grep -q ipyparallel; then
-    # --reuse: a controller that is started again has the same keys and ports, so clients that
-    # were connected find it. Engines of an earlier one are started anew (engines.sh).
+    # --reuse: a controller that is started again has the same ports and, by the pair kept here,
+    # the same identity, so that connection files stay good. ipyparallel itself makes a new pair
+    # each time, and then answers nobody. Engines of an earlier one are started anew (engines.sh).
+    pair=$profile/security/curve
+    if [ ! -s "$pair" ]; then
+        "$root/env/bin/python" -c \
+            'import zmq; print(*(key.decode() for key in zmq.curve_keypair()), sep="\n")' \
+            >"$pair.new"
+        mv "$pair.new" "$pair"
+    fi
+    { read -r IPP_CURVE_PUBLICKEY && read -r IPP_CURVE_SECRETKEY; } <"$pair"
+    export IPP_CURVE_PUBLICKEY IPP_CURVE_SECRETKEY
     # hwm=1: an evaluation waits at the controller, where an engine that joins later can take it,
     # not behind another one on an engine.
     # A host that is silent for 5 heartbeats is dead: noticed after 5.0 to 5.3 s, measured.
