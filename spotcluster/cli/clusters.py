@@ -175,8 +175,12 @@ def terminate(context: Context, names: tuple[str, ...], *, yes: bool, timeout: f
     for name in names:
         session = _session_with(context, name)
         output.confirm(f"Terminate '{name}' in {session.region}? Its disks are deleted.", yes=yes)
-        with output.progress() as reporter:
-            number = end.terminate(session, name, reporter, timeout=timeout)
+        try:
+            with output.progress() as reporter:
+                number = end.terminate(session, name, reporter, timeout=timeout)
+        except KeyboardInterrupt:
+            say_what_exists(session, name)
+            raise
         output.out.print(
             f"Terminated '{name}': {number} node(s) ended; EC2 has nothing of it any more."
         )
@@ -307,17 +311,18 @@ def show_result(session: Session, result: Result, *, as_json: bool) -> int:
     phases = ", ".join(
         f"{name} {took:.1f} s" for name, took in result.phases.items() if took >= 0.05
     )
-    output.out.print(
-        f"{len(result.nodes)} node(s) with {result.engines} engine(s) are ready after"
-        f" {result.elapsed:.1f} s ({phases}).\n"
-        f"'{cluster.name}' has {len(cluster.nodes)} node(s): {output.dollars(price)}."
-    )
+    if result.nodes:
+        output.out.print(
+            f"{len(result.nodes)} node(s) with {result.engines} engine(s) are ready after"
+            f" {result.elapsed:.1f} s ({phases}).\n"
+            f"'{cluster.name}' has {len(cluster.nodes)} node(s): {output.dollars(price)}."
+        )
     if result.failed:
         raise SpotclusterError(
             f"{len(result.failed)} of {len(result.members)} nodes did not get ready:"
             f" {', '.join(member.alias for member in result.failed)}.",
-            f"`spotcluster {region}start {cluster.name}` tries again;"
-            f" `spotcluster {region}terminate {cluster.name}` ends it.",
+            f"`spotcluster {region}start {cluster.name}` tries again with the template it has;"
+            f" to correct the config first, `spotcluster {region}terminate {cluster.name}`.",
         )
     output.out.print(
         f"  spotcluster {region}sshmaster {cluster.name}      log in\n"

@@ -106,7 +106,7 @@ class PlainReporter:
 
     def failed(self, alias: str, message: str) -> None:
         """Print it."""
-        self._line(f"{alias} FAILED: {message}")
+        self._line(f"{alias} FAILED: {message.removeprefix(f'{alias}: ')}")
 
     def note(self, message: str) -> None:
         """Print it."""

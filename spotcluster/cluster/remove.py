@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 
@@ -12,6 +13,8 @@ from spotcluster.cluster.node import Node, forget
 from spotcluster.cluster.pipeline import naming
 from spotcluster.errors import SpotclusterError, UsageError
 from spotcluster.plugins.base import Plugin
+
+log = logging.getLogger("spotcluster.remove")
 
 
 def remove_nodes(cluster: Cluster, aliases: Sequence[str]) -> list[str]:
@@ -60,6 +63,10 @@ def _drain(cluster: Cluster, node: Node, plugins: Sequence[tuple[str, Plugin]]) 
                 plugin.remove(cluster, node)
         except SpotclusterError as error:
             cluster.note(f"{error}; it is terminated all the same")
+        except Exception as error:
+            log.exception("%s: not foreseen in plugin %s", node.alias, name)
+            why = f"{type(error).__name__}: {error}"
+            cluster.note(f"{node.alias}: plugin {name} raised {why}; it is terminated all the same")
     try:
         forget(cluster.master, node.alias)
     except SpotclusterError as error:
