@@ -108,10 +108,12 @@ class _Story:
             f"(Each evaluation is made to last at least {pace:.1f} s here: this search is so short"
             " that it would be over before a node could join.)"
         )
-        client = connect(NAME, region=self.session.region)
-        try:
+        with contextlib.ExitStack() as stack:
+            client = connect(NAME, region=self.session.region)
+            stack.callback(client.close)
             model, grid, splits = _digits(files.private_dir("demo"))
             search = RandomizedSearch(client.load_balanced_view(), random_state=42)
+            stack.callback(_abort, search)
             search.launch_for_splits(model, grid, splits, pace=pace)
             with _shown(self.reporter, search, client):
                 self._forget_nodes()
@@ -130,8 +132,6 @@ class _Story:
                     )
                 removed()
             return self._report(search, newcomer, leaving)
-        finally:
-            client.close()
 
     def _wait_added(self, added: Callable[[], Any], search: RandomizedSearch) -> str:
         """Wait until the new node is ready and has done an evaluation; return its name."""
@@ -183,6 +183,11 @@ class _Story:
         for score, params in EXPECTED:
             output.err.print(f"  {score:.5f}  {params}", markup=False)
         return False
+
+
+def _abort(search: RandomizedSearch) -> None:
+    with contextlib.suppress(SearchError):
+        search.abort()
 
 
 def _digits(folder: Any) -> tuple[Any, dict[str, Any], list[str]]:

@@ -62,13 +62,7 @@ class Delivery(threading.Thread):
                         self._send(file)
                 if self._ask("locate", self._bundle.digest, files):
                     self.problem = "the files were sent and are not there"
-        except (
-            ipyparallel.error.IPythonError,
-            SearchError,
-            OSError,
-            KeyError,
-            IndexError,
-        ) as error:
+        except Exception as error:  # noqa: BLE001 - a client that is closed now may raise anything
             self.problem = f"{type(error).__name__}: {error}".splitlines()[0]
             self._clean_up()
 
@@ -117,6 +111,6 @@ class Delivery(threading.Thread):
         self._to_purge = []
 
     def _clean_up(self) -> None:
-        # unless the engine has gone
-        with contextlib.suppress(ipyparallel.error.IPythonError, OSError, KeyError, IndexError):
+        # unless the engine has gone, or the client
+        with contextlib.suppress(Exception):
             self._apply("discard", self._upload)

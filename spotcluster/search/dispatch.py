@@ -255,7 +255,12 @@ class Dispatcher(threading.Thread):
         if kind in _NOT_RUN:
             self._again(attempt)
         elif kind in _LOST:
-            name = self._roster.name(attempt.uuid or attempt.pending.metadata.get("engine_uuid"))
+            uuid = attempt.uuid or attempt.pending.metadata.get("engine_uuid")
+            name = self._roster.name(uuid)
+            if kind == "EngineError" and attempt.engine is None and self._roster.drained(uuid):
+                # It was about to be refused when the engine left, which was not its doing.
+                self._again(attempt)
+                return
             why = {
                 "EngineError": f"{name} died",
                 "TaskAborted": f"{name} was told to drop it",

@@ -51,6 +51,7 @@ class Roster:
         self._ids = ids
         self._bundle = bundle
         self._names: dict[str, str] = {}  # of engines by uuid, those that have gone too
+        self._drained: set[str] = set()  # uuids, those that have gone too
         self.engines: dict[int, Engine] = {}
         self.hosts: dict[str, Host] = {}
 
@@ -77,6 +78,10 @@ class Roster:
         """Return what to call an engine, which may have gone: ``"engine 3 on node001"``."""
         return self._names.get(uuid or "", "its engine")
 
+    def drained(self, uuid: str | None) -> bool:
+        """Return whether an engine, which may have gone, is known to have taken nothing new."""
+        return uuid in self._drained
+
     def works(self, who: dict[str, Any]) -> None:
         """Take note that an engine has started an evaluation: its host has the files."""
         if who["engine"] in self.engines and not self.engines[who["engine"]].node:
@@ -84,6 +89,8 @@ class Roster:
 
     def refused(self, who: dict[str, Any], reason: str) -> None:
         """Take note that an engine has refused an evaluation."""
+        if reason == "draining":
+            self._drained.add(who["uuid"])
         known = self.engines.get(who["engine"])
         if known is None:
             return
