@@ -98,6 +98,8 @@ class Dispatcher(threading.Thread):
         The score of what could not be evaluated.
     deaths : mapping
         How many engines an evaluation has killed before.
+    open : bool
+        Whether to wait for more evaluations when all are finished, until `close_intake` is called.
     """
 
     def __init__(
@@ -110,6 +112,8 @@ class Dispatcher(threading.Thread):
         ended: Callable[[], None],
         error_score: float,
         deaths: Mapping[Key, int],
+        *,
+        open: bool = False,  # noqa: A002 - what it is
     ) -> None:
         super().__init__(name="spotcluster search", daemon=True)
         self.remarks: list[str] = []
@@ -125,8 +129,13 @@ class Dispatcher(threading.Thread):
         self._ended = ended
         self._error_score = error_score
         self._deaths = Counter(deaths)
+        self._intake = threading.Lock()
+        self._added: deque[tuple[list[Key], bool]] = deque()
+        self._open = open
+        self._over = False
         self._waiting = deque(keys)
         self._unfinished = set(self._waiting)
+        self._known = set(self._waiting)
         self._current: dict[Key, Attempt] = {}
         self._live: set[Attempt] = set()  # current ones, and superseded ones that may still answer
         self._answered: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
@@ -141,20 +150,64 @@ class Dispatcher(threading.Thread):
         self._stopped.set()
         self._wake.set()
 
+    def add(self, keys: Iterable[Key], *, first: bool = False) -> None:
+        """Take in more evaluations; any thread may, `record` too.
+
+        Parameters
+        ----------
+        keys : iterable of Key
+            Those that it was given before are passed over.
+        first : bool
+            Whether they go before what is waiting.
+
+        Raises
+        ------
+        SearchError
+            If the search has ended.
+        """
+        with self._intake:
+            if self._over:
+                raise SearchError("The search has ended and takes no more evaluations.")
+            self._added.append((list(keys), first))
+        self._wake.set()
+
+    def close_intake(self) -> None:
+        """End when all evaluations are finished: nothing will be added from outside any more."""
+        with self._intake:
+            self._open = False
+        self._wake.set()
+
     def run(self) -> None:
         try:
-            while self._unfinished and not self._stopped.is_set():
+            while self._goes_on():
                 self._step()
-                if self._unfinished:
-                    self._wake.wait(TICK)
+                if not self._added:
+                    self._wake.wait(TICK if self._unfinished or self._open else 0)
                     self._wake.clear()
         except BaseException as error:  # noqa: BLE001 - told to whoever waits for the search
             self.failure = error
         finally:
+            with self._intake:
+                self._over = True
             self._roster.close()
             self._withdraw(self._live)
             self.remarks = []
             self._ended()
+
+    def _goes_on(self) -> bool:
+        """Take in what was added; return whether there is anything to do or to wait for."""
+        with self._intake:
+            while self._added:
+                keys, first = self._added.popleft()
+                keys = [key for key in keys if key not in self._known]
+                self._known.update(keys)
+                self._unfinished.update(keys)
+                if first:
+                    self._waiting.extendleft(reversed(keys))
+                else:
+                    self._waiting.extend(keys)
+            self._over = self._stopped.is_set() or not (self._unfinished or self._open)
+            return not self._over
 
     def _step(self) -> None:
         if getattr(self._client, "_closed", False):  # there is no public way to ask
