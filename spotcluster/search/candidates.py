@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,18 +17,49 @@ Space = Any
 
 
 @dataclass(frozen=True)
+class Part:
+    """Which part of each split a candidate is evaluated on; all of it, if nothing is said.
+
+    Attributes
+    ----------
+    train_fraction, n_samples : float or int, optional
+        How much of the training part: a fraction (rounded down), or a number of rows.
+    test_fraction : float, optional
+        How much of the test part.
+    seed : int, optional
+        Rows are drawn with it as `sklearn.utils.resample` does without replacement. Without it they
+        are the first ones: a slice of the memory-mapped arrays, which copies nothing.
+    """
+
+    train_fraction: float | None = None
+    n_samples: int | None = None
+    test_fraction: float | None = None
+    seed: int | None = None
+
+    def as_plain(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One setting of the parameters.
 
     Attributes
     ----------
     params : dict
+        With those that are a resource (such as ``n_estimators``).
     order : int
         Its place in the grid; equal scores are told apart by it, however the grid was shuffled.
+    part : Part, optional
+        The part of the data that it is evaluated on.
+    more : dict
+        More of it, by the names of columns in `cv_results_` (such as ``iter``); JSON.
     """
 
     params: dict[str, Any]
     order: int
+    part: Part | None = None
+    more: dict[str, Any] = field(default_factory=dict)
 
 
 def grid_candidates(grid: Space) -> list[Candidate]:

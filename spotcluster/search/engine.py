@@ -21,6 +21,7 @@ import socket
 import time
 import traceback
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -232,8 +233,8 @@ def evaluate(bundle: str, digest: str, work: bytes) -> dict[str, Any]:
     bundle, digest : str
         The split file: its bundle and its content.
     work : bytes
-        Pickled dictionary: ``model``, ``params``, ``scoring``, ``error_score``,
-        ``return_train_score`` and ``pace`` (seconds that the evaluation lasts at least).
+        Pickled dictionary: the arguments of `fit_and_score` but for the split, and ``pace``
+        (seconds that the evaluation lasts at least).
 
     Returns
     -------
@@ -280,6 +281,38 @@ def _load(path: str) -> Any:
         return joblib.load(path, mmap_mode="r")
 
 
+def _part_of(
+    split: Any,
+    train_fraction: float | None = None,
+    n_samples: int | None = None,
+    test_fraction: float | None = None,
+    seed: int | None = None,
+) -> Any:
+    """Return a part of a split; a slice is a view of the mapped arrays, and copies nothing."""
+    X_train, y_train, X_test, y_test = split  # noqa: N806 - scikit-learn's names
+
+    def taken(count: int | None, fraction: float | None, *arrays: Any) -> Iterable[Any]:
+        from sklearn.utils import _safe_indexing, resample
+
+        if count is None and fraction is None:
+            return arrays
+        rows = _length(arrays[0])
+        count = int((fraction or 0.0) * rows) if count is None else count
+        wanted: Any = slice(0, count)
+        if seed is not None:
+            wanted = resample(range(rows), replace=False, random_state=seed, n_samples=count)
+        return [None if array is None else _safe_indexing(array, wanted) for array in arrays]
+
+    return (
+        *taken(n_samples, train_fraction, X_train, y_train),
+        *taken(None, test_fraction, X_test, y_test),
+    )
+
+
+def _length(data: Any) -> int:
+    return int(data.shape[0]) if hasattr(data, "shape") else len(data)
+
+
 def _failed(error_score: float | None, error: str, fit_time: float = 0.0) -> dict[str, Any]:
     return {
         "test": error_score,
@@ -298,14 +331,15 @@ def fit_and_score(
     scoring: Any = None,
     error_score: float = float("nan"),
     return_train_score: bool = True,
+    part: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Do what scikit-learn's search does with one candidate and one split, in the same order."""
     from sklearn.base import clone
     from sklearn.metrics import check_scoring
 
-    X_train, y_train, X_test, y_test = split  # noqa: N806 - scikit-learn's names
     start = time.time()
     try:
+        X_train, y_train, X_test, y_test = _part_of(split, **(part or {}))  # noqa: N806
         estimator = clone(model).set_params(**clone(params, safe=False))
         scorer = check_scoring(estimator, scoring)
         start = time.time()

@@ -65,6 +65,16 @@ class Results:
     def __len__(self) -> int:
         return len(self._by_key)
 
+    def extend(self, candidates: Iterable[Candidate]) -> list[Key]:
+        """Take more candidates; return the keys of their evaluations."""
+        first = len(self.candidates)
+        self.candidates.extend(candidates)
+        return [
+            (candidate, split)
+            for candidate in range(first, len(self.candidates))
+            for split in range(self.n_splits)
+        ]
+
     @property
     def total(self) -> int:
         """How many evaluations the whole search has."""
@@ -102,12 +112,16 @@ class Results:
 
     def table(self) -> dict[str, Any]:
         """Return scikit-learn's ``cv_results_`` of the candidates whose splits are all finished."""
-        whole = [
-            (candidate.params, done)
+        complete = [
+            (candidate, done)
             for index, candidate in enumerate(self.candidates)
             if len(done := self._of(index)) == self.n_splits
         ]
-        results: dict[str, Any] = {}
+        whole = [(candidate.params, done) for candidate, done in complete]
+        results: dict[str, Any] = {
+            name: np.asarray([candidate.more.get(name) for candidate, _ in complete])
+            for name in dict.fromkeys(name for candidate, _ in complete for name in candidate.more)
+        }
         shape = (len(whole), self.n_splits)
 
         def store(name: str, values: list[list[float]], *, splits: bool = False) -> None:

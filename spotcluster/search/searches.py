@@ -181,7 +181,7 @@ class Search:
                 f"The ledger {path} is of a {header.kind}, not of a {cls.__name__}.",
                 f"Call {header.kind}.resume.",
             )
-        if header.objects is None:
+        if header.objects is None or record.candidates is None:
             raise SearchError(
                 f"The model cannot be read from the ledger {path}, which another user, computer or"
                 " version wrote.",
@@ -194,10 +194,10 @@ class Search:
                     f"The split file {split.path} is not what it was when the search began.",
                     "Bring the old one back, or start the search again.",
                 )
-        model, scoring, params = header.objects
+        model, scoring = header.objects
         search = cls(view, scoring=scoring, **header.settings, ledger=path)
-        candidates = _candidates(header.params or params, header.orders)
-        search._start(model, candidates, bundle, header, record, pace=pace)
+        assert record.candidates is not None
+        search._start(model, record.candidates, bundle, header, record, pace=pace)
         return search
 
     def _propose(self, space: Space) -> list[Candidate]:
@@ -238,21 +238,16 @@ class Search:
                     f"The ledger {path} is of another search.",
                     "Give this one another ledger, or the same model, grid and split files.",
                 )
-            drawn = record.header.params or (record.header.objects or (None, None, None))[2]
-            if drawn is not None:  # what was drawn then; at random, it would be another draw now
-                candidates = _candidates(drawn, record.header.orders)
+            if record.candidates:  # what was drawn then; at random, it would be another draw now
+                candidates = record.candidates
             return self._start(model, candidates, bundle, record.header, record, pace=pace)
-        params = [candidate.params for candidate in candidates]
-        plain = ledgers.jsonable(params)
         header = Header(
             id=uuid.uuid4().hex,
             kind=type(self).__name__,
             question=question,
             settings=self._settings(),
             splits=[asdict(split) for split in bundle.splits],
-            params=params if plain else None,
-            orders=[candidate.order for candidate in candidates],
-            objects=(model, self.scoring, None if plain else params),
+            objects=(model, self.scoring),
         )
         return self._start(model, candidates, bundle, header, None, pace=pace, path=path)
 
@@ -271,6 +266,8 @@ class Search:
         self._ledger = (
             Ledger.create(path, header) if record is None else Ledger.resume(path, record)
         )
+        if record is None or not record.candidates:
+            self._ledger.add(candidates)
         self.ledger = path
         self._model, self._bundle = model, bundle
         self._results = Results(candidates, len(bundle.splits))
@@ -289,8 +286,11 @@ class Search:
         }
 
         def work(key: Key) -> tuple[str, bytes]:
-            params = candidates[key[0]].params
-            return bundle.splits[key[1]].digest, shipping.pack({**task, "params": params})
+            candidate = self._results.candidates[key[0]]
+            given = {**task, "params": candidate.params}
+            if candidate.part is not None:
+                given["part"] = candidate.part.as_plain()
+            return bundle.splits[key[1]].digest, shipping.pack(given)
 
         self._dispatcher = Dispatcher(
             self.view,
@@ -301,10 +301,54 @@ class Search:
             self._ended,
             self.error_score,
             deaths,
+            open=self._adds_candidates,
         )
         self._running = True
+        self._begin()
         self._dispatcher.start()
         return self
+
+    # --- for searches that add candidates while they run ------------------------------------------
+
+    _adds_candidates = False
+    """Whether the search goes on, with nothing to do, until `_close` is called."""
+
+    def _begin(self) -> None:
+        """Decide on the first candidates to add, just before the search starts.
+
+        When it is resumed, `_results` has what was found and added before.
+        """
+
+    def _told(self, evaluation: Evaluation) -> None:
+        """Decide on what to add, now that this evaluation is finished.
+
+        Called once for each, on the dispatcher's thread and outside of locks, when the evaluation
+        is on the disk and in the results.
+        """
+
+    def _add(self, candidates: Sequence[Candidate], *, first: bool = False) -> list[Key]:
+        """Add candidates to the running search; return their evaluations.
+
+        Parameters
+        ----------
+        first : bool
+            Whether they go before what is waiting.
+        """
+        if self._dispatcher is None or not candidates:
+            return []
+        with self._changed:
+            if self._ledger is not None:
+                self._ledger.add(candidates)
+            keys = self._results.extend(candidates)
+        self._dispatcher.add(keys, first=first)
+        return keys
+
+    def _close(self) -> None:
+        """End when all evaluations are finished."""
+        if self._dispatcher is not None:
+            self._dispatcher.close_intake()
+
+    # --- what the dispatcher tells ----------------------------------------------------------------
 
     def _record(self, news: list[News]) -> None:
         # The dispatcher's thread; nothing is told before it is on the disk.
@@ -317,6 +361,9 @@ class Search:
                 else:
                     self.retried.append(item)
             self._changed.notify_all()
+        for item in news:
+            if isinstance(item, Evaluation):
+                self._told(item)
 
     def _ended(self) -> None:
         # The dispatcher's thread too.
@@ -603,10 +650,6 @@ def _load_balanced(view: Any) -> Any:
         f"A search needs a load-balanced view, and was given a {type(view).__name__}.",
         "Give it client.load_balanced_view(), or the client.",
     )
-
-
-def _candidates(params: list[dict[str, Any]], orders: list[int]) -> list[Candidate]:
-    return [Candidate(*pair) for pair in zip(params, orders, strict=True)]
 
 
 def _digest(things: Any) -> str:

@@ -290,7 +290,7 @@ def test_resuming_runs_nothing_twice(
     assert again.wait(60)
     assert_same_results(again.cv_results_, undisturbed)
     assert again.evaluations()[: len(before)] == before
-    assert len(search.ledger.read_text().splitlines()) == 1 + 36
+    assert len(search.ledger.read_text().splitlines()) == 2 + 36
     finished_again = GridSearch.resume(search.ledger, machines.client)
     assert finished_again.wait(10)
     assert_same_results(finished_again.cv_results_, undisturbed)
@@ -317,7 +317,7 @@ def test_launching_again_with_the_same_ledger_goes_on(
     again.launch_for_splits(SVC(), space, iris)
     assert again.completed() >= 4
     assert again.wait(60)
-    assert len(ledger.read_text().splitlines()) == 1 + 12
+    assert len(ledger.read_text().splitlines()) == 2 + 12
     with pytest.raises(SearchError, match="of another search"):
         RandomizedSearch(machines.client, n_iter=4, ledger=ledger).launch_for_splits(
             SVC(C=2.0), space, iris

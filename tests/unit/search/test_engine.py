@@ -13,9 +13,11 @@ from typing import Any
 
 import ipyparallel
 import joblib
+import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
+from sklearn.utils import resample
 
 from spotcluster.search import engine, shipping
 
@@ -203,3 +205,18 @@ def test_what_a_host_says_of_itself(tmp_path: Path) -> None:
     assert engine.memory_mb() > 1
     assert engine.free_memory_mb() > 1
     assert engine.warm([__file__, str(tmp_path / "nothing")]) == [str(tmp_path / "nothing")]
+
+
+def test_a_part_of_the_training_data() -> None:
+    X, y = np.arange(20.0).reshape(10, 2), np.arange(10.0)
+    split = (X, y, X[:4], y[:4])
+    for size in ({"n_samples": 5}, {"train_fraction": 0.59}):
+        *train, X_test, _ = engine._part_of(split, **size)
+        assert np.shares_memory(train[0], X)  # nothing is copied
+        assert train[1].tolist() == y[:5].tolist()
+        assert len(X_test) == 4
+    _, drawn, _, tested = engine._part_of(split, train_fraction=0.5, test_fraction=0.5, seed=3)
+    assert drawn.tolist() == resample(y, replace=False, random_state=3, n_samples=5).tolist()
+    assert tested.tolist() == resample(y[:4], replace=False, random_state=3, n_samples=2).tolist()
+    result = engine.fit_and_score(SPLIT, model=SVC(), params={}, part={"n_samples": 1})
+    assert "classes" in result["error"]
