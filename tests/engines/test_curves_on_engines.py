@@ -68,5 +68,5 @@ def test_shuffled_split_files(pair: Machines, iris: list[str]) -> None:
 
 
 def test_all_fits_failing_is_an_error(pair: Machines) -> None:
-    with pytest.raises(SearchError, match=r"All the 25 fits failed.*no such kernel"):
+    with pytest.raises(SearchError, match=r"(?s)All the 25 fits failed.*no such kernel"):
         learning_curve(pair.client, SVC(kernel="no such kernel"), X, Y, timeout=30)
