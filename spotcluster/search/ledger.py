@@ -7,9 +7,9 @@ sent again (``kind: "retry"``), by the numbers of candidate and split. A line is
 anybody is told of what it says. A last line that was cut off by a crash is dropped.
 
 Numbers that JSON does not know (nan, inf) are written as ``{"float": "nan"}``. What JSON cannot
-hold at all (the model, and parameters that are neither numbers nor strings) is a pickle, signed with
-a key that never leaves this user's spotcluster folder: a ledger from elsewhere is not unpickled, it
-can only be resumed by giving the same model and grid again.
+hold at all (the model, and parameters that are neither numbers nor strings) is a pickle, signed
+with a key that never leaves this user's spotcluster folder: a ledger from elsewhere is not
+unpickled, it can only be resumed by giving the same model and grid again.
 """
 
 from __future__ import annotations

@@ -55,11 +55,22 @@ class Best(tuple[float, dict[str, Any]]):
 
 
 class Results:
-    """The evaluations that a search has finished."""
+    """The evaluations that a search has finished.
 
-    def __init__(self, candidates: Sequence[Candidate], n_splits: int) -> None:
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+    n_splits : int
+    metrics : sequence of str
+        The names of several scores, where they are known before there are any.
+    """
+
+    def __init__(
+        self, candidates: Sequence[Candidate], n_splits: int, metrics: Sequence[str] = ()
+    ) -> None:
         self.candidates = list(candidates)
         self.n_splits = n_splits
+        self._metrics = list(metrics)
         self._by_key: dict[Key, Evaluation] = {}
 
     def __len__(self) -> int:
@@ -102,7 +113,7 @@ class Results:
         """Return the candidates with at least one finished split, the best first."""
         bests = []
         for index, candidate in enumerate(self.candidates):
-            if done := self._of(index):
+            if done := self.of(index):
                 bests.append(Best(index, candidate.params, done, self.n_splits))
         return sorted(bests, key=self._rank)
 
@@ -115,7 +126,7 @@ class Results:
         complete = [
             (candidate, done)
             for index, candidate in enumerate(self.candidates)
-            if len(done := self._of(index)) == self.n_splits
+            if len(done := self.of(index)) == self.n_splits
         ]
         whole = [(candidate.params, done) for candidate, done in complete]
         results: dict[str, Any] = {
@@ -137,17 +148,41 @@ class Results:
         store("score_time", [[item.score_time for item in done] for _, done in whole])
         results.update(_parameter_columns([params for params, _ in whole]))
         results["params"] = [params for params, _ in whole]
-        store("test_score", [[item.test_score for item in done] for _, done in whole], splits=True)
-        results["rank_test_score"] = _ranks(results["mean_test_score"])
-        if any(item.train_score is not None for _, done in whole for item in done):
-            train = [
-                [math.nan if item.train_score is None else item.train_score for item in done]
-                for _, done in whole
-            ]
-            store("train_score", train, splits=True)
+        trained = any(item.train_score is not None for _, done in whole for item in done)
+        for metric in self.metrics() or ["score"]:
+            name = f"test_{metric}"
+            store(
+                name,
+                [
+                    [item.test_scores.get(metric, item.test_score) for item in done]
+                    for _, done in whole
+                ],
+                splits=True,
+            )
+            results[f"rank_{name}"] = _ranks(results[f"mean_{name}"])
+            if trained:
+                train = [
+                    [
+                        math.nan
+                        if item.train_score is None
+                        else item.train_scores.get(metric, item.train_score)
+                        for item in done
+                    ]
+                    for _, done in whole
+                ]
+                store(f"train_{metric}", train, splits=True)
         return results
 
-    def _of(self, candidate: int) -> list[Evaluation]:
+    def metrics(self) -> list[str]:
+        """Return the names of the scores, when there are several."""
+        if not self._metrics:
+            # A scorer that gives a dictionary says only then what is in it.
+            known = sorted(item.key for item in self._by_key.values() if item.test_scores)
+            self._metrics = list(self._by_key[known[0]].test_scores) if known else []
+        return self._metrics
+
+    def of(self, candidate: int) -> list[Evaluation]:
+        """Return the finished evaluations of a candidate, in the order of its splits."""
         return [
             self._by_key[candidate, split]
             for split in range(self.n_splits)
