@@ -52,6 +52,10 @@ class Search:
         The score of an evaluation that fails.
     return_train_score : bool
         Whether models are scored on their training data too.
+    timeout : float, optional
+        Seconds that an evaluation may take. One that takes longer is interrupted and recorded with
+        `error_score`; compiled code that cannot be interrupted is ended with its engine, some
+        seconds later.
     ledger : path, optional
         Where finished evaluations are written. When it is there already, and is of the same search,
         the search goes on from it. A new file in spotcluster's own folder by default.
@@ -71,6 +75,7 @@ class Search:
         scoring: Any = None,
         error_score: float = float("nan"),
         return_train_score: bool = True,
+        timeout: float | None = None,
         ledger: AnyPath | None = None,
     ) -> None:
         if isinstance(error_score, bool) or not isinstance(error_score, int | float):
@@ -82,6 +87,9 @@ class Search:
         self.scoring = scoring
         self.error_score = float(error_score)
         self.return_train_score = return_train_score
+        if timeout is not None and not timeout > 0:
+            raise SearchError(f"timeout is {timeout!r}.", "Give seconds, or None for no limit.")
+        self.timeout = timeout
         self.ledger: Path | None = None
         self.retried: list[Retry] = []
         self._ledger_wanted = ledger
@@ -204,7 +212,11 @@ class Search:
         raise NotImplementedError
 
     def _settings(self) -> dict[str, Any]:
-        return {"error_score": self.error_score, "return_train_score": self.return_train_score}
+        return {
+            "error_score": self.error_score,
+            "return_train_score": self.return_train_score,
+            "timeout": self.timeout,
+        }
 
     def _draw(self) -> Any:
         """What else the candidates depend on."""
@@ -285,22 +297,24 @@ class Search:
             "pace": pace,
         }
 
-        def work(key: Key) -> tuple[str, bytes]:
+        def work(key: Key) -> tuple[str, dict[str, Any]]:
             candidate = self._results.candidates[key[0]]
-            given = {**task, "params": candidate.params}
+            given: dict[str, Any] = {"params": candidate.params}
             if candidate.part is not None:
                 given["part"] = candidate.part.as_plain()
-            return bundle.splits[key[1]].digest, shipping.pack(given)
+            return bundle.splits[key[1]].digest, given
 
         self._dispatcher = Dispatcher(
             self.view,
             bundle,
             self._results.unfinished(),
+            task,
             work,
             self._record,
             self._ended,
             self.error_score,
             deaths,
+            timeout=self.timeout,
             open=self._adds_candidates,
         )
         self._running = True

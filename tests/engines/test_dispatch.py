@@ -8,7 +8,6 @@ import pytest
 from sklearn.svm import SVC
 
 from spotcluster.errors import SearchError
-from spotcluster.search import shipping
 from spotcluster.search.dispatch import Dispatcher, News
 from spotcluster.search.evaluations import Evaluation, Key
 from spotcluster.search.splits import Bundle
@@ -28,6 +27,7 @@ class Dispatch:
             machines.client.load_balanced_view(),
             self.bundle,
             keys,
+            {**TASK, "pace": 0.0},
             self.work,
             self.record,
             lambda: None,
@@ -37,9 +37,8 @@ class Dispatch:
         )
         self.dispatcher.start()
 
-    def work(self, key: Key) -> tuple[str, bytes]:
-        task = {**TASK, "params": {"C": float(key[0] + 1)}, "pace": 0.0}
-        return self.bundle.splits[key[1]].digest, shipping.pack(task)
+    def work(self, key: Key) -> tuple[str, dict[str, Any]]:
+        return self.bundle.splits[key[1]].digest, {"params": {"C": float(key[0] + 1)}}
 
     def record(self, news: list[News]) -> None:
         self.news += news

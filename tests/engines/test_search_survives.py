@@ -91,10 +91,11 @@ def test_a_killed_engine_loses_nothing(
     os.kill(victim.pid, signal.SIGKILL)
     assert search.wait(60)
     assert_same_results(search.cv_results_, undisturbed)
-    assert [str(retry).split(": ")[1] for retry in search.retried] == [
+    assert {str(retry).split(": ")[1] for retry in search.retried} == {
         f"engine {victim.engine} on node001 died"
-    ]
-    assert "Lost with their engines and run again: 1" in search.report()
+    }
+    assert len(search.retried) <= 3  # what was in one message
+    assert f"Lost with their engines and run again: {len(search.retried)}" in search.report()
 
 
 def test_all_engines_gone_and_others_come(
@@ -133,7 +134,7 @@ def test_an_evaluation_that_kills_its_engine_three_times_is_given_up(
     assert failed.killed
     assert failed.key == (1, 0)
     assert "3 engines that died" in failed.error
-    assert [retry.key for retry in search.retried] == [(1, 0), (1, 0)]
+    assert [retry.key for retry in search.retried if retry.lost] == [(1, 0), (1, 0)]
     assert len(machines.client.ids) == 2
 
 
