@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -83,6 +84,13 @@ def random_candidates(space: Space, n_iter: int | None, random_state: Any) -> li
         return [Candidate(params, order) for order, params in enumerate(sampler)]
     rng = check_random_state(random_state)
     grid = _parameter_grid(space)
+    if n_iter is not None and n_iter > len(grid):
+        warnings.warn(
+            f"The total space of parameters {len(grid)} is smaller than n_iter={n_iter}."
+            f" Running {len(grid)} iterations. For exhaustive searches, use GridSearch.",
+            UserWarning,
+            stacklevel=2,
+        )
     if n_iter is None:
         drawn = rng.permutation(len(grid))
     else:

@@ -113,9 +113,7 @@ class LearningCurve(Search):
         if shuffle:
             splitter = _Shuffled(splitter, random_state)
         files = splits.store_cv_splits(X, y, splitter, groups)
-        self.launch_for_splits(model, files, train_sizes=train_sizes, pace=pace)
-        self._data = (X, y)
-        return self
+        return self.launch_for_splits(model, files, train_sizes=train_sizes, pace=pace)
 
     def _propose(self, space: Sequence[int]) -> list[Candidate]:
         return [

@@ -49,6 +49,7 @@ class ResourceSearch(Search):
     """
 
     _adds_candidates = True
+    _needs_splits = True
 
     def __init__(
         self,
@@ -222,10 +223,9 @@ class ResourceSearch(Search):
         """What a candidate has at most."""
         return self.schedule.max_resources
 
-    @property
-    def best_index_(self) -> int:
-        """The row of the best candidate of the last round in `cv_results_`."""
-        return best_of_last_round(self.cv_results_)
+    @staticmethod
+    def _select_best_index(refit: Any, refit_metric: Any, results: dict[str, Any]) -> int:  # noqa: ARG004 - as in scikit-learn, which does not ask them either
+        return best_of_last_round(results)
 
 
 class HalvingSearch(ResourceSearch):

@@ -63,14 +63,22 @@ class Results:
     n_splits : int
     metrics : sequence of str
         The names of several scores, where they are known before there are any.
+    trained : bool, optional
+        Whether there are training scores; by default, when an evaluation has one.
     """
 
     def __init__(
-        self, candidates: Sequence[Candidate], n_splits: int, metrics: Sequence[str] = ()
+        self,
+        candidates: Sequence[Candidate],
+        n_splits: int,
+        metrics: Sequence[str] = (),
+        *,
+        trained: bool | None = None,
     ) -> None:
         self.candidates = list(candidates)
         self.n_splits = n_splits
         self._metrics = list(metrics)
+        self._trained = trained
         self._by_key: dict[Key, Evaluation] = {}
 
     def __len__(self) -> int:
@@ -148,7 +156,9 @@ class Results:
         store("score_time", [[item.score_time for item in done] for _, done in whole])
         results.update(_parameter_columns([params for params, _ in whole]))
         results["params"] = [params for params, _ in whole]
-        trained = any(item.train_score is not None for _, done in whole for item in done)
+        trained = self._trained
+        if trained is None:
+            trained = any(item.train_score is not None for _, done in whole for item in done)
         for metric in self.metrics() or ["score"]:
             name = f"test_{metric}"
             store(

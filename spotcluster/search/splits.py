@@ -130,7 +130,7 @@ def persist_cv_splits(
 
 def store_cv_splits(X: Any, y: Any, splitter: Any, groups: Any = None) -> list[str]:  # noqa: N803
     """Write splits into spotcluster's own folder, named by their content; return their names."""
-    return _store(_folds(X, y, splitter, groups))
+    return store(_folds(X, y, splitter, groups))
 
 
 def store_shuffled(paths: Iterable[str | os.PathLike[str]], random_state: Any) -> list[str]:
@@ -149,7 +149,7 @@ def store_shuffled(paths: Iterable[str | os.PathLike[str]], random_state: Any) -
         y_rows = None if y_train is None else _safe_indexing(y_train, rows)
         return _safe_indexing(X_train, rows), y_rows, X_test, y_test
 
-    return _store(shuffled(path) for path in paths)
+    return store(shuffled(path) for path in paths)
 
 
 def n_training_rows(path: str) -> int:
@@ -167,7 +167,8 @@ def _mapped(path: str | os.PathLike[str]) -> Any:
         ) from error
 
 
-def _store(folds: Iterable[Any]) -> list[str]:
+def store(folds: Iterable[Any]) -> list[str]:
+    """Write things into spotcluster's own folder, named by their content; return their names."""
     folder = files.private_dir("splits")
     filenames = []
     for fold in folds:
