@@ -62,6 +62,7 @@ class Delivery(threading.Thread):
                         self._send(file)
                 if self._ask("locate", self._bundle.digest, files):
                     self.problem = "the files were sent and are not there"
+            self._ask("engine_prune.prune")
         except (
             ipyparallel.error.IPythonError,
             SearchError,

@@ -32,7 +32,7 @@ from typing import Any
 import ipyparallel
 
 from spotcluster.errors import SearchError
-from spotcluster.search import shipping
+from spotcluster.search import engine_prune, shipping
 from spotcluster.search.durations import Durations
 from spotcluster.search.evaluations import Evaluation, Key, Retry
 from spotcluster.search.messages import Message
@@ -105,6 +105,7 @@ class Dispatcher(threading.Thread):
         self._view.set_flags(block=False, track=False, retries=0)
         self._roster = Roster(self._client, self._ids, bundle)
         self._bundle = bundle.digest
+        self._digests = [split.digest for split in bundle.splits]
         self._common = shipping.pack(common)
         self._work = work
         self._timeout = timeout
@@ -180,6 +181,8 @@ class Dispatcher(threading.Thread):
             with self._intake:
                 self._over = True
             self._roster.close()
+            with contextlib.suppress(OSError):
+                engine_prune.prune()
             self._withdraw(self._live)
             self.remarks = []
             self._ended()
@@ -205,6 +208,7 @@ class Dispatcher(threading.Thread):
                 "The ipyparallel client of the search was closed.",
                 "Make a new client and resume the search from its ledger.",
             )
+        engine_prune.used(self._bundle, self._digests)
         self._collect()
         arrived = self._roster.refresh()
         for message in list(self._live):

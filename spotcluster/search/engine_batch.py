@@ -22,7 +22,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from . import engine
+from . import engine, engine_prune
 
 PUBLISH = 0.1  # seconds of work after which finished evaluations are told of before the others are
 KEPT = 32  # splits that stay mapped
@@ -74,6 +74,7 @@ def perform(
     entries = engine.entries_of(bundle)
     if entries is None:
         engine.refuse("files")
+    engine_prune.used(bundle)
     who = engine.identity()
     engine.publish(started=who)
     settings, batch = _unpacked(common, items)
