@@ -108,7 +108,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         self._check_input_parameters(X=X, y=y, split_params=routed.splitter.split)
         n_splits = self._checked_cv_orig.get_n_splits(X, y, **routed.splitter.split)
         # Candidates first, as in scikit-learn: they and the splits may draw from one generator.
-        candidates = None if self._needs_splits else self._propose(self._space())
+        candidates = None if self._needs_splits else self._propose(self._tried())
         indices = list(self._checked_cv_orig.split(X, y, **routed.splitter.split))
         if len(indices) != n_splits:
             raise ValueError(
@@ -120,7 +120,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         folds = data.folds(_cut_for(model, candidates or []), indices)
         return self._launch(
             model,
-            self._space(),
+            self._tried(),
             Bundle.of(splits.store(folds)),
             data=data,
             candidates=candidates,
@@ -140,7 +140,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
     def reset(self) -> Self: ...
 
     @abstractmethod
-    def _space(self) -> Any:
+    def _tried(self) -> Any:
         """Return the parameters to try."""
 
     @abstractmethod

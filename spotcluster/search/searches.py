@@ -226,7 +226,7 @@ class Search(SearchEstimator):
     _adds_candidates = False
     """Whether the search goes on, with nothing to do, until `_close` is called."""
 
-    def _space(self) -> Space:
+    def _tried(self) -> Space:
         raise SearchError(f"A {type(self).__name__} is launched with what it tries, not fitted.")
 
     def _propose(self, space: Space) -> list[Candidate]:
@@ -674,7 +674,7 @@ class GridSearch(Search):
         )
         self.grid = grid
 
-    def _space(self) -> Space:
+    def _tried(self) -> Space:
         return self.grid
 
     def _propose(self, space: Space) -> list[Candidate]:
@@ -734,7 +734,7 @@ class RandomizedSearch(Search):
         self.n_iter = n_iter
         self.random_state = random_state
 
-    def _space(self) -> Space:
+    def _tried(self) -> Space:
         return self.distributions
 
     def _propose(self, space: Space) -> list[Candidate]:

@@ -218,7 +218,8 @@ def said(search: Any) -> list[tuple[type[Any], str]]:
         except Exception as error:  # noqa: BLE001 - whatever it is
             text = str(error).split("Below are")[0].split(" (scorer")[0]
             return [(type(error), text.replace("GridSearchCV", "GridSearch"))]
-    return [(item.category, "\n".join(str(item.message).splitlines()[:4])) for item in caught]
+    texts = [str(item.message).split("Below are")[0].split("Traceback")[0] for item in caught]
+    return [(item.category, text) for item, text in zip(caught, texts, strict=True)]
 
 
 def test_warnings_and_errors_are_scikit_learns(pair: Machines) -> None:
