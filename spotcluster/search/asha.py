@@ -9,8 +9,9 @@ import numpy as np
 from spotcluster.errors import SearchError
 from spotcluster.search.candidates import Candidate, Space, random_candidates
 from spotcluster.search.evaluations import Evaluation
-from spotcluster.search.halving import ResourceSearch
+from spotcluster.search.halving import SAMPLES, ResourceSearch
 from spotcluster.search.rungs import Ladder
+from spotcluster.search.searches import AnyPath, OnResult
 
 
 class ASHASearch(ResourceSearch):
@@ -25,12 +26,15 @@ class ASHASearch(ResourceSearch):
     ----------
     view
         As in `ResourceSearch` and `Search`, as are all others.
+    estimator : estimator, optional
+    distributions : dict or list of dict, optional
+        Lists, or distributions as in `scipy.stats`, by parameter name.
     n_iter : int, optional
         How many candidates to draw; all of a grid, in a random order, when it is not given.
 
     Examples
     --------
-    >>> search = ASHASearch(view, 50, resource="n_estimators", max_resources=270)
+    >>> search = ASHASearch(view, n_iter=50, resource="n_estimators", max_resources=270)
     >>> search.launch_for_splits(model, {"max_depth": [2, 4, 8, None]}, files).wait()
     True
     >>> search.rungs_
@@ -41,14 +45,60 @@ class ASHASearch(ResourceSearch):
     Li et al., A system for massively parallel hyperparameter tuning, MLSys 2020.
     """
 
-    def __init__(self, view: Any, n_iter: int | None = None, **settings: Any) -> None:
-        super().__init__(view, **settings)
-        if n_iter is not None and (not isinstance(n_iter, int) or n_iter < 1):
-            raise SearchError(f"n_iter is {n_iter!r}.", "Give the number of candidates to draw.")
+    def __init__(
+        self,
+        view: Any = None,
+        estimator: Any = None,
+        distributions: Space = None,
+        *,
+        n_iter: int | None = None,
+        factor: float = 3,
+        resource: str = SAMPLES,
+        max_resources: Any = "auto",
+        min_resources: Any = "exhaust",
+        random_state: Any = None,
+        cv: Any = None,
+        scoring: Any = None,
+        refit: Any = True,
+        error_score: Any = np.nan,
+        return_train_score: bool | None = None,
+        timeout: float | None = None,
+        ledger: AnyPath | None = None,
+        on_result: OnResult | None = None,
+    ) -> None:
+        super().__init__(
+            view,
+            estimator,
+            cv=cv,
+            scoring=scoring,
+            refit=refit,
+            error_score=error_score,
+            return_train_score=return_train_score,
+            timeout=timeout,
+            ledger=ledger,
+            on_result=on_result,
+        )
+        self.distributions = distributions
         self.n_iter = n_iter
-        self._ladder = Ladder(1, 2)
-        self._scores: dict[int, dict[int, float]] = {}
-        self._first: dict[int, Candidate] = {}
+        self.factor = factor
+        self.resource = resource
+        self.max_resources = max_resources
+        self.min_resources = min_resources
+        self.random_state = random_state
+
+    _ladder = Ladder(1, 2)
+    _scores: dict[int, dict[int, float]]
+    _first: dict[int, Candidate]
+
+    def _tried(self) -> Space:
+        return self.distributions
+
+    def _check(self) -> None:
+        super()._check()
+        if self.n_iter is not None and (not isinstance(self.n_iter, int) or self.n_iter < 1):
+            raise SearchError(
+                f"n_iter is {self.n_iter!r}.", "Give the number of candidates to draw."
+            )
 
     def _configurations(self, space: Space, most: int, least: int) -> list[Candidate]:  # noqa: ARG002 - all there are
         return random_candidates(space, self.n_iter, self.random_state)

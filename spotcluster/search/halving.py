@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import joblib
@@ -20,8 +20,9 @@ from spotcluster.search.candidates import (
     random_candidates,
 )
 from spotcluster.search.evaluations import Evaluation
+from spotcluster.search.folds import Dataset
 from spotcluster.search.rungs import Schedule, smallest_samples, top_k
-from spotcluster.search.searches import Search
+from spotcluster.search.searches import AnyPath, OnResult, Search
 from spotcluster.search.splits import Bundle
 
 SAMPLES = "n_samples"
@@ -51,46 +52,20 @@ class ResourceSearch(Search):
     _adds_candidates = True
     _needs_splits = True
 
-    def __init__(
-        self,
-        view: Any,
-        *,
-        factor: float = 3,
-        resource: str = SAMPLES,
-        min_resources: Any = "exhaust",
-        max_resources: Any = "auto",
-        random_state: Any = None,
-        **settings: Any,
-    ) -> None:
-        super().__init__(view, **settings)
-        self.factor = factor
-        self.resource = resource
-        self.min_resources = min_resources
-        self.max_resources = max_resources
-        self.random_state = random_state
-        self._schedule: Schedule | None = None
-        self._n_samples = 0
-        self._facts: tuple[Any, int] | None = None
-        self._check_resources()
+    factor: float
+    resource: str
+    min_resources: Any
+    max_resources: Any
+    random_state: Any
 
-    def launch_for_arrays(
-        self,
-        model: Any,
-        grid: Space,
-        X: Any,  # noqa: N803 - scikit-learn's name
-        y: Any = None,
-        *args: Any,
-        **settings: Any,
-    ) -> Self:
-        """Do what `Search.launch_for_arrays` does; the resources are counted in all the data."""
-        self._facts = (y, _num_samples(X))  # not all splitters use all rows
-        try:
-            return super().launch_for_arrays(model, grid, X, y, *args, **settings)
-        finally:
-            self._facts = None
+    _schedule: Schedule | None = None
+    _drawn: Sequence[Candidate] = ()
+    _n_samples = 0
 
     def _launch(self, model: Any, grid: Space, bundle: Bundle, **more: Any) -> Self:
-        self._plan(model, grid, bundle)
+        self.reset()
+        self._check()
+        self._plan(model, grid, bundle, more.get("data"))
         return super()._launch(model, grid, bundle, **more)
 
     def _propose(self, space: Space) -> list[Candidate]:  # noqa: ARG002 - see `_plan`
@@ -104,7 +79,13 @@ class ResourceSearch(Search):
 
     # --- the resources ----------------------------------------------------------------------------
 
-    def _check_resources(self) -> None:
+    def _check(self) -> None:
+        super()._check()
+        if isinstance(self.scoring, list | tuple | set | dict):
+            raise SearchError(
+                f"A {type(self).__name__} compares candidates by one score.",
+                "Give the name of one scorer.",
+            )
         if not isinstance(self.factor, int | float) or not self.factor > 1:
             raise SearchError(f"factor is {self.factor!r}.", "Give a number above 1, such as 3.")
         if not _natural(self.max_resources) and self.max_resources != "auto":
@@ -122,7 +103,7 @@ class ResourceSearch(Search):
                 f"Say how much there is of it: max_resources=100. Only {SAMPLES} are counted.",
             )
 
-    def _plan(self, model: Any, space: Space, bundle: Bundle) -> None:
+    def _plan(self, model: Any, space: Space, bundle: Bundle, data: Dataset | None) -> None:
         """Draw the candidates of the first round, and make the schedule of all rounds."""
         if self.resource != SAMPLES and self.resource not in model.get_params():
             raise SearchError(
@@ -131,7 +112,10 @@ class ResourceSearch(Search):
         classes = None
         least, most = self.min_resources, self.max_resources
         if self.resource == SAMPLES:
-            y, self._n_samples = self._facts or _facts_of(bundle.splits[0].path)
+            if data is None:
+                y, self._n_samples = _facts_of(bundle.splits[0].path)
+            else:  # not all splitters use all rows
+                y, self._n_samples = data.y, _num_samples(data.X)
             classes = len(np.unique(y)) if is_classifier(model) and y is not None else None
             most = self._n_samples if most == "auto" else most
         if not _natural(least):
@@ -238,9 +222,7 @@ class HalvingSearch(ResourceSearch):
     n_iterations_, n_required_iterations_, n_possible_iterations_, n_remaining_candidates_ : int
     """
 
-    def __init__(self, view: Any, *, aggressive_elimination: bool = False, **settings: Any) -> None:
-        super().__init__(view, **settings)
-        self.aggressive_elimination = aggressive_elimination
+    aggressive_elimination: bool
 
     def _make(self, n_candidates: int, least: int, most: int) -> Schedule:
         make = Schedule.exhausting if self.min_resources == "exhaust" else Schedule
@@ -312,17 +294,62 @@ class HalvingGridSearch(HalvingSearch):
     ----------
     view
         As in `ResourceSearch` and `Search`, as are all others.
+    estimator : estimator, optional
+    grid : dict or list of dict, optional
+        Lists of values by parameter name.
     aggressive_elimination : bool
         Whether the first round is repeated, on the same resources, until the rest is few enough.
 
     Examples
     --------
-    >>> search = HalvingGridSearch(view, random_state=0)
-    >>> search.launch_for_splits(SVC(), {"C": [0.1, 1, 10]}, files).wait()
-    True
+    >>> search = HalvingGridSearch(view, SVC(), {"C": [0.1, 1, 10]}, random_state=0).fit(X, y)
     >>> search.n_candidates_
     [3, 1]
     """
+
+    def __init__(
+        self,
+        view: Any = None,
+        estimator: Any = None,
+        grid: Space = None,
+        *,
+        factor: float = 3,
+        resource: str = SAMPLES,
+        max_resources: Any = "auto",
+        min_resources: Any = "exhaust",
+        aggressive_elimination: bool = False,
+        random_state: Any = None,
+        cv: Any = 5,
+        scoring: Any = None,
+        refit: Any = True,
+        error_score: Any = np.nan,
+        return_train_score: bool | None = True,
+        timeout: float | None = None,
+        ledger: AnyPath | None = None,
+        on_result: OnResult | None = None,
+    ) -> None:
+        super().__init__(
+            view,
+            estimator,
+            cv=cv,
+            scoring=scoring,
+            refit=refit,
+            error_score=error_score,
+            return_train_score=return_train_score,
+            timeout=timeout,
+            ledger=ledger,
+            on_result=on_result,
+        )
+        self.grid = grid
+        self.factor = factor
+        self.resource = resource
+        self.max_resources = max_resources
+        self.min_resources = min_resources
+        self.aggressive_elimination = aggressive_elimination
+        self.random_state = random_state
+
+    def _tried(self) -> Space:
+        return self.grid
 
     def _configurations(self, space: Space, most: int, least: int) -> list[Candidate]:  # noqa: ARG002 - a grid has its own number
         return grid_candidates(space)
@@ -335,6 +362,9 @@ class HalvingRandomSearch(HalvingSearch):
     ----------
     view
         As in `ResourceSearch` and `Search`, as are all others.
+    estimator : estimator, optional
+    distributions : dict or list of dict, optional
+        Lists, or distributions as in `scipy.stats`, by parameter name.
     n_candidates : int or "exhaust"
         How many to draw; "exhaust": so many that the last round uses all resources.
 
@@ -347,23 +377,61 @@ class HalvingRandomSearch(HalvingSearch):
 
     def __init__(
         self,
-        view: Any,
+        view: Any = None,
+        estimator: Any = None,
+        distributions: Space = None,
         *,
         n_candidates: Any = "exhaust",
+        factor: float = 3,
+        resource: str = SAMPLES,
+        max_resources: Any = "auto",
         min_resources: Any = "smallest",
-        **settings: Any,
+        aggressive_elimination: bool = False,
+        random_state: Any = None,
+        cv: Any = 5,
+        scoring: Any = None,
+        refit: Any = True,
+        error_score: Any = np.nan,
+        return_train_score: bool | None = True,
+        timeout: float | None = None,
+        ledger: AnyPath | None = None,
+        on_result: OnResult | None = None,
     ) -> None:
-        if not _natural(n_candidates) and n_candidates != "exhaust":
+        super().__init__(
+            view,
+            estimator,
+            cv=cv,
+            scoring=scoring,
+            refit=refit,
+            error_score=error_score,
+            return_train_score=return_train_score,
+            timeout=timeout,
+            ledger=ledger,
+            on_result=on_result,
+        )
+        self.distributions = distributions
+        self.factor = factor
+        self.resource = resource
+        self.max_resources = max_resources
+        self.min_resources = min_resources
+        self.aggressive_elimination = aggressive_elimination
+        self.random_state = random_state
+        self.n_candidates = n_candidates
+
+    def _tried(self) -> Space:
+        return self.distributions
+
+    def _check(self) -> None:
+        super()._check()
+        if not _natural(self.n_candidates) and self.n_candidates != "exhaust":
             raise SearchError(
-                f"n_candidates is {n_candidates!r}.", 'Give a whole number, or "exhaust".'
+                f"n_candidates is {self.n_candidates!r}.", 'Give a whole number, or "exhaust".'
             )
-        if n_candidates == min_resources == "exhaust":
+        if self.n_candidates == self.min_resources == "exhaust":
             raise SearchError(
                 "n_candidates and min_resources cannot both be set to 'exhaust'.",
                 "One of them must be known.",
             )
-        super().__init__(view, min_resources=min_resources, **settings)
-        self.n_candidates = n_candidates
 
     def _configurations(self, space: Space, most: int, least: int) -> list[Candidate]:
         count = most // least if self.n_candidates == "exhaust" else int(self.n_candidates)

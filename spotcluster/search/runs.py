@@ -138,14 +138,22 @@ class Run:
         self.dispatcher.start()
 
     def add(self, candidates: Sequence[Candidate], *, first: bool) -> list[Key]:
-        """Take more candidates; return their evaluations."""
+        """Take more candidates, and send their evaluations; return these."""
         if self.dispatcher is None or not candidates:
             return []
-        with self.changed:
-            self._ledger.add(candidates)
-            keys = self.results.extend(candidates)
+        keys = self.enlist(candidates)
         self.dispatcher.add(keys, first=first)
         return keys
+
+    def enlist(self, candidates: Sequence[Candidate]) -> list[Key]:
+        """Take more candidates, and send nothing yet; return their evaluations."""
+        with self.changed:
+            self._ledger.add(candidates)
+            return self.results.extend(candidates)
+
+    def leave_out(self, evaluations: Sequence[Evaluation]) -> None:
+        """Take evaluations that were not sent, and will not be, as finished with what they say."""
+        self._record(list(evaluations))
 
     # --- what the dispatcher asks and tells -------------------------------------------------------
 

@@ -187,8 +187,8 @@ class Trials:
         for number in range(self._untold, len(self.rows)):
             row = self.rows[number]
             if not row.told and self.finished(number):
-                self._tell_of(row)
                 row.told = True
+                self._tell_of(row)
                 return True
             if in_order:
                 break
@@ -197,11 +197,19 @@ class Trials:
     def _tell_of(self, row: Row) -> None:
         mean = float(np.mean([row.scores[split] for split in sorted(row.scores)]))
         if row.pruned:
-            self.study.tell(row.trial, state=self._states.PRUNED)
+            end: dict[str, Any] = {"state": self._states.PRUNED}
         elif row.failed or not math.isfinite(mean):
-            self.study.tell(row.trial, state=self._states.FAIL)
+            end = {"state": self._states.FAIL}
         else:
-            self.study.tell(row.trial, mean)
+            end = {"values": mean}
+        try:
+            self.study.tell(row.trial, **end)
+        except RuntimeError as error:
+            # The sampler has nothing left to try (a grid, for example) and asks to stop, which
+            # Optuna knows in its own loop only; it has taken the result nevertheless.
+            if "Study.stop" not in str(error):
+                raise
+            self.n_trials = self.asked
 
 
 def distributions(space: Mapping[str, Any]) -> dict[str, Any]:

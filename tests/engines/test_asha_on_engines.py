@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.model_selection import cross_val_score
 from sklearn.svm import SVC
@@ -76,8 +77,17 @@ def test_failed_candidates_are_not_promoted(pair: Machines, iris: list[str]) -> 
     assert set(kernels) <= {"rbf", "linear"}
 
 
-def test_numbers_that_cannot_be(pair: Machines) -> None:
-    with pytest.raises(SearchError, match="factor is 1"):
-        ASHASearch(pair.client, factor=1)
-    with pytest.raises(SearchError, match="n_iter is 0"):
-        ASHASearch(pair.client, n_iter=0)
+def test_numbers_that_cannot_be(pair: Machines, iris: list[str]) -> None:
+    for settings, message in (({"factor": 1}, "factor is 1"), ({"n_iter": 0}, "n_iter is 0")):
+        with pytest.raises(SearchError, match=message):
+            ASHASearch(pair.client, **settings).launch_for_splits(SVC(), GRID, iris)
+
+
+def test_fit_as_an_estimator(pair: Machines) -> None:
+    search = ASHASearch(
+        pair.client, SVC(), {"C": [0.1, 1.0, 10.0, 100.0]}, cv=3, factor=2, random_state=0
+    )
+    copy = clone(search)
+    assert copy.get_params()["factor"] == 2
+    assert copy.fit(X, Y).predict(X[:3]).tolist() == [0, 0, 0]
+    assert copy.best_params_["C"] == copy.best_estimator_.C

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - makes the import possible
@@ -58,6 +59,17 @@ def test_grid_on_more_and_more_samples_equals_scikit_learn(
     search.launch_for_arrays(SVC(), GRID, X, Y, cv=cv)
     assert search.wait(60)
     assert_equal(search, HalvingGridSearchCV(SVC(), GRID, cv=cv, **settings).fit(X, Y))
+
+
+def test_fit_equals_scikit_learn(pair: Machines) -> None:
+    settings: dict[str, Any] = {"cv": 3, "random_state": 0, "factor": 2}
+    search = clone(HalvingGridSearch(pair.client, SVC(), GRID, **settings)).fit(X, Y)
+    peer = HalvingGridSearchCV(SVC(), GRID, **settings).fit(X, Y)
+    assert_equal(search, peer)
+    assert (search.predict(X) == peer.predict(X)).all()
+    settings |= {"n_candidates": 6}
+    drawn = HalvingRandomSearch(pair.client, SVC(), GRID, **settings).fit(X, Y)
+    assert_equal(drawn, HalvingRandomSearchCV(SVC(), GRID, **settings).fit(X, Y))
 
 
 def test_random_candidates_equal_scikit_learn(pair: Machines) -> None:

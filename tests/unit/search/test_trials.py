@@ -114,6 +114,17 @@ def test_failed_trials_are_told_as_failed(score: float) -> None:
     assert trials.over
 
 
+@pytest.mark.parametrize("window", [1, 3, None])
+def test_a_sampler_that_has_tried_everything_ends_the_search(window: int | None) -> None:
+    sampler = optuna.samplers.GridSampler({"x": [1, 2, 3]})
+    trials = Trials(study_for(None, sampler, None), {"x": [1, 2, 3], "kind": ["a"]}, 50, 1, window)
+    run(trials, random.Random(0), room=3)
+    assert trials.over
+    assert {trial.params["x"] for trial in trials.study.trials} == {1, 2, 3}
+    assert all(trial.state == State.COMPLETE for trial in trials.study.trials)
+    assert len(trials.rows) < 10
+
+
 def test_a_function_suggests_and_may_prune() -> None:
     def space(trial: Any) -> dict[str, Any]:
         kind = trial.suggest_categorical("kind", ["svc", "tree"])
