@@ -199,9 +199,12 @@ class Results:
             if (candidate, split) in self._by_key
         ]
 
-    def _rank(self, best: Best) -> tuple[float, int]:
-        order = self.candidates[best.candidate].order
-        return (math.inf if math.isnan(best.validation) else -best.validation, order)
+    def _rank(self, best: Best) -> tuple[int, float, int]:
+        candidate = self.candidates[best.candidate]
+        # A later round has more resources: its scores say more, and scikit-learn's best is there.
+        round_ = -int(candidate.more.get("iter", 0))
+        score = math.inf if math.isnan(best.validation) else -best.validation
+        return (round_, score, candidate.order)
 
 
 def report(results: Results, n_top: int = 5, remarks: Iterable[str] = ()) -> str:

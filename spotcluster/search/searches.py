@@ -399,7 +399,7 @@ class Search(SearchEstimator):
         params = self.get_params(deep=False)
         for name in ("ledger", "on_result"):
             params.pop(name, None)
-        if hasattr(params.get("cv"), "__next__"):  # it was used up, and is not needed
+        if np.iterable(params.get("cv")):  # all indices, or used up; the splits are there anyhow
             params["cv"] = None
         return params
 
@@ -612,6 +612,34 @@ class Search(SearchEstimator):
         return boxplot_parameters(
             self._results.candidates, self.evaluations(), display_train=display_train
         )
+
+    def validation_curve(self, parameter: str, *, display_train: bool = True) -> Any:
+        """Plot the scores so far against one parameter; return matplotlib's figure.
+
+        Parameters
+        ----------
+        parameter : str
+        display_train : bool
+            Whether to plot the training scores too.
+        """
+        from spotcluster.search.plots import validation_curve
+
+        return validation_curve(
+            self._results.candidates, self.evaluations(), parameter, display_train=display_train
+        )
+
+    def score_over_time(self) -> Any:
+        """Plot each candidate when it was finished, and the best so far; return the figure."""
+        from spotcluster.search.plots import score_over_time
+
+        results = self._results
+        return score_over_time(results.candidates, self.evaluations(), results.n_splits)
+
+    def work_per_engine(self) -> Any:
+        """Plot what each engine did when, and how nodes came and went; return the figure."""
+        from spotcluster.search.plots import work_per_engine
+
+        return work_per_engine(self.evaluations())
 
     def _remarks(self) -> list[str]:
         return [] if self._run is None else self._run.remarks()
