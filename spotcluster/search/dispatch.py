@@ -36,7 +36,7 @@ from spotcluster.search import engine_prune, shipping
 from spotcluster.search.durations import Durations
 from spotcluster.search.evaluations import Evaluation, Key, Retry
 from spotcluster.search.messages import Message
-from spotcluster.search.roster import Roster
+from spotcluster.search.roster import Presence, Roster
 from spotcluster.search.splits import Bundle
 
 TICK = 0.1  # seconds between two looks at what has changed; a result is seen at once
@@ -103,7 +103,6 @@ class Dispatcher(threading.Thread):
         self._targets = view.targets
         self._view = view.client.load_balanced_view()
         self._view.set_flags(block=False, track=False, retries=0)
-        self._roster = Roster(self._client, self._ids, bundle)
         self._bundle = bundle.digest
         self._digests = [split.digest for split in bundle.splits]
         self._common = shipping.pack(common)
@@ -126,6 +125,7 @@ class Dispatcher(threading.Thread):
         self._answered: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._wake = threading.Event()
         self._stopped = threading.Event()
+        self._roster = Roster(self._client, self._ids, bundle, self._wake.set)
         self._durations = Durations()
         self._warm: set[str] = set()  # engines that have finished an evaluation
         self._hints_arrive = False
@@ -167,6 +167,10 @@ class Dispatcher(threading.Thread):
         """Return how many engines each host has now, as far as they are known."""
         known = list(self._roster.engines.values())
         return Counter(engine.node for engine in known if engine.node)
+
+    def presence(self) -> list[Presence]:
+        """Return when engines were there, those that have gone too."""
+        return self._roster.presence()
 
     def run(self) -> None:
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,21 +12,11 @@ import numpy as np
 from spotcluster.errors import SearchError
 from spotcluster.search.candidates import Candidate, plain
 from spotcluster.search.evaluations import Evaluation
+from spotcluster.search.roster import Presence
 
 VALIDATION, TRAIN, WRONG, QUIET = "#1f6feb", "#e8590c", "#d1242f", "#8c959f"
 _NODE_COLOURS = ("#1f6feb", "#2da44e", "#8250df", "#bf8700", "#0a7ea4", "#bf3989", "#57606a")
 _WIDTH = 9.0  # inches
-
-
-@dataclass(frozen=True)
-class Presence:
-    """When an engine was there, in seconds since 1970; `left` is None while it still is."""
-
-    node: str
-    engine: int
-    uuid: str
-    joined: float
-    left: float | None = None
 
 
 # --- parameters -----------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from spotcluster.search.folds import Dataset
 from spotcluster.search.ledger import Header, Ledger, Record
 from spotcluster.search.outcome import Outcome
 from spotcluster.search.results import Results
+from spotcluster.search.roster import Presence
 from spotcluster.search.splits import Bundle
 
 STOP_LIMIT = 30.0
@@ -253,6 +254,10 @@ class Run:
             f"The search has stopped: {type(failure).__name__}: {failure}.",
             f"Resume it from its ledger {self.path}.",
         ) from failure
+
+    def presence(self) -> list[Presence]:
+        """Return when engines were there, as far as this client has seen it."""
+        return self.dispatcher.presence() if self.dispatcher else []
 
     def engines(self) -> Counter[str]:
         """Return how many engines each host has now."""

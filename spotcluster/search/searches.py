@@ -639,7 +639,9 @@ class Search(SearchEstimator):
         """Plot what each engine did when, and how nodes came and went; return the figure."""
         from spotcluster.search.plots import work_per_engine
 
-        return work_per_engine(self.evaluations())
+        return work_per_engine(
+            self.evaluations(), [] if self._run is None else self._run.presence()
+        )
 
     def _remarks(self) -> list[str]:
         return [] if self._run is None else self._run.remarks()

@@ -12,7 +12,7 @@ from spotcluster.errors import SearchError
 from spotcluster.search import plots
 from spotcluster.search.candidates import Candidate
 from spotcluster.search.evaluations import Evaluation
-from spotcluster.search.plots import Presence
+from spotcluster.search.roster import Presence
 
 pytest.importorskip("matplotlib").use("agg")
 
