@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import inspect
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -343,16 +342,8 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
-        # Those that a class only passes on (**settings) are there too. The view is not: parameters
-        # can be copied, compared and stored, and a connection cannot.
-        names: set[str] = set()
-        for kind in cls.__mro__:
-            if "__init__" in vars(kind):
-                given = inspect.signature(vars(kind)["__init__"]).parameters.values()
-                names |= {item.name for item in given if item.kind is not item.VAR_KEYWORD}
-                if all(item.kind is not item.VAR_KEYWORD for item in given):
-                    break
-        return sorted(names - {"self", "view"})
+        # Parameters can be copied, compared and stored, and a connection cannot.
+        return [name for name in super()._get_param_names() if name != "view"]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002 - scikit-learn's
         """Return the parameters of this search, as in scikit-learn, but for the view."""

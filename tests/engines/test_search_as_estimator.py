@@ -37,7 +37,13 @@ from sklearn.utils.estimator_checks import check_estimator
 from threadpoolctl import threadpool_limits
 
 from spotcluster.errors import SearchError
-from spotcluster.search import GridSearch, RandomizedSearch
+from spotcluster.search import (
+    ASHASearch,
+    GridSearch,
+    HalvingGridSearch,
+    HalvingRandomSearch,
+    RandomizedSearch,
+)
 
 from .conftest import Machines
 from .test_search_on_engines import assert_same_results
@@ -352,6 +358,25 @@ def test_fit_is_resumed(pair: Machines, kind: type[Any], tmp_path: Path) -> None
     same.fit(X, y, sample_weight=WEIGHTS)  # or by the same fit with the same ledger
     assert (same.predict_proba(X) == undisturbed.predict_proba(X)).all()
     assert ledger.read_text().count('"kind": "evaluation"') == 9
+
+
+@pytest.mark.parametrize("kind", [HalvingGridSearch, HalvingRandomSearch, ASHASearch])
+def test_growing_fits_are_resumed(pair: Machines, kind: type[Any], tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    settings: dict[str, Any] = {"random_state": 0, "cv": 3, "min_resources": 30, "factor": 2}
+    undisturbed = kind(pair.client, SVC(), C, **settings).fit(X, y)
+    search = kind(pair.client, SVC(), C, ledger=ledger, **settings).launch(X, y)
+    for _ in search.as_completed(30):
+        break
+    search.abort()
+    again = kind.resume(ledger, pair.client)
+    assert again.wait(60)
+    keys = [evaluation.key for evaluation in again.evaluations()]
+    assert len(keys) == len(set(keys)) == ledger.read_text().count('"kind": "evaluation"')
+    if kind is not ASHASearch:  # whose promotions depend on what was finished first
+        assert_same_results(again.cv_results_, undisturbed.cv_results_)
+        assert (again.predict(X) == undisturbed.predict(X)).all()
+    assert again.completed() == again.total()
 
 
 @pytest.mark.filterwarnings("ignore")
