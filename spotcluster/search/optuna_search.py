@@ -43,7 +43,8 @@ class OptunaSearch(Search):
         Optuna's distributions, or lists of choices, by parameter name; or a function that suggests
         from a trial and returns the model's parameters.
     study : optuna.Study, optional
-        One that maximises; a new one in memory by default. It has the trials afterwards.
+        One that maximises; a new one in memory by default. It has the trials afterwards. Note that
+        Optuna gives a study a pruner (of medians) unless it is told not to.
     sampler, pruner : optional
         Of the new study; Optuna's default sampler, and no pruning.
     n_trials : int

@@ -29,6 +29,8 @@ class Row:
         What the sampler suggested; the same, unless a function makes the parameters of it.
     scores : dict
         Of the finished splits.
+    reported : int
+        How many intermediate values the study has.
     failed, pruned, told : bool
         Whether a split failed, whether the others are left out, whether the study knows the end.
     """
@@ -37,6 +39,7 @@ class Row:
     params: dict[str, Any]
     suggested: dict[str, Any]
     scores: dict[int, float] = field(default_factory=dict)
+    reported: int = 0
     failed: bool = False
     pruned: bool = False
     told: bool = False
@@ -120,11 +123,12 @@ class Trials:
         known = self.study.trials
         if number < len(known) and known[number].params == suggested:
             trial, ended = known[number], known[number].state.is_finished()
+            reported = len(trial.intermediate_values)
             if not ended:
                 # the way to a trial that another process has asked for
                 trial = load_optuna().trial.Trial(self.study, trial._trial_id)
             self.asked += 1
-            self.rows.append(Row(trial, params, suggested, told=ended))
+            self.rows.append(Row(trial, params, suggested, reported=reported, told=ended))
             return
         self.study.enqueue_trial(suggested)
         row = self._ask()
@@ -176,7 +180,8 @@ class Trials:
         mean = float(np.mean(scores))
         if row.failed or not math.isfinite(mean):
             return
-        row.trial.report(mean, step=len(scores) - 1)
+        if len(scores) > row.reported:  # a study that was kept may have it
+            row.trial.report(mean, step=len(scores) - 1)
         if len(scores) < self.n_splits and row.trial.should_prune():
             row.pruned = True
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.model_selection import ShuffleSplit, cross_val_score
 from sklearn.svm import SVC
@@ -88,7 +90,8 @@ def test_failed_trials_are_told_as_failed(pair: Machines, iris: list[str]) -> No
 
 
 def test_a_study_of_the_users_gets_the_trials(pair: Machines, iris: list[str]) -> None:
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=3))
+    sampler, pruner = optuna.samplers.RandomSampler(seed=3), optuna.pruners.NopPruner()
+    study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
     for count in (3, 5):
         search = OptunaSearch(pair.client, study=study, n_trials=count)
         assert search.launch_for_splits(SVC(), SPACE, iris).wait(60)
@@ -104,3 +107,39 @@ def test_a_space_function_that_raises_stops_the_search(pair: Machines, iris: lis
     search = OptunaSearch(pair.client, n_trials=9).launch_for_splits(SVC(), space, iris)
     with pytest.raises(SearchError, match="space function raised ZeroDivisionError"):
         search.wait(60)
+
+
+def test_fit_as_an_estimator(pair: Machines) -> None:
+    space = {"C": [0.1, 1.0, 10.0]}
+    search = OptunaSearch(pair.client, SVC(), space, sampler=tpe(), n_trials=4, cv=3)
+    copy = clone(search)
+    assert copy.fit(X, Y).predict(X[:2]).tolist() == [0, 0]
+    assert copy.best_score_ == cross_val_score(SVC(**copy.best_params_), X, Y, cv=3).mean()
+    assert not hasattr(search, "study_")
+
+
+def test_a_number_as_error_score_counts(pair: Machines, iris: list[str]) -> None:
+    search = OptunaSearch(pair.client, n_trials=1, error_score=-1.0)
+    search.launch_for_splits(SVC(), {"kernel": ["no such kernel"]}, iris)
+    assert search.wait(60)
+    assert search.study_.trials[0].value == -1.0
+
+
+def test_a_study_in_a_database_goes_on(pair: Machines, iris: list[str], tmp_path: Path) -> None:
+    pruner = optuna.pruners.ThresholdPruner(lower=0.0)  # splits one by one, and none left out
+    storage = f"sqlite:///{tmp_path / 'studies.db'}"
+    study = optuna.create_study(
+        storage=storage, study_name="svc", direction="maximize", sampler=tpe(), pruner=pruner
+    )
+    space = {"C": optuna.distributions.FloatDistribution(0.1, 10)}
+    search = OptunaSearch(pair.client, study=study, n_trials=6, n_concurrent=2)
+    search.launch_for_splits(SVC(), space, iris, pace=0.05)
+    assert len([next(search.as_completed(30)) for _ in range(2)]) == 2
+    search.abort()
+    assert search.ledger is not None
+    resumed = OptunaSearch.resume(search.ledger, pair.client)
+    assert resumed.wait(60)
+    kept = optuna.load_study(storage=storage, study_name="svc")
+    assert [trial.state for trial in kept.trials] == [State.COMPLETE] * 6
+    assert [t.params for t in kept.trials] == list(resumed.cv_results_["params"])
+    assert [t.value for t in kept.trials] == resumed.cv_results_["mean_test_score"].tolist()
