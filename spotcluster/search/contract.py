@@ -366,11 +366,14 @@ def _cut_for(model: Any, candidates: Sequence[Candidate]) -> Any:
     for candidate in {tuple(sorted(item.params)): item for item in candidates}.values():
         clone(model).set_params(**clone(candidate.params, safe=False))
     pairwise: dict[bool, Any] = {}
+    as_it_is = get_tags(model).input_tags.pairwise
     for candidate in candidates:
-        cut_for = model
-        if "precomputed" in map(str, candidate.params.values()):
+        values = candidate.params.values()
+        if any(isinstance(value, str) and value == "precomputed" for value in values):
             cut_for = clone(model).set_params(**clone(candidate.params, safe=False))
-        pairwise[get_tags(cut_for).input_tags.pairwise] = cut_for
+            pairwise[get_tags(cut_for).input_tags.pairwise] = cut_for
+        else:
+            pairwise[as_it_is] = model
     if len(pairwise) > 1:
         raise SearchError(
             "Some candidates take X for a precomputed kernel, and some do not.",
