@@ -53,6 +53,7 @@ class Engines:
                 *(f"--ipython-dir={self._ipython}", "--timeout=60"),
                 HOME=str(home),
                 SPOTCLUSTER_NODE=node,
+                PYTHONPATH=str(Path(__file__).parent),  # for what peers send by name
             )
             self.processes.append(process)
         if wait:
@@ -92,7 +93,7 @@ class Engines:
 @contextlib.contextmanager
 def engines(**nodes: int) -> Iterator[Engines]:
     """Give engines on hosts, ``engines(node001=2)``; searches keep their files beside them."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
+    leave_nothing_behind()
     folder = Path(tempfile.mkdtemp(prefix="scb-"))
     os.environ["SPOTCLUSTER_HOME"] = str(folder / "client")
     started = None
@@ -105,6 +106,11 @@ def engines(**nodes: int) -> Iterator[Engines]:
         if started is not None:
             started.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def leave_nothing_behind() -> None:
+    """Have this process end what it started when it is told to end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def until(condition: Callable[[], Any], limit: float = 60.0) -> None:

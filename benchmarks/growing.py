@@ -14,9 +14,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from _bench import Engines, against, engines, in_turn, show, spread, verdict
+from _models import score_after
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV, ShuffleSplit
 from sklearn.svm import SVC
@@ -84,12 +86,7 @@ def peer(cluster: Engines, data: Any) -> Callable[[], Any]:
     grid = {"C": [0.1 * (1 + n) for n in range(SIZE // 5)]}
     cv = ShuffleSplit(5, test_size=0.25, random_state=0)
 
-    def scorer(estimator: Any, X: Any, y: Any) -> float:  # noqa: N803
-        import time
-
-        time.sleep(PACE)
-        return float(estimator.score(X, y))
-
+    scorer = partial(score_after, PACE)
     search = GridSearchCV(SVC(), grid, cv=cv, scoring=scorer, refit=False)
 
     def run() -> None:

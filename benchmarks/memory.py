@@ -17,27 +17,9 @@ from typing import Any
 
 import numpy as np
 from _bench import Engines, against, engines, in_turn, show, spread, verdict
-from sklearn.base import BaseEstimator, ClassifierMixin
+from _models import Reader
 
 SPLITS = 4
-
-
-class Reader(ClassifierMixin, BaseEstimator):
-    """Reads all of its data, and copies none of it."""
-
-    def __init__(self, n: int = 0) -> None:
-        self.n = n
-
-    def fit(self, X: Any, y: Any) -> Reader:  # noqa: N803
-        import time
-
-        self.classes_ = [0, 1]
-        self.sum_ = float(X.sum())
-        time.sleep(1.0)  # so that all engines hold their data at once
-        return self
-
-    def score(self, X: Any, y: Any) -> float:  # noqa: N803
-        return float(self.n)
 
 
 def main() -> None:
@@ -76,9 +58,11 @@ def once(way: Callable[[Engines, Any, Any], Any], X: Any, y: Any) -> float:  # n
 
         watching = threading.Thread(target=watch)
         watching.start()
-        way(cluster, X, y)
-        over.set()
-        watching.join()
+        try:
+            way(cluster, X, y)
+        finally:
+            over.set()
+            watching.join()
         return highest - before
 
 
