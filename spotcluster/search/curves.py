@@ -221,7 +221,7 @@ def learning_curve(
             f" ({curve.completed()} of {curve.total()} evaluations are).",
             f"Go on with it by giving it ledger={str(curve.ledger)!r}.",
         )
-    failed = [item for item in curve.failed() if not item.score_time]  # and never came to a score
+    failed = [item for item in curve.failed() if item.failed_in != "score"]
     if failed and len(failed) == curve.total():
         raise SearchError(f"All the {len(failed)} fits failed, the first with: {failed[0].error}")
     found: tuple[Any, ...] = (curve.train_sizes_, curve.train_scores_, curve.test_scores_)

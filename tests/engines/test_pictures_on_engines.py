@@ -21,13 +21,17 @@ GRID = {"C": [0.01, 0.1, 1.0, 10.0], "gamma": [0.01, 0.1]}
 def test_nodes_that_join_and_leave_are_seen(machines: Machines, iris: list[str]) -> None:
     pytest.importorskip("matplotlib").use("agg")
     machines.start("node001", 1)
-    search = GridSearch(machines.client).launch_for_splits(SVC(), GRID, iris, pace=0.2)
+    grid = {"C": [0.01 * n for n in range(1, 200)], "gamma": [0.01, 0.1]}  # more than enough
+    search = GridSearch(machines.client).launch_for_splits(SVC(), grid, iris, pace=0.2)
     until(lambda: search.completed() >= 2, "2 evaluations")
     machines.start("node002", 1)
     until(lambda: "node002" in search.evaluations_per_node(), "node002 works")
     victim = next(item for item in search.evaluations() if item.node == "node001")
     os.kill(victim.pid or 0, signal.SIGKILL)
-    assert search.wait(60)
+    until(lambda: set(search.state().engines) == {"node002"}, "node001 gone")
+    done = search.evaluations_per_node()["node002"]
+    until(lambda: search.evaluations_per_node()["node002"] > done + 3, "more work on node002")
+    search.abort()
     (axis,) = search.work_per_engine().axes
     assert [text.get_text() for text in axis.texts] == ["node001", "node002"]
     assert sorted(line.get_marker() for line in axis.lines) == [">", "x"]
