@@ -36,7 +36,7 @@ def test_nodes_that_join_and_leave_are_seen(machines: Machines, iris: list[str])
     assert [text.get_text() for text in axis.texts] == ["node001", "node002"]
     assert sorted(line.get_marker() for line in axis.lines) == [">", "x"]
     assert len(search.score_over_time().axes) == 1
-    assert search.validation_curve("C").axes[0].get_xscale() == "log"
+    assert len(search.validation_curve("C").axes) == 1
     assert len(search.boxplot_parameters(display_train=True).axes) == 4
     if folder := os.environ.get("SPOTCLUSTER_PICTURES"):
         search.work_per_engine().savefig(f"{folder}/work.png", dpi=80)
