@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from spotcluster.search.asha import ASHASearch
+from spotcluster.search.curves import LearningCurve, learning_curve
 from spotcluster.search.evaluations import Evaluation, Retry, compute_evaluation
+from spotcluster.search.halving import HalvingGridSearch, HalvingRandomSearch
 from spotcluster.search.hosts import (
     get_engines_memory,
     get_host_free_memory,
     one_engine_per_host,
     warm_mmap_on_cv_splits,
 )
+from spotcluster.search.optuna_search import OptunaSearch
 from spotcluster.search.results import Best
 from spotcluster.search.searches import (
     GridSearch,
@@ -19,9 +23,14 @@ from spotcluster.search.searches import (
 from spotcluster.search.splits import persist_cv_splits
 
 __all__ = [
+    "ASHASearch",
     "Best",
     "Evaluation",
     "GridSearch",
+    "HalvingGridSearch",
+    "HalvingRandomSearch",
+    "LearningCurve",
+    "OptunaSearch",
     "RandomizedGridSeach",
     "RandomizedSearch",
     "Retry",
@@ -29,6 +38,7 @@ __all__ = [
     "compute_evaluation",
     "get_engines_memory",
     "get_host_free_memory",
+    "learning_curve",
     "one_engine_per_host",
     "persist_cv_splits",
     "warm_mmap_on_cv_splits",

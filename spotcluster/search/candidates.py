@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,18 +18,49 @@ Space = Any
 
 
 @dataclass(frozen=True)
+class Part:
+    """Which part of each split a candidate is evaluated on; all of it, if nothing is said.
+
+    Attributes
+    ----------
+    train_fraction, n_samples : float or int, optional
+        How much of the training part: a fraction (rounded down), or a number of rows.
+    test_fraction : float, optional
+        How much of the test part.
+    seed : int, optional
+        Rows are drawn with it as `sklearn.utils.resample` does without replacement. Without it they
+        are the first ones: a slice of the memory-mapped arrays, which copies nothing.
+    """
+
+    train_fraction: float | None = None
+    n_samples: int | None = None
+    test_fraction: float | None = None
+    seed: int | None = None
+
+    def as_plain(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One setting of the parameters.
 
     Attributes
     ----------
     params : dict
+        With those that are a resource (such as ``n_estimators``).
     order : int
         Its place in the grid; equal scores are told apart by it, however the grid was shuffled.
+    part : Part, optional
+        The part of the data that it is evaluated on.
+    more : dict
+        More of it, by the names of columns in `cv_results_` (such as ``iter``); JSON.
     """
 
     params: dict[str, Any]
     order: int
+    part: Part | None = None
+    more: dict[str, Any] = field(default_factory=dict)
 
 
 def grid_candidates(grid: Space) -> list[Candidate]:
@@ -52,6 +84,13 @@ def random_candidates(space: Space, n_iter: int | None, random_state: Any) -> li
         return [Candidate(params, order) for order, params in enumerate(sampler)]
     rng = check_random_state(random_state)
     grid = _parameter_grid(space)
+    if n_iter is not None and n_iter > len(grid):
+        warnings.warn(
+            f"The total space of parameters {len(grid)} is smaller than n_iter={n_iter}."
+            f" Running {len(grid)} iterations. For exhaustive searches, use GridSearch.",
+            UserWarning,
+            stacklevel=2,
+        )
     if n_iter is None:
         drawn = rng.permutation(len(grid))
     else:

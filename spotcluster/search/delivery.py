@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +32,22 @@ class Delivery(threading.Thread):
     ----------
     problem : str
         Why it failed; empty while it goes on and when it succeeded.
+    over : bool
+        Whether it has ended.
     moved : float
         When it last got an answer, on the monotonic clock.
     """
 
-    def __init__(self, client: Any, engine: int, node: str, bundle: Bundle) -> None:
+    def __init__(
+        self, client: Any, engine: int, node: str, bundle: Bundle, ended: Callable[[], None]
+    ) -> None:
         super().__init__(name=f"spotcluster delivery to {node}", daemon=True)
         self.engine = engine
         self.node = node
         self.problem = ""
         self.sent = 0
+        self.over = False
+        self._ended = ended
         self.moved = time.monotonic()
         self._client = client
         self._bundle = bundle
@@ -62,9 +69,13 @@ class Delivery(threading.Thread):
                         self._send(file)
                 if self._ask("locate", self._bundle.digest, files):
                     self.problem = "the files were sent and are not there"
+            self._apply("engine_prune.prune")
         except Exception as error:  # noqa: BLE001 - a client that is closed now may raise anything
             self.problem = f"{type(error).__name__}: {error}".splitlines()[0]
             self._clean_up()
+        finally:
+            self.over = True
+            self._ended()
 
     def _send(self, file: dict[str, Any]) -> None:
         under_way: deque[Any] = deque()

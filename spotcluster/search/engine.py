@@ -13,14 +13,17 @@ only size and time, so a file is read for its digest once per host and not once 
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
+import numbers
 import os
 import pickle
 import socket
 import time
 import traceback
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -64,20 +67,20 @@ def _shell() -> Any:
     return get_ipython()
 
 
-def _publish(**note: Any) -> None:
-    # A hint for the client, over a channel that may lose it: nothing may depend on its arrival.
+def publish(**note: Any) -> None:
+    """Give the client a hint. The channel may lose it: nothing may depend on its arrival."""
     publisher = getattr(_shell(), "data_pub", None)
     if publisher is not None:
         with contextlib.suppress(Exception):
             publisher.publish_data(note)
 
 
-def _refuse(reason: str) -> NoReturn:
+def refuse(reason: str) -> NoReturn:
     """Send the call to another engine."""
     from ipyparallel.error import UnmetDependency
 
     who = identity()
-    _publish(**{f"refused {who['uuid']}": {**who, "reason": reason}})
+    publish(**{f"refused {who['uuid']}": {**who, "reason": reason}})
     raise UnmetDependency(f"{who['node']}: {reason}")
 
 
@@ -86,7 +89,7 @@ def _refuse(reason: str) -> NoReturn:
 
 def probe(bundle: str) -> dict[str, Any]:
     """Return who this engine is, and whether its host has the files of `bundle` or is leaving."""
-    ready, draining = _entries(bundle) is not None, drain_flag().exists()
+    ready, draining = entries_of(bundle) is not None, drain_flag().exists()
     return {**identity(), "ready": ready, "draining": draining}
 
 
@@ -107,7 +110,7 @@ def locate(bundle: str, files: list[dict[str, Any]]) -> list[str]:
         else:
             missing.append(file["digest"])
     if missing:
-        _forget(bundle)
+        forget(bundle)
     else:
         _write_aside(_marker(bundle), json.dumps(entries).encode())
         _bundles[bundle] = entries
@@ -194,7 +197,7 @@ def file_digest(path: str) -> str:
     return digest.hexdigest()
 
 
-def _entries(bundle: str) -> dict[str, Any] | None:
+def entries_of(bundle: str) -> dict[str, Any] | None:
     """Return where the files of a bundle are, or None when one is missing or has changed."""
     entries = _bundles.get(bundle)
     try:
@@ -204,7 +207,7 @@ def _entries(bundle: str) -> dict[str, Any] | None:
     except (OSError, ValueError):
         intact = False
     if entries is None or not intact:
-        _forget(bundle)
+        forget(bundle)
         return None
     _bundles[bundle] = entries
     return entries
@@ -215,7 +218,13 @@ def _intact(entry: dict[str, Any]) -> bool:
     return (now.st_size, now.st_mtime_ns) == (entry["size"], entry["mtime"])
 
 
-def _forget(bundle: str) -> None:
+def is_verified(entry: dict[str, Any], digest: str) -> bool:
+    """Read a file of a bundle; return whether it is what it was."""
+    return _verified(entry["path"], entry["size"], digest) is not None
+
+
+def forget(bundle: str) -> None:
+    """Have the files of a bundle located anew, for one was found damaged."""
     _bundles.pop(bundle, None)
     with contextlib.suppress(OSError):
         _marker(bundle).unlink()
@@ -224,54 +233,8 @@ def _forget(bundle: str) -> None:
 # --- evaluations ----------------------------------------------------------------------------------
 
 
-def evaluate(bundle: str, digest: str, work: bytes) -> dict[str, Any]:
-    """Fit a model on a split's training part and score it on both parts.
-
-    Parameters
-    ----------
-    bundle, digest : str
-        The split file: its bundle and its content.
-    work : bytes
-        Pickled dictionary: ``model``, ``params``, ``scoring``, ``error_score``,
-        ``return_train_score`` and ``pace`` (seconds that the evaluation lasts at least).
-
-    Returns
-    -------
-    dict
-        ``test``, ``train`` (scores, None where there is none), ``fit_time``, ``score_time``
-        (seconds), ``error`` (a traceback, empty when all went well), ``started``, ``ended``
-        (seconds since 1970 by this host's clock), and who did it (see `identity`).
-
-    Raises
-    ------
-    ipyparallel.UnmetDependency
-        If this host is draining, or does not have the files of the bundle.
-    """
-    if drain_flag().exists():
-        _refuse("draining")
-    entries = _entries(bundle)
-    if entries is None or digest not in entries:
-        _refuse("files")
-    started = time.time()
-    who = identity()
-    _publish(started={**who, "at": started})
-    task: dict[str, Any] = {}
-    try:
-        # From the client that this engine already obeys in everything, signed by its session key.
-        task = pickle.loads(work)  # noqa: S301
-        split = _load(entries[digest]["path"])
-    except Exception:  # noqa: BLE001 - whatever it is, it is told
-        if _verified(entries[digest]["path"], entries[digest]["size"], digest) is None:
-            _forget(bundle)
-            _refuse("files")
-        result = _failed(task.get("error_score"), traceback.format_exc())
-    else:
-        result = fit_and_score(split, **{key: task[key] for key in task if key != "pace"})
-    time.sleep(max(0.0, task.get("pace", 0.0) - (time.time() - started)))
-    return {**who, "started": started, "ended": time.time(), **result}
-
-
-def _load(path: str) -> Any:
+def load(path: str) -> Any:
+    """Map a split file into memory."""
     import joblib
 
     with warnings.catch_warnings():
@@ -280,60 +243,235 @@ def _load(path: str) -> Any:
         return joblib.load(path, mmap_mode="r")
 
 
-def _failed(error_score: float | None, error: str, fit_time: float = 0.0) -> dict[str, Any]:
-    return {
-        "test": error_score,
-        "train": error_score,
-        "fit_time": fit_time,
-        "score_time": 0.0,
-        "error": error,
-    }
-
-
 def fit_and_score(
     split: Any,
     *,
     model: Any,
     params: dict[str, Any],
     scoring: Any = None,
-    error_score: float = float("nan"),
+    error_score: Any = float("nan"),
     return_train_score: bool = True,
+    part: dict[str, Any] | None = None,
+    fit_params: dict[str, Any] | None = None,
+    score_params: dict[str, Any] | None = None,
+    metric: str | None = None,
+    config: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Do what scikit-learn's search does with one candidate and one split, in the same order."""
+    """Do what scikit-learn's search does with one candidate and one split, in the same order.
+
+    Parameters
+    ----------
+    split : tuple
+        ``X_train``, ``y_train``, ``X_test``, ``y_test``, and if there are any a dictionary of what
+        else has a value for each row: ``fit``, ``train`` and ``test``, dictionaries by the names of
+        arguments of `fit` and of the scorer.
+    scoring : str or callable, optional
+        A callable may give a dictionary of scores.
+    error_score : float or "raise"
+    part : dict, optional
+        What to take of the split, see `_part_of`.
+    fit_params, score_params : dict, optional
+        Other arguments of `fit` and of the scorer.
+    metric : str, optional
+        Which of several scores candidates are compared by; the first one by default.
+    config : dict, optional
+        scikit-learn's configuration.
+
+    Returns
+    -------
+    dict
+        ``test``, ``train`` (scores, None where there is none), ``test_scores``, ``train_scores``
+        (by their names, when there are several), ``fit_time``, ``score_time`` (seconds), ``error``
+        (a traceback, empty when all went well), ``failed_in`` (what raised it: "fit", "score", or
+        "number" for a score that is none) and ``exception`` (pickled, when `error_score` is
+        "raise").
+    """
+
+    def once(split: Any) -> dict[str, Any]:
+        with _configured(config or {}):
+            return _fit_and_score(
+                _part_of(split, **(part or {})),
+                (model, params, scoring),
+                fit_params or {},
+                score_params or {},
+                _Scores(error_score, metric),
+                return_train_score=return_train_score,
+            )
+
+    result = once(split)
+    if "read-only" in result["error"]:
+        # An estimator that works in place, on arrays that all engines of the host have mapped.
+        result = once(copy.deepcopy(split))
+    return result
+
+
+class _Scores:
+    """What becomes of scores, and of what there is instead of them."""
+
+    def __init__(self, error_score: Any, metric: str | None) -> None:
+        self.error_score = None if error_score == "raise" else error_score
+        self.raises = error_score == "raise"
+        self.metric = metric
+
+    def failed(self, error: BaseException, where: str, fit_time: float = 0.0) -> dict[str, Any]:
+        result = _failed(self.error_score, traceback.format_exc(), fit_time)
+        result["failed_in"] = where
+        if self.raises:
+            with contextlib.suppress(Exception):
+                result["exception"] = pickle.dumps(error)
+        return result
+
+    def of(
+        self, scorer: Any, estimator: Any, data: tuple[Any, ...], params: dict[str, Any], kind: str
+    ) -> dict[str, Any]:
+        """Return the score on test or training data by the name `kind`, and all when it has many.
+
+        What the scorer raises, and a score that is not a number, is told in the result.
+        """
+        try:
+            scores = scorer(estimator, *data, **params)
+        except Exception as error:  # noqa: BLE001 - a scorer may raise anything
+            failed = self.failed(error, "score")
+            return {kind: self.error_score, **{key: failed[key] for key in failed if key in _ERROR}}
+        result: dict[str, Any] = {}
+        try:
+            if not isinstance(scores, dict):
+                return {kind: _number(scores, scorer)}
+            named = {}
+            for name, score in scores.items():
+                if isinstance(score, str) and hasattr(scorer, "_scorers"):  # its own traceback
+                    result = {"error": result.get("error") or score, "failed_in": "score"}
+                    named[name] = self.error_score
+                else:
+                    named[name] = _number(score, name)
+        except ValueError as error:
+            failed = self.failed(error, "number")
+            return {kind: self.error_score, **{key: failed[key] for key in failed if key in _ERROR}}
+        first = named.get(self.metric or "", next(iter(named.values()), self.error_score))
+        return {**result, kind: first, f"{kind}_scores": named}
+
+
+_ERROR = {"error", "failed_in", "exception"}
+
+
+def _number(score: Any, scorer: Any) -> float:
+    if hasattr(score, "item"):
+        with contextlib.suppress(ValueError):
+            score = score.item()
+    if not isinstance(score, numbers.Number):
+        raise ValueError(  # noqa: TRY004 - as in scikit-learn
+            f"scoring must return a number, got {score} ({type(score)}) instead. (scorer={scorer})"
+        )
+    return float(score)  # type: ignore[arg-type] # not a complex one
+
+
+def _fit_and_score(
+    split: tuple[tuple[Any, ...], tuple[Any, ...]],
+    what: tuple[Any, dict[str, Any], Any],
+    fit_params: dict[str, Any],
+    score_params: dict[str, Any],
+    scores: _Scores,
+    *,
+    return_train_score: bool,
+) -> dict[str, Any]:
     from sklearn.base import clone
     from sklearn.metrics import check_scoring
 
-    X_train, y_train, X_test, y_test = split  # noqa: N806 - scikit-learn's names
+    (X_train, y_train, fit_rows, train_rows), (X_test, y_test, test_rows) = split  # noqa: N806
+    train = (X_train,) if y_train is None else (X_train, y_train)
+    test = (X_test,) if y_test is None else (X_test, y_test)
+    model, params, scoring = what
     start = time.time()
     try:
         estimator = clone(model).set_params(**clone(params, safe=False))
-        scorer = check_scoring(estimator, scoring)
+        scorer = scoring if callable(scoring) else check_scoring(estimator, scoring)
         start = time.time()
-        estimator.fit(X_train, y_train) if y_train is not None else estimator.fit(X_train)
-    except Exception:  # noqa: BLE001 - an estimator may raise anything
-        return _failed(error_score, traceback.format_exc(), time.time() - start)
+        estimator.fit(*train, **fit_params, **fit_rows)
+    except Exception as error:  # noqa: BLE001 - an estimator may raise anything
+        return scores.failed(error, "fit", time.time() - start)
     fit_time = time.time() - start
-    test, error = _score(scorer, estimator, X_test, y_test, error_score)
+    result = scores.of(scorer, estimator, test, {**score_params, **test_rows}, "test")
     score_time = time.time() - start - fit_time
-    train = None
+    of_train: dict[str, Any] = {"train": None}
     if return_train_score:
-        train, train_error = _score(scorer, estimator, X_train, y_train, error_score)
-        error = error or train_error
+        of_train = scores.of(scorer, estimator, train, {**score_params, **train_rows}, "train")
     return {
-        "test": test,
-        "train": train,
         "fit_time": fit_time,
         "score_time": score_time,
-        "error": error,
+        "error": "",
+        **of_train,
+        **result,
     }
 
 
-def _score(scorer: Any, estimator: Any, X: Any, y: Any, error_score: float) -> tuple[float, str]:  # noqa: N803
-    try:
-        score = scorer(estimator, X, y) if y is not None else scorer(estimator, X)
-        return float(score), ""
-    except Exception:  # noqa: BLE001 - a scorer may raise anything
-        return error_score, traceback.format_exc()
+def _part_of(
+    split: Any,
+    train_fraction: float | None = None,
+    n_samples: int | None = None,
+    test_fraction: float | None = None,
+    seed: int | None = None,
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Return a part of a split; a slice is a view of the mapped arrays, and copies nothing.
+
+    Returns
+    -------
+    tuple
+        ``X``, ``y`` and the arguments by rows of `fit` and of the scorer on training data.
+    tuple
+        ``X``, ``y`` and the arguments by rows of the scorer on test data.
+    """
+    X_train, y_train, X_test, y_test, *others = split  # noqa: N806 - scikit-learn's names
+    rows = others[0] if others else {}
+
+    def taken(count: int | None, fraction: float | None, *things: Any) -> tuple[Any, ...]:
+        from sklearn.utils import _safe_indexing, resample
+
+        if count is None and fraction is None:
+            return things
+        length = _length(things[0])
+        count = int((fraction or 0.0) * length) if count is None else count
+        wanted: Any = slice(0, count)
+        if seed is not None:
+            wanted = resample(range(length), replace=False, random_state=seed, n_samples=count)
+
+        def take(thing: Any) -> Any:
+            if isinstance(thing, dict):
+                return {name: take(value) for name, value in thing.items()}
+            return None if thing is None else _safe_indexing(thing, wanted)
+
+        return tuple(take(thing) for thing in things)
+
+    fit, train, test = (rows.get(name, {}) for name in ("fit", "train", "test"))
+    return (
+        taken(n_samples, train_fraction, X_train, y_train, fit, train),
+        taken(None, test_fraction, X_test, y_test, test),
+    )
+
+
+def _length(data: Any) -> int:
+    return int(data.shape[0]) if hasattr(data, "shape") else len(data)
+
+
+@contextlib.contextmanager
+def _configured(config: dict[str, Any]) -> Iterator[None]:
+    import sklearn
+
+    # The client's scikit-learn may know of more than ours.
+    known = {name: config[name] for name in config if name in sklearn.get_config()}
+    with sklearn.config_context(**known):
+        yield
+
+
+def _failed(error_score: Any, error: str, fit_time: float = 0.0) -> dict[str, Any]:
+    score = None if error_score == "raise" else error_score
+    return {
+        "test": score,
+        "train": score,
+        "fit_time": fit_time,
+        "score_time": 0.0,
+        "error": error,
+        "failed_in": "fit",
+    }
 
 
 # --- what a host is asked about itself ------------------------------------------------------------

@@ -19,11 +19,18 @@ class Evaluation:
     candidate, split : int
         Which one.
     test_score, train_score : float or None
-        The scores; the search's `error_score` where there is an error.
+        The scores; the search's `error_score` where there is an error. Of several metrics, the
+        scores by which candidates are compared.
+    test_scores, train_scores : dict
+        The scores by the names of their metrics, when there are several.
     fit_time, score_time : float
         Seconds.
     error : str
         A traceback, or what else went wrong; empty when all went well.
+    failed_in : str
+        What raised the error: "fit", "score", or "number" for a score that is not one.
+    exception : bytes or None
+        What was raised, pickled; only for an `error_score` of "raise", and never in a ledger.
     killed : bool
         Whether it was given up because it killed each engine that it met.
     node, engine, uuid, pid
@@ -46,6 +53,10 @@ class Evaluation:
     pid: int | None = None
     started: float = 0.0
     ended: float = 0.0
+    test_scores: dict[str, float] = field(default_factory=dict, hash=False)
+    train_scores: dict[str, float] = field(default_factory=dict, hash=False)
+    failed_in: str = ""
+    exception: bytes | None = field(default=None, repr=False, compare=False)
 
     @property
     def key(self) -> Key:
@@ -64,7 +75,9 @@ class Evaluation:
         )
 
     def as_plain(self) -> dict[str, Any]:
-        return asdict(self)
+        plain = asdict(self)
+        del plain["exception"]
+        return plain
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,15 @@
 """The ledger: a search on disk, so that another client can go on with it.
 
 One JSON document a line. The first is the header: ``kind: "search"``, the format's number, the
-search's id, its kind and settings, the split files (name, size, digest) and the candidates. Each
-line after it is a finished evaluation (``kind: "evaluation"``) or one that was sent again
-(``kind: "retry"``), by the numbers of candidate and split. A line is on the disk before anybody is
-told of what it says. A last line that was cut off by a crash is dropped.
+search's id, its kind and settings, and the split files (name, size, digest). Each line after it has
+candidates (``kind: "candidates"``), a finished evaluation (``kind: "evaluation"``) or one that was
+sent again (``kind: "retry"``), by the numbers of candidate and split. A line is on the disk before
+anybody is told of what it says. A last line that was cut off by a crash is dropped.
 
 Numbers that JSON does not know (nan, inf) are written as ``{"float": "nan"}``. What JSON cannot
-hold at all (the model, and parameters that are neither numbers nor strings) is one pickle in the
-header, signed with a key that never leaves this user's spotcluster folder: a ledger from elsewhere
-is not unpickled, it can only be resumed by giving the same model and grid again.
+hold at all (the model, and parameters that are neither numbers nor strings) is a pickle, signed
+with a key that never leaves this user's spotcluster folder: a ledger from elsewhere is not
+unpickled, it can only be resumed by giving the same model and grid again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import math
 import os
 import pickle
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,10 @@ from typing import Any
 from spotcluster import files
 from spotcluster.errors import SearchError
 from spotcluster.search import shipping
+from spotcluster.search.candidates import Candidate, Part
 from spotcluster.search.evaluations import Evaluation, Key, Retry
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,6 @@ class Header:
         What else the evaluations depend on (JSON).
     splits : list of dict
         ``path``, ``size`` and ``digest`` of each split file.
-    params, orders : list
-        The candidates' parameters, and their places in the grid.
     question : str
         A digest of model, grid and splits: two searches with the same one ask the same.
     objects : Any
@@ -64,8 +63,6 @@ class Header:
     question: str
     settings: dict[str, Any]
     splits: list[dict[str, Any]]
-    params: list[dict[str, Any]] | None
-    orders: list[int]
     objects: Any = None
 
 
@@ -74,6 +71,7 @@ class Record:
     """A ledger as read."""
 
     header: Header
+    candidates: list[Candidate] | None = field(default_factory=list)  # None: cannot be unpickled
     evaluations: dict[Key, Evaluation] = field(default_factory=dict)
     retries: list[Retry] = field(default_factory=list)
     size: int = 0  # of what could be read
@@ -82,14 +80,15 @@ class Record:
 class Ledger:
     """A ledger open for writing, by one search at a time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, search_id: str) -> None:
         self.path = path
+        self._id = search_id
         self._file: Any = None
 
     @classmethod
     def create(cls, path: Path, header: Header) -> Ledger:
         """Start a ledger."""
-        ledger = cls(path)
+        ledger = cls(path, header.id)
         ledger._open()
         ledger._write([_header_line(header)])
         return ledger
@@ -97,10 +96,15 @@ class Ledger:
     @classmethod
     def resume(cls, path: Path, record: Record) -> Ledger:
         """Go on with a ledger, after the last line of it that could be read."""
-        ledger = cls(path)
+        ledger = cls(path, record.header.id)
         ledger._open()
         ledger._file.truncate(record.size)
         return ledger
+
+    def add(self, candidates: Sequence[Candidate]) -> None:
+        """Write more candidates; they are on the disk when this returns."""
+        if candidates and self._file is not None:
+            self._write([_candidates_line(self._id, candidates)])
 
     def append(self, items: Iterable[Evaluation | Retry]) -> None:
         """Write finished evaluations and retries; they are on the disk when this returns."""
@@ -180,6 +184,12 @@ def _take(record: Record, item: dict[str, Any]) -> None:
         record.evaluations.setdefault(evaluation.key, evaluation)
     elif kind == "retry":
         record.retries.append(Retry(**item))
+    elif kind == "candidates":
+        candidates = _candidates_from(record.header.id, item)
+        if candidates is None or record.candidates is None:
+            record.candidates = None
+        else:
+            record.candidates.extend(candidates)
     else:
         raise ValueError(f"unknown kind {kind!r}")
 
@@ -207,14 +217,8 @@ def _header_line(header: Header) -> dict[str, Any]:
         "question": header.question,
         "settings": header.settings,
         "splits": header.splits,
-        "orders": header.orders,
-        "params": header.params,
     }
-    if header.objects is not None:
-        data = shipping.pack(header.objects)
-        line["pickle"] = base64.b64encode(data).decode()
-        line["signature"] = _signature(header.id, data)
-    return line
+    return line if header.objects is None else {**line, **_sealed(header.id, header.objects)}
 
 
 def _header_from(item: dict[str, Any]) -> Header:
@@ -228,17 +232,56 @@ def _header_from(item: dict[str, Any]) -> Header:
         question=item["question"],
         settings=item["settings"],
         splits=item["splits"],
-        params=item["params"],
-        orders=item["orders"],
     )
+    return replace(header, objects=_unsealed(header.id, item))
+
+
+# --- candidates -----------------------------------------------------------------------------------
+
+
+def _candidates_line(search_id: str, candidates: Sequence[Candidate]) -> dict[str, Any]:
+    params = [candidate.params for candidate in candidates]
+    line = {
+        "kind": "candidates",
+        "orders": [candidate.order for candidate in candidates],
+        "parts": [candidate.part and candidate.part.as_plain() for candidate in candidates],
+        "more": [candidate.more for candidate in candidates],
+    }
+    return (
+        {**line, "params": params} if jsonable(params) else {**line, **_sealed(search_id, params)}
+    )
+
+
+def _candidates_from(search_id: str, item: dict[str, Any]) -> list[Candidate] | None:
+    params = item["params"] if "params" in item else _unsealed(search_id, item)
+    if params is None:
+        return None
+    return [
+        Candidate(setting, order, Part(**part) if part is not None else None, more)
+        for setting, order, part, more in zip(
+            params, item["orders"], item["parts"], item["more"], strict=True
+        )
+    ]
+
+
+# --- what JSON cannot hold ------------------------------------------------------------------------
+
+
+def _sealed(search_id: str, thing: Any) -> dict[str, str]:
+    data = shipping.pack(thing)
+    return {"pickle": base64.b64encode(data).decode(), "signature": _signature(search_id, data)}
+
+
+def _unsealed(search_id: str, item: dict[str, Any]) -> Any:
+    """Return what was sealed by this user on this computer, and None of what was not."""
     if "pickle" in item:
         data = base64.b64decode(item["pickle"])
-        if hmac.compare_digest(_signature(header.id, data), item["signature"]):
-            # Written by this user on this computer: the signature's key is in a private folder.
-            # What it needs may be gone; then the caller asks for the model and the grid again.
+        if hmac.compare_digest(_signature(search_id, data), item["signature"]):
+            # The signature's key is in a private folder. What the pickle needs may be gone; then
+            # the caller asks for the model and the grid again.
             with contextlib.suppress(Exception):
-                return replace(header, objects=pickle.loads(data))  # noqa: S301
-    return header
+                return pickle.loads(data)  # noqa: S301
+    return None
 
 
 def _signature(search_id: str, data: bytes) -> str:

@@ -55,15 +55,44 @@ class Best(tuple[float, dict[str, Any]]):
 
 
 class Results:
-    """The evaluations that a search has finished."""
+    """The evaluations that a search has finished.
 
-    def __init__(self, candidates: Sequence[Candidate], n_splits: int) -> None:
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+    n_splits : int
+    metrics : sequence of str
+        The names of several scores, where they are known before there are any.
+    trained : bool, optional
+        Whether there are training scores; by default, when an evaluation has one.
+    """
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        n_splits: int,
+        metrics: Sequence[str] = (),
+        *,
+        trained: bool | None = None,
+    ) -> None:
         self.candidates = list(candidates)
         self.n_splits = n_splits
+        self._metrics = list(metrics)
+        self._trained = trained
         self._by_key: dict[Key, Evaluation] = {}
 
     def __len__(self) -> int:
         return len(self._by_key)
+
+    def extend(self, candidates: Iterable[Candidate]) -> list[Key]:
+        """Take more candidates; return the keys of their evaluations."""
+        first = len(self.candidates)
+        self.candidates.extend(candidates)
+        return [
+            (candidate, split)
+            for candidate in range(first, len(self.candidates))
+            for split in range(self.n_splits)
+        ]
 
     @property
     def total(self) -> int:
@@ -92,7 +121,7 @@ class Results:
         """Return the candidates with at least one finished split, the best first."""
         bests = []
         for index, candidate in enumerate(self.candidates):
-            if done := self._of(index):
+            if done := self.of(index):
                 bests.append(Best(index, candidate.params, done, self.n_splits))
         return sorted(bests, key=self._rank)
 
@@ -102,12 +131,16 @@ class Results:
 
     def table(self) -> dict[str, Any]:
         """Return scikit-learn's ``cv_results_`` of the candidates whose splits are all finished."""
-        whole = [
-            (candidate.params, done)
+        complete = [
+            (candidate, done)
             for index, candidate in enumerate(self.candidates)
-            if len(done := self._of(index)) == self.n_splits
+            if len(done := self.of(index)) == self.n_splits
         ]
-        results: dict[str, Any] = {}
+        whole = [(candidate.params, done) for candidate, done in complete]
+        results: dict[str, Any] = {
+            name: np.asarray([candidate.more.get(name) for candidate, _ in complete])
+            for name in dict.fromkeys(name for candidate, _ in complete for name in candidate.more)
+        }
         shape = (len(whole), self.n_splits)
 
         def store(name: str, values: list[list[float]], *, splits: bool = False) -> None:
@@ -123,26 +156,55 @@ class Results:
         store("score_time", [[item.score_time for item in done] for _, done in whole])
         results.update(_parameter_columns([params for params, _ in whole]))
         results["params"] = [params for params, _ in whole]
-        store("test_score", [[item.test_score for item in done] for _, done in whole], splits=True)
-        results["rank_test_score"] = _ranks(results["mean_test_score"])
-        if any(item.train_score is not None for _, done in whole for item in done):
-            train = [
-                [math.nan if item.train_score is None else item.train_score for item in done]
-                for _, done in whole
-            ]
-            store("train_score", train, splits=True)
+        trained = self._trained
+        if trained is None:
+            trained = any(item.train_score is not None for _, done in whole for item in done)
+        for metric in self.metrics() or ["score"]:
+            name = f"test_{metric}"
+            store(
+                name,
+                [
+                    [item.test_scores.get(metric, item.test_score) for item in done]
+                    for _, done in whole
+                ],
+                splits=True,
+            )
+            results[f"rank_{name}"] = _ranks(results[f"mean_{name}"])
+            if trained:
+                train = [
+                    [
+                        math.nan
+                        if item.train_score is None
+                        else item.train_scores.get(metric, item.train_score)
+                        for item in done
+                    ]
+                    for _, done in whole
+                ]
+                store(f"train_{metric}", train, splits=True)
         return results
 
-    def _of(self, candidate: int) -> list[Evaluation]:
+    def metrics(self) -> list[str]:
+        """Return the names of the scores, when there are several."""
+        if not self._metrics:
+            # A scorer that gives a dictionary says only then what is in it.
+            known = sorted(item.key for item in self._by_key.values() if item.test_scores)
+            self._metrics = list(self._by_key[known[0]].test_scores) if known else []
+        return self._metrics
+
+    def of(self, candidate: int) -> list[Evaluation]:
+        """Return the finished evaluations of a candidate, in the order of its splits."""
         return [
             self._by_key[candidate, split]
             for split in range(self.n_splits)
             if (candidate, split) in self._by_key
         ]
 
-    def _rank(self, best: Best) -> tuple[float, int]:
-        order = self.candidates[best.candidate].order
-        return (math.inf if math.isnan(best.validation) else -best.validation, order)
+    def _rank(self, best: Best) -> tuple[int, float, int]:
+        candidate = self.candidates[best.candidate]
+        # A later round has more resources: its scores say more, and scikit-learn's best is there.
+        round_ = -int(candidate.more.get("iter", 0))
+        score = math.inf if math.isnan(best.validation) else -best.validation
+        return (round_, score, candidate.order)
 
 
 def report(results: Results, n_top: int = 5, remarks: Iterable[str] = ()) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ipyparallel
@@ -17,11 +17,24 @@ RETRY = 5.0  # seconds until something that failed on a host, or a draining engi
 STALLED = 120.0  # seconds without an answer after which another engine of the host delivers
 
 
+@dataclass(frozen=True)
+class Presence:
+    """When an engine was there, in seconds since 1970; `left` is None while it still is."""
+
+    node: str
+    engine: int
+    uuid: str
+    joined: float
+    left: float | None = None
+
+
 @dataclass
 class Engine:
-    """An engine of the client."""
+    """An engine of the client; `joined` is when it was first seen, in seconds since 1970."""
 
     id: int
+    uuid: str = ""
+    joined: float = field(default_factory=time.time)
     probe: Any = None
     node: str = ""
     draining: bool = False
@@ -43,23 +56,35 @@ class Host:
 class Roster:
     """Follows the engines as they come and go, and brings the split files to their hosts.
 
-    Nothing here waits: `refresh` is called again and again and looks at what has arrived.
+    Nothing here waits: `refresh` is called again and again and looks at what has arrived. `wake` is
+    called, by other threads, when something has.
     """
 
-    def __init__(self, client: Any, ids: Callable[[], list[int]], bundle: Bundle) -> None:
+    def __init__(
+        self,
+        client: Any,
+        ids: Callable[[], list[int]],
+        bundle: Bundle,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
         self._client = client
         self._ids = ids
         self._bundle = bundle
+        self._wake = wake
         self._names: dict[str, str] = {}  # of engines by uuid, those that have gone too
         self._drained: set[str] = set()  # uuids, those that have gone too
         self.engines: dict[int, Engine] = {}
         self.hosts: dict[str, Host] = {}
+        self._presence: dict[str, Presence] = {}  # by uuid
 
     def refresh(self) -> list[str]:
         """Look at what has changed; return the hosts that have become ready."""
         present = set(self._ids())
         for gone in self.engines.keys() - present:
-            del self.engines[gone]
+            engine = self.engines.pop(gone)
+            if engine.uuid in self._presence:
+                seen = self._presence[engine.uuid]
+                self._presence[engine.uuid] = replace(seen, left=time.time())
         for new in present - self.engines.keys():
             self.engines[new] = Engine(new)
         for engine in self.engines.values():
@@ -100,6 +125,10 @@ class Roster:
         elif host.delivery is None:
             host.ready = False
 
+    def presence(self) -> list[Presence]:
+        """Return when engines were there, those that have gone too."""
+        return list(self._presence.values())
+
     def remarks(self) -> list[str]:
         """Return what the user should know of the hosts, one line each."""
         return [
@@ -116,7 +145,9 @@ class Roster:
 
     def _meet(self, who: dict[str, Any]) -> Host:
         engine = self.engines[who["engine"]]
-        engine.node, engine.probe = who["node"], None
+        engine.node, engine.uuid, engine.probe = who["node"], who["uuid"], None
+        presence = Presence(engine.node, engine.id, engine.uuid, engine.joined)
+        self._presence.setdefault(engine.uuid, presence)
         self._names[who["uuid"]] = f"engine {engine.id} on {engine.node}"
         return self.hosts.setdefault(engine.node, Host(engine.node))
 
@@ -128,6 +159,7 @@ class Roster:
             try:
                 view = self._client[engine.id]
                 engine.probe = shipping.send(view, "probe", self._bundle.digest)
+                engine.probe.add_done_callback(lambda _: self._wake())
             except (ipyparallel.error.IPythonError, KeyError, IndexError):
                 return  # it has gone; the next look at the ids tells
         if not engine.probe.ready():
@@ -147,7 +179,7 @@ class Roster:
         """Start a delivery where one is needed; return whether one has just arrived."""
         now = time.monotonic()
         if host.delivery is not None:
-            if host.delivery.is_alive():
+            if not host.delivery.over:
                 gone = host.delivery.engine not in self.engines
                 if gone or now - host.delivery.moved > STALLED:
                     host.delivery.give_up()
@@ -167,6 +199,7 @@ class Roster:
         ]
         if through:
             # The last to come is the least likely to be busy.
-            host.delivery = Delivery(self._client, through[-1].id, host.name, self._bundle)
+            engine_id = through[-1].id
+            host.delivery = Delivery(self._client, engine_id, host.name, self._bundle, self._wake)
             host.delivery.start()
         return False

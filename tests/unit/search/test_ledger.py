@@ -17,6 +17,7 @@ from sklearn.svm import SVC
 from spotcluster import files
 from spotcluster.errors import SearchError
 from spotcluster.search import ledger
+from spotcluster.search.candidates import Candidate, Part
 from spotcluster.search.evaluations import Evaluation, Retry
 from spotcluster.search.ledger import Header, Ledger
 
@@ -26,9 +27,7 @@ HEADER = Header(
     question="q",
     settings={"error_score": math.nan},
     splits=[{"path": "/a", "size": 1, "digest": "d"}],
-    params=[{"C": 1}, {"C": 10}],
-    orders=[0, 1],
-    objects=(SVC(), None, None),
+    objects=(SVC(), None),
 )
 numbers = st.floats() | st.integers(-5, 5).map(float)
 evaluations = st.builds(
@@ -104,9 +103,8 @@ def test_what_is_no_ledger_is_said(tmp_path: Path, content: bytes) -> None:
 def test_model_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
     Ledger.create(path, HEADER).close()
-    model, scoring, params = ledger.read(path).header.objects
-    assert (repr(model), scoring, params) == ("SVC()", None, None)
-    assert ledger.read(path).header.params == HEADER.params
+    model, scoring = ledger.read(path).header.objects
+    assert (repr(model), scoring) == ("SVC()", None)
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -135,6 +133,25 @@ def test_one_search_writes_at_a_time(tmp_path: Path) -> None:
         Ledger.resume(path, ledger.read(path))
     book.close()
     Ledger.resume(path, ledger.read(path)).close()
+
+
+@pytest.mark.parametrize("params", [{"C": 1.5}, {"kernel": SVC()}])
+def test_candidates_come_back(tmp_path: Path, params: dict[str, Any]) -> None:
+    path = tmp_path / "ledger"
+    book = Ledger.create(path, HEADER)
+    book.add([Candidate(params, 0), Candidate(params, 1, Part(n_samples=10), {"iter": 2})])
+    book.append([Evaluation(0, 0, 0.5)])
+    book.add([Candidate(params, 2, Part(train_fraction=0.5, seed=1))])
+    book.close()
+    assert repr(ledger.read(path).candidates) == repr(
+        [
+            Candidate(params, 0),
+            Candidate(params, 1, Part(n_samples=10), {"iter": 2}),
+            Candidate(params, 2, Part(train_fraction=0.5, seed=1)),
+        ]
+    )
+    (files.home() / "ledger.key").unlink(missing_ok=True)
+    assert (ledger.read(path).candidates is None) == ("kernel" in params)
 
 
 def test_what_json_gives_back() -> None:

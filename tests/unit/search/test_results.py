@@ -33,6 +33,14 @@ def test_equal_scores_stand_in_the_grids_order() -> None:
     assert [best.params["n"] for best in results.ranking()] == [1, 2, 3, 0]
 
 
+def test_later_rounds_stand_before_earlier_ones() -> None:
+    candidates = [Candidate({"n": n}, n, more={"iter": n % 2}) for n in range(4)]
+    results = Results(candidates, 1)
+    for number, score in enumerate([0.9, 0.5, 0.8, 0.6]):
+        results.add(Evaluation(number, 0, score))
+    assert [best.params["n"] for best in results.ranking()] == [3, 1, 0, 2]
+
+
 def test_only_candidates_with_a_finished_split_are_ranked() -> None:
     results = results_of([None, None], [0.5, None], [0.25, 0.5])
     first, second = results.ranking()

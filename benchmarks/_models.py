@@ -1,0 +1,30 @@
+"""What the benchmarks' peers can only send to engines by name."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+
+class Reader(ClassifierMixin, BaseEstimator):
+    """Reads all of its data, and copies none of it."""
+
+    def __init__(self, n: int = 0) -> None:
+        self.n = n
+
+    def fit(self, X: Any, y: Any) -> Reader:  # noqa: N803
+        self.classes_ = [0, 1]
+        self.sum_ = float(X.sum())
+        time.sleep(1.0)  # so that all engines hold their data at once
+        return self
+
+    def score(self, X: Any, y: Any) -> float:  # noqa: N803
+        return float(X.sum() * 0 + self.n)
+
+
+def score_after(seconds: float, estimator: Any, X: Any, y: Any) -> float:  # noqa: N803
+    """Score, and take some time for it."""
+    time.sleep(seconds)
+    return float(estimator.score(X, y))

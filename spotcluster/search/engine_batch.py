@@ -1,0 +1,208 @@
+"""Runs the evaluations of a message on an engine, one after the other.
+
+It is sent to the engines with `engine`, and like it imports nothing else of spotcluster. What does
+not change between evaluations is made once: a message brings the model and the settings once for
+all its evaluations, they are unpickled once per search, and arrays that are mapped stay mapped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from . import engine, engine_prune
+
+PUBLISH = 0.1  # seconds of work after which finished evaluations are told of before the others are
+KEPT = 32  # splits that stay mapped
+GRACE = 10.0  # seconds after its time limit in which an evaluation may be interrupted
+AGAIN = 1.0  # seconds after which it is interrupted again, should it go on
+
+_commons: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
+_splits: OrderedDict[tuple[str, int, int], Any] = OrderedDict()
+
+
+class TimeLimit(BaseException):
+    """An evaluation has reached its time limit; no estimator takes it for an error of its own."""
+
+
+def perform(
+    bundle: str, common: bytes, items: bytes, budget: float, timeout: float | None = None
+) -> tuple[dict[str, Any], bytes]:
+    """Do evaluations, until all are done or `budget` is used up.
+
+    Parameters
+    ----------
+    bundle : str
+        The bundle of their split files.
+    common : bytes
+        Pickled dictionary: what `engine.fit_and_score` is given each time, and ``pace``.
+    items : bytes
+        Pickled list of pairs: a split file's digest, and a dictionary of what is given this time.
+    budget : float
+        Seconds after which none is begun any more; the first one always is.
+    timeout : float, optional
+        Seconds that each may take.
+
+    Returns
+    -------
+    dict
+        Who did it, see `engine.identity`.
+    bytes
+        Pickled list of the results, one for each evaluation that was done: what
+        `engine.fit_and_score` gave, ``started`` and ``ended`` (seconds since 1970 by this host's
+        clock) and ``took`` (seconds). They are published too, in parts, as they are there.
+
+    Raises
+    ------
+    ipyparallel.UnmetDependency
+        If this host is draining, or does not have the files of the bundle.
+    """
+    if engine.drain_flag().exists():
+        engine.refuse("draining")
+    entries = engine.entries_of(bundle)
+    if entries is None:
+        engine.refuse("files")
+    engine_prune.used(bundle)
+    who = engine.identity()
+    engine.publish(started=who)
+    settings, batch = _unpacked(common, items)
+    results: list[dict[str, Any]] = []
+    try:
+        for digest, item in _until(budget, batch, results):
+            results.append(_evaluate(entries[digest], digest, {**settings, **item}, timeout))
+    except _Damaged:
+        engine.forget(bundle)
+        if not results:
+            engine.refuse("files")
+    return who, pickle.dumps(results)
+
+
+def _until(budget: float, batch: list[Any], results: list[dict[str, Any]]) -> Iterator[Any]:
+    """Yield what is to be done, and publish the results of what was."""
+    begun = told = time.monotonic()
+    told_of = 0
+    for task in batch:
+        now = time.monotonic()
+        if results and (now - begun > budget or engine.drain_flag().exists()):
+            return
+        if now - told > PUBLISH:
+            engine.publish(**{f"results {told_of}": pickle.dumps(results[told_of:])})
+            told, told_of = now, len(results)
+        yield task
+
+
+class _Damaged(Exception):
+    """A split file could not be loaded."""
+
+
+def _unpacked(common: bytes, items: bytes) -> tuple[dict[str, Any], list[Any]]:
+    # From the client that this engine already obeys in everything, signed by its session key.
+    name = sha256(common).digest()
+    settings = _commons.pop(name, None)
+    if settings is None:
+        settings = pickle.loads(common)  # noqa: S301
+    _commons[name] = settings
+    while len(_commons) > 4:
+        _commons.popitem(last=False)
+    return settings, pickle.loads(items)  # noqa: S301
+
+
+def _evaluate(
+    entry: dict[str, Any], digest: str, task: dict[str, Any], timeout: float | None
+) -> dict[str, Any]:
+    started, clock = time.time(), time.perf_counter()
+    pace = task.pop("pace", 0.0)
+    result: dict[str, Any]
+    try:
+        with time_limit(timeout):
+            result = engine.fit_and_score(_split(entry), **task)
+            time.sleep(max(0.0, pace - (time.perf_counter() - clock)))
+    except TimeLimit:
+        where = "".join(traceback.format_exc().splitlines(keepends=True)[-9:-1])
+        text = f"{where}TimeoutError: It took longer than timeout={timeout:g} s and was stopped."
+        result = engine._failed(task.get("error_score"), text, time.perf_counter() - clock)
+    except Exception as error:
+        if not engine.is_verified(entry, digest):
+            raise _Damaged from error
+        result = engine._failed(task.get("error_score"), traceback.format_exc())
+    took = time.perf_counter() - clock
+    return {"started": started, "ended": time.time(), "took": took, **result}
+
+
+# --- splits ---------------------------------------------------------------------------------------
+
+
+def _split(entry: dict[str, Any]) -> tuple[Any, ...]:
+    """Return a split's four parts, of which nothing that an estimator does to them is kept."""
+    import numpy as np
+
+    name = (entry["path"], entry["size"], entry["mtime"])
+    split = _splits.pop(name, None)
+    if split is None:
+        split = engine.load(entry["path"])
+        # Mapped arrays cannot be written to. Anything else is read anew for each evaluation.
+        if not all(part is None or isinstance(part, np.memmap) for part in split):
+            return tuple(split)
+    _splits[name] = split
+    while len(_splits) > KEPT:
+        _splits.popitem(last=False)
+    return tuple(None if part is None else part.view() for part in split)
+
+
+# --- time limits ----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float | None) -> Iterator[None]:
+    """Raise `TimeLimit` in the body after some seconds.
+
+    Compiled code that does not return to the interpreter cannot be interrupted. When it has not
+    returned `GRACE` seconds later, this process ends: the other engines of the host go on.
+    """
+    if seconds is None:
+        yield
+        return
+    armed = threading.current_thread() is threading.main_thread()
+    old: Any = None
+
+    def interrupt(*_: Any) -> None:
+        if armed:
+            raise TimeLimit
+
+    log = _log()
+    # This thread of faulthandler's needs no interpreter lock, which such code may well hold.
+    faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=log)
+    if armed:
+        old = signal.signal(signal.SIGALRM, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
+    set_back = armed
+    try:
+        try:
+            yield
+        finally:
+            armed = False
+    finally:
+        if set_back:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, old)
+        faulthandler.cancel_dump_traceback_later()
+        log.close()
+
+
+def _log() -> Any:
+    """Return a file for the traceback of what had to be ended: this engine's own log."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        return os.fdopen(os.dup(sys.__stderr__.fileno()), "wb")  # type: ignore[union-attr]
+    return Path(os.devnull).open("wb")

@@ -1,0 +1,99 @@
+"""What a search comes to: scikit-learn's results of it, and the warnings that it gives of them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import NotFittedError
+
+# Its words and its counts are part of what a search is expected to say.
+from sklearn.model_selection._validation import _warn_or_raise_about_fit_failures
+
+from spotcluster.errors import SearchError
+from spotcluster.search.evaluations import Evaluation
+
+
+class NotFinished(SearchError, NotFittedError):  # type: ignore[misc] # it has no types
+    """A result was asked for that there is not yet."""
+
+
+@dataclass
+class Outcome:
+    """The results of a search, or what is known of them by now.
+
+    Attributes
+    ----------
+    table : dict
+        ``cv_results_``.
+    n_splits : int
+    scorer : callable or dict of callable
+    metrics : list of str
+        The names of the scores, when there are several.
+    metric : str or None
+        The score by which candidates are compared; None when it is not said which of several.
+    best_index : int or None
+        The row of the best candidate; None when there is none, or it is not asked for.
+    best_score : float or None
+    estimator : estimator or None
+        The best one, fitted on all data.
+    refit_time : float or None
+        Seconds.
+    """
+
+    table: dict[str, Any]
+    n_splits: int
+    scorer: Any
+    metrics: list[str]
+    metric: str | None
+    best_index: Any = None
+    best_score: Any = None
+    estimator: Any = None
+    refit_time: float | None = None
+
+    @property
+    def best_params(self) -> dict[str, Any] | None:
+        if self.best_index is None:
+            return None
+        params: dict[str, Any] = self.table["params"][self.best_index]
+        return params
+
+
+def warn_of_failures(
+    evaluations: Iterable[Evaluation], table: dict[str, Any], error_score: float
+) -> None:
+    """Warn of evaluations that failed as scikit-learn's searches do.
+
+    Raises
+    ------
+    ValueError
+        If all fits failed, or a scorer gave what is not a number; as in scikit-learn.
+    """
+    evaluations = sorted(evaluations, key=lambda evaluation: evaluation.key)
+    for evaluation in evaluations:
+        if evaluation.failed_in == "number":
+            last = evaluation.error.strip().splitlines()[-1]
+            raise ValueError(last.removeprefix("ValueError: "))
+        if evaluation.failed_in == "score":
+            warnings.warn(
+                "Scoring failed. The score on this train-test partition for these parameters will"
+                f" be set to {error_score}. Details: \n{evaluation.error}",
+                UserWarning,
+                stacklevel=4,
+            )
+    unfit = [
+        {"fit_error": item.error if item.error and item.failed_in != "score" else None}
+        for item in evaluations
+    ]
+    _warn_or_raise_about_fit_failures(unfit, error_score)
+    for name, means in table.items():
+        kind = name.removeprefix("mean_").split("_")[0]
+        if name.startswith(("mean_test_", "mean_train_")) and not np.isfinite(means).all():
+            warnings.warn(
+                f"One or more of the {kind} scores are non-finite: {means}",
+                UserWarning,
+                stacklevel=4,
+            )

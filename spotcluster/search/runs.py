@@ -1,0 +1,288 @@
+"""One run of a search: from its launch until all its evaluations are finished, or it is aborted."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from spotcluster.errors import SearchError
+from spotcluster.search.candidates import Candidate
+from spotcluster.search.dispatch import Dispatcher, News
+from spotcluster.search.evaluations import Evaluation, Key, Retry
+from spotcluster.search.folds import Dataset
+from spotcluster.search.ledger import Header, Ledger, Record
+from spotcluster.search.outcome import Outcome
+from spotcluster.search.results import Results
+from spotcluster.search.roster import Presence
+from spotcluster.search.splits import Bundle
+
+STOP_LIMIT = 30.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does, beside its candidates.
+
+    Attributes
+    ----------
+    model : estimator
+    scorer : callable
+        Gives a score, or a dictionary of scores.
+    metrics : list of str
+        The names of the scores, where they are known before.
+    task : dict
+        What all evaluations have in common, as the engines need it.
+    timeout : float or None
+        Seconds that an evaluation may take.
+    """
+
+    model: Any
+    scorer: Any
+    metrics: list[str]
+    task: dict[str, Any]
+    timeout: float | None
+
+    @property
+    def raises(self) -> bool:
+        """Whether the first evaluation that fails ends the run."""
+        return bool(self.task["error_score"] == "raise")
+
+    @property
+    def error_score(self) -> float:
+        score: float = float("nan") if self.raises else self.task["error_score"]
+        return score
+
+
+class Run:
+    """A search under way.
+
+    Parameters
+    ----------
+    plan : Plan
+    candidates : sequence of Candidate
+    bundle : Bundle
+    path : path
+        Of the ledger.
+    header : Header
+    record : Record, optional
+        The ledger as it was read, to go on with.
+    data : Dataset, optional
+        All data, for the refit.
+    told : callable
+        Called with each finished evaluation, on the dispatcher's thread and outside of locks.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        candidates: Sequence[Candidate],
+        bundle: Bundle,
+        path: Path,
+        header: Header,
+        record: Record | None,
+        data: Dataset | None,
+        told: Callable[[Evaluation], None],
+    ) -> None:
+        self.plan = plan
+        self.bundle = bundle
+        self.path = path
+        self.data = data
+        self.changed = threading.Condition()
+        trained = bool(plan.task["return_train_score"])
+        self.results = Results(candidates, len(bundle.splits), plan.metrics, trained=trained)
+        self.retried: list[Retry] = []
+        self.dispatcher: Dispatcher | None = None
+        self.running = False
+        self.remark = ""  # what else the user should know
+        self.seen: tuple[int, Outcome] | None = None  # after so many evaluations
+        self._told = told
+        self._raised: BaseException | None = None
+        self._deaths: Counter[Key] = Counter()
+        self._ledger = (
+            Ledger.create(path, header) if record is None else Ledger.resume(path, record)
+        )
+        if record is None or not record.candidates:
+            self._ledger.add(candidates)
+        if record is not None:
+            for evaluation in record.evaluations.values():
+                self.results.add(evaluation)
+            self.retried = list(record.retries)
+            self._deaths.update(retry.key for retry in record.retries if retry.lost)
+
+    def prepare(self, view: Any, *, open: bool) -> None:  # noqa: A002 - as the dispatcher's
+        """Make ready to start; candidates may be added from now on."""
+        self.dispatcher = Dispatcher(
+            view,
+            self.bundle,
+            self.results.unfinished(),
+            self.plan.task,
+            self._work,
+            self._record,
+            self._ended,
+            self.plan.error_score,
+            self._deaths,
+            timeout=self.plan.timeout,
+            open=open,
+        )
+        self.running = True
+
+    def start(self) -> None:
+        """Start sending evaluations."""
+        assert self.dispatcher is not None
+        self.dispatcher.start()
+
+    def add(self, candidates: Sequence[Candidate], *, first: bool) -> list[Key]:
+        """Take more candidates, and send their evaluations; return these."""
+        if self.dispatcher is None or not candidates:
+            return []
+        keys = self.enlist(candidates)
+        self.dispatcher.add(keys, first=first)
+        return keys
+
+    def enlist(self, candidates: Sequence[Candidate]) -> list[Key]:
+        """Take more candidates, and send nothing yet; return their evaluations."""
+        with self.changed:
+            self._ledger.add(candidates)
+            return self.results.extend(candidates)
+
+    def leave_out(self, evaluations: Sequence[Evaluation]) -> None:
+        """Take evaluations that were not sent, and will not be, as finished with what they say."""
+        self._record(list(evaluations))
+
+    # --- what the dispatcher asks and tells -------------------------------------------------------
+
+    def _work(self, key: Key) -> tuple[str, dict[str, Any]]:
+        candidate = self.results.candidates[key[0]]
+        given: dict[str, Any] = {"params": candidate.params}
+        if candidate.part is not None:
+            given["part"] = candidate.part.as_plain()
+        return self.bundle.splits[key[1]].digest, given
+
+    def _record(self, news: list[News]) -> None:
+        failed = None
+        if self.plan.raises:
+            # One that failed is not finished: when the cause is removed, it is run again.
+            failed = next((x for x in news if isinstance(x, Evaluation) and x.error), None)
+            news = [x for x in news if not (isinstance(x, Evaluation) and x.error)]
+        self._ledger.append(news)  # nothing is told before it is on the disk
+        with self.changed:
+            for item in news:
+                if isinstance(item, Evaluation):
+                    self.results.add(item)
+                else:
+                    self.retried.append(item)
+            self.changed.notify_all()
+        for item in news:
+            if isinstance(item, Evaluation):
+                self._told(item)
+        if failed is not None:
+            self._raised = _error_of(failed)
+            raise self._raised
+
+    def _ended(self) -> None:
+        with self.changed:
+            self._ledger.close()
+            self.running = False
+            self.changed.notify_all()
+
+    # --- following --------------------------------------------------------------------------------
+
+    def completed(self) -> int:
+        with self.changed:
+            return len(self.results)
+
+    def evaluations(self) -> list[Evaluation]:
+        with self.changed:
+            return self.results.evaluations
+
+    def wait(self, timeout: float | None) -> bool:
+        """Return whether the run has ended within `timeout` seconds."""
+        assert self.dispatcher is not None
+        self.dispatcher.join(timeout)
+        self.raise_failure()
+        return not self.dispatcher.is_alive()
+
+    def as_completed(self, timeout: float | None) -> Iterator[Evaluation]:
+        """Yield evaluations when they are finished."""
+        seen = 0
+        while True:
+            with self.changed:
+                arrived = self.changed.wait_for(partial(self._more_than, seen), timeout)
+                new = self.results.evaluations[seen:]
+            self.raise_failure()
+            if not arrived:
+                raise SearchError(
+                    f"No evaluation was finished in {timeout:.0f} s"
+                    f" ({self.completed()} of {self.results.total} are). "
+                    + " ".join(self.remarks())
+                )
+            yield from new
+            seen += len(new)
+            if not new and not self.running:
+                return
+
+    def _more_than(self, seen: int) -> bool:
+        return len(self.results) > seen or not self.running
+
+    def abort(self) -> None:
+        """Stop sending, and wait until that is so."""
+        if self.dispatcher is None:
+            return
+        self.dispatcher.stop()
+        self.dispatcher.join(STOP_LIMIT)
+        if self.dispatcher.is_alive():
+            raise SearchError(
+                f"The search did not stop within {STOP_LIMIT:.0f} s: the controller does not"
+                " answer, or the disk with the ledger does not."
+            )
+
+    def raise_failure(self) -> None:
+        """Raise what has ended the run, if it did not come to its end."""
+        failure = self.dispatcher.failure if self.dispatcher else None
+        if failure is None:
+            return
+        if isinstance(failure, SearchError) or failure is self._raised:
+            raise failure
+        raise SearchError(
+            f"The search has stopped: {type(failure).__name__}: {failure}.",
+            f"Resume it from its ledger {self.path}.",
+        ) from failure
+
+    def presence(self) -> list[Presence]:
+        """Return when engines were there, as far as this client has seen it."""
+        return self.dispatcher.presence() if self.dispatcher else []
+
+    def engines(self) -> Counter[str]:
+        """Return how many engines each host has now."""
+        return self.dispatcher.engines() if self.dispatcher and self.running else Counter()
+
+    def remarks(self) -> list[str]:
+        """Return what the user should know, a sentence each."""
+        remarks = [self.remark] if self.remark else []
+        failed = [evaluation for evaluation in self.evaluations() if evaluation.error]
+        if failed:
+            last_line = failed[0].error.strip().splitlines()[-1]
+            remarks.append(f"Failed: {len(failed)}, the first with: {last_line}")
+        lost = sum(retry.lost for retry in self.retried)
+        if lost:
+            remarks.append(f"Lost with their engines and run again: {lost}")
+        return remarks + list(self.dispatcher.remarks if self.dispatcher else [])
+
+
+def _error_of(evaluation: Evaluation) -> BaseException:
+    """Return the exception that an evaluation ended with on its engine."""
+    if evaluation.exception is not None:
+        # What an engine of ours has sent; it may be of a class that is not known here.
+        with contextlib.suppress(Exception):
+            error = pickle.loads(evaluation.exception)  # noqa: S301
+            if isinstance(error, BaseException):
+                error.add_note(f"It was raised on {evaluation.node}:\n{evaluation.error}")
+                return error
+    return SearchError(f"An evaluation failed: {evaluation.error}")

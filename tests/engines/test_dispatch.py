@@ -1,0 +1,181 @@
+"""The dispatcher by itself, on real engines."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.svm import SVC
+
+from spotcluster.errors import SearchError
+from spotcluster.search.dispatch import Dispatcher, News
+from spotcluster.search.evaluations import Evaluation, Key, Retry
+from spotcluster.search.splits import Bundle
+
+from .conftest import Machines, until
+
+TASK = {"model": SVC(), "scoring": None, "error_score": -1.0, "return_train_score": False}
+
+
+class Dispatch:
+    """A dispatcher, and what it has recorded."""
+
+    model: Any = SVC()
+
+    def __init__(self, machines: Machines, files: list[str], keys: list[Key], **more: Any) -> None:
+        self.bundle = Bundle.of(files)
+        self.news: list[News] = []
+        self.dispatcher = Dispatcher(
+            machines.client.load_balanced_view(),
+            self.bundle,
+            keys,
+            {**TASK, "model": self.model, "pace": 0.0},
+            self.work,
+            self.record,
+            lambda: None,
+            -1.0,
+            {},
+            **more,
+        )
+        self.dispatcher.start()
+
+    def work(self, key: Key) -> tuple[str, dict[str, Any]]:
+        return self.bundle.splits[key[1]].digest, {"params": {"C": float(key[0] + 1)}}
+
+    def record(self, news: list[News]) -> None:
+        self.news += news
+
+    def keys(self) -> list[Key]:
+        return [item.key for item in self.news if isinstance(item, Evaluation)]
+
+
+def test_evaluations_added_while_it_runs(pair: Machines, iris: list[str]) -> None:
+    class Chain(Dispatch):
+        def record(self, news: list[News]) -> None:
+            super().record(news)
+            last = max(self.keys())
+            if last < (3, 0):  # also when it was the last one that there was to do
+                self.dispatcher.add([(last[0] + 1, 0)])
+
+    chain = Chain(pair, iris, [(0, 0)])
+    chain.dispatcher.join(30)
+    assert chain.dispatcher.failure is None
+    assert chain.keys() == [(0, 0), (1, 0), (2, 0), (3, 0)]
+    with pytest.raises(SearchError, match="has ended"):
+        chain.dispatcher.add([(9, 0)])
+
+
+def test_an_open_dispatcher_waits_for_more(pair: Machines, iris: list[str]) -> None:
+    dispatch = Dispatch(pair, iris, [], open=True)
+    dispatch.dispatcher.add([(0, 0), (0, 1)])
+    until(lambda: len(dispatch.keys()) == 2, "two evaluations")
+    dispatch.dispatcher.add([(0, 1), (0, 2)])  # one that is known already is not done again
+    dispatch.dispatcher.close_intake()
+    dispatch.dispatcher.join(30)
+    assert sorted(dispatch.keys()) == [(0, 0), (0, 1), (0, 2)]
+
+
+class Sleeper(ClassifierMixin, BaseEstimator):
+    """Sleeps where there is no file of a name yet, and makes it."""
+
+    def __init__(self, C: float = 0.0, seconds: float = 0.0, once: str = "") -> None:  # noqa: N803
+        self.C, self.seconds, self.once = C, seconds, once
+
+    def fit(self, X: Any, y: Any) -> Sleeper:  # noqa: N803
+        import time
+        from pathlib import Path
+
+        self.classes_ = [0, 1, 2]
+        if self.C == 2.0 and not (self.once and Path(self.once).exists()):
+            if self.once:
+                Path(self.once).touch()
+            time.sleep(self.seconds)
+        return self
+
+    def score(self, X: Any, y: Any) -> float:  # noqa: N803
+        return float(self.C)
+
+
+@pytest.fixture
+def by_value() -> Iterator[None]:
+    """Engines cannot import the tests."""
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+def test_tiny_evaluations_travel_together(pair: Machines, iris: list[str], by_value: None) -> None:
+    class Counting(Dispatch):
+        model = Sleeper()
+
+    before = len(pair.client.history)
+    keys = [(n, split) for n in range(400) for split in range(3)]
+    dispatch = Counting(pair, iris, keys)
+    dispatch.dispatcher.join(60)
+    assert sorted(dispatch.keys()) == keys  # each once
+    assert {item.test_score for item in dispatch.news if item.candidate == 7} == {8.0}  # type: ignore[union-attr]
+    assert len(pair.client.history) - before < 200
+
+
+def test_a_straggler_is_tried_on_an_idle_engine(
+    pair: Machines, iris: list[str], by_value: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in {"durations.PATIENCE": 0.3, "dispatch.COLD": 0.0}.items():
+        monkeypatch.setattr(f"spotcluster.search.{name}", seconds)
+
+    class Straggling(Dispatch):
+        model = Sleeper(seconds=20.0, once=str(tmp_path / "met"))
+
+    begin = time.monotonic()
+    dispatch = Straggling(pair, iris, [(n, 0) for n in range(6)])
+    dispatch.dispatcher.join(15)
+    assert not dispatch.dispatcher.is_alive()
+    assert time.monotonic() - begin < 15
+    assert sorted(dispatch.keys()) == [(n, 0) for n in range(6)]
+    (retry,) = [item for item in dispatch.news if isinstance(item, Retry) and item.key == (1, 0)]
+    assert "was slow, another tried it too" in retry.reason
+    assert not retry.lost
+
+
+def test_an_evaluation_that_never_returns_is_interrupted(
+    pair: Machines, iris: list[str], by_value: None
+) -> None:
+    class Endless(Dispatch):
+        model = Sleeper(seconds=600.0)
+
+    dispatch = Endless(pair, iris, [(n, 0) for n in range(4)], timeout=1.0)
+    dispatch.dispatcher.join(30)
+    results = {item.key[0]: item for item in dispatch.news if isinstance(item, Evaluation)}
+    assert [results[n].test_score for n in range(4)] == [1.0, -1.0, 3.0, 4.0]
+    assert "TimeoutError: It took longer than timeout=1 s" in results[1].error
+    assert not results[1].killed
+    assert len(pair.client.ids) == 2
+
+
+def test_what_cannot_be_interrupted_costs_one_engine_once(
+    machines: Machines, iris: list[str], by_value: None
+) -> None:
+    class Stuck(Sleeper):
+        def fit(self, X: Any, y: Any) -> Sleeper:  # noqa: N803
+            import signal
+
+            if self.C == 2.0:
+                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+            return super().fit(X, y)
+
+    class Deaf(Dispatch):
+        model = Stuck(seconds=600.0)
+
+    machines.start("node002", 3)
+    dispatch = Deaf(machines, iris, [(n, 0) for n in range(4)], timeout=1.0)
+    dispatch.dispatcher.join(60)
+    results = {item.key[0]: item for item in dispatch.news if isinstance(item, Evaluation)}
+    assert [results[n].test_score for n in range(4)] == [1.0, -1.0, 3.0, 4.0]
+    assert "ended with its engine" in results[1].error
+    assert len(machines.client.ids) == 2

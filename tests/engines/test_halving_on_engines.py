@@ -1,0 +1,135 @@
+"""Successive halving on real engines, against scikit-learn's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.base import clone
+from sklearn.datasets import load_digits, load_iris
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - makes the import possible
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import (
+    HalvingGridSearchCV,
+    HalvingRandomSearchCV,
+    KFold,
+    ShuffleSplit,
+    TimeSeriesSplit,
+)
+from sklearn.svm import SVC
+
+from spotcluster.errors import SearchError
+from spotcluster.search.halving import HalvingGridSearch, HalvingRandomSearch
+
+from .conftest import Machines
+from .test_search_on_engines import assert_same_results
+
+X, Y = load_iris(return_X_y=True)
+FACTS = (
+    *("n_resources_", "n_candidates_", "n_remaining_candidates_", "n_iterations_"),
+    *("n_possible_iterations_", "n_required_iterations_", "min_resources_", "max_resources_"),
+    *("best_index_", "best_params_", "best_score_"),
+)
+GRID = {"C": [0.01, 0.1, 1.0, 10.0, 100.0], "gamma": [0.01, 0.1, 1.0]}
+
+
+def assert_equal(ours: Any, theirs: Any) -> None:
+    for fact in FACTS:
+        assert getattr(ours, fact) == getattr(theirs, fact), fact
+    assert_same_results(ours.cv_results_, theirs.cv_results_)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"random_state": 0},
+        {"random_state": 1, "min_resources": "smallest", "factor": 2},
+        {"random_state": 2, "min_resources": 40, "max_resources": 100},
+        {"random_state": 3, "min_resources": 60, "aggressive_elimination": True, "factor": 2},
+    ],
+)
+def test_grid_on_more_and_more_samples_equals_scikit_learn(
+    pair: Machines, settings: dict[str, Any]
+) -> None:
+    cv = KFold(3, shuffle=True, random_state=0)
+    search = HalvingGridSearch(pair.client, **settings)
+    search.launch_for_arrays(SVC(), GRID, X, Y, cv=cv)
+    assert search.wait(60)
+    assert_equal(search, HalvingGridSearchCV(SVC(), GRID, cv=cv, **settings).fit(X, Y))
+
+
+def test_fit_equals_scikit_learn(pair: Machines) -> None:
+    settings: dict[str, Any] = {"cv": 3, "random_state": 0, "factor": 2}
+    search = clone(HalvingGridSearch(pair.client, SVC(), GRID, **settings)).fit(X, Y)
+    peer = HalvingGridSearchCV(SVC(), GRID, **settings).fit(X, Y)
+    assert_equal(search, peer)
+    assert (search.predict(X) == peer.predict(X)).all()
+    settings |= {"n_candidates": 6}
+    drawn = HalvingRandomSearch(pair.client, SVC(), GRID, **settings).fit(X, Y)
+    assert_equal(drawn, HalvingRandomSearchCV(SVC(), GRID, **settings).fit(X, Y))
+
+
+def test_random_candidates_equal_scikit_learn(pair: Machines) -> None:
+    X, Y = load_digits(return_X_y=True)
+    space = {"C": stats.loguniform(0.1, 100), "gamma": [0.0001, 0.001, 0.01]}
+    cv = ShuffleSplit(2, test_size=0.25, random_state=0)
+    settings: dict[str, Any] = {"random_state": 5, "max_resources": 400}
+    for more in ({"n_candidates": 7}, {"min_resources": 60}):
+        search = HalvingRandomSearch(pair.client, **settings, **more)
+        search.launch_for_arrays(SVC(), space, X, Y, cv=cv)
+        assert search.wait(60)
+        peer = HalvingRandomSearchCV(SVC(), space, cv=cv, **settings, **more).fit(X, Y)
+        assert_equal(search, peer)
+
+
+def test_a_parameter_as_resource_equals_scikit_learn(pair: Machines) -> None:
+    grid = {"max_depth": [1, 2, 3, None], "min_samples_leaf": [1, 5]}
+    settings: dict[str, Any] = {"resource": "n_estimators", "max_resources": 9, "factor": 2}
+    cv = KFold(2, shuffle=True, random_state=0)
+    model = RandomForestClassifier(random_state=0)
+    search = HalvingGridSearch(pair.client, **settings).launch_for_arrays(model, grid, X, Y, cv=cv)
+    assert search.wait(60)
+    peer = HalvingGridSearchCV(model, grid, cv=cv, **settings).fit(X, Y)
+    assert_equal(search, peer)
+    assert search.cv_results_["param_n_estimators"].tolist()[0] == search.n_resources_[0]
+
+
+def test_splits_that_do_not_use_all_rows_equal_scikit_learn(pair: Machines) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 4))
+    y = X @ [1.0, 2.0, 0.0, -1.0] + rng.normal(size=300)
+    grid = {"alpha": [0.01, 0.1, 1.0, 10.0]}
+    cv = TimeSeriesSplit(3)
+    search = HalvingGridSearch(pair.client, random_state=0, factor=2)
+    search.launch_for_arrays(Ridge(), grid, X, y, cv=cv)
+    assert search.wait(60)
+    peer = HalvingGridSearchCV(Ridge(), grid, cv=cv, random_state=0, factor=2).fit(X, y)
+    assert_equal(search, peer)
+
+
+def test_rounds_that_all_fail_equal_scikit_learn(pair: Machines, iris: list[str]) -> None:
+    """The numbers of candidates are kept although nobody is better than anybody."""
+    search = HalvingGridSearch(pair.client, random_state=0)
+    search.launch_for_splits(SVC(), {"kernel": ["no"], "C": [1, 2, 3]}, iris)
+    assert search.wait(30)
+    assert search.n_candidates_ == [3, 1]
+    assert np.isnan(search.best_score_)
+
+
+def test_what_cannot_be_a_resource_is_said_before_anything_runs(
+    pair: Machines, iris: list[str]
+) -> None:
+    def launch(grid: Any = GRID, **settings: Any) -> None:
+        HalvingGridSearch(pair.client, **settings).launch_for_splits(SVC(), grid, iris)
+
+    with pytest.raises(SearchError, match="'trees' is not a parameter of SVC"):
+        launch(resource="trees", max_resources=10)
+    with pytest.raises(SearchError, match="'C' is among the parameters"):
+        launch(resource="C", max_resources=10)
+    with pytest.raises(SearchError, match="Say how much there is"):
+        launch(resource="C")
+    with pytest.raises(SearchError, match="least resources are 500, and the most are 150"):
+        launch(min_resources=500)

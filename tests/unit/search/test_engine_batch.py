@@ -1,0 +1,171 @@
+"""What runs on an engine with several evaluations, run here."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import SVC
+
+from spotcluster.search import engine, engine_batch, shipping
+
+X, Y = np.arange(20.0).reshape(10, 2), np.arange(10) % 2
+
+
+@pytest.fixture(autouse=True)
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host of its own."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SPOTCLUSTER_HOME")
+    monkeypatch.setattr(engine, "_bundles", {})
+    monkeypatch.setattr(engine_batch, "_splits", engine_batch.OrderedDict())
+    return tmp_path / ".spotcluster"
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the engine has published."""
+    notes: dict[str, Any] = {}
+    monkeypatch.setattr(engine, "publish", lambda **note: notes.update(note))
+    return notes
+
+
+@pytest.fixture
+def digest(tmp_path: Path) -> str:
+    """A split of the bundle ``"bundle"``, which is here."""
+    path = tmp_path / "split.pkl"
+    joblib.dump((X, Y, X, Y), path)
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    assert (
+        engine.locate("bundle", [{"path": str(path), "size": len(content), "digest": digest}]) == []
+    )
+    return digest
+
+
+class Slow(ClassifierMixin, BaseEstimator):
+    """Takes its time, and swallows errors."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+
+    def fit(self, X: Any, y: Any) -> Slow:  # noqa: N803
+        end = time.monotonic() + self.seconds
+        while time.monotonic() < end:
+            with contextlib.suppress(Exception):
+                time.sleep(0.01)
+        self.classes_ = np.unique(y)
+        return self
+
+    def score(self, X: Any, y: Any) -> float:  # noqa: N803
+        return 1.0
+
+
+def perform(
+    digest: str, model: Any, grid: list[dict[str, Any]], budget: float = 60.0, **more: Any
+) -> list[dict[str, Any]]:
+    common = pickle.dumps({"model": model, "error_score": -1.0})
+    items = pickle.dumps([(digest, {"params": params}) for params in grid])
+    _, raw = engine_batch.perform("bundle", common, items, budget, **more)
+    return list(pickle.loads(raw))
+
+
+def test_results_are_those_of_single_evaluations(digest: str) -> None:
+    grid = [{"C": 0.1}, {"C": 10.0}, {"C": -1.0}]
+    results = perform(digest, SVC(), grid)
+    for params, result in zip(grid, results, strict=True):
+        alone = engine.fit_and_score((X, Y, X, Y), model=SVC(), params=params, error_score=-1.0)
+        assert result["test"] == alone["test"]
+        assert bool(result["error"]) == bool(alone["error"])
+        assert result["started"] <= result["ended"]
+        assert result["took"] >= 0
+
+
+def test_nothing_is_begun_when_the_budget_is_used_up(digest: str) -> None:
+    assert len(perform(digest, Slow(), [{"seconds": 0.05}] * 9, budget=0.0)) == 1
+    assert len(perform(digest, Slow(), [{}] * 9)) == 9
+
+
+def test_nothing_is_begun_when_the_host_drains(digest: str, host: Path) -> None:
+    class Draining(Slow):
+        def fit(self, X: Any, y: Any) -> Slow:  # noqa: N803
+            (host / "drain").touch()
+            return super().fit(X, y)
+
+    common, items = {"model": Draining()}, [(digest, {"params": {}})] * 3
+    _, answer = engine_batch.perform("bundle", shipping.pack(common), pickle.dumps(items), 60.0)
+    assert len(pickle.loads(answer)) == 1
+
+
+def test_results_are_told_of_before_what_may_take_long(
+    digest: str, published: dict[str, Any]
+) -> None:
+    perform(digest, Slow(), [{"seconds": 0.06}] * 4)
+    assert next(iter(published)) == "started"
+    told = {name: pickle.loads(raw) for name, raw in published.items() if name != "started"}
+    assert "results 0" in told
+    assert sum(map(len, told.values())) >= 2
+
+
+def test_mapped_arrays_stay_mapped_and_unharmed(digest: str) -> None:
+    perform(digest, LogisticRegression(), [{}, {}])
+    (split,) = engine_batch._splits.values()
+    assert all(isinstance(part, np.memmap) for part in split)
+    entry = (engine.entries_of("bundle") or {})[digest]
+    parts = engine_batch._split(entry)
+    parts[0].shape = (20,)
+    assert engine_batch._split(entry)[0].shape == (10, 2)
+    assert np.shares_memory(parts[0], split[0])
+
+
+def test_what_is_not_mapped_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "lists.pkl"
+    joblib.dump(([[1.0]], [0], [[1.0]], [0]), path)
+    entry = {"path": str(path), "size": 0, "mtime": 0}
+    engine_batch._split(entry)[0].append("garbage")
+    assert engine_batch._split(entry)[0] == [[1.0]]
+
+
+def test_a_time_limit_interrupts_and_is_an_error(digest: str) -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    begun = time.monotonic()
+    results = perform(
+        digest, Slow(), [{"seconds": 0.0}, {"seconds": 60.0}, {"seconds": 0.0}], timeout=0.2
+    )
+    assert time.monotonic() - begun < 30
+    assert [result["test"] for result in results] == [1.0, -1.0, 1.0]
+    assert "TimeoutError: It took longer than timeout=0.2 s" in results[1]["error"]
+    assert "in fit" in results[1]["error"]
+    assert 0.2 <= results[1]["fit_time"] < 30
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_what_cannot_be_interrupted_ends_its_process() -> None:
+    script = (
+        "import ctypes, signal\n"
+        "from spotcluster.search import engine_batch\n"
+        "engine_batch.GRACE = 0.1\n"
+        "with engine_batch.time_limit(0.1):\n"
+        "    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])\n"  # as good as not looking
+        "    ctypes.PyDLL(None).sleep(60)\n"  # it holds the interpreter's lock
+    )
+    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.returncode == 1
+    assert "Timeout" in done.stderr
+    assert time.monotonic() - begun < 40
