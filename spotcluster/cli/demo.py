@@ -172,7 +172,7 @@ class _Story:
         for node, number in sorted(counts.items()):
             what = {newcomer: "  joined while it ran", leaving: "  left while it ran"}.get(node, "")
             output.out.print(f"  {node:8} {number:4d}{what}")
-        again = len(search.retried)
+        again = sum(retry.lost for retry in search.retried)
         output.out.print(f"Lost: none; run again elsewhere: {again or 'none'}.")
         if all(
             score == expected and params == wanted
