@@ -126,8 +126,14 @@ def _evaluate(
     pace = task.pop("pace", 0.0)
     result: dict[str, Any]
     try:
+        # A new engine needs seconds for its first imports, which are not the evaluation's.
+        import joblib  # noqa: F401
+        import sklearn.metrics  # noqa: F401
+        import sklearn.utils  # noqa: F401
+
+        split = _split(entry)
         with time_limit(timeout):
-            result = engine.fit_and_score(_split(entry), **task)
+            result = engine.fit_and_score(split, **task)
             time.sleep(max(0.0, pace - (time.perf_counter() - clock)))
     except TimeLimit:
         where = "".join(traceback.format_exc().splitlines(keepends=True)[-9:-1])

@@ -160,7 +160,9 @@ def test_a_launch_template_fills_in_what_the_request_leaves_out(
 
 def test_a_full_subnet_takes_what_fits_or_refuses_all(ec2: Any, run: Any, describe: Any) -> None:
     (vpc,) = ec2.describe_vpcs()["Vpcs"]
-    subnet = ec2.create_subnet(VpcId=vpc["VpcId"], CidrBlock="172.31.255.240/28")["Subnet"]
+    subnet = ec2.create_subnet(
+        VpcId=vpc["VpcId"], CidrBlock="172.31.255.240/28", AvailabilityZone="us-east-1a"
+    )["Subnet"]
     room = subnet["AvailableIpAddressCount"]
     with pytest.raises(ClientError) as error:
         run(room + 1, SubnetId=subnet["SubnetId"])
