@@ -128,7 +128,7 @@ def _evaluate(
     try:
         # A new engine needs seconds for its first imports, which are not the evaluation's.
         import joblib  # noqa: F401
-        import sklearn.metrics  # noqa: F401
+        import sklearn.metrics
         import sklearn.utils  # noqa: F401
 
         split = _split(entry)
