@@ -7,7 +7,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes says something of the machine and its other users only.
+hypothesis.settings.register_profile(
+    "spotcluster", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("spotcluster")
 
 
 @pytest.fixture(autouse=True)

@@ -97,7 +97,7 @@ class Session:
             connect_timeout=10,
             read_timeout=60,
             proxies=self._proxies,
-        )
+        ).merge(overrides.pop("config", None) or Config())
         make: Any = self._boto.client
         return make(service, config=config, **{**self._endpoint, **overrides})
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spotcluster import config as configs
 from spotcluster import ssh
+from spotcluster.aws.objects import Bucket
 from spotcluster.cluster import lookup
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.errors import ClusterError, ConnectionFailed, SpotclusterError
@@ -88,7 +89,10 @@ def connect(
             found.close()
 
     try:
-        return Client(connection_info=info, timeout=timeout)
+        client = Client(connection_info=info, timeout=timeout)
+        if bucket := found.record.template.splits_bucket:
+            client.split_depot = Bucket(found.session, bucket)
+        return client  # noqa: TRY300 - the handler closes what is not returned
     except BaseException as error:
         opened.close()
         found.close()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from spotcluster import ssh
 from spotcluster.aws import images, instance_types, keypairs, network, prices
 from spotcluster.aws.instance_types import InstanceType
+from spotcluster.aws.objects import Bucket
 from spotcluster.aws.session import Session
 from spotcluster.config import Template
 from spotcluster.errors import CapacityError, UsageError
@@ -86,6 +87,8 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
     """
     _refuse_unsupported(template)
     _check_key(session, template)
+    if template.splits_bucket:
+        Bucket(session, template.splits_bucket).check()
     master_type = template.master_instance_type or template.node_instance_type
     wanted = {template.node_instance_type, *([master_type] if MASTER in aliases else [])}
     types = instance_types.describe(session, wanted)

@@ -111,6 +111,10 @@ Region = Annotated[
     str,
     _shape(r"local|[a-z]{2}(-[a-z]+)+-\d+", "a region, as in us-east-1; or 'local', this computer"),
 ]
+Bucket = Annotated[
+    str,
+    _shape(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of an S3 bucket, as in my-bucket"),
+]
 Zone = Annotated[str, _shape(r"[a-z]+(-[a-z0-9]+)*", "an availability zone, as in us-east-1a")]
 Device = Annotated[str, _shape(r"/dev/(sd|xvd)[a-z]{1,2}[0-9]{0,2}", "a device, as in /dev/sdf")]
 KeyName = Annotated[

@@ -80,6 +80,9 @@ class Template(Settings):
         Limits in seconds for each stage in a node's life.
     root_volume_size : int or None
         GiB; None for the image's own size.
+    splits_bucket : str or None
+        The S3 bucket through which searches bring their split files to the nodes; None to have the
+        nodes pass them on.
     """
 
     name: shapes.SectionName
@@ -113,6 +116,7 @@ class Template(Settings):
     drain_timeout: shapes.Seconds = 120
     terminate_timeout: shapes.Seconds = 300
     root_volume_size: Annotated[int, Field(ge=1, le=16384)] | None = None
+    splits_bucket: shapes.Bucket | None = None
 
     @field_validator("availability_zone")
     @classmethod

@@ -6,9 +6,9 @@ ipyparallel's scheduler does with a message (its ``controller/task_scheduler.py`
 - It waits in the scheduler until an engine is free. We give it a time limit there, after which it
   comes back as ``TaskTimeout`` and is sent again: nothing can wait there for ever, and a message
   that we no longer count on disappears.
-- An engine that refuses it (``UnmetDependency``) is not asked again for this message, ever. It is
-  offered to the other engines as they become free, and to new ones. When all have refused it waits
-  for one that is new, so we send it again in a new message.
+- It goes to one of the engines that were ready when it was sent. One that refuses it
+  (``UnmetDependency``) is not asked again for this message; when all have refused it, or have gone,
+  it comes back as ``ImpossibleDependency`` and is sent again in a new message.
 - When its engine dies it comes back as ``EngineError``, 5 s after the controller has noticed.
 
 Engines publish a hint when they start or refuse a message, and results of a message that takes
@@ -168,6 +168,10 @@ class Dispatcher(threading.Thread):
         known = list(self._roster.engines.values())
         return Counter(engine.node for engine in known if engine.node)
 
+    def delivered(self) -> dict[str, tuple[int, int]]:
+        """Return the bytes that came to each host from the client, and from elsewhere."""
+        return {host.name: (host.sent, host.fetched) for host in self._roster.hosts.values()}
+
     def presence(self) -> list[Presence]:
         """Return when engines were there, those that have gone too."""
         return self._roster.presence()
@@ -277,8 +281,9 @@ class Dispatcher(threading.Thread):
         limit = max(QUEUE_LIMIT, 3 * self._durations.longest)
         items = shipping.pack([self._work(key) for key in keys])
         budget = 2 * self._durations.work(keys)
-        targets = engines or (None if self._targets is None else self._ids())
-        if targets == []:  # which would mean any engine
+        # Only to those that are ready: one that is still at its imports would keep it waiting.
+        targets = engines or self._roster.ready()
+        if not targets:  # which would mean any engine
             return False
         try:
             self._view.set_flags(timeout=limit, targets=targets)
@@ -364,6 +369,10 @@ class Dispatcher(threading.Thread):
     def _failed(self, message: Message, keys: list[Key], error: BaseException) -> None:
         kind = getattr(error, "ename", type(error).__name__)
         if kind in _NOT_RUN:
+            if kind != "TaskTimeout":
+                self._news += [Retry(*key, "every engine refused it", lost=False) for key in keys]
+                if not message.refused_by:  # the hints that say who and why were lost
+                    self._roster.doubt()
             self._again(message)
         elif kind in _LOST:
             uuid = message.uuid or message.pending.metadata.get("engine_uuid")
@@ -452,11 +461,7 @@ class Dispatcher(threading.Thread):
         for message in list(self._live):
             if message.engine is not None or not message.refused_by:
                 continue
-            keys = self._open_keys(message)
-            by_all = bool(engines) and message.refused_by >= engines.keys()
-            if keys and (by_all or message.refused_by & served):
-                if by_all:
-                    self._news += [Retry(*k, "every engine refused it", lost=False) for k in keys]
+            if self._open_keys(message) and message.refused_by & served:
                 self._withdraw([message])
                 self._again(message)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from spotcluster.search.evaluations import Key
 
-WORK = 0.25  # seconds of work in a message: a message costs some milliseconds
+WORK = 1.0  # seconds of work in a message: a message costs some milliseconds
 LEAST = 0.02  # seconds of work in a message near the end
 ROUNDS = 3  # messages for each engine over which what is left is spread
 MOST = 1000  # evaluations in a message

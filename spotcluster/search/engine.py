@@ -102,8 +102,8 @@ def locate(bundle: str, files: list[dict[str, Any]]) -> list[str]:
     entries: dict[str, Any] = {}
     missing: list[str] = []
     for file in files:
-        for path in (file["path"], _stored(file["digest"])):
-            entry = _verified(path, file["size"], file["digest"])
+        for path in (file["path"], stored(file["digest"])):
+            entry = verified(path, file["size"], file["digest"])
             if entry is not None:
                 entries[file["digest"]] = entry
                 break
@@ -117,52 +117,9 @@ def locate(bundle: str, files: list[dict[str, Any]]) -> list[str]:
     return missing
 
 
-def receive(digest: str, upload: str, offset: int, chunk: bytes) -> int:
-    """Write one piece of a split file beside its place; return how many bytes were written."""
-    path = _partial(digest, upload)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.seek(offset)
-        file.write(chunk)
-    return len(chunk)
-
-
-def complete(digest: str, upload: str, size: int) -> None:
-    """Put a split file that has come whole into its place.
-
-    Raises
-    ------
-    ValueError
-        If what came is not what was sent; nothing is left of it then.
-    """
-    path = _partial(digest, upload)
-    try:
-        # The digest speaks of the content and not of who is asking: another search may have
-        # brought the same file in the meantime, and engines may have it mapped already.
-        if _verified(_stored(digest), size, digest) is None:
-            if _verified(str(path), size, digest) is None:
-                found = path.stat().st_size if path.exists() else 0
-                raise ValueError(f"{found} of {size} bytes came, or other ones than were sent")
-            path.replace(_stored(digest))
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-
-
-def discard(upload: str) -> None:
-    """Remove what is left of an upload that was given up."""
-    for path in store_dir().glob(f".*.{upload}.part"):
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-
-
-def _stored(digest: str) -> str:
+def stored(digest: str) -> str:
+    """Return where this host keeps the split file with this digest."""
     return str(store_dir() / f"{digest}.pkl")
-
-
-def _partial(digest: str, upload: str) -> Path:
-    return store_dir() / f".{digest}.{upload}.part"
 
 
 def _marker(bundle: str) -> Path:
@@ -178,7 +135,8 @@ def _write_aside(path: Path, data: bytes) -> None:
     aside.replace(path)
 
 
-def _verified(path: str, size: int, digest: str) -> dict[str, Any] | None:
+def verified(path: str, size: int, digest: str) -> dict[str, Any] | None:
+    """Read a file; return its entry for a marker, or None if it is not what it should be."""
     try:
         before = os.stat(path)  # noqa: PTH116 - a path as the client wrote it
         if before.st_size != size or file_digest(path) != digest:
@@ -220,7 +178,7 @@ def _intact(entry: dict[str, Any]) -> bool:
 
 def is_verified(entry: dict[str, Any], digest: str) -> bool:
     """Read a file of a bundle; return whether it is what it was."""
-    return _verified(entry["path"], entry["size"], digest) is not None
+    return verified(entry["path"], entry["size"], digest) is not None
 
 
 def forget(bundle: str) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 
 from . import engine, engine_prune
 
-PUBLISH = 0.1  # seconds of work after which finished evaluations are told of before the others are
+PUBLISH = 0.5  # seconds of work after which finished evaluations are told of before the others are
 KEPT = 32  # splits that stay mapped
 GRACE = 10.0  # seconds after its time limit in which an evaluation may be interrupted
 AGAIN = 1.0  # seconds after which it is interrupted again, should it go on

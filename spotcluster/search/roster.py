@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +14,7 @@ import ipyparallel
 from spotcluster.search import shipping
 from spotcluster.search.delivery import Delivery
 from spotcluster.search.splits import Bundle
+from spotcluster.search.spread import Spread
 
 RETRY = 5.0  # seconds until something that failed on a host, or a draining engine, is tried again
 STALLED = 120.0  # seconds without an answer after which another engine of the host delivers
@@ -50,7 +53,9 @@ class Host:
     delivery: Delivery | None = None
     not_before: float = 0.0
     problem: str = ""
-    delivered: int = 0  # bytes
+    remark: str = ""
+    sent: int = 0  # bytes, by the client
+    fetched: int = 0  # bytes, from other hosts or the depot
 
 
 class Roster:
@@ -71,6 +76,8 @@ class Roster:
         self._ids = ids
         self._bundle = bundle
         self._wake = wake
+        self._spread = Spread()
+        self._search = uuid.uuid4().hex
         self._names: dict[str, str] = {}  # of engines by uuid, those that have gone too
         self._drained: set[str] = set()  # uuids, those that have gone too
         self.engines: dict[int, Engine] = {}
@@ -85,6 +92,9 @@ class Roster:
             if engine.uuid in self._presence:
                 seen = self._presence[engine.uuid]
                 self._presence[engine.uuid] = replace(seen, left=time.time())
+        for node, server in self._spread.peers().items():
+            if server not in present:
+                self._spread.left(node)
         for new in present - self.engines.keys():
             self.engines[new] = Engine(new)
         for engine in self.engines.values():
@@ -125,23 +135,32 @@ class Roster:
         elif host.delivery is None:
             host.ready = False
 
+    def doubt(self) -> None:
+        """Ask all engines anew, before they are given anything: one has refused something."""
+        for engine in self.engines.values():
+            engine.node = ""
+
     def presence(self) -> list[Presence]:
         """Return when engines were there, those that have gone too."""
         return list(self._presence.values())
 
     def remarks(self) -> list[str]:
         """Return what the user should know of the hosts, one line each."""
-        return [
+        failed = [
             f"The split files did not reach {host.name}: {host.problem}."
             for host in self.hosts.values()
             if host.problem
         ]
+        return failed + sorted({host.remark for host in self.hosts.values() if host.remark})
 
     def close(self) -> None:
         """Stop what is under way."""
         for host in self.hosts.values():
             if host.delivery is not None:
                 host.delivery.give_up()
+        for engine in self._spread.peers().values():
+            with contextlib.suppress(ipyparallel.error.IPythonError, OSError, IndexError):
+                shipping.send(self._client[engine], "engine_peer.withdraw", self._search)
 
     def _meet(self, who: dict[str, Any]) -> Host:
         engine = self.engines[who["engine"]]
@@ -185,7 +204,9 @@ class Roster:
                     host.delivery.give_up()
                     host.delivery = None
                 return False
-            host.problem, host.delivered = host.delivery.problem, host.delivery.sent
+            host.problem, host.remark = host.delivery.problem, host.delivery.remark
+            host.sent += host.delivery.sent
+            host.fetched += host.delivery.fetched
             host.ready = not host.problem
             host.not_before = now + RETRY if host.problem else 0.0
             host.delivery = None
@@ -200,6 +221,9 @@ class Roster:
         if through:
             # The last to come is the least likely to be busy.
             engine_id = through[-1].id
-            host.delivery = Delivery(self._client, engine_id, host.name, self._bundle, self._wake)
+            host.delivery = Delivery(
+                *(self._client, engine_id, host.name, self._bundle),
+                *(self._spread, self._search, self._wake),
+            )
             host.delivery.start()
         return False

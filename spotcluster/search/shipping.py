@@ -16,7 +16,8 @@ except ImportError:
     import cloudpickle  # type: ignore[import-untyped]  # it has no types
 
 _FOLDER = resources.files("spotcluster.search")
-_MODULES = ("engine", "engine_prune", "engine_batch")  # each imports those before it only
+# each imports those before it only
+_MODULES = ("engine", "engine_prune", "engine_transfer", "engine_peer", "engine_batch")
 _TEXT = json.dumps(
     [(name, _FOLDER.joinpath(f"{name}.py").read_text(encoding="utf-8")) for name in _MODULES]
 ).encode()

@@ -137,7 +137,7 @@ def controller() -> Iterator[Machines]:
 def machines(controller: Machines) -> Iterator[Machines]:
     """No engines yet."""
     for home in controller.folder.glob("node*"):
-        shutil.rmtree(home)
+        home.unlink() if home.is_symlink() else shutil.rmtree(home)
     yield controller
     end_searches()
     controller.stop_engines()

@@ -7,7 +7,10 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +73,35 @@ def undisturbed() -> dict[str, Any]:
     return dict(peer.cv_results_)
 
 
+class Shelf:
+    """A store of split files behind a web server."""
+
+    def __init__(self, folder: Path, address: str) -> None:
+        self.folder, self.address, self.uploads = folder, address, 0
+
+    def upload(self, path: str, digest: str) -> None:
+        if not (self.folder / digest).exists():
+            shutil.copy(path, self.folder / digest)
+            self.uploads += 1
+
+    def url(self, digest: str) -> str:
+        return f"{self.address}/{digest}"
+
+
+@pytest.fixture
+def depot(tmp_path: Path) -> Iterator[Shelf]:
+    """A store of split files, empty."""
+    folder = tmp_path / "depot"
+    folder.mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield Shelf(folder, f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+        thread.join()
+
+
 def launch(machines: Machines, files: list[str], pace: float = 0.1) -> GridSearch:
     search = GridSearch(machines.client)
     search.launch_for_splits(SVC(), GRID, files, pace=pace)
@@ -94,7 +126,7 @@ def test_a_killed_engine_loses_nothing(
     assert {str(retry).split(": ")[1] for retry in search.retried} == {
         f"engine {victim.engine} on node001 died"
     }
-    assert len(search.retried) <= 3  # what was in one message
+    assert len(search.retried) <= 10  # a message is a second of work, and each is a tenth
     assert f"Lost with their engines and run again: {len(search.retried)}" in search.report()
 
 
@@ -199,6 +231,100 @@ def test_a_host_that_joins_gets_the_files_first(
     assert not [path for path in stored if path.suffix == ".part"]
     assert machines.store("node002").stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in stored} == {0o600}
+
+
+def test_files_go_from_host_to_host(
+    machines: Machines, unshared: list[str], undisturbed: dict[str, Any]
+) -> None:
+    machines.start("node001", 1)
+    search = launch(machines, unshared, pace=0.2)
+    finished(search, 2)
+    machines.start("node002", 1)
+    machines.start("node003", 1)
+    assert search.wait(60)
+    assert_same_results(search.cv_results_, undisturbed)
+    assert search.evaluations_per_node().keys() == {"node001", "node002", "node003"}
+    size = sum(Path(name).stat().st_size for name in unshared)
+    assert search._run is not None
+    assert search._run.dispatcher is not None
+    delivered = search._run.dispatcher.delivered()
+    assert delivered == {"node001": (size, 0), "node002": (0, size), "node003": (0, size)}
+
+
+def test_hosts_that_begin_together_are_sent_each_file_once(
+    machines: Machines, unshared: list[str]
+) -> None:
+    for node in ("node001", "node002", "node003"):
+        machines.start(node, 1)
+    search = launch(machines, unshared)
+    assert search.wait(60)
+    size = sum(Path(name).stat().st_size for name in unshared)
+    assert search._run is not None
+    assert search._run.dispatcher is not None
+    delivered = search._run.dispatcher.delivered().values()
+    assert sum(sent for sent, _ in delivered) == size
+    assert sum(fetched for _, fetched in delivered) == 2 * size
+
+
+def test_hosts_that_share_a_store_are_sent_each_file_once(
+    machines: Machines, unshared: list[str]
+) -> None:
+    machines.start("node001", 1)
+    machines.home("node002").symlink_to(machines.home("node001"))
+    machines.start("node002", 1)
+    search = launch(machines, unshared)
+    assert search.wait(60)
+    size = sum(Path(name).stat().st_size for name in unshared)
+    assert search._run is not None
+    assert search._run.dispatcher is not None
+    assert sum(sum(both) for both in search._run.dispatcher.delivered().values()) == size
+
+
+def test_a_host_that_serves_files_dies_before_another_asks(
+    machines: Machines, unshared: list[str], undisturbed: dict[str, Any]
+) -> None:
+    machines.start("node001", 1)
+    search = launch(machines, unshared)
+    finished(search, 2)
+    machines.engines[-1].send_signal(signal.SIGSTOP)  # it does not answer, and is still registered
+    machines.start("node002", 1)
+    assert search.wait(60)
+    assert_same_results(search.cv_results_, undisturbed)
+
+
+def test_files_come_from_a_store_that_all_hosts_reach(
+    machines: Machines, unshared: list[str], depot: Shelf
+) -> None:
+    machines.client.split_depot = depot
+    try:
+        machines.start("node001", 1)
+        machines.start("node002", 1)
+        search = launch(machines, unshared, pace=0.0)
+        assert search.wait(60)
+    finally:
+        del machines.client.split_depot
+    assert depot.uploads == 3
+    assert search._run is not None
+    assert search._run.dispatcher is not None
+    size = sum(Path(name).stat().st_size for name in unshared)
+    delivered = search._run.dispatcher.delivered()
+    assert delivered == {"node001": (0, size), "node002": (0, size)}
+
+
+def test_a_store_that_fails_is_told_of_and_not_needed(
+    machines: Machines, unshared: list[str], depot: Shelf
+) -> None:
+    machines.client.split_depot = depot
+    depot.address += "/elsewhere"
+    try:
+        machines.start("node001", 1)
+        search = launch(machines, unshared)
+        finished(search, 1)
+        assert "The bucket cannot be used" in search.report()
+        assert search.wait(60)
+    finally:
+        del machines.client.split_depot
+    assert search.failed() == []
 
 
 def test_files_that_a_host_sees_are_not_sent(machines: Machines, iris: list[str]) -> None:

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 from sklearn.utils import resample
 
-from spotcluster.search import engine, engine_batch, shipping
+from spotcluster.search import engine, engine_batch, engine_peer, engine_transfer, shipping
 
 SPLIT = ([[0.0], [1.0]] * 5, [0, 1] * 5, [[0.0], [1.0]], [0, 1])
 
@@ -57,7 +57,7 @@ def evaluate(bundle: str, digest: str, job: bytes) -> dict[str, Any]:
     return {**who, **result}
 
 
-@pytest.mark.parametrize("module", [engine, engine_batch])
+@pytest.mark.parametrize("module", [engine, engine_batch, engine_peer, engine_transfer])
 def test_it_imports_nothing_of_spotcluster(module: Any) -> None:
     tree = ast.parse(Path(module.__file__).read_text())
     names = [
@@ -67,7 +67,7 @@ def test_it_imports_nothing_of_spotcluster(module: Any) -> None:
         for alias in node.names
     ]
     roots = {name.split(".")[0] for name in names}
-    on_engines = {"IPython", "ipyparallel", "joblib", "numpy", "psutil", "sklearn"}
+    on_engines = {"IPython", "ipyparallel", "joblib", "numpy", "psutil", "sklearn", "zmq"}
     assert roots - set(sys.stdlib_module_names) <= on_engines
 
 
@@ -120,8 +120,8 @@ def test_a_file_comes_in_pieces(file: dict[str, Any], host: Path) -> None:
     assert engine.locate("bundle", [file]) == [file["digest"]]
     for offset in (100, 0):  # in any order
         piece = content[offset : offset + 100] if offset == 0 else content[offset:]
-        assert engine.receive(file["digest"], "upload", offset, piece) == len(piece)
-    engine.complete(file["digest"], "upload", file["size"])
+        assert engine_transfer.receive(file["digest"], "upload", offset, piece) == len(piece)
+    engine_transfer.complete(file["digest"], "upload", file["size"])
     assert engine.locate("bundle", [file]) == []
     stored = host / "splits" / f"{file['digest']}.pkl"
     assert stored.read_bytes() == content
@@ -131,11 +131,11 @@ def test_a_file_comes_in_pieces(file: dict[str, Any], host: Path) -> None:
 
 
 def test_what_came_wrong_is_not_kept(file: dict[str, Any], host: Path) -> None:
-    engine.receive(file["digest"], "upload", 0, b"something else")
+    engine_transfer.receive(file["digest"], "upload", 0, b"something else")
     with pytest.raises(ValueError, match="14 of"):
-        engine.complete(file["digest"], "upload", file["size"])
-    engine.receive(file["digest"], "given up", 0, b"a piece")
-    engine.discard("given up")
+        engine_transfer.complete(file["digest"], "upload", file["size"])
+    engine_transfer.receive(file["digest"], "given up", 0, b"a piece")
+    engine_transfer.discard("given up")
     assert list((host / "splits").iterdir()) == []
 
 

@@ -110,8 +110,9 @@ def test_nothing_is_begun_when_the_host_drains(digest: str, host: Path) -> None:
 
 
 def test_results_are_told_of_before_what_may_take_long(
-    digest: str, published: dict[str, Any]
+    digest: str, published: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(engine_batch, "PUBLISH", 0.1)
     perform(digest, Slow(), [{"seconds": 0.06}] * 4)
     assert next(iter(published)) == "started"
     told = {name: pickle.loads(raw) for name, raw in published.items() if name != "started"}

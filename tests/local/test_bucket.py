@@ -1,0 +1,78 @@
+"""Split files that reach the nodes through a bucket, which the config names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from commands import cli
+from sklearn.datasets import load_iris
+from sklearn.svm import SVC
+
+import spotcluster
+from spotcluster import local
+from spotcluster.aws.objects import Bucket
+from spotcluster.aws.session import Session
+from spotcluster.errors import CloudError
+from spotcluster.search import GridSearch, persist_cv_splits
+
+CONFIG = """
+[key mykey]
+
+[plugin ipcluster]
+SETUP_CLASS = spotcluster.plugins.ipcluster.IPCluster
+ENGINES_PER_NODE = 1
+
+[plugin pypackages]
+SETUP_CLASS = spotcluster.plugins.pypackages.PyPkgInstaller
+PACKAGES = scikit-learn, psutil
+
+[cluster iptemplate]
+KEYNAME = mykey
+REGION = local
+NODE_INSTANCE_TYPE = c1.xlarge
+SPLITS_BUCKET = my-bucket
+PLUGINS = pypackages, ipcluster
+"""
+
+pytestmark = pytest.mark.usefixtures("local_cloud")
+
+
+def test_split_files_go_through_the_bucket(
+    spotcluster_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (spotcluster_home / "config").write_text(CONFIG)
+    cli("-r", "local", "createkey", "mykey")
+    said = cli("start", "-c", "iptemplate", "-s", "2", "mycluster", status=1)
+    assert "The bucket 'my-bucket' cannot be looked at" in said
+    assert "SPLITS_BUCKET" in said
+    assert cli("listclusters", "--json").strip() == "[]"  # and nothing was made
+
+    s3 = Session("local").client("s3")
+    s3.create_bucket(Bucket="my-bucket")
+    cli("start", "-c", "iptemplate", "-s", "2", "mycluster", timeout=300)
+    monkeypatch.chdir(tmp_path)  # the nodes are elsewhere, and see none of these files
+    X, y = load_iris(return_X_y=True)
+    names = persist_cv_splits(X, y, n_cv_iter=3, random_state=0)
+    unseen = [f"/proc/self/cwd/{Path(name).name}" for name in names]
+    with spotcluster.connect("mycluster") as client:
+        search = GridSearch(client).launch_for_splits(SVC(), {"C": [0.1, 1.0, 10.0]}, unseen)
+        assert search.wait(120)
+        assert search.failed() == []
+        assert search._run is not None
+        assert search._run.dispatcher is not None
+        size = sum(Path(name).stat().st_size for name in names)
+        delivered = search._run.dispatcher.delivered()
+        assert delivered == {"master": (0, size), "node001": (0, size)}
+        client.close()
+    objects = s3.list_objects_v2(Bucket="my-bucket")["Contents"]
+    assert len(objects) == 3
+    assert all(re.fullmatch("spotcluster/splits/[0-9a-f]{64}", x["Key"]) for x in objects)
+    cli("terminate", "-y", "mycluster")
+
+
+def test_a_bucket_that_does_not_exist_is_named() -> None:
+    assert local.status().running
+    with pytest.raises(CloudError, match="The bucket 'none-such' cannot be looked at"):
+        Bucket(Session("local"), "none-such").check()
