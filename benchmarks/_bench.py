@@ -135,7 +135,7 @@ def in_turn(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, list
     for number in range(rounds):
         for name, way in ways.items():
             taken[name].append(way())
-            _say(f"round {number + 1}: {name} {taken[name][-1]:.2f}")
+            say(f"round {number + 1}: {name} {taken[name][-1]:.2f}")
     return taken
 
 
@@ -173,6 +173,7 @@ def against(ours: float, peers: dict[str, float]) -> str:
     return "ahead of every peer" if not ahead else f"NOT ahead of: {', '.join(ahead)}"
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Tell how it goes, to those who watch."""
     if sys.stderr.isatty() or os.environ.get("BENCH_VERBOSE"):
         print(text, file=sys.stderr, flush=True)
