@@ -74,8 +74,9 @@ class Delivery(threading.Thread):
         self._to_purge: list[str] = []
 
     def give_up(self) -> None:
-        """Stop after the answer that is being waited for."""
+        """Stop after the answer that is being waited for, and have nobody wait for this host."""
         self._given_up.set()
+        self._spread.left(self.node)
 
     def run(self) -> None:
         try:

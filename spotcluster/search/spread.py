@@ -66,9 +66,10 @@ class Spread:
             return {node: peer.engine for node, peer in self._peers.items()}
 
     def left(self, node: str) -> None:
-        """Take note that a host serves nothing any more."""
+        """Take note that a host serves nothing any more, and that nothing is on its way to it."""
         with self._changed:
             self._peers.pop(node, None)
+            self._targets[node] = _Target()
             self._changed.notify_all()
 
     def choose(
@@ -85,7 +86,7 @@ class Spread:
                 go_on()
             digest, source = chosen
             if source == CLIENT:
-                self._targets[node].from_client.add(digest)
+                self._targets[node].from_client.add(digest)  # `_choice` has made it
             else:
                 self._peers[source].serving += 1
             return chosen
@@ -99,7 +100,7 @@ class Spread:
     def ended(self, node: str, digest: str, source: str, *, arrived: bool) -> None:
         """Take note that a file has come to a host, or that its source could not be reached."""
         with self._changed:
-            target = self._targets[node]
+            target = self._targets.setdefault(node, _Target())
             if source == CLIENT:
                 target.from_client.discard(digest)
             else:

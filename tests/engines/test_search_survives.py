@@ -224,7 +224,7 @@ def test_a_host_that_joins_gets_the_files_first(
     assert search.wait(60)
     assert_same_results(search.cv_results_, undisturbed)
     per_node = search.evaluations_per_node()
-    assert per_node["node002"] > 1
+    assert per_node["node002"] > 5  # it has two of three engines for more than half of the time
     assert sum(per_node.values()) == 36
     stored = list(machines.store("node002").iterdir())
     assert len([path for path in stored if path.suffix == ".pkl"]) == 3
