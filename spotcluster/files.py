@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
+import stat
 import tempfile
 from pathlib import Path
+
+from spotcluster.errors import UsageError
 
 
 def home() -> Path:
@@ -25,12 +29,47 @@ def config_file() -> Path:
 
 
 def private_dir(*parts: str) -> Path:
-    """Return the folder `parts` below `home`, made with mode 0700 where it is missing."""
+    """Return the folder `parts` below `home`, with mode 0700, made where it is missing.
+
+    Raises
+    ------
+    UsageError
+        It belongs to somebody else, who could put anything there.
+    """
     path = home()
     for part in ("", *parts):
         path = path / part
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = path.stat()
+        if found.st_uid != os.geteuid():
+            raise UsageError(
+                f"The folder {path} belongs to another user, who could read and change what is"
+                " kept there.",
+                "Name one of your own with SPOTCLUSTER_HOME.",
+            )
+        if found.st_mode & 0o077:  # made by hand, perhaps, to put a config there
+            path.chmod(stat.S_IMODE(found.st_mode) & 0o700)
     return path
+
+
+def read_private(path: Path) -> bytes:
+    """Return the content of a file that nobody else may know, or may have written.
+
+    Raises
+    ------
+    UsageError
+        Other users can read or write it, or it belongs to one of them.
+    OSError
+        It cannot be read.
+    """
+    with path.open("rb") as file:
+        found = os.fstat(file.fileno())
+        if found.st_mode & 0o077 or found.st_uid != os.geteuid():
+            raise UsageError(
+                f"The file {path} is not for its owner only, so it may not be what it was.",
+                f"If only you could have changed it: `chmod 600 {shlex.quote(str(path))}`.",
+            )
+        return file.read()
 
 
 def write_private(path: Path, data: str | bytes, *, mode: int = 0o600) -> None:

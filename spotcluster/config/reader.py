@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -80,7 +81,13 @@ def load(path: Path | None = None, *, check_plugins: bool = True) -> Config:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise UsageError(f"The config file {where} cannot be read: {reason}.") from error
-    return load_text(text, str(where), path=where, check_plugins=check_plugins)
+    config = load_text(text, str(where), path=where, check_plugins=check_plugins)
+    if config.aws.secret_access_key and where.stat().st_mode & 0o077:
+        raise UsageError(
+            f"The config file {where} holds AWS_SECRET_ACCESS_KEY and can be read by other users.",
+            f"Run `chmod 600 {shlex.quote(str(where))}`.",
+        )
+    return config
 
 
 def load_if_there(path: Path | None = None, *, check_plugins: bool = True) -> Config:

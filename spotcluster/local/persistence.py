@@ -7,6 +7,7 @@ moto's business and change with it.
 
 from __future__ import annotations
 
+import io
 import pickle
 from importlib.metadata import version
 from pathlib import Path
@@ -42,7 +43,7 @@ def load(folder: Path) -> dict[str, Any]:
     """
     path = _file(folder)
     try:
-        with path.open("rb") as file:
+        with io.BytesIO(files.read_private(path)) as file:
             header = pickle.load(file)  # noqa: S301 - our own file, see above
             if header != _header():
                 raise LocalCloudError(

@@ -98,7 +98,7 @@ def remove(place: Path) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text())
+        data = json.loads(files.read_private(path))
     except (FileNotFoundError, ValueError):
         return {}
     return data if isinstance(data, dict) else {}

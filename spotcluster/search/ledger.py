@@ -288,7 +288,7 @@ def _signature(search_id: str, data: bytes) -> str:
     path = files.private_dir() / "ledger.key"
     if not path.exists():
         files.write_private(path, secrets.token_bytes(32))
-    return hmac.new(path.read_bytes(), search_id.encode() + data, hashlib.sha256).hexdigest()
+    return hmac.new(files.read_private(path), search_id.encode() + data, hashlib.sha256).hexdigest()
 
 
 # --- numbers that JSON does not know --------------------------------------------------------------

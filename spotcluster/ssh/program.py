@@ -67,7 +67,8 @@ def command_line(
     arguments.append("-A" if agent_forward else "-a")
     if tty is not None:
         arguments.append("-t" if tty else "-T")
-    arguments += ["-p", str(target.port), f"{target.user}@{target.host}"]
+    # As USER@HOST a user that begins with "-" would be an option.
+    arguments += ["-p", str(target.port), "-l", target.user, target.host]
     return [*arguments, "--", *command] if command else arguments
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from spotcluster import files
+from spotcluster.errors import UsageError
 
 
 def mode(path: Path) -> int:
@@ -47,3 +48,34 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(
         files.write_private(path, "new")
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_of_ours_that_others_could_read_is_closed(spotcluster_home: Path) -> None:
+    (spotcluster_home / "keys").mkdir()
+    (spotcluster_home / "keys").chmod(0o755)
+    spotcluster_home.chmod(0o777)
+    files.private_dir("keys")
+    assert (mode(spotcluster_home), mode(spotcluster_home / "keys")) == (0o700, 0o700)
+
+
+def test_a_folder_of_somebody_else_is_refused(
+    spotcluster_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = spotcluster_home.stat().st_uid
+    monkeypatch.setattr("os.geteuid", lambda: owner + 1)
+    with pytest.raises(UsageError, match="belongs to another user"):
+        files.private_dir("keys")
+
+
+@pytest.mark.parametrize("bits", [0o640, 0o604, 0o620, 0o602])
+def test_a_private_file_that_others_could_touch_is_not_trusted(
+    spotcluster_home: Path, bits: int
+) -> None:
+    path = spotcluster_home / "file"
+    files.write_private(path, "secret")
+    assert files.read_private(path) == b"secret"
+    path.chmod(bits)
+    with pytest.raises(UsageError, match="not for its owner only") as refused:
+        files.read_private(path)
+    assert "chmod 600" in refused.value.hint
+    assert "secret" not in str(refused.value)

@@ -83,6 +83,17 @@ def test_secrets_work_and_are_never_shown() -> None:
     assert not [one for one in shown if SECRET in one]
 
 
+def test_a_file_with_secrets_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text(WITH_SECRETS)
+    path.chmod(0o644)
+    with pytest.raises(UsageError, match="can be read by other users") as refused:
+        config.load(path)
+    assert refused.value.hint == f"Run `chmod 600 {path}`."
+    path.chmod(0o600)
+    assert config.load(path).aws.secret_access_key is not None
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -86,7 +86,7 @@ def test_options(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     target = replace(server.target, user="ubuntu")
     plain = ssh.command_line(target, tmp_path / "known")
     assert plain[:3] == ["/usr/bin/ssh", "-i", str(target.key_path)]
-    assert plain[-1] == "ubuntu@127.0.0.1"
+    assert plain[-3:] == ["-l", "ubuntu", "127.0.0.1"]
     assert plain[plain.index("-p") + 1] == str(target.port)
     for option in (
         "IdentitiesOnly=yes",
@@ -118,6 +118,12 @@ def test_known_hosts_has_a_line_for_each_alias(server: Server) -> None:
     key = " ".join(server.host_key.public.split()[:2])
     text = ssh.known_hosts_text([server.target, other])
     assert text == f"i-0123 {key}\ni-9 {key}\n"
+
+
+def test_a_user_cannot_be_an_option(server: Server, tmp_path: Path) -> None:
+    target = replace(server.target, user="-oProxyCommand=touch pwned")
+    words = ssh.command_line(target, tmp_path / "known")
+    assert words[words.index(target.user) - 1] == "-l"
 
 
 @pytest.mark.parametrize("alias", ["a b", "*", "a,b", "a\nb", "@revoked"])

@@ -1,0 +1,100 @@
+"""What users write comes to a node's shell as it is, whatever is in it, and is never run there."""
+
+from __future__ import annotations
+
+import subprocess
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from spotcluster import templates
+from spotcluster.cluster.node import forget, introduce
+from spotcluster.plugins import environment
+
+HOSTILE = [
+    "$(touch pwned)",
+    "`id`",
+    "a b",
+    "'",
+    '"',
+    "\\",
+    "\n",
+    ";id",
+    "&&id",
+    "-rf",
+    "*",
+    "~",
+    "#",
+    "!",
+]
+# No NUL, which no argument of a process can hold, and no half of a surrogate pair.
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=30)
+strings = st.one_of(st.sampled_from(HOSTILE), texts)
+
+
+class Recorder:
+    """A node that keeps the scripts that it is given."""
+
+    def __init__(self, **known: Any) -> None:
+        self.scripts: list[str] = []
+        self.__dict__.update(known)
+
+    def run(self, script: str, **_: Any) -> str:
+        self.scripts.append(script)
+        return ""
+
+
+def said(script: str) -> list[str]:
+    """Run a script that prints strings, each with a NUL behind it."""
+    done = subprocess.run(
+        ["bash", "-c", "set -euo pipefail\n" + script], capture_output=True, check=True, cwd="/"
+    )
+    assert not done.stderr
+    return done.stdout.decode().split("\0")[:-1]
+
+
+@given(packages=st.lists(strings, min_size=1, max_size=3, unique=True), index=strings)
+@example(packages=["scikit-learn; touch pwned"], index="https://x/$(id)")
+def test_packages_and_index_reach_the_installer_as_they_are(
+    packages: list[str], index: str
+) -> None:
+    node = Recorder()
+    show = """printf '%s\\0' "$index" "${packages[@]}" """
+    # Which of them are requirements is another matter, and checked before.
+    with (
+        patch.object(templates, "read", lambda _: show),
+        patch.object(environment, "Requirement", lambda _: SimpleNamespace(specifier="", url="")),
+        patch.object(environment, "constraints", lambda _: ""),
+    ):
+        environment.install(node, packages, index_url=index)  # type: ignore[arg-type]
+    wanted = dict.fromkeys([*environment.BASE, *packages])
+    assert said(node.scripts[0]) == [index, *wanted]
+
+
+@given(alias=strings, user=strings, address=strings, key=strings)
+def test_names_reach_the_master_as_they_are(alias: str, user: str, address: str, key: str) -> None:
+    target = SimpleNamespace(port=22, user=user, host_key_alias="i-1", host_key="ssh-ed25519 AAAA")
+    worker = Recorder(alias=alias, private_ip=address, target=target)
+    master = Recorder(facts=SimpleNamespace(cluster_key=key))
+    shows = {
+        "authorize.sh": """printf '%s\\0' "$key" """,
+        "alias.sh": """printf '%s\\0' "$alias" "$address" "$user" """,
+    }
+    with patch.object(templates, "read", shows.__getitem__):
+        introduce(master, worker)  # type: ignore[arg-type]
+    assert said(worker.scripts[0]) == [key]
+    assert said(master.scripts[0]) == [alias, address, user]
+
+
+@given(alias=st.sampled_from(HOSTILE))
+def test_forgetting_a_name_removes_nothing_else(alias: str) -> None:
+    master = Recorder()
+    forget(master, alias)  # type: ignore[arg-type]
+    show = master.scripts[0].replace("rm -f", "printf '%s\\0'").replace("$HOME", "/home")
+    assert said(show) == [
+        f"/home/.ssh/spotcluster/{alias}.conf",
+        f"/home/.ssh/spotcluster/{alias}.known_hosts",
+    ]
