@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from spotcluster.aws.calls import call
@@ -74,6 +74,8 @@ class ZoneHistory:
 
     Attributes
     ----------
+    changes : tuple of (datetime, float)
+        From when each price held, the oldest first; the last one holds now.
     average : float
         Weighted by how long each price held.
     """
@@ -82,6 +84,7 @@ class ZoneHistory:
     current: float
     maximum: float
     average: float
+    changes: tuple[tuple[datetime, float], ...] = field(repr=False)
 
 
 def spot_history(
@@ -116,4 +119,5 @@ def _summary(zone: str, changes: list[tuple[datetime, float]], now: datetime) ->
     seconds = [(end - when).total_seconds() for (when, _), end in zip(changes, ends, strict=True)]
     weighed = sum(s * price for s, (_, price) in zip(seconds, changes, strict=True))
     average = weighed / sum(seconds) if sum(seconds) else changes[-1][1]
-    return ZoneHistory(zone, changes[-1][1], max(price for _, price in changes), average)
+    highest = max(price for _, price in changes)
+    return ZoneHistory(zone, changes[-1][1], highest, average, tuple(changes))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,12 +11,17 @@ from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.errors import ClusterError
 
+if TYPE_CHECKING:
+    from spotcluster.aws.instance_types import InstanceType
+    from spotcluster.aws.prices import ZoneHistory
+
 
 @click.command(
     epilog="""\b
 Examples:
   spotcluster -r us-west-1 spothistory c5.xlarge
   spotcluster -r local spothistory c5.xlarge m5.large -d 7
+  spotcluster spothistory c5.xlarge --plot prices.png
 """
 )
 @click.argument("types", nargs=-1, required=True, metavar="TYPE...")
@@ -28,20 +34,37 @@ Examples:
     help="How far back; EC2 keeps 90 days.",
 )
 @click.option("-z", "--zone", metavar="ZONE", help="One zone only.")
+@click.option(
+    "-p",
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw the prices over time into a PNG or SVG.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @pass_context
 def spothistory(
-    context: Context, types: tuple[str, ...], *, days: float, zone: str | None, as_json: bool
-) -> int:
-    """Show spot prices: now, the highest, and the average over time, by zone."""
-    from spotcluster.aws import instance_types, prices
+    context: Context,
+    types: tuple[str, ...],
+    *,
+    days: float,
+    zone: str | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Show spot prices: now, the highest, and the average over time, by type and zone.
 
+    Several types stand side by side, the cheapest first. Prices are in USD per hour.
+    """
+    from spotcluster.aws import instance_types, prices
+    from spotcluster.cli import pictures
+
+    if plot is not None:
+        pictures.check_picture(plot)
     session = context.session()
-    instance_types.describe(session, types)
-    found = {name: prices.spot_history(session, name, days=days, zone=zone) for name in types}
-    if as_json:
-        output.document({name: [asdict(one) for one in zones] for name, zones in found.items()})
-        return 0
+    wanted = list(dict.fromkeys(types))
+    known = instance_types.describe(session, wanted)
+    found = {name: prices.spot_history(session, name, days=days, zone=zone) for name in wanted}
     for name, zones in found.items():
         if not zones:
             raise ClusterError(
@@ -49,10 +72,44 @@ def spothistory(
                 + (f" in zone {zone}." if zone else "."),
                 "Choose another type or zone.",
             )
-        rows = [
-            (one.zone, f"${one.current:.4f}", f"${one.maximum:.4f}", f"${one.average:.4f}")
-            for one in zones
-        ]
-        columns = ("zone", "current price", "max price", "average price")
-        output.table(f"{name} in {session.region}, last {days:g} days, per hour", columns, rows)
-    return 0
+    if plot is not None:
+        pictures.spot_prices(plot, session.region, found, days)
+    if as_json:
+        output.document(
+            {name: [_plain(one, known[name]) for one in zones] for name, zones in found.items()}
+        )
+        return
+    pairs = [(known[name], one) for name, zones in found.items() for one in zones]
+    pairs.sort(key=lambda pair: (pair[1].current, pair[0].name, pair[1].zone))
+    output.table(
+        f"Spot prices in {session.region}, last {days:g} days, USD per hour",
+        _COLUMNS,
+        [
+            (
+                *(kind.name, one.zone, f"{one.current:.4f}", f"{one.maximum:.4f}"),
+                *(f"{one.average:.4f}", str(kind.vcpus), f"{kind.memory_mb / 1024:g}"),
+                f"{one.current / kind.vcpus:.4f}",
+            )
+            for kind, one in pairs
+        ],
+    )
+    if plot is not None:
+        output.err.print(f"The picture is {plot}")
+
+
+_COLUMNS = (
+    *("type", "zone", "current price", "max price", "average price"),
+    *("vCPUs", "GiB", "price per vCPU"),
+)
+
+
+def _plain(one: ZoneHistory, kind: InstanceType) -> dict[str, Any]:
+    return {
+        "zone": one.zone,
+        "current": one.current,
+        "maximum": one.maximum,
+        "average": one.average,
+        "vcpus": kind.vcpus,
+        "memory_mb": kind.memory_mb,
+        "changes": [[when.isoformat(), price] for when, price in one.changes],
+    }

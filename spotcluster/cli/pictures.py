@@ -1,0 +1,64 @@
+"""Pictures of what tables cannot show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spotcluster.errors import UsageError
+
+if TYPE_CHECKING:
+    from spotcluster.aws.prices import ZoneHistory
+
+
+def check_picture(path: Path) -> None:
+    """Refuse a file name that says no kind of picture, or whose folder is not there.
+
+    Raises
+    ------
+    UsageError
+        It does, or matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        raise UsageError(
+            "Pictures need matplotlib, which is not installed.",
+            'Install it with `pip install "spotcluster[plot]"`.',
+        ) from None
+    mpl.use("agg")  # no window: there may be no screen
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise UsageError(f"'{path}' is no picture.", "Name a file that ends with .png or .svg.")
+    if not path.parent.is_dir():
+        raise UsageError(f"The folder {path.parent} of '{path.name}' does not exist.")
+
+
+def spot_prices(
+    path: Path, region: str, found: Mapping[str, Sequence[ZoneHistory]], days: float
+) -> None:
+    """Draw the spot prices of each type and zone over time into a file."""
+    import matplotlib.pyplot as plt
+
+    now = datetime.now(UTC)
+    figure, axes = plt.subplots(
+        len(found), 1, sharex=True, squeeze=False, figsize=(9, 1 + 2.6 * len(found))
+    )
+    for axis, (name, zones) in zip(axes[:, 0], found.items(), strict=True):
+        for one in sorted(zones, key=lambda one: one.zone):  # the same colours in each
+            times = [*(when for when, _ in one.changes), now]
+            prices = [*(price for _, price in one.changes), one.current]
+            axis.step(times, prices, where="post", label=one.zone, linewidth=1.3)
+        axis.set_title(name, loc="left", fontsize=11)
+        axis.set_ylabel("USD per hour")
+        axis.set_ylim(bottom=0)
+        axis.grid(visible=True, alpha=0.3)
+        axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
+    figure.autofmt_xdate()
+    figure.suptitle(f"Spot prices in {region}, last {days:g} days", x=0.02, ha="left")
+    figure.tight_layout()
+    aside = path.with_name(f".{path.stem}.new{path.suffix}")
+    figure.savefig(aside, dpi=120, bbox_inches="tight")
+    aside.replace(path)
+    plt.close(figure)
