@@ -12,7 +12,6 @@ from sklearn.model_selection import learning_curve as scikit_learns
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import SVC
 
-from spotcluster.errors import SearchError
 from spotcluster.search.curves import LearningCurve, learning_curve
 
 from .conftest import Machines
@@ -68,5 +67,5 @@ def test_shuffled_split_files(pair: Machines, iris: list[str]) -> None:
 
 
 def test_all_fits_failing_is_an_error(pair: Machines) -> None:
-    with pytest.raises(SearchError, match=r"(?s)All the 25 fits failed.*no such kernel"):
+    with pytest.raises(ValueError, match=r"(?s)All the 25 fits failed.*no such kernel"):
         learning_curve(pair.client, SVC(kernel="no such kernel"), X, Y, timeout=30)

@@ -125,11 +125,11 @@ def test_what_cannot_be_a_resource_is_said_before_anything_runs(
     def launch(grid: Any = GRID, **settings: Any) -> None:
         HalvingGridSearch(pair.client, **settings).launch_for_splits(SVC(), grid, iris)
 
-    with pytest.raises(SearchError, match="'trees' is not a parameter of SVC"):
+    with pytest.raises(ValueError, match="resource=trees which is not supported by estimator SVC"):
         launch(resource="trees", max_resources=10)
-    with pytest.raises(SearchError, match="'C' is among the parameters"):
+    with pytest.raises(ValueError, match="Cannot use parameter C as the resource"):
         launch(resource="C", max_resources=10)
     with pytest.raises(SearchError, match="Say how much there is"):
         launch(resource="C")
-    with pytest.raises(SearchError, match="least resources are 500, and the most are 150"):
+    with pytest.raises(ValueError, match="min_resources_=500 is greater than max_resources_=150"):
         launch(min_resources=500)
