@@ -330,7 +330,9 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
     def __sklearn_tags__(self) -> Any:
         if self.estimator is None:  # it is given with the launch
             return super(BaseSearchCV, self).__sklearn_tags__()
-        return super().__sklearn_tags__()
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = False  # data travel in files, which numpy maps
+        return tags
 
     # --- copies -----------------------------------------------------------------------------------
 

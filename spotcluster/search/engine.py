@@ -274,10 +274,12 @@ class _Scores:
         self.raises = error_score == "raise"
         self.metric = metric
 
-    def failed(self, error: BaseException, where: str, fit_time: float = 0.0) -> dict[str, Any]:
+    def failed(
+        self, error: BaseException, where: str, fit_time: float = 0.0, *, keep: bool = False
+    ) -> dict[str, Any]:
         result = _failed(self.error_score, traceback.format_exc(), fit_time)
         result["failed_in"] = where
-        if self.raises:
+        if self.raises or keep:
             with contextlib.suppress(Exception):
                 result["exception"] = pickle.dumps(error)
         return result
@@ -405,7 +407,7 @@ def _fit_in_steps(
         try:
             estimator.partial_fit(*((X,) if y is None else (X, y)), **fit_params, **fit_rows)
         except Exception as error:  # noqa: BLE001 - an estimator may raise anything
-            return scores.failed(error, "fit", time.time() - start)
+            return scores.failed(error, "fit", time.time() - start, keep=True)
         fitted = time.time()
         for kind, data, rows in (
             ("test", (X_test,) if y_test is None else (X_test, y_test), test_rows),

@@ -129,6 +129,8 @@ class ResourceSearch(Search):
             raise BadParameter(
                 f"min_resources_={least} is greater than max_resources_={most}.", hint
             )
+        if least == 0:
+            raise BadParameter("min_resources_=0: you might have passed an empty dataset X.")
         return int(least), int(most)
 
     def _make(self, n_candidates: int, least: int, most: int) -> Schedule:
