@@ -114,9 +114,9 @@ def warn_again(evaluations: Iterable[Evaluation]) -> None:
 def _warn(names: Iterable[tuple[str, str]], text: str) -> None:
     for module, name in names:
         with contextlib.suppress(ImportError, AttributeError, TypeError, ValueError):
-            category = getattr(importlib.import_module(module), name)
-            warning = category(text)
-            break
+            warning = getattr(importlib.import_module(module), name)(text)
+            if isinstance(warning, Warning):
+                break
     else:
         warning = UserWarning(text)
     warnings.warn(warning, stacklevel=5)
