@@ -46,7 +46,7 @@ def test_the_same_text_is_told_once_and_counted() -> None:
     [
         ("no.such.module", "Warning"),
         ("sklearn.exceptions", "NoSuchWarning"),
-        ("builtins", "print"),
+        ("builtins", "len"),
         ("builtins", "ValueError"),
         (TwoArguments.__module__, "TwoArguments"),
     ],
