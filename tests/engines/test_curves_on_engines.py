@@ -30,6 +30,16 @@ GROUPS = np.arange(len(Y)) % 5
 CV = ShuffleSplit(3, test_size=0.25, random_state=0)  # as in the fixture iris
 
 
+def theirs_in_steps(*args: Any, **settings: Any) -> tuple[Any, ...]:
+    """Return scikit-learn's curve; 1.7 does not cut sample weights for `partial_fit`."""
+    try:
+        return tuple(scikit_learns(*args, **settings))
+    except ValueError as error:
+        if "sample_weight.shape" in str(error) and sklearn.__version__.startswith("1.7"):
+            pytest.skip("this scikit-learn has no curve in steps with sample weights")
+        raise
+
+
 def assert_equal(ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> None:
     assert len(ours) == len(theirs)
     for mine, other in zip(ours[:3], theirs[:3], strict=True):
@@ -70,7 +80,7 @@ def test_goes_on_from_size_to_size_as_scikit_learn(
     settings = {"random_state": 0, "exploit_incremental_learning": True, **settings}
     ours = learning_curve(pair.client, model, X, Y, timeout=60, **settings)
     with threadpool_limits(1):  # as engines have; sums come out another way with more
-        theirs = scikit_learns(model, X, Y, **settings)
+        theirs = theirs_in_steps(model, X, Y, **settings)
     assert_equal(ours, theirs)
     for mine, other in zip(ours[3:], theirs[3:], strict=True):
         assert mine.shape == other.shape
@@ -108,7 +118,7 @@ def test_takes_what_scikit_learns_takes(pair: Machines) -> None:
                 **sizes,
             }
             ours = learning_curve(pair.client, model, X, Y, timeout=60, **more)
-            assert_equal(ours, scikit_learns(model, X, Y, **more))
+            assert_equal(ours, theirs_in_steps(model, X, Y, **more))
         with pytest.raises(ValueError, match="groups"):
             learning_curve(pair.client, GaussianNB(), X, Y, groups=GROUPS)
 
