@@ -5,6 +5,7 @@ from __future__ import annotations
 from spotcluster.search.asha import ASHASearch
 from spotcluster.search.curves import LearningCurve, learning_curve
 from spotcluster.search.evaluations import Evaluation, Retry, compute_evaluation
+from spotcluster.search.grids import GridSearch, RandomizedGridSeach, RandomizedSearch
 from spotcluster.search.halving import HalvingGridSearch, HalvingRandomSearch
 from spotcluster.search.hosts import (
     get_engines_memory,
@@ -14,12 +15,7 @@ from spotcluster.search.hosts import (
 )
 from spotcluster.search.optuna_search import OptunaSearch
 from spotcluster.search.results import Best
-from spotcluster.search.searches import (
-    GridSearch,
-    RandomizedGridSeach,
-    RandomizedSearch,
-    Search,
-)
+from spotcluster.search.searches import Search
 from spotcluster.search.splits import persist_cv_splits
 
 __all__ = [

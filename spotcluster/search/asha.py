@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
 
-from spotcluster.errors import SearchError
-from spotcluster.search.candidates import Candidate, Space, random_candidates
+from spotcluster.search.candidates import Candidate, Part, Space, random_candidates
 from spotcluster.search.evaluations import Evaluation
-from spotcluster.search.halving import SAMPLES, ResourceSearch
+from spotcluster.search.halving import ResourceSearch
 from spotcluster.search.rungs import Ladder
-from spotcluster.search.searches import AnyPath, OnResult
+from spotcluster.search.splits import Bundle
 
 
+@dataclass(eq=False, repr=False)
 class ASHASearch(ResourceSearch):
     """Settings drawn at random, by asynchronous successive halving.
 
@@ -45,63 +49,27 @@ class ASHASearch(ResourceSearch):
     Li et al., A system for massively parallel hyperparameter tuning, MLSys 2020.
     """
 
-    def __init__(
-        self,
-        view: Any = None,
-        estimator: Any = None,
-        distributions: Space = None,
-        *,
-        n_iter: int | None = None,
-        factor: float = 3,
-        resource: str = SAMPLES,
-        max_resources: Any = "auto",
-        min_resources: Any = "exhaust",
-        random_state: Any = None,
-        cv: Any = None,
-        scoring: Any = None,
-        refit: Any = True,
-        error_score: Any = np.nan,
-        return_train_score: bool | None = None,
-        timeout: float | None = None,
-        ledger: AnyPath | None = None,
-        on_result: OnResult | None = None,
-    ) -> None:
-        super().__init__(
-            view,
-            estimator,
-            cv=cv,
-            scoring=scoring,
-            refit=refit,
-            error_score=error_score,
-            return_train_score=return_train_score,
-            timeout=timeout,
-            ledger=ledger,
-            on_result=on_result,
-        )
-        self.distributions = distributions
-        self.n_iter = n_iter
-        self.factor = factor
-        self.resource = resource
-        self.max_resources = max_resources
-        self.min_resources = min_resources
-        self.random_state = random_state
+    distributions: Space = None
+    _: KW_ONLY
+    n_iter: int | None = None
 
-    _ladder = Ladder(1, 2)
-    _scores: dict[int, dict[int, float]]
-    _first: dict[int, Candidate]
-
-    def _tried(self) -> Space:
-        return self.distributions
-
-    def _check(self) -> None:
-        super()._check()
-        if self.n_iter is not None and (not isinstance(self.n_iter, int) or self.n_iter < 1):
-            raise SearchError(
-                f"n_iter is {self.n_iter!r}.", "Give the number of candidates to draw."
-            )
+    _space_name = "distributions"
+    _parameter_constraints = {  # noqa: RUF012 - as in scikit-learn
+        **ResourceSearch._parameter_constraints,
+        "distributions": [dict, list],
+        "n_iter": [Interval(Integral, 1, None, closed="left"), None],
+    }
 
     def _configurations(self, space: Space, most: int, least: int) -> list[Candidate]:  # noqa: ARG002 - all there are
         return random_candidates(space, self.n_iter, self.random_state)
+
+    def _drawn(self, part: Part, bundle: Bundle) -> Part:  # noqa: ARG002 - one seed for all splits
+        # And for all rungs: candidates come to them one by one, and are compared on the same rows.
+        known = next((item.part for item in self._results.candidates), None)
+        if known is not None:
+            return replace(part, seed=known.seed)
+        drawn = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        return replace(part, seed=int(drawn))
 
     def _settings(self) -> dict[str, Any]:
         return {**super()._settings(), "n_iter": self.n_iter}
@@ -120,7 +88,8 @@ class ASHASearch(ResourceSearch):
     def _begin(self) -> None:
         super()._begin()
         self._ladder = Ladder(self.schedule.n_iterations, self.factor)
-        self._scores, self._first = {}, {}
+        self._scores: dict[int, dict[int, float]] = {}
+        self._first: dict[int, Candidate] = {}
         for item in self._results.candidates:
             if rung := item.more["iter"]:  # of a resumed search
                 self._ladder.promoted[rung - 1].add(item.order)
@@ -148,9 +117,10 @@ class ASHASearch(ResourceSearch):
 
     def _go_on(self) -> None:
         """Promote who may be promoted; end when nothing is left to do."""
+        assert self._run is not None
         promoted = []
         for order, rung in self._ladder.promotions():
-            promoted += self._round([self._first[order]], rung, self.rungs_[rung])
+            promoted += self._round([self._first[order]], rung, self.rungs_[rung], self._run.bundle)
         self._add(promoted, first=True)
         if len(self._results) == self._results.total:
             self._close()

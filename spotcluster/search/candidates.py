@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.utils import check_random_state
 from sklearn.utils.random import sample_without_replacement
 
-from spotcluster.errors import SearchError
+from spotcluster.search.parameters import BadParameter
 
 Space = Any
 """A dictionary of lists or distributions by parameter name, or a list of such dictionaries."""
@@ -30,15 +33,36 @@ class Part:
     seed : int, optional
         Rows are drawn with it as `sklearn.utils.resample` does without replacement. Without it they
         are the first ones: a slice of the memory-mapped arrays, which copies nothing.
+    states : tuple of str, optional
+        For each split, the state of the generator that rows are drawn with instead, see `draws`.
+    steps : tuple of int, optional
+        The model is fitted on so many rows, one step after the other.
     """
 
     train_fraction: float | None = None
     n_samples: int | None = None
     test_fraction: float | None = None
     seed: int | None = None
+    states: tuple[str, ...] | None = None
+    steps: tuple[int, ...] | None = None
 
     def as_plain(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> Part:
+        """Return what was made plain, and was JSON in between."""
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()
+        }
+        return cls(**values)
+
+    def of(self, split: int) -> dict[str, Any]:
+        """Return what the engine that evaluates a split needs of it."""
+        plain = {name: value for name, value in vars(self).items() if value is not None}
+        if states := plain.pop("states", None):
+            plain["state"] = states[split]
+        return plain
 
 
 @dataclass(frozen=True)
@@ -65,7 +89,8 @@ class Candidate:
 
 def grid_candidates(grid: Space) -> list[Candidate]:
     """Return every setting of a grid, in scikit-learn's order."""
-    return [Candidate(params, order) for order, params in enumerate(_parameter_grid(grid))]
+    with _said_of_parameters():
+        return [Candidate(params, order) for order, params in enumerate(ParameterGrid(grid))]
 
 
 def random_candidates(space: Space, n_iter: int | None, random_state: Any) -> list[Candidate]:
@@ -74,16 +99,17 @@ def random_candidates(space: Space, n_iter: int | None, random_state: Any) -> li
     From lists nothing is drawn twice; all of the grid, in a random order, when `n_iter` is None or
     more than there is.
     """
-    if any(hasattr(value, "rvs") for part in _parts(space) for value in part.values()):
-        if n_iter is None:
-            raise SearchError(
-                "A search over distributions has no end of its own.",
-                "Say how many candidates to draw: RandomizedSearch(view, n_iter=40).",
-            )
-        sampler = ParameterSampler(space, n_iter, random_state=random_state)
-        return [Candidate(params, order) for order, params in enumerate(sampler)]
+    with _said_of_parameters():
+        sampler = ParameterSampler(space, n_iter or 1, random_state=random_state)
+        if not sampler._is_all_lists():
+            if n_iter is None:
+                raise BadParameter(
+                    "A search over distributions has no end of its own.",
+                    "Say how many candidates to draw: RandomizedSearch(view, n_iter=40).",
+                )
+            return [Candidate(params, order) for order, params in enumerate(sampler)]
+        grid = ParameterGrid(space)
     rng = check_random_state(random_state)
-    grid = _parameter_grid(space)
     if n_iter is not None and n_iter > len(grid):
         warnings.warn(
             f"The total space of parameters {len(grid)} is smaller than n_iter={n_iter}."
@@ -98,6 +124,29 @@ def random_candidates(space: Space, n_iter: int | None, random_state: Any) -> li
     return [Candidate(grid[i], int(i)) for i in drawn]
 
 
+def check_names(model: Any, candidates: Iterable[Candidate]) -> None:
+    """Hold the names of parameters against those that the model has.
+
+    They are the same for most candidates, unless values are estimators with parameters of their
+    own; each kind of candidate is looked at once.
+
+    Raises
+    ------
+    BadParameter
+        In scikit-learn's words, for the first name that is not there.
+    """
+    kinds: dict[Any, dict[str, Any]] = {}
+    for candidate in candidates:
+        kind = frozenset(
+            (name, type(value) if hasattr(value, "get_params") else None)
+            for name, value in candidate.params.items()
+        )
+        kinds.setdefault(kind, candidate.params)
+    for params in kinds.values():
+        with _said_of_parameters():
+            clone(model).set_params(**clone(params, safe=False))
+
+
 def plain(value: Any) -> Any:
     """Return `value` with numpy's scalars as plain Python numbers, at any depth."""
     if isinstance(value, np.generic):
@@ -109,19 +158,12 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _parts(space: Space) -> list[dict[str, Any]]:
-    parts = [space] if isinstance(space, dict) else space
-    if not isinstance(parts, list | tuple) or not all(isinstance(part, dict) for part in parts):
-        raise SearchError(
-            f"The parameters to try are a {type(space).__name__}.",
-            'Give a dictionary such as {"C": [1, 10]}, or a list of dictionaries.',
-        )
-    return list(parts)
-
-
-def _parameter_grid(grid: Space) -> ParameterGrid:
-    _parts(grid)
+@contextlib.contextmanager
+def _said_of_parameters() -> Iterator[None]:
+    """Raise what scikit-learn says of parameters as an error of ours, which is one of its too."""
     try:
-        return ParameterGrid(grid)
+        yield
+    except BadParameter:
+        raise
     except (TypeError, ValueError) as error:
-        raise SearchError(f"The parameter grid is not usable: {error}") from error
+        raise BadParameter(str(error)) from error

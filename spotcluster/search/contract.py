@@ -6,22 +6,27 @@ import contextlib
 import copy
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
 from numbers import Real
 from typing import Any, Self
 
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import check_cv
 from sklearn.model_selection._search import BaseSearchCV
-from sklearn.utils import get_tags, indexable
+from sklearn.utils import indexable
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_method_params
 
 from spotcluster.errors import SearchError
 from spotcluster.search import splits
 from spotcluster.search.candidates import Candidate
-from spotcluster.search.folds import Dataset
-from spotcluster.search.outcome import NotFinished, Outcome, warn_of_failures
+from spotcluster.search.folds import Dataset, Extent, Indices, takes_kernel
+from spotcluster.search.outcome import (
+    NotFinished,
+    Outcome,
+    Round,
+    warn_again,
+    warn_of_failures,
+)
 from spotcluster.search.runs import Run
 from spotcluster.search.splits import Bundle
 
@@ -82,6 +87,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
                 f" {self._run.results.total} evaluations finished.",
                 f"Resume it from its ledger {self._run.path}.",
             )
+        self._warn(self._run)
         self._conclude()
         return self
 
@@ -96,31 +102,29 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         X, y, **params
             As in `fit`.
         """
-        self._validate_params()
-        self._check()
+        self._check(fitted=True)
         self.reset()
         self._get_scorers()  # for what it says of scoring and refit
         X, y = indexable(X, y)  # noqa: N806
         params = _check_method_params(X, params)
         routed = self._get_routed_params_for_fit(params)
-        self._checked_cv_orig = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
-        self._check_input_parameters(X=X, y=y, split_params=routed.splitter.split)
+        splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+        self._checked_cv_orig = self._splitter(splitter)
         n_splits = self._checked_cv_orig.get_n_splits(X, y, **routed.splitter.split)
+        data = Dataset(X, y, routed.estimator.fit, routed.scorer.score)
+        model = clone(self.estimator)
         # Candidates first, as in scikit-learn: they and the splits may draw from one generator.
-        candidates = None if self._needs_splits else self._propose(self._tried())
+        candidates = self._propose(model, self._tried(), Extent(n_splits, data))
         indices = list(self._checked_cv_orig.split(X, y, **routed.splitter.split))
         if len(indices) != n_splits:
             raise ValueError(
                 "cv.split and cv.get_n_splits return inconsistent results. Expected"
                 f" {n_splits} splits, got {len(indices)}"
             )
-        data = Dataset(X, y, routed.estimator.fit, routed.scorer.score)
-        model = clone(self.estimator)
-        folds = data.folds(_cut_for(model, candidates or []), indices)
         return self._launch(
             model,
             self._tried(),
-            Bundle.of(splits.store(folds)),
+            self._stored(data, model, candidates, indices),
             data=data,
             candidates=candidates,
             task={
@@ -130,10 +134,21 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
             train=False,
         )
 
-    _needs_splits: bool
+    def _stored(
+        self, data: Dataset, model: Any, candidates: list[Candidate], indices: Indices
+    ) -> Bundle:
+        """Cut the data for these candidates and write the splits into spotcluster's own folder."""
+        kernel = takes_kernel(model, candidates if self._foresees_candidates else None, data.X)
+        return Bundle.of(splits.store(data.folds(indices, kernel=kernel)))
+
+    _foresees_candidates: bool
+
+    def _splitter(self, splitter: Any) -> Any:
+        """Return what the data are split by: scikit-learn's splitter for `cv`, or more."""
+        return splitter
 
     @abstractmethod
-    def _check(self) -> None: ...
+    def _check(self, *, fitted: bool) -> None: ...
 
     @abstractmethod
     def reset(self) -> Self: ...
@@ -143,7 +158,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         """Return the parameters to try."""
 
     @abstractmethod
-    def _propose(self, space: Any) -> list[Candidate]: ...
+    def _propose(self, model: Any, space: Any, extent: Extent) -> list[Candidate]: ...
 
     @abstractmethod
     def _launch(self, model: Any, grid: Any, bundle: Bundle, *args: Any, **more: Any) -> Self: ...
@@ -152,13 +167,23 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         """Settle the results of a finished search, and warn of what failed."""
         run = self._run
         assert run is not None
-        evaluations = run.evaluations()
-        warn_of_failures(evaluations, run.results.table(), run.plan.error_score)
+        for evaluations, table in self._rounds(run):
+            warn_of_failures(evaluations, table, run.plan.error_score)
         outcome = self._look(run)
         if self.refit:
             self._refit(run, outcome)
         run.data = None
         self._outcome = outcome
+
+    def _rounds(self, run: Run) -> list[Round]:
+        """Return what scikit-learn would evaluate, and warn of, at once."""
+        return [(run.evaluations(), run.results.table())]
+
+    def _warn(self, run: Run) -> None:
+        """Warn of what engines have warned of; once."""
+        if not run.warned:
+            run.warned = True
+            warn_again(run.evaluations())
 
     # --- results ----------------------------------------------------------------------------------
 
@@ -305,7 +330,9 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
     def __sklearn_tags__(self) -> Any:
         if self.estimator is None:  # it is given with the launch
             return super(BaseSearchCV, self).__sklearn_tags__()
-        return super().__sklearn_tags__()
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = False  # data travel in files, which numpy maps
+        return tags
 
     # --- copies -----------------------------------------------------------------------------------
 
@@ -356,27 +383,3 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         if "view" in params:
             self.view = params.pop("view")
         return super().set_params(**params)  # type: ignore[no-any-return]
-
-
-def _cut_for(model: Any, candidates: Sequence[Candidate]) -> Any:
-    """Return the model for which data are cut: one of a precomputed kernel cuts columns too.
-
-    Parameters that the model does not have are found here, and not on every engine.
-    """
-    for candidate in {tuple(sorted(item.params)): item for item in candidates}.values():
-        clone(model).set_params(**clone(candidate.params, safe=False))
-    pairwise: dict[bool, Any] = {}
-    as_it_is = get_tags(model).input_tags.pairwise
-    for candidate in candidates:
-        values = candidate.params.values()
-        if any(isinstance(value, str) and value == "precomputed" for value in values):
-            cut_for = clone(model).set_params(**clone(candidate.params, safe=False))
-            pairwise[get_tags(cut_for).input_tags.pairwise] = cut_for
-        else:
-            pairwise[as_it_is] = model
-    if len(pairwise) > 1:
-        raise SearchError(
-            "Some candidates take X for a precomputed kernel, and some do not.",
-            "Search them separately.",
-        )
-    return next(iter(pairwise.values()), model)

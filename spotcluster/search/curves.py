@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Self
 
 import numpy as np
+import sklearn
 from sklearn.base import is_classifier
+from sklearn.metrics import get_scorer_names
+
+# Their words are part of what a learning curve is expected to say.
+from sklearn.model_selection._validation import (
+    _check_groups_routing_disabled,
+    _translate_train_sizes,
+)
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Options, StrOptions
+from sklearn.utils.metadata_routing import MethodMapping
 
 from spotcluster.errors import SearchError
 from spotcluster.search import splits
 from spotcluster.search.candidates import Candidate, Part
+from spotcluster.search.folds import Extent, rows_of
+from spotcluster.search.outcome import Round
+from spotcluster.search.parameters import BadParameter
+from spotcluster.search.runs import Run, error_of
 from spotcluster.search.searches import AnyPath, Search
 from spotcluster.search.splits import Bundle
 
@@ -21,12 +35,28 @@ TRAIN_SIZES = tuple(float(size) for size in np.linspace(0.1, 1.0, 5))
 """scikit-learn's default."""
 
 
+@dataclass(eq=False, repr=False)
 class LearningCurve(Search):
     """The scores of a model for growing parts of the training set.
 
     Each evaluation takes the first rows of a split's training part: a slice of the memory-mapped
     arrays, which copies nothing. It runs by itself once it is launched, as a search does, and has
     the same verbs.
+
+    Parameters
+    ----------
+    view
+        As in `Search`, as are all that are not named here. Nothing is fitted again on all data.
+    estimator : estimator, optional
+    train_sizes : array-like of float or int
+        Fractions of the first split's training part, or numbers of rows.
+    shuffle : bool
+        Whether the rows of each training part are put into a random order first.
+    random_state : int, RandomState or None
+        For `shuffle`, as in scikit-learn.
+    exploit_incremental_learning : bool
+        Whether the model goes on from one size to the next with its `partial_fit`. A split is one
+        evaluation then, and not one for each size.
 
     Attributes
     ----------
@@ -39,20 +69,45 @@ class LearningCurve(Search):
 
     Examples
     --------
+    >>> curve = LearningCurve(view, SVC(), cv=5).fit(X, y)
+    >>> curve.test_scores_.mean(axis=1)
+    array([0.82, 0.93, 0.97])
+
+    Without waiting, on split files:
+
     >>> curve = LearningCurve(view).launch_for_splits(model, files, train_sizes=[0.1, 0.5, 1.0])
     >>> curve.wait()
     True
-    >>> curve.test_scores_.mean(axis=1)
-    array([0.82, 0.93, 0.97])
     """
+
+    _: KW_ONLY
+    train_sizes: Any = TRAIN_SIZES
+    shuffle: bool = False
+    random_state: Any = None
+    exploit_incremental_learning: bool = False
+    refit: Any = False
+    return_train_score: bool | None = True
+
+    _launched: Any = field(default=None, init=False)  # the sizes that were launched
+
+    _space_name = "train_sizes"
+    _parameter_constraints = {  # noqa: RUF012 - as in scikit-learn
+        **Search._parameter_constraints,
+        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+        "train_sizes": ["array-like"],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "exploit_incremental_learning": ["boolean"],
+        "refit": [Options(bool, {False})],
+    }
 
     def launch_for_splits(  # type: ignore[override] # a curve has sizes where a search has a grid
         self,
         model: Any,
         files: Sequence[AnyPath],
         *,
-        train_sizes: Any = TRAIN_SIZES,
-        shuffle: bool = False,
+        train_sizes: Any = None,
+        shuffle: bool | None = None,
         random_state: Any = None,
         pace: float = 0.0,
     ) -> Self:
@@ -62,14 +117,9 @@ class LearningCurve(Search):
         ----------
         model : estimator
         files : sequence of path
-            What `persist_cv_splits` returned.
-        train_sizes : array-like of float or int
-            Fractions of the first split's training part, or numbers of rows.
-        shuffle : bool
-            Whether the rows of each training part are put into a random order first, which makes
-            one more file of each.
-        random_state : int, RandomState or None
-            For `shuffle`, as in scikit-learn.
+            What `persist_cv_splits` returned. To shuffle them makes one more file of each.
+        train_sizes, shuffle, random_state
+            Instead of those that the curve was made with.
         pace : float
             Seconds that each evaluation lasts at least, for demonstrations.
 
@@ -78,11 +128,11 @@ class LearningCurve(Search):
         SearchError
             If a file cannot be read, or the sizes are not possible.
         """
-        if shuffle:
-            files = splits.store_shuffled(files, random_state)
-        bundle = Bundle.of(files)
-        n_rows = splits.n_training_rows(bundle.splits[0].path)
-        return self._launch(model, absolute_sizes(train_sizes, n_rows), bundle, pace=pace)
+        if self.shuffle if shuffle is None else shuffle:
+            drawn_by = self.random_state if random_state is None else random_state
+            files = splits.store_shuffled(files, drawn_by)
+        sizes = self.train_sizes if train_sizes is None else train_sizes
+        return self._launch(model, sizes, Bundle.of(files), pace=pace)
 
     def launch_for_arrays(  # type: ignore[override] # as above
         self,
@@ -90,10 +140,10 @@ class LearningCurve(Search):
         X: Any,  # noqa: N803 - scikit-learn's name
         y: Any = None,
         *,
-        train_sizes: Any = TRAIN_SIZES,
+        train_sizes: Any = None,
         cv: Any = None,
         groups: Any = None,
-        shuffle: bool = False,
+        shuffle: bool | None = None,
         random_state: Any = None,
         pace: float = 0.0,
     ) -> Self:
@@ -110,21 +160,82 @@ class LearningCurve(Search):
             Given to the splitter.
         """
         splitter = splits.splitter_for(cv, y, classifier=is_classifier(model))
-        if shuffle:
-            splitter = _Shuffled(splitter, random_state)
-        files = splits.store_cv_splits(X, y, splitter, groups)
-        return self.launch_for_splits(model, files, train_sizes=train_sizes, pace=pace)
+        if self.shuffle if shuffle is None else shuffle:
+            splitter = _Shuffled(
+                splitter, self.random_state if random_state is None else random_state
+            )
+        sizes = self.train_sizes if train_sizes is None else train_sizes
+        return super().launch_for_arrays(model, sizes, X, y, cv=splitter, groups=groups, pace=pace)
 
-    def _propose(self, space: Sequence[int]) -> list[Candidate]:
+    def _launch(self, model: Any, grid: Any, bundle: Bundle, **more: Any) -> Self:
+        if self.exploit_incremental_learning:
+            if not hasattr(model, "partial_fit"):
+                raise BadParameter(
+                    "An estimator must support the partial_fit interface to exploit incremental"
+                    " learning"
+                )
+            if is_classifier(model):
+                task = more.get("task") or {}
+                y = Extent(0, more.get("data"), bundle.splits[0].path).y
+                fit_params = {**task.get("fit_params", {}), "classes": np.unique(y)}
+                more["task"] = {**task, "fit_params": fit_params}
+        return super()._launch(model, grid, bundle, **more)
+
+    def _propose(self, model: Any, space: Any, extent: Extent) -> list[Candidate]:  # noqa: ARG002 - one model
+        self._launched = space
+        return [Candidate({}, 0)]
+
+    def _splitter(self, splitter: Any) -> Any:
+        return _Shuffled(splitter, self.random_state) if self.shuffle else splitter
+
+    def _allot(self, candidates: list[Candidate], bundle: Bundle) -> list[Candidate]:  # noqa: ARG002 - a size each
+        sizes = absolute_sizes(self._launched, rows_of(bundle)[0][0])
+        if self.exploit_incremental_learning:
+            return [Candidate({}, 0, part=Part(steps=tuple(sizes)))]
         return [
             Candidate({}, order, part=Part(n_samples=size), more={"train_size": size})
-            for order, size in enumerate(space)
+            for order, size in enumerate(sizes)
         ]
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            **super()._settings(),
+            "exploit_incremental_learning": self.exploit_incremental_learning,
+        }
+
+    def _rounds(self, run: Run) -> list[Round]:
+        return [(run.evaluations(), {})]  # scikit-learn's curve says nothing of its scores
+
+    def _conclude(self) -> None:
+        run = self._run
+        assert run is not None
+        if self.exploit_incremental_learning:
+            for evaluation in run.evaluations():
+                if evaluation.failed_in == "fit":  # scikit-learn has no score for these
+                    raise error_of(evaluation)
+        super()._conclude()
+
+    def _get_routed_params_for_fit(self, params: dict[str, Any]) -> Any:
+        routed = super()._get_routed_params_for_fit(params)
+        if sklearn.get_config()["enable_metadata_routing"]:
+            if self.exploit_incremental_learning:
+                routed.estimator.fit = routed.estimator.partial_fit
+        else:
+            routed.scorer.score = {}  # as in scikit-learn's curve, unlike in its searches
+        return routed
+
+    def get_metadata_routing(self) -> Any:
+        """Return what takes which arguments of `fit`, as in scikit-learn."""
+        router = super().get_metadata_routing()
+        if self.exploit_incremental_learning:
+            mapping = MethodMapping().add(caller="fit", callee="partial_fit")
+            router.add(estimator=self.estimator, method_mapping=mapping)
+        return router
 
     @property
     def train_sizes_(self) -> Any:
         with self._changed:
-            return np.array([item.more["train_size"] for item in self._results.candidates], int)
+            return np.array(self._sizes(), int)
 
     @property
     def train_scores_(self) -> Any:
@@ -150,11 +261,26 @@ class LearningCurve(Search):
 
     def _by_size(self, name: str) -> Any:
         with self._changed:
-            table = np.full((len(self._results.candidates), self._results.n_splits), math.nan)
+            sizes = self._sizes()
+            table = np.full((len(sizes), self._results.n_splits), math.nan)
             for item in self._results.evaluations:
-                value = getattr(item, name)
-                table[item.candidate, item.split] = math.nan if value is None else value
+                steps = self._results.candidates[item.candidate].part
+                if steps is None or steps.steps is None:
+                    value = getattr(item, name)
+                    table[item.candidate, item.split] = math.nan if value is None else value
+                else:
+                    found = getattr(item, f"{name}s")
+                    table[:, item.split] = [found.get(str(size), math.nan) for size in sizes]
         return table
+
+    def _sizes(self) -> list[int]:
+        parts = [item.part for item in self._results.candidates if item.part is not None]
+        return [
+            size
+            for part in parts
+            for size in ([part.n_samples] if part.steps is None else part.steps)
+            if size is not None
+        ]
 
 
 def learning_curve(
@@ -167,10 +293,12 @@ def learning_curve(
     train_sizes: Any = TRAIN_SIZES,
     cv: Any = None,
     scoring: Any = None,
+    exploit_incremental_learning: bool = False,
     shuffle: bool = False,
     random_state: Any = None,
     error_score: Any = math.nan,
     return_times: bool = False,
+    params: dict[str, Any] | None = None,
     timeout: float | None = None,
     ledger: AnyPath | None = None,
 ) -> tuple[Any, ...]:
@@ -179,8 +307,8 @@ def learning_curve(
     Parameters
     ----------
     view : ipyparallel.LoadBalancedView or ipyparallel.Client
-    estimator, X, y, groups, train_sizes, cv, scoring
-    shuffle, random_state, error_score, return_times
+    estimator, X, y, groups, train_sizes, cv, scoring, exploit_incremental_learning
+    shuffle, random_state, error_score, return_times, params
         As in scikit-learn, and with its numbers.
     timeout : float, optional
         Seconds to wait at most.
@@ -196,74 +324,64 @@ def learning_curve(
 
     Raises
     ------
+    ValueError
+        If all fits fail, and for what scikit-learn does not take.
     SearchError
-        If all fits fail, or it is not finished in time.
+        If it is not finished in time.
 
     Examples
     --------
     >>> sizes, train_scores, test_scores = learning_curve(view, SVC(), X, y, cv=5)
     """
-    curve = LearningCurve(view, scoring=scoring, error_score=error_score, ledger=ledger)
-    curve.launch_for_arrays(
+    _check_groups_routing_disabled(groups)
+    given = dict(params or {}) if groups is None else {**(params or {}), "groups": groups}
+    curve = LearningCurve(
+        view,
         estimator,
-        X,
-        y,
         train_sizes=train_sizes,
         cv=cv,
-        groups=groups,
+        scoring=scoring,
+        exploit_incremental_learning=exploit_incremental_learning,
         shuffle=shuffle,
         random_state=random_state,
+        error_score=error_score,
+        ledger=ledger,
     )
-    if not curve.wait(timeout):
+    curve.launch(X, y, **given)
+    assert curve._run is not None
+    if not curve._run.wait(timeout):
         curve.abort()
         raise SearchError(
             f"The learning curve was not finished in {timeout:.0f} s"
             f" ({curve.completed()} of {curve.total()} evaluations are).",
             f"Go on with it by giving it ledger={str(curve.ledger)!r}.",
         )
-    failed = [item for item in curve.failed() if item.failed_in != "score"]
-    if failed and len(failed) == curve.total():
-        raise SearchError(f"All the {len(failed)} fits failed, the first with: {failed[0].error}")
+    curve._warn(curve._run)
+    curve._conclude()
     found: tuple[Any, ...] = (curve.train_sizes_, curve.train_scores_, curve.test_scores_)
     return (*found, curve.fit_times_, curve.score_times_) if return_times else found
 
 
 def absolute_sizes(train_sizes: Any, n_rows: int) -> list[int]:
-    """Return training sizes as rising numbers of rows, each once, rounded as in scikit-learn.
+    """Return training sizes as rising numbers of rows, each once, as scikit-learn does.
 
     Raises
     ------
-    SearchError
-        If there are none, or one is not possible with `n_rows`.
+    BadParameter
+        If one is not possible with `n_rows`.
     """
     sizes = np.asarray(train_sizes)
-    if sizes.ndim != 1 or not len(sizes) or sizes.dtype.kind not in "iuf":
-        raise SearchError(
+    if sizes.ndim != 1 or not len(sizes) or sizes.dtype.kind not in "iuf" or np.isnan(sizes).any():
+        raise BadParameter(
             f"train_sizes is {train_sizes!r}.", "Give a list of fractions or of numbers of rows."
         )
-    if sizes.dtype.kind == "f":
-        if not (sizes.min() > 0.0 and sizes.max() <= 1.0):
-            raise SearchError(
-                f"train_sizes are fractions from {sizes.min():g} to {sizes.max():g}.",
-                "Give fractions above 0 and up to 1, or whole numbers of rows.",
-            )
-        rows = np.clip((sizes * n_rows).astype(int), 1, n_rows)
-    else:
-        if sizes.min() <= 0 or sizes.max() > n_rows:
-            raise SearchError(
-                f"train_sizes are from {sizes.min()} to {sizes.max()} rows, and the training part"
-                f" of the first split has {n_rows}.",
-                "Give numbers from 1 to that.",
-            )
-        rows = sizes
-    unique = np.unique(rows)
-    if len(unique) < len(sizes):
-        warnings.warn(
-            f"train_sizes come to {len(unique)} different numbers of rows, not {len(sizes)}.",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-    return [int(size) for size in unique]
+    try:
+        sizes = _translate_train_sizes(train_sizes, n_rows)
+    except (TypeError, ValueError) as error:
+        raise BadParameter(
+            str(error), "Give a list of fractions above 0 and up to 1, or of numbers of rows."
+        ) from error
+    return [int(size) for size in sizes]
 
 
 class _Shuffled:
@@ -273,11 +391,11 @@ class _Shuffled:
         self.splitter = splitter
         self.random_state = random_state
 
-    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[Any, Any]]:  # noqa: N803
+    def split(self, X: Any, y: Any = None, groups: Any = None, **more: Any) -> Iterator[Any]:  # noqa: N803
         rng = check_random_state(self.random_state)
         # all splits first: the splitter may draw from the same generator
-        for train, test in list(self.splitter.split(X, y, groups)):
+        for train, test in list(self.splitter.split(X, y, groups, **more)):
             yield rng.permutation(train), test
 
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:  # noqa: N803
-        return int(self.splitter.get_n_splits(X, y, groups))
+    def get_n_splits(self, *args: Any, **more: Any) -> int:
+        return int(self.splitter.get_n_splits(*args, **more))

@@ -12,6 +12,7 @@ only size and time, so a file is read for its digest once per host and not once 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import copy
 import hashlib
@@ -23,7 +24,7 @@ import socket
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -222,12 +223,13 @@ def fit_and_score(
     split : tuple
         ``X_train``, ``y_train``, ``X_test``, ``y_test``, and if there are any a dictionary of what
         else has a value for each row: ``fit``, ``train`` and ``test``, dictionaries by the names of
-        arguments of `fit` and of the scorer.
+        arguments of `fit` and of the scorer; and ``columns``, those of X that are its training part
+        where X is a precomputed kernel for some candidates.
     scoring : str or callable, optional
         A callable may give a dictionary of scores.
     error_score : float or "raise"
     part : dict, optional
-        What to take of the split, see `_part_of`.
+        What to take of the split, see `_part_of`; or ``steps``, see `_fit_in_steps`.
     fit_params, score_params : dict, optional
         Other arguments of `fit` and of the scorer.
     metric : str, optional
@@ -248,7 +250,8 @@ def fit_and_score(
     def once(split: Any) -> dict[str, Any]:
         with _configured(config or {}):
             return _fit_and_score(
-                _part_of(split, **(part or {})),
+                split,
+                part or {},
                 (model, params, scoring),
                 fit_params or {},
                 score_params or {},
@@ -271,10 +274,12 @@ class _Scores:
         self.raises = error_score == "raise"
         self.metric = metric
 
-    def failed(self, error: BaseException, where: str, fit_time: float = 0.0) -> dict[str, Any]:
+    def failed(
+        self, error: BaseException, where: str, fit_time: float = 0.0, *, keep: bool = False
+    ) -> dict[str, Any]:
         result = _failed(self.error_score, traceback.format_exc(), fit_time)
         result["failed_in"] = where
-        if self.raises:
+        if self.raises or keep:
             with contextlib.suppress(Exception):
                 result["exception"] = pickle.dumps(error)
         return result
@@ -324,7 +329,8 @@ def _number(score: Any, scorer: Any) -> float:
 
 
 def _fit_and_score(
-    split: tuple[tuple[Any, ...], tuple[Any, ...]],
+    split: Any,
+    part: dict[str, Any],
     what: tuple[Any, dict[str, Any], Any],
     fit_params: dict[str, Any],
     score_params: dict[str, Any],
@@ -335,15 +341,24 @@ def _fit_and_score(
     from sklearn.base import clone
     from sklearn.metrics import check_scoring
 
-    (X_train, y_train, fit_rows, train_rows), (X_test, y_test, test_rows) = split  # noqa: N806
-    train = (X_train,) if y_train is None else (X_train, y_train)
-    test = (X_test,) if y_test is None else (X_test, y_test)
     model, params, scoring = what
     start = time.time()
     try:
         estimator = clone(model).set_params(**clone(params, safe=False))
         scorer = scoring if callable(scoring) else check_scoring(estimator, scoring)
-        start = time.time()
+        kernel = _takes_kernel(estimator, split, part)
+    except Exception as error:  # noqa: BLE001 - an estimator may raise anything
+        return scores.failed(error, "fit", time.time() - start)
+    if "steps" in part:
+        how = (estimator, scorer, fit_params, score_params)
+        return _fit_in_steps(split, part["steps"], how, scores, kernel=kernel)
+    (X_train, y_train, fit_rows, train_rows), (X_test, y_test, test_rows) = _part_of(  # noqa: N806
+        split, kernel=kernel, **part
+    )
+    train = (X_train,) if y_train is None else (X_train, y_train)
+    test = (X_test,) if y_test is None else (X_test, y_test)
+    start = time.time()
+    try:
         estimator.fit(*train, **fit_params, **fit_rows)
     except Exception as error:  # noqa: BLE001 - an estimator may raise anything
         return scores.failed(error, "fit", time.time() - start)
@@ -362,14 +377,88 @@ def _fit_and_score(
     }
 
 
+def _fit_in_steps(
+    split: Any,
+    sizes: Sequence[int],
+    how: tuple[Any, Any, dict[str, Any], dict[str, Any]],
+    scores: _Scores,
+    *,
+    kernel: bool,
+) -> dict[str, Any]:
+    """Fit a model on more and more rows with its `partial_fit`, and score it after each step.
+
+    Returns
+    -------
+    dict
+        As `fit_and_score`, with ``test_scores``, ``train_scores``, ``fit_times`` and
+        ``score_times`` (seconds of each step) by the numbers of rows, as text.
+    """
+    estimator, scorer, fit_params, score_params = how
+    found: dict[str, Any] = {"error": ""}
+    kinds = ("test_scores", "train_scores", "fit_times", "score_times")
+    by_size: dict[str, dict[str, float]] = {kind: {} for kind in kinds}
+    done = 0
+    for size in sizes:
+        (X, y, fit_rows, _), _ = _part_of(split, kernel=kernel, first=done, n_samples=size)  # noqa: N806
+        (X_train, y_train, _, train_rows), (X_test, y_test, test_rows) = _part_of(  # noqa: N806
+            split, kernel=kernel, n_samples=size
+        )
+        start = time.time()
+        try:
+            estimator.partial_fit(*((X,) if y is None else (X, y)), **fit_params, **fit_rows)
+        except Exception as error:  # noqa: BLE001 - an estimator may raise anything
+            return scores.failed(error, "fit", time.time() - start, keep=True)
+        fitted = time.time()
+        for kind, data, rows in (
+            ("test", (X_test,) if y_test is None else (X_test, y_test), test_rows),
+            ("train", (X_train,) if y_train is None else (X_train, y_train), train_rows),
+        ):
+            result = scores.of(scorer, estimator, data, {**score_params, **rows}, kind)
+            by_size[f"{kind}_scores"][str(size)] = result[kind]
+            found.update({key: result[key] for key in (*_ERROR, kind) if key in result})
+        by_size["fit_times"][str(size)] = fitted - start
+        by_size["score_times"][str(size)] = time.time() - fitted
+        done = size
+    times = {kind: sum(by_size[f"{kind}s"].values()) for kind in ("fit_time", "score_time")}
+    return {**found, **times, **by_size}
+
+
+def _takes_kernel(estimator: Any, split: Any, part: dict[str, Any]) -> bool:
+    """Return whether columns have to be chosen too, for X is a precomputed kernel."""
+    columns = len(split) > 4 and "columns" in split[4]
+    if not part and not columns:
+        return False
+    from sklearn.utils import get_tags
+
+    # A kernel that was cut by rows only, into files of the user's, says nothing of its columns.
+    shape: Any = getattr(split[0], "shape", ())
+    square = len(shape) == 2 and shape[0] == shape[1]
+    return bool((columns or square) and get_tags(estimator).input_tags.pairwise)
+
+
 def _part_of(
     split: Any,
+    *,
+    kernel: bool = False,
+    first: int = 0,
     train_fraction: float | None = None,
     n_samples: int | None = None,
     test_fraction: float | None = None,
     seed: int | None = None,
+    state: str | None = None,
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Return a part of a split; a slice is a view of the mapped arrays, and copies nothing.
+
+    Parameters
+    ----------
+    kernel : bool
+        Whether X is a precomputed kernel: its columns are rows of the training part.
+    first, n_samples : int
+        The rows of the training part that are taken: from `first` up to `n_samples`.
+    train_fraction, test_fraction : float, optional
+        How much to take instead of each part, rounded down.
+    seed, state : int, str, optional
+        Rows are drawn, each time with this seed, or by the generator in this state.
 
     Returns
     -------
@@ -380,30 +469,65 @@ def _part_of(
     """
     X_train, y_train, X_test, y_test, *others = split  # noqa: N806 - scikit-learn's names
     rows = others[0] if others else {}
+    random = seed if state is None else generator(state)
 
-    def taken(count: int | None, fraction: float | None, *things: Any) -> tuple[Any, ...]:
-        from sklearn.utils import _safe_indexing, resample
+    def wanted(length: int, count: int | None, fraction: float | None) -> Any:
+        from sklearn.utils import resample
 
         if count is None and fraction is None:
-            return things
-        length = _length(things[0])
+            return None
         count = int((fraction or 0.0) * length) if count is None else count
-        wanted: Any = slice(0, count)
-        if seed is not None:
-            wanted = resample(range(length), replace=False, random_state=seed, n_samples=count)
+        if random is None:
+            return slice(first, count)
+        return resample(range(length), replace=False, random_state=random, n_samples=count)
 
-        def take(thing: Any) -> Any:
-            if isinstance(thing, dict):
-                return {name: take(value) for name, value in thing.items()}
-            return None if thing is None else _safe_indexing(thing, wanted)
-
-        return tuple(take(thing) for thing in things)
-
+    of_train = wanted(_length(X_train), n_samples, train_fraction)
+    of_test = wanted(_length(X_test), None, test_fraction)
+    columns = None
+    if kernel:
+        columns = _some(rows["columns"], of_train) if "columns" in rows else of_train
     fit, train, test = (rows.get(name, {}) for name in ("fit", "train", "test"))
     return (
-        taken(n_samples, train_fraction, X_train, y_train, fit, train),
-        taken(None, test_fraction, X_test, y_test, test),
+        (_block(X_train, of_train, columns), *(_some(x, of_train) for x in (y_train, fit, train))),
+        (_block(X_test, of_test, columns), *(_some(x, of_test) for x in (y_test, test))),
     )
+
+
+def generator(state: str) -> Any:
+    """Return numpy's generator in a state that `draws.snapshot` has written down."""
+    import numpy as np
+
+    position, key = state.split(":")
+    random = np.random.RandomState()
+    words = np.frombuffer(base64.b64decode(key), dtype="<u4").astype(np.uint32)
+    random.set_state(("MT19937", words, int(position), 0, 0.0))
+    return random
+
+
+def _some(thing: Any, rows: Any) -> Any:
+    """Return rows of something, or of all that is in a dictionary; everything if `rows` is None."""
+    if thing is None or rows is None:
+        return thing
+    if isinstance(thing, dict):
+        return {name: _some(value, rows) for name, value in thing.items()}
+    from sklearn.utils import _safe_indexing
+
+    return _safe_indexing(thing, rows)
+
+
+def _block(X: Any, rows: Any, columns: Any) -> Any:  # noqa: N803 - scikit-learn's name
+    """Return rows of X, and of these some columns, laid out as scikit-learn's."""
+    if columns is None:
+        return _some(X, rows)
+    if isinstance(columns, slice) and (rows is None or isinstance(rows, slice)):
+        return X[rows or slice(None), columns]
+    import numpy as np
+
+    numbers = [
+        np.arange(length) if some is None else np.arange(length)[some]
+        for length, some in zip(X.shape, (rows, columns), strict=True)
+    ]
+    return X[np.ix_(*numbers)]
 
 
 def _length(data: Any) -> int:

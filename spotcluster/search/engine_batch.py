@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import importlib
 import os
 import pickle
 import signal
@@ -16,8 +17,9 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ from . import engine, engine_prune
 PUBLISH = 0.5  # seconds of work after which finished evaluations are told of before the others are
 KEPT = 32  # splits that stay mapped
 GRACE = 10.0  # seconds after its time limit in which an evaluation may be interrupted
+LONGEST = 2000  # characters of a warning that are told
+MOST = 20  # different warnings of an evaluation that are told
 AGAIN = 1.0  # seconds after which it is interrupted again, should it go on
 
 _commons: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
@@ -80,8 +84,13 @@ def perform(
     settings, batch = _unpacked(common, items)
     results: list[dict[str, Any]] = []
     try:
-        for digest, item in _until(budget, batch, results):
-            results.append(_evaluate(entries[digest], digest, {**settings, **item}, timeout))
+        with _heard(settings.get("filters", ())) as warned:
+            for digest, item in _until(budget, batch, results):
+                result = _evaluate(entries[digest], digest, {**settings, **item}, timeout)
+                if warned:
+                    result["warned"] = [[*what, count] for what, count in warned.items()]
+                    warned.clear()
+                results.append(result)
     except _Damaged:
         engine.forget(bundle)
         if not results:
@@ -124,6 +133,7 @@ def _evaluate(
 ) -> dict[str, Any]:
     started, clock = time.time(), time.perf_counter()
     pace = task.pop("pace", 0.0)
+    task.pop("filters", None)
     result: dict[str, Any]
     try:
         # A new engine needs seconds for its first imports, which are not the evaluation's.
@@ -147,24 +157,74 @@ def _evaluate(
     return {"started": started, "ended": time.time(), "took": took, **result}
 
 
+# --- warnings -----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _heard(filters: Iterable[Any]) -> Iterator[dict[Any, int]]:
+    """Count what is warned of in the body: by the names of the warning's classes, and the text.
+
+    `filters` are the client's. What they make an error or ignore is that here too, as on the
+    workers of scikit-learn's own searches; anything else is counted each time.
+    """
+    counts: dict[Any, int] = {}
+
+    def count(message: Any, category: Any, *_: Any, **__: Any) -> None:
+        classes = [kind for kind in category.__mro__ if issubclass(kind, Warning)]
+        names = tuple((kind.__module__, kind.__qualname__) for kind in classes)
+        what = (names, str(message)[:LONGEST])
+        if what not in counts and len(counts) >= MOST:
+            what = (names, "and more")
+        counts[what] = counts.get(what, 0) + 1
+
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        warnings.simplefilter("always")
+        for action, message, (module, name), within, line in reversed(list(filters)):
+            # A class of a package that is not used here is none that anything here warns of.
+            if module.split(".")[0] not in sys.modules:
+                continue
+            with contextlib.suppress(Exception):
+                category = getattr(importlib.import_module(module), name)
+                kept: Any = action if action in ("error", "ignore") else "always"
+                warnings.filterwarnings(kept, message or "", category, within or "", line)
+        warnings.showwarning = count
+        yield counts
+
+
 # --- splits ---------------------------------------------------------------------------------------
 
 
 def _split(entry: dict[str, Any]) -> tuple[Any, ...]:
-    """Return a split's four parts, of which nothing that an estimator does to them is kept."""
-    import numpy as np
-
+    """Return the parts of a split, of which nothing that an estimator does to them is kept."""
     name = (entry["path"], entry["size"], entry["mtime"])
     split = _splits.pop(name, None)
     if split is None:
         split = engine.load(entry["path"])
         # Mapped arrays cannot be written to. Anything else is read anew for each evaluation.
-        if not all(part is None or isinstance(part, np.memmap) for part in split):
+        if not _mapped(split):
             return tuple(split)
     _splits[name] = split
     while len(_splits) > KEPT:
         _splits.popitem(last=False)
-    return tuple(None if part is None else part.view() for part in split)
+    return tuple(_viewed(part) for part in split)
+
+
+def _mapped(thing: Any) -> bool:
+    """Return whether all that is in something is mapped arrays."""
+    import numpy as np
+
+    if isinstance(thing, dict):
+        thing = list(thing.values())
+    if isinstance(thing, tuple | list):
+        return all(map(_mapped, thing))
+    return thing is None or isinstance(thing, np.memmap)
+
+
+def _viewed(thing: Any) -> Any:
+    if isinstance(thing, dict):
+        return {name: _viewed(value) for name, value in thing.items()}
+    return None if thing is None else thing.view()
 
 
 # --- time limits ----------------------------------------------------------------------------------

@@ -31,6 +31,10 @@ class Evaluation:
         What raised the error: "fit", "score", or "number" for a score that is not one.
     exception : bytes or None
         What was raised, pickled; only for an `error_score` of "raise", and never in a ledger.
+    warned : list
+        What was warned of meanwhile: the names of the warning's classes, the text, and how often.
+    fit_times, score_times : dict
+        Seconds of each step of a fit in steps, by the number of rows.
     killed : bool
         Whether it was given up because it killed each engine that it met.
     node, engine, uuid, pid
@@ -56,6 +60,9 @@ class Evaluation:
     test_scores: dict[str, float] = field(default_factory=dict, hash=False)
     train_scores: dict[str, float] = field(default_factory=dict, hash=False)
     failed_in: str = ""
+    warned: list[Any] = field(default_factory=list, hash=False)
+    fit_times: dict[str, float] = field(default_factory=dict, hash=False)
+    score_times: dict[str, float] = field(default_factory=dict, hash=False)
     exception: bytes | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -77,6 +84,9 @@ class Evaluation:
     def as_plain(self) -> dict[str, Any]:
         plain = asdict(self)
         del plain["exception"]
+        for name in ("warned", "fit_times", "score_times"):  # which most do not have
+            if not plain[name]:
+                del plain[name]
         return plain
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from collections.abc import Iterable
+from dataclasses import KW_ONLY, dataclass, field, replace
+from numbers import Integral, Real
+from typing import Any
 
-import joblib
 import numpy as np
 from sklearn.base import is_classifier
+from sklearn.model_selection._search_successive_halving import BaseSuccessiveHalving
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _num_samples
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
 
 from spotcluster.errors import SearchError
 from spotcluster.search.candidates import (
@@ -19,16 +23,22 @@ from spotcluster.search.candidates import (
     grid_candidates,
     random_candidates,
 )
+from spotcluster.search.draws import skip, snapshot, snapshots, twister
+from spotcluster.search.engine import generator
 from spotcluster.search.evaluations import Evaluation
-from spotcluster.search.folds import Dataset
+from spotcluster.search.folds import Extent, rows_of
+from spotcluster.search.outcome import Round
+from spotcluster.search.parameters import BadParameter
 from spotcluster.search.rungs import Schedule, smallest_samples, top_k
-from spotcluster.search.searches import AnyPath, OnResult, Search
+from spotcluster.search.runs import Run
+from spotcluster.search.searches import Search
 from spotcluster.search.splits import Bundle
 
 SAMPLES = "n_samples"
 """The resource that is rows of the data; any other is a parameter of the model."""
 
 
+@dataclass(eq=False, repr=False)
 class ResourceSearch(Search):
     """What searches have in common that give candidates more and more of a resource.
 
@@ -46,105 +56,95 @@ class ResourceSearch(Search):
     max_resources : int or "auto"
         What a candidate has at most; "auto" is the number of samples.
     random_state : int, RandomState or None
-        For the drawing of samples (and of candidates).
+        For the drawing of samples (and of candidates), as in scikit-learn.
     """
 
+    _: KW_ONLY
+    factor: float = 3
+    resource: str = SAMPLES
+    max_resources: Any = "auto"
+    min_resources: Any = "exhaust"
+    random_state: Any = None
+
+    _schedule: Schedule | None = field(default=None, init=False)
+    _n_samples: int = field(default=0, init=False)
+
     _adds_candidates = True
-    _needs_splits = True
+    _parameter_constraints = {  # noqa: RUF012 - as in scikit-learn
+        **BaseSuccessiveHalving._parameter_constraints,
+        **Search._parameter_constraints,
+        "scoring": BaseSuccessiveHalving._parameter_constraints["scoring"],
+        "factor": [Interval(Real, 1, None, closed="neither")],
+    }
 
-    factor: float
-    resource: str
-    min_resources: Any
-    max_resources: Any
-    random_state: Any
+    # --- the resources ----------------------------------------------------------------------------
 
-    _schedule: Schedule | None = None
-    _drawn: Sequence[Candidate] = ()
-    _n_samples = 0
-
-    def _launch(self, model: Any, grid: Space, bundle: Bundle, **more: Any) -> Self:
-        self.reset()
-        self._check()
-        self._plan(model, grid, bundle, more.get("data"))
-        return super()._launch(model, grid, bundle, **more)
-
-    def _propose(self, space: Space) -> list[Candidate]:  # noqa: ARG002 - see `_plan`
-        assert self._schedule is not None
-        resources = self._schedule.resources(0)
-        return self._round(self._drawn, 0, resources)
+    def _propose(self, model: Any, space: Space, extent: Extent) -> list[Candidate]:
+        """Draw the candidates of the first round, and make the schedule of all rounds."""
+        if self.resource != SAMPLES and self.resource not in model.get_params():
+            raise BadParameter(
+                f"Cannot use resource={self.resource} which is not supported by estimator"
+                f" {type(model).__name__}"
+            )
+        if self.max_resources == "auto" and self.resource != SAMPLES:
+            raise BadParameter(
+                "resource can only be 'n_samples' when max_resources='auto'",
+                f"Say how much there is of {self.resource!r}: max_resources=100.",
+            )
+        least, most = self._limits(model, extent)
+        drawn = self._configurations(space, most, least)
+        if not drawn:
+            raise BadParameter("The search has no candidates.", "Give each parameter some values.")
+        if any(self.resource in candidate.params for candidate in drawn):
+            raise BadParameter(
+                f"Cannot use parameter {self.resource} as the resource since it is part of the"
+                " searched parameters."
+            )
+        self._schedule = self._make(len(drawn), least, most)
+        return drawn
 
     def _configurations(self, space: Space, most: int, least: int) -> list[Candidate]:
         """Return the candidates of the first round, without their resources."""
         raise NotImplementedError
 
-    # --- the resources ----------------------------------------------------------------------------
-
-    def _check(self) -> None:
-        super()._check()
-        if isinstance(self.scoring, list | tuple | set | dict):
-            raise SearchError(
-                f"A {type(self).__name__} compares candidates by one score.",
-                "Give the name of one scorer.",
-            )
-        if not isinstance(self.factor, int | float) or not self.factor > 1:
-            raise SearchError(f"factor is {self.factor!r}.", "Give a number above 1, such as 3.")
-        if not _natural(self.max_resources) and self.max_resources != "auto":
-            raise SearchError(
-                f"max_resources is {self.max_resources!r}.", 'Give a whole number, or "auto".'
-            )
-        if not _natural(self.min_resources) and self.min_resources not in ("exhaust", "smallest"):
-            raise SearchError(
-                f"min_resources is {self.min_resources!r}.",
-                'Give a whole number, "exhaust" or "smallest".',
-            )
-        if self.max_resources == "auto" and self.resource != SAMPLES:
-            raise SearchError(
-                f'max_resources is "auto", and the resource is {self.resource!r}.',
-                f"Say how much there is of it: max_resources=100. Only {SAMPLES} are counted.",
-            )
-
-    def _plan(self, model: Any, space: Space, bundle: Bundle, data: Dataset | None) -> None:
-        """Draw the candidates of the first round, and make the schedule of all rounds."""
-        if self.resource != SAMPLES and self.resource not in model.get_params():
-            raise SearchError(
-                f"The resource {self.resource!r} is not a parameter of {type(model).__name__}."
-            )
-        classes = None
-        least, most = self.min_resources, self.max_resources
+    def _limits(self, model: Any, extent: Extent) -> tuple[int, int]:
+        """Return the least and the most resources of a candidate."""
         if self.resource == SAMPLES:
-            if data is None:
-                y, self._n_samples = _facts_of(bundle.splits[0].path)
-            else:  # not all splitters use all rows
-                y, self._n_samples = data.y, _num_samples(data.X)
-            classes = len(np.unique(y)) if is_classifier(model) and y is not None else None
-            most = self._n_samples if most == "auto" else most
-        if not _natural(least):
-            samples = self.resource == SAMPLES
-            least = smallest_samples(len(bundle.splits), classes) if samples else 1
+            self._n_samples = extent.n_samples
+        least, most = self.min_resources, self.max_resources
+        hint = "Give a smaller min_resources, or a greater max_resources."
+        if isinstance(most, str):
+            most = self._n_samples
+            hint = f"Give a smaller min_resources, or more data than n_samples={most}."
+        if isinstance(least, str):
+            least = 1
+            if self.resource == SAMPLES:
+                classes = None
+                if is_classifier(model):
+                    y = validate_data(model, X="no_validation", y=extent.y)
+                    check_classification_targets(y)
+                    classes = len(np.unique(y))
+                least = smallest_samples(extent.n_splits, classes)
         if least > most:
-            raise SearchError(
-                f"The least resources are {least}, and the most are {most}.",
-                "Give a smaller min_resources, or more data.",
+            raise BadParameter(
+                f"min_resources_={least} is greater than max_resources_={most}.", hint
             )
-        self._drawn = self._configurations(space, int(most), int(least))
-        if not self._drawn:
-            raise SearchError("The search has no candidates.", "Give each parameter some values.")
-        if any(self.resource in candidate.params for candidate in self._drawn):
-            raise SearchError(
-                f"The resource {self.resource!r} is among the parameters that are searched.",
-                "Leave it out there; the search sets it.",
-            )
-        self._schedule = self._make(len(self._drawn), int(least), int(most))
+        if least == 0:
+            raise BadParameter("min_resources_=0: you might have passed an empty dataset X.")
+        return int(least), int(most)
 
     def _make(self, n_candidates: int, least: int, most: int) -> Schedule:
         make = Schedule.exhausting if self.min_resources == "exhaust" else Schedule
         return make(n_candidates, self.factor, least, most)
 
+    def _allot(self, candidates: list[Candidate], bundle: Bundle) -> list[Candidate]:
+        return self._round(candidates, 0, self.schedule.resources(0), bundle)
+
     def _round(
-        self, configurations: Iterable[Candidate], iteration: int, resources: int
+        self, configurations: Iterable[Candidate], iteration: int, resources: int, bundle: Bundle
     ) -> list[Candidate]:
         """Return candidates with what they get in a round."""
-        part = self._part(resources)
+        part = self._part(resources, bundle)
         more = {"iter": iteration, "n_resources": resources}
         given = {} if self.resource == SAMPLES else {self.resource: resources}
         return [
@@ -152,15 +152,17 @@ class ResourceSearch(Search):
             for item in configurations
         ]
 
-    def _part(self, resources: int) -> Part | None:
-        """Return the rows of a round, drawn as scikit-learn does; the same for all candidates."""
+    def _part(self, resources: int, bundle: Bundle) -> Part | None:
+        """Return the rows of a round, the same for all its candidates."""
         if self.resource != SAMPLES:
             return None
-        seed = self.random_state
-        if not isinstance(seed, int | np.integer):
-            seed = check_random_state(seed).randint(np.iinfo(np.int32).max)
         fraction = resources / self._n_samples
-        return Part(train_fraction=fraction, test_fraction=fraction, seed=int(seed))
+        part = Part(train_fraction=fraction, test_fraction=fraction, seed=self._seed())
+        return part if part.seed is not None else self._drawn(part, bundle)
+
+    def _drawn(self, part: Part, bundle: Bundle) -> Part:
+        """Return a part with what its rows are drawn by, when `random_state` is no number."""
+        raise NotImplementedError
 
     def _settings(self) -> dict[str, Any]:
         # As they have come out: a resumed search does not see the data before it needs them.
@@ -182,11 +184,11 @@ class ResourceSearch(Search):
         return int(self.random_state) if fixed else None
 
     def _begin(self) -> None:
-        first = [item for item in self._results.candidates if item.more["iter"] == 0]
         if self._schedule is None:  # resumed: all that was found out is in the settings
+            first = [item for item in self._results.candidates if item.more["iter"] == 0]
             self._schedule = self._make(len(first), self.min_resources, self.max_resources)
-        if first[0].part is not None and first[0].part.train_fraction is not None:
-            self._n_samples = round(first[0].more["n_resources"] / first[0].part.train_fraction)
+            if first[0].part is not None and first[0].part.train_fraction is not None:
+                self._n_samples = round(first[0].more["n_resources"] / first[0].part.train_fraction)
 
     # --- results ----------------------------------------------------------------------------------
 
@@ -211,7 +213,15 @@ class ResourceSearch(Search):
     def _select_best_index(refit: Any, refit_metric: Any, results: dict[str, Any]) -> int:  # noqa: ARG004 - as in scikit-learn, which does not ask them either
         return best_of_last_round(results)
 
+    @property
+    def best_score_(self) -> float:
+        """The mean validation score of the best candidate, whatever `refit` is."""
+        outcome = self._best("best_score_")
+        score: float = outcome.table["mean_test_score"][outcome.best_index]
+        return score
 
+
+@dataclass(eq=False, repr=False)
 class HalvingSearch(ResourceSearch):
     """Successive halving in rounds, as in scikit-learn.
 
@@ -222,7 +232,21 @@ class HalvingSearch(ResourceSearch):
     n_iterations_, n_required_iterations_, n_possible_iterations_, n_remaining_candidates_ : int
     """
 
-    aggressive_elimination: bool
+    _: KW_ONLY
+    cv: Any = 5
+    return_train_score: bool | None = True
+    aggressive_elimination: bool = False
+
+    _generator: np.random.RandomState | None = field(default=None, init=False)
+
+    def _propose(self, model: Any, space: Space, extent: Extent) -> list[Candidate]:
+        self._generator = None
+        return super()._propose(model, space, extent)
+
+    def _drawn(self, part: Part, bundle: Bundle) -> Part:
+        if self._generator is None:
+            self._generator = twister(check_random_state(self.random_state))
+        return replace(part, states=snapshots(self._generator, rows_of(bundle)))
 
     def _make(self, n_candidates: int, least: int, most: int) -> Schedule:
         make = Schedule.exhausting if self.min_resources == "exhaust" else Schedule
@@ -234,10 +258,37 @@ class HalvingSearch(ResourceSearch):
 
     def _begin(self) -> None:
         super()._begin()
+        self._go_on_drawing()
         self._advance()
+
+    def _go_on_drawing(self) -> None:
+        """Draw after what was drawn for the last round that there is, in a resumed search too."""
+        part = self._results.candidates[-1].part
+        if part is None or part.states is None:
+            return
+        assert self._run is not None
+        known = generator(part.states[-1])
+        skip(known, *rows_of(self._run.bundle)[-1])
+        if self._generator is None or snapshot(known) != snapshot(self._generator):
+            self._generator = known
 
     def _told(self, evaluation: Evaluation) -> None:  # noqa: ARG002 - whichever it is
         self._advance()
+
+    def _rounds(self, run: Run) -> list[Round]:
+        table = run.results.table()
+        iterations = np.array([item.more["iter"] for item in run.results.candidates])
+        return [
+            (
+                [item for item in run.evaluations() if iterations[item.candidate] == number],
+                {
+                    name: column[iterations <= number]
+                    for name, column in table.items()
+                    if name.startswith("mean_")
+                },
+            )
+            for number in range(iterations.max() + 1)
+        ]
 
     def _advance(self) -> None:
         """Start the next round when this one is finished."""
@@ -253,7 +304,8 @@ class HalvingSearch(ResourceSearch):
         best = top_k(scores, self.schedule.keep(len(mine)))
         resources = self.schedule.resources(iteration + 1)
         going_on = [candidates[mine[place]] for place in best]
-        self._add(self._round(going_on, iteration + 1, resources))
+        assert self._run is not None
+        self._add(self._round(going_on, iteration + 1, resources, self._run.bundle))
 
     @property
     def n_iterations_(self) -> int:
@@ -287,6 +339,7 @@ class HalvingSearch(ResourceSearch):
         return self.schedule.keep(self.n_candidates_[-1])
 
 
+@dataclass(eq=False, repr=False)
 class HalvingGridSearch(HalvingSearch):
     """Every setting of a grid, by successive halving; equal to `HalvingGridSearchCV`.
 
@@ -307,54 +360,19 @@ class HalvingGridSearch(HalvingSearch):
     [3, 1]
     """
 
-    def __init__(
-        self,
-        view: Any = None,
-        estimator: Any = None,
-        grid: Space = None,
-        *,
-        factor: float = 3,
-        resource: str = SAMPLES,
-        max_resources: Any = "auto",
-        min_resources: Any = "exhaust",
-        aggressive_elimination: bool = False,
-        random_state: Any = None,
-        cv: Any = 5,
-        scoring: Any = None,
-        refit: Any = True,
-        error_score: Any = np.nan,
-        return_train_score: bool | None = True,
-        timeout: float | None = None,
-        ledger: AnyPath | None = None,
-        on_result: OnResult | None = None,
-    ) -> None:
-        super().__init__(
-            view,
-            estimator,
-            cv=cv,
-            scoring=scoring,
-            refit=refit,
-            error_score=error_score,
-            return_train_score=return_train_score,
-            timeout=timeout,
-            ledger=ledger,
-            on_result=on_result,
-        )
-        self.grid = grid
-        self.factor = factor
-        self.resource = resource
-        self.max_resources = max_resources
-        self.min_resources = min_resources
-        self.aggressive_elimination = aggressive_elimination
-        self.random_state = random_state
+    grid: Space = None
 
-    def _tried(self) -> Space:
-        return self.grid
+    _space_name = "grid"
+    _parameter_constraints = {  # noqa: RUF012 - as in scikit-learn
+        **HalvingSearch._parameter_constraints,
+        "grid": [dict, list],
+    }
 
     def _configurations(self, space: Space, most: int, least: int) -> list[Candidate]:  # noqa: ARG002 - a grid has its own number
         return grid_candidates(space)
 
 
+@dataclass(eq=False, repr=False)
 class HalvingRandomSearch(HalvingSearch):
     """Settings drawn at random, by successive halving; equal to `HalvingRandomSearchCV`.
 
@@ -375,66 +393,31 @@ class HalvingRandomSearch(HalvingSearch):
     True
     """
 
-    def __init__(
-        self,
-        view: Any = None,
-        estimator: Any = None,
-        distributions: Space = None,
-        *,
-        n_candidates: Any = "exhaust",
-        factor: float = 3,
-        resource: str = SAMPLES,
-        max_resources: Any = "auto",
-        min_resources: Any = "smallest",
-        aggressive_elimination: bool = False,
-        random_state: Any = None,
-        cv: Any = 5,
-        scoring: Any = None,
-        refit: Any = True,
-        error_score: Any = np.nan,
-        return_train_score: bool | None = True,
-        timeout: float | None = None,
-        ledger: AnyPath | None = None,
-        on_result: OnResult | None = None,
-    ) -> None:
-        super().__init__(
-            view,
-            estimator,
-            cv=cv,
-            scoring=scoring,
-            refit=refit,
-            error_score=error_score,
-            return_train_score=return_train_score,
-            timeout=timeout,
-            ledger=ledger,
-            on_result=on_result,
-        )
-        self.distributions = distributions
-        self.factor = factor
-        self.resource = resource
-        self.max_resources = max_resources
-        self.min_resources = min_resources
-        self.aggressive_elimination = aggressive_elimination
-        self.random_state = random_state
-        self.n_candidates = n_candidates
+    distributions: Space = None
+    _: KW_ONLY
+    min_resources: Any = "smallest"
+    n_candidates: Any = "exhaust"
 
-    def _tried(self) -> Space:
-        return self.distributions
+    _space_name = "distributions"
+    _parameter_constraints = {  # noqa: RUF012 - as in scikit-learn
+        **HalvingSearch._parameter_constraints,
+        "distributions": [dict, list],
+        "n_candidates": [Interval(Integral, 0, None, closed="neither"), StrOptions({"exhaust"})],
+    }
 
-    def _check(self) -> None:
-        super()._check()
-        if not _natural(self.n_candidates) and self.n_candidates != "exhaust":
-            raise SearchError(
-                f"n_candidates is {self.n_candidates!r}.", 'Give a whole number, or "exhaust".'
-            )
+    def _propose(self, model: Any, space: Space, extent: Extent) -> list[Candidate]:
         if self.n_candidates == self.min_resources == "exhaust":
-            raise SearchError(
-                "n_candidates and min_resources cannot both be set to 'exhaust'.",
+            raise BadParameter(
+                "n_candidates and min_resources cannot be both set to 'exhaust'.",
                 "One of them must be known.",
             )
+        return super()._propose(model, space, extent)
 
     def _configurations(self, space: Space, most: int, least: int) -> list[Candidate]:
         count = most // least if self.n_candidates == "exhaust" else int(self.n_candidates)
+        if self.resource != SAMPLES and self._seed() is None:
+            # scikit-learn looks at all that it draws before it draws them: a generator goes on.
+            random_candidates(space, count, self.random_state)
         return random_candidates(space, count, self.random_state)
 
     def _settings(self) -> dict[str, Any]:
@@ -450,17 +433,3 @@ def best_of_last_round(table: dict[str, Any]) -> int:
     rows = np.flatnonzero(table["iter"] == np.max(table["iter"]))
     scores = table["mean_test_score"][rows]
     return int(rows[0 if np.isnan(scores).all() else np.nanargmax(scores)])
-
-
-def _facts_of(path: str) -> tuple[Any, int]:
-    """Return the targets of a split file, each value once, and its number of rows."""
-    X_train, y_train, X_test, y_test, *_ = joblib.load(path, mmap_mode="r")  # noqa: N806
-    y = None
-    if y_train is not None:
-        y = np.concatenate([np.unique(y_train), np.unique(y_test)])
-    return y, _num_samples(X_train) + _num_samples(X_test)
-
-
-def _natural(value: Any) -> bool:
-    number = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    return number and bool(value > 0)

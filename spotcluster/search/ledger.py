@@ -35,7 +35,7 @@ from spotcluster.search import shipping
 from spotcluster.search.candidates import Candidate, Part
 from spotcluster.search.evaluations import Evaluation, Key, Retry
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -241,10 +241,13 @@ def _header_from(item: dict[str, Any]) -> Header:
 
 def _candidates_line(search_id: str, candidates: Sequence[Candidate]) -> dict[str, Any]:
     params = [candidate.params for candidate in candidates]
+    parts = list(dict.fromkeys(candidate.part for candidate in candidates))  # few, and some long
+    numbers = {part: number for number, part in enumerate(parts)}
     line = {
         "kind": "candidates",
         "orders": [candidate.order for candidate in candidates],
-        "parts": [candidate.part and candidate.part.as_plain() for candidate in candidates],
+        "parts": [part and part.as_plain() for part in parts],
+        "part": [numbers[candidate.part] for candidate in candidates],
         "more": [candidate.more for candidate in candidates],
     }
     return (
@@ -256,10 +259,11 @@ def _candidates_from(search_id: str, item: dict[str, Any]) -> list[Candidate] | 
     params = item["params"] if "params" in item else _unsealed(search_id, item)
     if params is None:
         return None
+    parts = [part and Part.from_plain(part) for part in item["parts"]]
     return [
-        Candidate(setting, order, Part(**part) if part is not None else None, more)
-        for setting, order, part, more in zip(
-            params, item["orders"], item["parts"], item["more"], strict=True
+        Candidate(setting, order, parts[number], more)
+        for setting, order, number, more in zip(
+            params, item["orders"], item["part"], item["more"], strict=True
         )
     ]
 

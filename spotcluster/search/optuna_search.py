@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 from collections import deque
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from numbers import Integral
 from typing import Any, Self
 
-import numpy as np
+from sklearn.utils._param_validation import Interval
 
-from spotcluster.errors import SearchError
 from spotcluster.search import shipping
-from spotcluster.search.candidates import Candidate
+from spotcluster.search.candidates import Candidate, check_names
 from spotcluster.search.evaluations import Evaluation, Key
+from spotcluster.search.folds import Extent
 from spotcluster.search.runs import Run
-from spotcluster.search.searches import AnyPath, OnResult, Search
+from spotcluster.search.searches import Search
 from spotcluster.search.splits import Bundle
 from spotcluster.search.trials import Row, Trials, distributions, load_optuna, study_for
 
@@ -23,6 +27,7 @@ SUGGESTED = "suggested"  # what a function made the parameters of, where that is
 PRUNED = "pruned"  # what an evaluation that was left out says it failed in
 
 
+@dataclass(eq=False, repr=False)
 class OptunaSearch(Search):
     """Settings that an Optuna sampler proposes, from what it has been told so far.
 
@@ -77,68 +82,34 @@ class OptunaSearch(Search):
     ...     return params
     """
 
+    space: Any = None
+    _: KW_ONLY
+    study: Any = None
+    sampler: Any = None
+    pruner: Any = None
+    n_trials: int = 50
+    n_concurrent: int | None = None
+
+    _launched: Any = field(default=None, init=False)  # the space that was launched
+    _trials: Trials | None = field(default=None, init=False)
+
     _adds_candidates = True
-
-    def __init__(
-        self,
-        view: Any = None,
-        estimator: Any = None,
-        space: Any = None,
-        *,
-        study: Any = None,
-        sampler: Any = None,
-        pruner: Any = None,
-        n_trials: int = 50,
-        n_concurrent: int | None = None,
-        cv: Any = None,
-        scoring: Any = None,
-        refit: Any = True,
-        error_score: Any = np.nan,
-        return_train_score: bool | None = None,
-        timeout: float | None = None,
-        ledger: AnyPath | None = None,
-        on_result: OnResult | None = None,
-    ) -> None:
-        super().__init__(
-            view,
-            estimator,
-            cv=cv,
-            scoring=scoring,
-            refit=refit,
-            error_score=error_score,
-            return_train_score=return_train_score,
-            timeout=timeout,
-            ledger=ledger,
-            on_result=on_result,
-        )
-        self.space = space
-        self.study = study
-        self.sampler = sampler
-        self.pruner = pruner
-        self.n_trials = n_trials
-        self.n_concurrent = n_concurrent
-
-    _launched: Any = None  # the space that was launched
-    _trials: Trials | None = None
-    _whole = 0  # rows whose splits were all sent: those of a client that has gone
-    _inbox: deque[Evaluation]
-    _mail: threading.Event
-
-    def _check(self) -> None:
-        super()._check()
-        for name in ("n_trials", "n_concurrent"):
-            value = getattr(self, name)
-            if (value is not None or name == "n_trials") and (
-                not isinstance(value, int) or isinstance(value, bool) or value < 1
-            ):
-                raise SearchError(f"{name} is {value!r}.", "Give a whole number from 1.")
-
-    def _tried(self) -> Any:
-        return self.space
+    _foresees_candidates = False
+    _space_name = "space"
+    _parameter_constraints = {  # noqa: RUF012 - as in scikit-learn
+        **Search._parameter_constraints,
+        "space": [dict, callable],
+        "n_trials": [Interval(Integral, 1, None, closed="left")],
+        "n_concurrent": [Interval(Integral, 1, None, closed="left"), None],
+    }
 
     def _launch(self, model: Any, grid: Any, bundle: Bundle, **more: Any) -> Self:
         self.reset()
         self._launched = grid
+        if isinstance(grid, Mapping):
+            # What belongs to an estimator that is searched too is looked at with it, later.
+            own = [name for name in grid if name.split("__")[0] not in grid or "__" not in name]
+            check_names(model, [Candidate(dict.fromkeys(own), 0)])
         return super()._launch(model, described(grid), bundle, **more)
 
     def _kept_params(self) -> dict[str, Any]:
@@ -149,12 +120,18 @@ class OptunaSearch(Search):
             params["study"] = None
         return params
 
-    def _propose(self, space: Any) -> list[Candidate]:  # noqa: ARG002 - the study is asked later
+    def _propose(self, model: Any, space: Any, extent: Extent) -> list[Candidate]:  # noqa: ARG002 - the study is asked later
         return []
 
     def _settings(self) -> dict[str, Any]:
         mine = {"n_trials": self.n_trials, "n_concurrent": self.n_concurrent}
         return {**super()._settings(), **mine}
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        for name in ("_inbox", "_mail", "_trials"):  # of what is under way
+            state.pop(name, None)
+        return state
 
     def total(self) -> int:
         """Return how many evaluations the search has, with those of trials to come."""
@@ -168,11 +145,14 @@ class OptunaSearch(Search):
 
     def _begin(self) -> None:
         results = self._results
-        self.study_ = study_for(self.study, self.sampler, self.pruner)
+        # A sampler draws on: each fit begins with it as it was given.
+        sampler, pruner = copy.deepcopy((self.sampler, self.pruner))
+        self.study_ = study_for(self.study, sampler, pruner)
         space = self.space if self._launched is None else self._launched  # of a resumed search
         trials = Trials(self.study_, space, self.n_trials, results.n_splits, self.n_concurrent)
-        self._inbox, self._mail = deque(), threading.Event()
-        self._whole = len(results.candidates)
+        self._inbox: deque[Evaluation] = deque()
+        self._mail = threading.Event()
+        self._whole = len(results.candidates)  # rows whose splits were all sent, before
         if self._whole and not self.study_.trials:
             # A seeded sampler would draw again what it has drawn before.
             self.study_.sampler.reseed_rng()
@@ -213,7 +193,9 @@ class OptunaSearch(Search):
             self._take(trials, run, self._inbox.popleft())
         rows = trials.advance(self._room(trials, run))
         if rows:
-            keys = run.enlist([self._candidate(trials.rows[row], row) for row in rows])
+            candidates = [self._candidate(trials.rows[row], row) for row in rows]
+            check_names(run.plan.model, candidates)
+            keys = run.enlist(candidates)
             _send(run, [key for key in keys if not trials.prunes or key[1] == 0])
 
     def _take(self, trials: Trials, run: Run, evaluation: Evaluation) -> None:

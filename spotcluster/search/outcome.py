@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import warnings
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +18,8 @@ from sklearn.model_selection._validation import _warn_or_raise_about_fit_failure
 
 from spotcluster.errors import SearchError
 from spotcluster.search.evaluations import Evaluation
+
+MOST_WARNINGS = 50  # different ones that are told of
 
 
 class NotFinished(SearchError, NotFittedError):  # type: ignore[misc] # it has no types
@@ -60,6 +65,61 @@ class Outcome:
             return None
         params: dict[str, Any] = self.table["params"][self.best_index]
         return params
+
+
+Round = tuple[list[Evaluation], dict[str, Any]]
+"""Evaluations that were begun together, and the table with theirs."""
+
+
+def plain_filters() -> list[tuple[Any, ...]]:
+    """Return the filters of warnings that there are here, for engines that may not have all."""
+    # Where threads have their own, there is a function for it.
+    filters: Any = getattr(warnings, "_get_filters", lambda: warnings.filters)()
+    return [
+        (
+            action,
+            getattr(message, "pattern", message),
+            (kind.__module__, kind.__qualname__),
+            getattr(module, "pattern", module),
+            line,
+        )
+        for action, message, category, module, line in filters
+        for kind in (category if isinstance(category, tuple) else (category,))
+    ]
+
+
+def warn_again(evaluations: Iterable[Evaluation]) -> None:
+    """Warn here of what was warned of on engines: once of each text, with how often it was.
+
+    A warning is of its own category where that can be imported here, and else of one of its bases.
+    """
+    counts: Counter[tuple[Any, str]] = Counter()
+    within: Counter[tuple[Any, str]] = Counter()
+    total = 0
+    for evaluation in evaluations:
+        total += 1
+        for names, text, count in evaluation.warned:
+            key = (tuple(map(tuple, names)), text)
+            counts[key] += count
+            within[key] += 1
+    for (names, text), count in counts.most_common(MOST_WARNINGS):
+        times = "once" if count == 1 else f"{count} times"
+        of = f"in {within[names, text]} of {total} evaluations"
+        _warn(names, f"{text}\n(Warned of {times} on engines, {of}.)")
+    if len(counts) > MOST_WARNINGS:
+        left = len(counts) - MOST_WARNINGS
+        _warn((), f"Engines have warned of {left} more things, each less often than these.")
+
+
+def _warn(names: Iterable[tuple[str, str]], text: str) -> None:
+    for module, name in names:
+        with contextlib.suppress(ImportError, AttributeError, TypeError, ValueError):
+            warning = getattr(importlib.import_module(module), name)(text)
+            if isinstance(warning, Warning):
+                break
+    else:
+        warning = UserWarning(text)
+    warnings.warn(warning, stacklevel=5)
 
 
 def warn_of_failures(

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from spotcluster.errors import SearchError
+from spotcluster.search.parameters import BadParameter
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Ladder:
 
     def __init__(self, n_rungs: int, factor: float) -> None:
         if n_rungs < 1 or factor <= 1:
-            raise SearchError(
+            raise BadParameter(
                 f"There is no ladder of {n_rungs} rungs with factor {factor}.",
                 "Give at least one rung, and a factor above 1.",
             )

@@ -101,6 +101,7 @@ class Run:
         self.dispatcher: Dispatcher | None = None
         self.running = False
         self.remark = ""  # what else the user should know
+        self.warned = False  # of what engines have warned of
         self.seen: tuple[int, Outcome] | None = None  # after so many evaluations
         self._told = told
         self._raised: BaseException | None = None
@@ -162,7 +163,7 @@ class Run:
         candidate = self.results.candidates[key[0]]
         given: dict[str, Any] = {"params": candidate.params}
         if candidate.part is not None:
-            given["part"] = candidate.part.as_plain()
+            given["part"] = candidate.part.of(key[1])
         return self.bundle.splits[key[1]].digest, given
 
     def _record(self, news: list[News]) -> None:
@@ -183,7 +184,7 @@ class Run:
             if isinstance(item, Evaluation):
                 self._told(item)
         if failed is not None:
-            self._raised = _error_of(failed)
+            self._raised = error_of(failed)
             raise self._raised
 
     def _ended(self) -> None:
@@ -276,7 +277,7 @@ class Run:
         return remarks + list(self.dispatcher.remarks if self.dispatcher else [])
 
 
-def _error_of(evaluation: Evaluation) -> BaseException:
+def error_of(evaluation: Evaluation) -> BaseException:
     """Return the exception that an evaluation ended with on its engine."""
     if evaluation.exception is not None:
         # What an engine of ours has sent; it may be of a class that is not known here.

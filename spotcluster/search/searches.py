@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import pickle
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, asdict, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -24,13 +23,13 @@ from spotcluster import files
 from spotcluster.errors import SearchError
 from spotcluster.search import ledger as ledgers
 from spotcluster.search import shipping, splits
-from spotcluster.search.candidates import Candidate, Space, grid_candidates, random_candidates
-from spotcluster.search.contract import SearchEstimator
-from spotcluster.search.display import State, page, watch
-from spotcluster.search.evaluations import Evaluation, Key, Retry
-from spotcluster.search.folds import Dataset
+from spotcluster.search.candidates import Candidate, Space, check_names
+from spotcluster.search.evaluations import Evaluation, Key
+from spotcluster.search.folds import Dataset, Extent
+from spotcluster.search.following import FollowedSearch
 from spotcluster.search.ledger import Header, Record
-from spotcluster.search.results import Best, Results, report
+from spotcluster.search.outcome import plain_filters
+from spotcluster.search.parameters import BadParameter, check
 from spotcluster.search.runs import Plan, Run
 from spotcluster.search.splits import Bundle
 
@@ -38,8 +37,25 @@ AnyPath = str | PathLike[str]
 OnResult = Callable[[Evaluation], Any]
 
 
-class Search(SearchEstimator):
-    """What all searches share: the verbs, and the results.
+class _Ledger:
+    """The ledger of the search that is running, or ran last; else the one that is wanted."""
+
+    def __get__(self, search: Search | None, kind: type[Search]) -> AnyPath | None:
+        if search is None:
+            return None  # which is how dataclass asks for the default
+        wanted: AnyPath | None = search.__dict__["ledger"]
+        return wanted if search._run is None else search._run.path
+
+    def __set__(self, search: Search, path: AnyPath | None) -> None:
+        # Under its own name, by which scikit-learn knows the parameter.
+        search.__dict__["ledger"] = path
+
+
+# The parameters are fields: each is written once, where it belongs, and a kind of search adds its
+# own. State that is no parameter is a field without a place in the constructor.
+@dataclass(eq=False, repr=False)
+class Search(FollowedSearch):
+    """What all searches share: the parameters, and how they are launched.
 
     A search runs by itself once it is launched; every verb may be called at any time and tells what
     is known by then. Launch it with `fit` (which waits) or `launch` on a dataset, for the estimator
@@ -77,41 +93,17 @@ class Search(SearchEstimator):
         engines busy, so it should be quick; what it raises is told in the report.
     """
 
-    def __init__(
-        self,
-        view: Any = None,
-        estimator: Any = None,
-        *,
-        cv: Any = None,
-        scoring: Any = None,
-        refit: Any = True,
-        error_score: Any = np.nan,
-        return_train_score: bool | None = None,
-        timeout: float | None = None,
-        ledger: AnyPath | None = None,
-        on_result: OnResult | None = None,
-    ) -> None:
-        self.view = view
-        self.estimator = estimator
-        self.cv = cv
-        self.scoring = scoring
-        self.refit = refit
-        self.error_score = error_score
-        self.return_train_score = return_train_score
-        self.timeout = timeout
-        self.ledger = ledger
-        self.on_result = on_result
-
-    @property
-    def ledger(self) -> AnyPath | None:
-        """The ledger of the search that is running, or ran last; else the one that is wanted."""
-        wanted: AnyPath | None = self.__dict__["ledger"]
-        return wanted if self._run is None else self._run.path
-
-    @ledger.setter
-    def ledger(self, path: AnyPath | None) -> None:
-        # Under its own name, by which scikit-learn knows the parameter.
-        self.__dict__["ledger"] = path
+    view: Any = None
+    estimator: Any = None
+    _: KW_ONLY
+    cv: Any = None
+    scoring: Any = None
+    refit: Any = True
+    error_score: Any = np.nan
+    return_train_score: bool | None = None
+    timeout: float | None = None
+    ledger: AnyPath | None = _Ledger()  # type: ignore[assignment] # see there
+    on_result: OnResult | None = None
 
     # --- launching --------------------------------------------------------------------------------
 
@@ -171,12 +163,18 @@ class Search(SearchEstimator):
         groups : array-like, optional
             Given to the splitter.
         """
+        self.reset()
+        self._check(fitted=False)
         if cv is None:
             splitter = splits.shuffle_split(n_splits, test_size, random_state)
         else:
             splitter = splits.splitter_for(cv, y, classifier=is_classifier(model))
-        bundle = Bundle.of(splits.store_cv_splits(X, y, splitter, groups))
-        return self._launch(model, grid, bundle, pace=pace, data=Dataset(X, y))
+        model = _cloned(model)
+        data = Dataset(X, y)
+        indices = list(splitter.split(X, y, groups))
+        candidates = self._propose(model, grid, Extent(len(indices), data))
+        bundle = self._stored(data, model, candidates, indices)
+        return self._launch(model, grid, bundle, pace=pace, data=data, candidates=candidates)
 
     @classmethod
     def resume(cls, ledger: AnyPath, view: Any, *, pace: float = 0.0) -> Self:
@@ -216,7 +214,7 @@ class Search(SearchEstimator):
                 )
         given = header.objects
         search = cls(view, **given["params"], ledger=path)
-        search._check()
+        search._check(fitted=False)
         plan = search._planned(given["model"], given["scorer"], {**given["task"], "pace": pace})
         data = None if given["data"] is None else Dataset.stored(given["data"])
         return search._start(plan, record.candidates, bundle, path, header, record, data)
@@ -226,15 +224,22 @@ class Search(SearchEstimator):
     _adds_candidates = False
     """Whether the search goes on, with nothing to do, until `_close` is called."""
 
-    def _tried(self) -> Space:
-        raise SearchError(f"A {type(self).__name__} is launched with what it tries, not fitted.")
+    _foresees_candidates = True
+    """Whether what is tried is known before anything runs."""
 
-    def _propose(self, space: Space) -> list[Candidate]:
+    _space_name = ""
+    """The parameter that says what is tried."""
+
+    def _tried(self) -> Space:
+        return getattr(self, self._space_name)
+
+    def _propose(self, model: Any, space: Space, extent: Extent) -> list[Candidate]:
         """Return the first candidates."""
         raise NotImplementedError
 
-    _needs_splits = False
-    """Whether the first candidates depend on the splits."""
+    def _allot(self, candidates: list[Candidate], bundle: Bundle) -> list[Candidate]:  # noqa: ARG002 - for kinds that do
+        """Give the first candidates the parts of the splits that they are evaluated on."""
+        return candidates
 
     def _draw(self) -> Any:
         """What else the candidates depend on."""
@@ -272,29 +277,14 @@ class Search(SearchEstimator):
         if self._run is not None and self._run.dispatcher is not None:
             self._run.dispatcher.close_intake()
 
-    @property
-    def _changed(self) -> threading.Condition:
-        """What guards the results, and is notified when there are more."""
-        return threading.Condition() if self._run is None else self._run.changed
-
-    @property
-    def _results(self) -> Results:
-        return Results([], 0) if self._run is None else self._run.results
-
     # --- how it starts ----------------------------------------------------------------------------
 
-    def _check(self) -> None:
-        """Check what scikit-learn does not."""
-        error_score = self.error_score
-        if error_score != "raise" and (
-            isinstance(error_score, bool) or not isinstance(error_score, int | float | np.number)
-        ):
-            raise SearchError(
-                f"error_score is {error_score!r}, which is not a number.",
-                'Failed evaluations are kept with their traceback; give a number, nan, or "raise".',
-            )
-        if self.timeout is not None and not self.timeout > 0:
-            raise SearchError(f"timeout is {self.timeout!r}.", "Give seconds, or None.")
+    def _check(self, *, fitted: bool) -> None:
+        """Check the parameters; but for those that are given with the launch, if not `fitted`."""
+        params = self.get_params(deep=False)
+        if not fitted:
+            params = {k: v for k, v in params.items() if k not in ("estimator", self._space_name)}
+        check(self._parameter_constraints, params, type(self).__name__)
         _load_balanced(self.view)
 
     def _launch(
@@ -326,16 +316,16 @@ class Search(SearchEstimator):
             Whether training scores are wanted, where the search does not say.
         """
         self.reset()
-        try:
-            model = clone(model)
-        except TypeError as error:
-            raise SearchError(f"The model is not a scikit-learn estimator: {error}") from error
-        self._check()
+        self._check(fitted=False)
+        model = _cloned(model)
         scorer = self._scorer(model)
         if candidates is None:
-            candidates = self._propose(grid)
-        if not candidates and not self._adds_candidates:
-            raise SearchError("The search has no candidates.", "Give each parameter some values.")
+            extent = Extent(len(bundle.splits), data, bundle.splits[0].path)
+            candidates = self._propose(model, grid, extent)
+        if not candidates and self._foresees_candidates:
+            raise BadParameter("The search has no candidates.", "Give each parameter some values.")
+        check_names(model, candidates)
+        candidates = self._allot(candidates, bundle)
         if self.return_train_score is not None:
             train = bool(self.return_train_score)
         metric = self.refit if isinstance(self.refit, str) else None
@@ -352,6 +342,7 @@ class Search(SearchEstimator):
             "return_train_score": train,
             "metric": metric,
             "config": sklearn.get_config(),
+            "filters": plain_filters(),
             "pace": pace,
         }
         plan = self._planned(model, scorer, task)
@@ -391,7 +382,7 @@ class Search(SearchEstimator):
             if hasattr(scorer, "_scorers"):
                 self._check_refit_for_multimetric(scorer._scorers)
         except (TypeError, ValueError) as error:
-            raise SearchError(f"The model cannot be scored: {error}") from error
+            raise BadParameter(f"The model cannot be scored: {error}") from error
         return scorer
 
     def _kept_params(self) -> dict[str, Any]:
@@ -432,355 +423,12 @@ class Search(SearchEstimator):
             except Exception as error:  # noqa: BLE001 - the search goes on, whatever it is
                 self._run.remark = f"on_result has raised {type(error).__name__}: {error}"
 
-    # --- following --------------------------------------------------------------------------------
 
-    def completed(self) -> int:
-        """Return how many evaluations are finished."""
-        return 0 if self._run is None else self._run.completed()
-
-    def total(self) -> int:
-        """Return how many evaluations the search has."""
-        return self._results.total
-
-    def progress(self) -> float:
-        """Return the finished fraction of the search, from 0 to 1."""
-        return self.completed() / self.total() if self.total() else 0.0
-
-    def running(self) -> bool:
-        """Return whether the search is under way."""
-        return self._run is not None and self._run.running
-
-    @property
-    def retried(self) -> list[Retry]:
-        """What was sent again, and why."""
-        return [] if self._run is None else self._run.retried
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the search is finished or aborted.
-
-        Parameters
-        ----------
-        timeout : float, optional
-            Seconds to wait at most.
-
-        Returns
-        -------
-        bool
-            Whether the search has ended; False when the time was up.
-
-        Raises
-        ------
-        SearchError
-            If the search cannot go on.
-        """
-        return True if self._run is None else self._run.wait(timeout)
-
-    def as_completed(self, timeout: float | None = None) -> Iterator[Evaluation]:
-        """Yield each evaluation when it is finished, those finished already first.
-
-        Raises
-        ------
-        SearchError
-            If none is finished for `timeout` seconds, or the search cannot go on.
-        """
-        if self._run is not None:
-            yield from self._run.as_completed(timeout)
-
-    def abort(self) -> Self:
-        """Stop the search; its results stay, and it can be resumed from its ledger.
-
-        Evaluations that are running end on their engines, and count no more.
-        """
-        if self._run is not None:
-            self._run.abort()
-        return self
-
-    def reset(self) -> Self:
-        """Abort the search and forget its results; the ledger stays where it is."""
-        self.abort()
-        self._run = self._outcome = None
-        return self
-
-    # --- results ----------------------------------------------------------------------------------
-
-    def find_bests(self, n_top: int = 5) -> list[Best]:
-        """Return the best candidates so far, best first.
-
-        Returns
-        -------
-        list of Best
-            Pairs ``(mean validation score, params)``, with more in their attributes: over how many
-            splits, and what the training scores are. Equal scores stand in the grid's order.
-        """
-        with self._changed:
-            return self._results.ranking()[:n_top]
-
-    def report(self, n_top: int = 5) -> str:
-        """Return progress and the best candidates so far as text."""
-        with self._changed:
-            return report(self._results, n_top, self._remarks())
-
-    def state(self, n_top: int = 5) -> State:
-        """Return what is shown of the search."""
-        run = self._run
-        return State(
-            type(self).__name__,
-            self.completed(),
-            self.total(),
-            {} if run is None else dict(run.engines()),
-            self.find_bests(n_top),
-            self._remarks(),
-            running=self.running(),
-        )
-
-    def watch(self, n_top: int = 5, timeout: float | None = None) -> None:
-        """Show the search live, in a terminal or a notebook, until it has ended.
-
-        An interrupt ends the showing and not the search.
-
-        Parameters
-        ----------
-        n_top : int
-            How many of the best candidates to show.
-        timeout : float, optional
-            Seconds to show it at most.
-        """
-        watch(self, n_top=n_top, timeout=timeout)
-
-    def __str__(self) -> str:
-        return self.report() if self._run is not None else super().__repr__()
-
-    def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 - scikit-learn's
-        if self._run is not None and self._outcome is None:
-            return self.report()
-        return str(super().__repr__(N_CHAR_MAX))
-
-    def _repr_html_(self) -> str:
-        """Return the search as a notebook shows it."""
-        return str(self._html_repr()) if self._run is None else page(self.state())
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self._repr_html_()}
-
-    def evaluations(self) -> list[Evaluation]:
-        """Return the finished evaluations, in the order in which they were finished."""
-        return [] if self._run is None else self._run.evaluations()
-
-    def failed(self) -> list[Evaluation]:
-        """Return the evaluations that raised or were given up, with the reason in `error`."""
-        return [evaluation for evaluation in self.evaluations() if evaluation.error]
-
-    def evaluations_per_node(self) -> dict[str, int]:
-        """Return how many evaluations each host did."""
-        with self._changed:
-            return self._results.per_node()
-
-    def to_frame(self, *, by: str = "candidate") -> Any:
-        """Return the results so far as a pandas data frame.
-
-        Parameters
-        ----------
-        by : {"candidate", "evaluation"}
-            What has a row: each candidate with a finished split, the best first, or each finished
-            evaluation, in the order in which they were finished.
-
-        Raises
-        ------
-        SearchError
-            If pandas is not installed here.
-        """
-        from spotcluster.search.frames import candidates_frame, evaluations_frame
-
-        with self._changed:
-            results = self._results
-            if by == "candidate":
-                return candidates_frame(results)
-            if by == "evaluation":
-                return evaluations_frame(results)
-        raise SearchError(f"by is {by!r}.", 'Give "candidate" or "evaluation".')
-
-    def boxplot_parameters(self, display_train: bool = False) -> Any:  # noqa: FBT001, FBT002 - the seed's
-        """Plot the validation scores for each value of each parameter; return matplotlib's figure.
-
-        Parameters
-        ----------
-        display_train : bool
-            Whether to plot the training scores too.
-        """
-        from spotcluster.search.plots import boxplot_parameters
-
-        return boxplot_parameters(
-            self._results.candidates, self.evaluations(), display_train=display_train
-        )
-
-    def validation_curve(self, parameter: str, *, display_train: bool = True) -> Any:
-        """Plot the scores so far against one parameter; return matplotlib's figure.
-
-        Parameters
-        ----------
-        parameter : str
-        display_train : bool
-            Whether to plot the training scores too.
-        """
-        from spotcluster.search.plots import validation_curve
-
-        return validation_curve(
-            self._results.candidates, self.evaluations(), parameter, display_train=display_train
-        )
-
-    def score_over_time(self) -> Any:
-        """Plot each candidate when it was finished, and the best so far; return the figure."""
-        from spotcluster.search.plots import score_over_time
-
-        results = self._results
-        return score_over_time(results.candidates, self.evaluations(), results.n_splits)
-
-    def work_per_engine(self) -> Any:
-        """Plot what each engine did when, and how nodes came and went; return the figure."""
-        from spotcluster.search.plots import work_per_engine
-
-        return work_per_engine(
-            self.evaluations(), [] if self._run is None else self._run.presence()
-        )
-
-    def _remarks(self) -> list[str]:
-        return [] if self._run is None else self._run.remarks()
-
-
-class GridSearch(Search):
-    """Every setting of a grid.
-
-    Parameters
-    ----------
-    view
-        As in `Search`, as are all other parameters.
-    estimator : estimator, optional
-    grid : dict or list of dict, optional
-        Lists of values by parameter name.
-
-    Examples
-    --------
-    As scikit-learn's:
-
-    >>> search = GridSearch(view, SVC(), {"C": [1, 10]}, cv=5).fit(X, y)
-    >>> search.best_params_
-    {'C': 10}
-
-    Without waiting:
-
-    >>> search = GridSearch(view).launch_for_splits(model, {"C": [1, 10]}, files)
-    >>> search.wait()
-    True
-    >>> search.find_bests()
-    [(0.9902222222222222, {'C': 1})]
-    """
-
-    def __init__(
-        self,
-        view: Any = None,
-        estimator: Any = None,
-        grid: Space = None,
-        *,
-        cv: Any = None,
-        scoring: Any = None,
-        refit: Any = True,
-        error_score: Any = np.nan,
-        return_train_score: bool | None = None,
-        timeout: float | None = None,
-        ledger: AnyPath | None = None,
-        on_result: OnResult | None = None,
-    ) -> None:
-        super().__init__(
-            view,
-            estimator,
-            cv=cv,
-            scoring=scoring,
-            refit=refit,
-            error_score=error_score,
-            return_train_score=return_train_score,
-            timeout=timeout,
-            ledger=ledger,
-            on_result=on_result,
-        )
-        self.grid = grid
-
-    def _tried(self) -> Space:
-        return self.grid
-
-    def _propose(self, space: Space) -> list[Candidate]:
-        return grid_candidates(space)
-
-
-class RandomizedSearch(Search):
-    """Settings drawn at random: from lists without repetition, or from distributions.
-
-    Parameters
-    ----------
-    view
-        As in `Search`, as are all other parameters.
-    estimator : estimator, optional
-    distributions : dict or list of dict, optional
-        Lists, or distributions as in `scipy.stats`, by parameter name.
-    n_iter : int, optional
-        How many to draw; all of the grid, in a random order, when it is not given.
-    random_state : int, RandomState or None
-        As in scikit-learn, and drawing the same as `sklearn.model_selection.RandomizedSearchCV`.
-
-    Examples
-    --------
-    >>> search = RandomizedSearch(view, SVC(), {"C": loguniform(0.1, 100)}, n_iter=20).fit(X, y)
-    """
-
-    def __init__(
-        self,
-        view: Any = None,
-        estimator: Any = None,
-        distributions: Space = None,
-        *,
-        n_iter: int | None = None,
-        random_state: Any = None,
-        cv: Any = None,
-        scoring: Any = None,
-        refit: Any = True,
-        error_score: Any = np.nan,
-        return_train_score: bool | None = None,
-        timeout: float | None = None,
-        ledger: AnyPath | None = None,
-        on_result: OnResult | None = None,
-    ) -> None:
-        super().__init__(
-            view,
-            estimator,
-            cv=cv,
-            scoring=scoring,
-            refit=refit,
-            error_score=error_score,
-            return_train_score=return_train_score,
-            timeout=timeout,
-            ledger=ledger,
-            on_result=on_result,
-        )
-        self.distributions = distributions
-        self.n_iter = n_iter
-        self.random_state = random_state
-
-    def _tried(self) -> Space:
-        return self.distributions
-
-    def _propose(self, space: Space) -> list[Candidate]:
-        n_iter = self.n_iter
-        if n_iter is not None and (not isinstance(n_iter, int | np.integer) or n_iter < 1):
-            raise SearchError(f"n_iter is {n_iter!r}.", "Give the number of candidates to draw.")
-        return random_candidates(space, n_iter, self.random_state)
-
-    def _draw(self) -> Any:
-        # The state of a generator changes with each draw.
-        fixed = isinstance(self.random_state, int | np.integer)
-        return (self.n_iter, int(self.random_state) if fixed else None)
-
-
-RandomizedGridSeach = RandomizedSearch
-"""The seed's name, as it was written there."""
+def _cloned(model: Any) -> Any:
+    try:
+        return clone(model)
+    except TypeError as error:
+        raise BadParameter(f"The model is not a scikit-learn estimator: {error}") from error
 
 
 def _load_balanced(view: Any) -> Any:

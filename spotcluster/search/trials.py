@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from spotcluster.errors import SearchError
+from spotcluster.search.parameters import BadParameter
 
 Space = Mapping[str, Any] | Callable[[Any], Any]
 """Distributions or lists of choices by parameter name, or a function that suggests from a trial."""
@@ -222,7 +223,7 @@ def distributions(space: Mapping[str, Any]) -> dict[str, Any]:
     base = load_optuna().distributions.BaseDistribution
     categorical = load_optuna().distributions.CategoricalDistribution
     if not isinstance(space, Mapping):
-        raise SearchError(
+        raise BadParameter(
             f"The space is a {type(space).__name__}.",
             "Give a dictionary of Optuna's distributions, or a function of a trial.",
         )
@@ -233,7 +234,7 @@ def distributions(space: Mapping[str, Any]) -> dict[str, Any]:
         elif isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) and len(value):
             found[name] = categorical([_plain(item) for item in value])
         else:
-            raise SearchError(
+            raise BadParameter(
                 f"The space of {name!r} is {value!r}.",
                 "Give a distribution such as optuna.distributions.FloatDistribution(0, 1), or a"
                 " list of choices.",
@@ -254,12 +255,12 @@ def study_for(study: Any, sampler: Any, pruner: Any) -> Any:
         pruner = pruner or optuna.pruners.NopPruner()
         return optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
     if sampler is not None or pruner is not None:
-        raise SearchError(
+        raise BadParameter(
             "A study was given, and a sampler or a pruner as well.",
             "Give them to the study: optuna.create_study(direction='maximize', sampler=...).",
         )
     if [direction.name for direction in study.directions] != ["MAXIMIZE"]:
-        raise SearchError(
+        raise BadParameter(
             "The study does not maximise one value, and better scores are higher ones.",
             "Make it with optuna.create_study(direction='maximize').",
         )

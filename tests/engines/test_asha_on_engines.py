@@ -78,7 +78,7 @@ def test_failed_candidates_are_not_promoted(pair: Machines, iris: list[str]) -> 
 
 
 def test_numbers_that_cannot_be(pair: Machines, iris: list[str]) -> None:
-    for settings, message in (({"factor": 1}, "factor is 1"), ({"n_iter": 0}, "n_iter is 0")):
+    for settings, message in (({"factor": 1}, "'factor'"), ({"n_iter": 0}, "'n_iter'")):
         with pytest.raises(SearchError, match=message):
             ASHASearch(pair.client, **settings).launch_for_splits(SVC(), GRID, iris)
 

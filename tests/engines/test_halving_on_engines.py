@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,14 +13,17 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - makes the import possible
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.model_selection import (
+    GroupKFold,
     HalvingGridSearchCV,
     HalvingRandomSearchCV,
     KFold,
     ShuffleSplit,
     TimeSeriesSplit,
 )
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
 from spotcluster.errors import SearchError
@@ -70,6 +75,101 @@ def test_fit_equals_scikit_learn(pair: Machines) -> None:
     settings |= {"n_candidates": 6}
     drawn = HalvingRandomSearch(pair.client, SVC(), GRID, **settings).fit(X, Y)
     assert_equal(drawn, HalvingRandomSearchCV(SVC(), GRID, **settings).fit(X, Y))
+
+
+WEIGHTS = np.random.default_rng(0).uniform(size=len(Y))
+GROUPS = np.arange(len(Y)) % 5
+
+
+@pytest.mark.parametrize("given", ["a generator", "numpy's own", "another kind of generator"])
+def test_any_generator_draws_as_in_scikit_learn(pair: Machines, given: str) -> None:
+    def state() -> Any:
+        if given == "numpy's own":
+            np.random.seed(7)
+            return None
+        if given == "a generator":
+            return np.random.RandomState(7)
+        return np.random.RandomState(np.random.PCG64(7))
+
+    resource = {"resource": "leaf_size", "min_resources": 10, "max_resources": 100}
+    cases: list[tuple[Any, Any, dict[str, Any]]] = [
+        (HalvingGridSearch, HalvingGridSearchCV, {}),
+        (HalvingRandomSearch, HalvingRandomSearchCV, {"n_candidates": 8}),
+        (HalvingRandomSearch, HalvingRandomSearchCV, {"n_candidates": 8, **resource}),
+    ]
+    model, space = KNeighborsClassifier(), {"n_neighbors": [1, 2, 3, 4, 5, 6], "p": [1, 2, 3]}
+    for kind, theirs, more in cases:  # with a model that draws nothing itself
+        settings = {"cv": 3, "factor": 2, **more}
+        search = kind(pair.client, model, space, random_state=state(), **settings).fit(X, Y)
+        after = np.random.randint(1000)
+        peer = theirs(model, space, random_state=state(), **settings).fit(X, Y)
+        if given == "another kind of generator":
+            assert search.n_resources_ == peer.n_resources_
+            assert np.isfinite(search.best_score_)
+            continue
+        assert_equal(search, peer)
+        assert given != "numpy's own" or after == np.random.randint(1000)
+
+
+def test_groups_and_params_equal_scikit_learn(pair: Machines) -> None:
+    settings: dict[str, Any] = {"cv": GroupKFold(3), "random_state": 0, "factor": 2}
+    grid = {"C": [0.01, 0.1, 1.0, 10.0]}
+    model = LogisticRegression(max_iter=1000)
+    params = {"groups": GROUPS, "sample_weight": WEIGHTS}
+    search = HalvingGridSearch(pair.client, model, grid, **settings).fit(X, Y, **params)
+    assert_equal(search, HalvingGridSearchCV(model, grid, **settings).fit(X, Y, **params))
+    settings |= {"refit": lambda table: 0}
+    search = HalvingGridSearch(pair.client, model, grid, **settings).fit(X, Y, **params)
+    assert_equal(search, HalvingGridSearchCV(model, grid, **settings).fit(X, Y, **params))
+
+
+def test_a_kernel_is_cut_on_both_sides(pair: Machines) -> None:
+    kernel = rbf_kernel(X)
+    settings: dict[str, Any] = {"cv": 3, "random_state": 0, "factor": 2, "error_score": "raise"}
+    for model, grid in (
+        (SVC(kernel="precomputed"), {"C": [0.01, 0.1, 1.0, 10.0]}),
+        (SVC(), {"kernel": ["precomputed", "rbf"], "C": [0.1, 1.0]}),
+    ):
+        search = HalvingGridSearch(pair.client, model, grid, **settings).fit(kernel, Y)
+        assert_equal(search, HalvingGridSearchCV(model, grid, **settings).fit(kernel, Y))
+
+
+def test_rounds_fail_as_scikit_learns(pair: Machines) -> None:
+    """Each round warns by itself, and one in which all fits fail is an error."""
+
+    def said(search: Any) -> list[str]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            search.fit(X, Y)
+        return [str(item.message).split("Below are")[0] for item in caught]
+
+    grid = {"kernel": ["no", "linear"], "C": [0.1, 1.0, 10.0]}
+    settings: dict[str, Any] = {"cv": 3, "random_state": 0, "factor": 1.5}
+    ours = said(HalvingGridSearch(pair.client, SVC(), grid, **settings))
+    assert ours == said(HalvingGridSearchCV(SVC(), grid, **settings))
+    assert len(ours) > 3
+    grid = {"kernel": ["no"], "C": [1, 2, 3]}
+    with pytest.raises(ValueError, match="All the 9 fits failed"):
+        HalvingGridSearch(pair.client, SVC(), grid, **settings).fit(X, Y)
+
+
+def test_a_generator_draws_on_when_a_search_is_resumed(pair: Machines, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"cv": 3, "factor": 2, "min_resources": 20}
+    peer = HalvingGridSearchCV(SVC(), GRID, random_state=np.random.RandomState(3), **settings)
+    peer.fit(X, Y)
+    for aborted_after in (1, 46):  # in the first round, and in the second
+        ledger = tmp_path / str(aborted_after)
+        state = np.random.RandomState(3)
+        search = HalvingGridSearch(
+            pair.client, SVC(), GRID, random_state=state, ledger=ledger, **settings
+        )
+        search.launch(X, Y)
+        for _, _ in zip(range(aborted_after), search.as_completed(30), strict=False):
+            pass
+        search.abort()
+        again = HalvingGridSearch.resume(ledger, pair.client)
+        assert again.wait(60)
+        assert_same_results(again.cv_results_, peer.cv_results_)
 
 
 def test_random_candidates_equal_scikit_learn(pair: Machines) -> None:
@@ -125,11 +225,11 @@ def test_what_cannot_be_a_resource_is_said_before_anything_runs(
     def launch(grid: Any = GRID, **settings: Any) -> None:
         HalvingGridSearch(pair.client, **settings).launch_for_splits(SVC(), grid, iris)
 
-    with pytest.raises(SearchError, match="'trees' is not a parameter of SVC"):
+    with pytest.raises(ValueError, match="resource=trees which is not supported by estimator SVC"):
         launch(resource="trees", max_resources=10)
-    with pytest.raises(SearchError, match="'C' is among the parameters"):
+    with pytest.raises(ValueError, match="Cannot use parameter C as the resource"):
         launch(resource="C", max_resources=10)
     with pytest.raises(SearchError, match="Say how much there is"):
         launch(resource="C")
-    with pytest.raises(SearchError, match="least resources are 500, and the most are 150"):
+    with pytest.raises(ValueError, match="min_resources_=500 is greater than max_resources_=150"):
         launch(min_resources=500)

@@ -18,6 +18,7 @@ from scipy import sparse, stats
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_diabetes, load_iris
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, make_scorer, pairwise
 from sklearn.model_selection import (
@@ -42,8 +43,10 @@ from spotcluster.search import (
     GridSearch,
     HalvingGridSearch,
     HalvingRandomSearch,
+    OptunaSearch,
     RandomizedSearch,
 )
+from spotcluster.search.halving import ResourceSearch
 
 from .conftest import Machines
 from .test_search_on_engines import assert_same_results
@@ -241,7 +244,9 @@ def test_warnings_and_errors_are_scikit_learns(pair: Machines) -> None:
     ):
         ours = said(GridSearch(pair.client, model, grid, cv=3, **settings))
         theirs = said(GridSearchCV(model, grid, cv=3, **settings))
-        assert ours == theirs
+        assert [text for _, text in ours] == [text for _, text in theirs]
+        for (mine, _), (other, _) in zip(ours, theirs, strict=True):
+            assert issubclass(mine, other)
 
 
 def test_a_raised_error_ends_the_search_and_is_tried_again(pair: Machines, tmp_path: Path) -> None:
@@ -378,10 +383,121 @@ def test_growing_fits_are_resumed(pair: Machines, kind: type[Any], tmp_path: Pat
     assert again.completed() == again.total()
 
 
+def checked(kind: type[Any], view: Any) -> Any:
+    """Return a small search of a kind, whose fits are the same each time."""
+    settings: dict[str, Any] = {"cv": 2}
+    if kind is OptunaSearch:
+        sampler = pytest.importorskip("optuna").samplers.RandomSampler(seed=0)
+        settings |= {"sampler": sampler, "n_trials": 2, "n_concurrent": 1}
+    elif kind is not GridSearch:
+        settings["random_state"] = 0
+    if issubclass(kind, ResourceSearch):
+        settings["min_resources"] = "smallest"  # there are few samples
+    return kind(view, LogisticRegression(), {"C": [0.1, 1.0]}, **settings)
+
+
 @pytest.mark.filterwarnings("ignore")
-def test_scikit_learns_own_checks(pair: Machines) -> None:
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(GridSearch, RandomizedSearch, HalvingGridSearch, HalvingRandomSearch, ASHASearch),
+        OptunaSearch,
+    ],
+)
+def test_scikit_learns_own_checks(pair: Machines, kind: type[Any]) -> None:
     """Of which none is expected to fail."""
-    results = check_estimator(
-        GridSearch(pair.client, LogisticRegression(), {"C": [0.1, 1.0]}, cv=2), on_skip=None
-    )
+    results = check_estimator(checked(kind, pair.client), on_skip=None)
     assert len([result for result in results if result["status"] == "passed"]) > 45
+
+
+KERNEL = pairwise.rbf_kernel(X)
+
+
+@pytest.mark.parametrize(
+    ("model", "grid"),
+    [
+        (SVC(), [{"kernel": ["precomputed", "rbf"]}, {"C": [2.0]}]),
+        (SVC(kernel="precomputed"), {"kernel": ["linear", "precomputed"], "C": [0.1, 1.0]}),
+        (Pipeline([("model", SVC())]), {"model": [SVC(kernel="precomputed"), SVC()]}),
+    ],
+)
+def test_kernels_that_only_some_candidates_take(pair: Machines, model: Any, grid: Any) -> None:
+    ours = GridSearch(pair.client, model, grid, cv=3, return_train_score=True).fit(KERNEL, y)
+    theirs = GridSearchCV(model, grid, cv=3, return_train_score=True).fit(KERNEL, y)
+    for name in [*(f"split{n}_test_score" for n in range(3)), "mean_train_score"]:
+        assert ours.cv_results_[name].tolist() == theirs.cv_results_[name].tolist()
+        assert np.isfinite(ours.cv_results_[name]).all()
+    assert (ours.predict(KERNEL) == theirs.predict(KERNEL)).all()
+    for search in (
+        GridSearch(pair.client, model, grid, cv=3),
+        GridSearchCV(model, grid, cv=3),
+    ):
+        with pytest.raises(ValueError, match="X should be a square kernel matrix"):
+            search.fit(X, y)
+
+
+def test_optuna_may_choose_a_kernel(pair: Machines) -> None:
+    pytest.importorskip("optuna")
+    space = {"kernel": ["precomputed", "rbf"]}
+    search = OptunaSearch(pair.client, SVC(), space, n_trials=6, cv=3).fit(KERNEL, y)
+    known = {
+        kernel: cross_val_score(SVC(kernel=kernel), KERNEL, y, cv=3).mean()
+        for kernel in space["kernel"]
+    }
+    table = search.cv_results_
+    for params, mean in zip(table["params"], table["mean_test_score"], strict=True):
+        assert mean == known[params["kernel"]]
+
+
+class Warns(Fragile):
+    """Warns, as often as it is told."""
+
+    def fit(self, X: Any, y: Any) -> Warns:  # noqa: N803
+        self.classes_ = np.unique(y)
+        for _ in range(self.n):
+            warnings.warn("it is late", ConvergenceWarning, stacklevel=2)
+        if self.n == 3:
+            warnings.warn("never heard of", DeprecationWarning, stacklevel=2)
+        return self
+
+
+def test_what_engines_warn_of_is_warned_of_here(pair: Machines) -> None:
+    search = GridSearch(pair.client, Warns(), {"n": [0, 1, 3]}, cv=2, refit=False)
+
+    def heard(how: str, *filters: tuple[Any, ...]) -> list[warnings.WarningMessage]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.resetwarnings()
+            for item in filters:
+                warnings.filterwarnings(*item)
+            if how == "fit":
+                search.fit(X, y)
+            else:
+                search.launch(X, y)
+                assert search.wait(30)
+                assert search.wait(30)
+        return caught
+
+    for how in ("fit", "wait"):
+        first, second = heard(how)
+        assert first.category is ConvergenceWarning
+        assert str(first.message) == (
+            "it is late\n(Warned of 8 times on engines, in 4 of 6 evaluations.)"
+        )
+        assert second.category is DeprecationWarning
+        assert {first.filename, second.filename} == {__file__}  # where it was asked for
+        (only,) = heard(how, ("ignore", "", DeprecationWarning))
+        assert only.category is ConvergenceWarning
+        assert heard(how, ("ignore", "it is"))[0].category is DeprecationWarning
+    assert search.cv_results_["mean_test_score"].tolist()[1:] != [np.nan] * 2
+    failed = heard("fit", ("error", "", ConvergenceWarning))
+    assert [item.category for item in failed] == [FitFailedWarning, UserWarning]
+    assert "4 fits failed out of a total of 6" in str(failed[0].message)
+    assert np.isnan(search.cv_results_["mean_test_score"]).tolist() == [False, True, True]
+
+
+def test_warnings_are_in_the_ledger(pair: Machines, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    with pytest.warns(ConvergenceWarning, match="2 times on engines, in 2 of 2 evaluations"):
+        GridSearch(pair.client, Warns(), {"n": [1]}, cv=2, ledger=ledger).fit(X, y)
+    with pytest.warns(ConvergenceWarning, match="2 times on engines, in 2 of 2 evaluations"):
+        GridSearch.resume(ledger, pair.client).wait(30)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
@@ -129,6 +131,76 @@ def test_mapped_arrays_stay_mapped_and_unharmed(digest: str) -> None:
     parts[0].shape = (20,)
     assert engine_batch._split(entry)[0].shape == (10, 2)
     assert np.shares_memory(parts[0], split[0])
+
+
+def test_what_comes_by_rows_stays_mapped_too(tmp_path: Path) -> None:
+    path = tmp_path / "weighted.pkl"
+    rows = {"fit": {"sample_weight": X[:, 0]}, "columns": np.arange(10)}
+    for more, kept in ((rows, True), ({"fit": {"sample_weight": [1.0] * 10}}, False)):
+        joblib.dump((X, Y, X, Y, more), path)
+        entry = {"path": str(path), "size": kept, "mtime": 0}
+        parts = engine_batch._split(entry)
+        parts[4]["fit"]["garbage"] = 1
+        again = engine_batch._split(entry)
+        assert set(again[4]["fit"]) == {"sample_weight"}
+        weights = parts[4]["fit"]["sample_weight"], again[4]["fit"]["sample_weight"]
+        assert np.shares_memory(*weights) == kept
+        assert bool(engine_batch._splits) == kept
+        engine_batch._splits.clear()
+
+
+class Warns(Slow):
+    """Warns of something, as often as it is told, and of much more."""
+
+    def __init__(self, seconds: float = 0.0, late: int = 0, texts: int = 0) -> None:
+        super().__init__(seconds)
+        self.late = late
+        self.texts = texts
+
+    def fit(self, X: Any, y: Any) -> Warns:  # noqa: N803
+        for _ in range(self.late):
+            warnings.warn("it is late", ConvergenceWarning, stacklevel=1)
+        for number in range(self.texts):
+            warnings.warn(f"{number} " + "x" * 9999, UserWarning, stacklevel=1)
+        super().fit(X, y)
+        return self
+
+
+def test_warnings_are_counted_for_each_evaluation(digest: str) -> None:
+    before = warnings.filters, warnings.showwarning
+    none, twice, once, many = perform(
+        digest, Warns(), [{}, {"late": 2}, {"late": 1}, {"texts": 50}]
+    )
+    assert "warned" not in none
+    for result, count in ((twice, 2), (once, 1)):
+        ((names, text, found),) = result["warned"]
+        assert names[0] == ("sklearn.exceptions", "ConvergenceWarning")
+        assert (text, found) == ("it is late", count)
+    assert len(many["warned"]) == engine_batch.MOST + 1
+    assert many["warned"][-1][1:] == ["and more", 30]
+    assert max(len(text) for _, text, _ in many["warned"]) == engine_batch.LONGEST
+    assert (warnings.filters, warnings.showwarning) == before
+
+
+def test_the_clients_filters_hold(digest: str) -> None:
+    def results(*filters: Any) -> list[dict[str, Any]]:
+        common = {"model": Warns(late=1), "error_score": -1.0, "filters": filters}
+        items = pickle.dumps([(digest, {"params": {}})])
+        return list(
+            pickle.loads(engine_batch.perform("bundle", pickle.dumps(common), items, 60.0)[1])
+        )
+
+    late = ("sklearn.exceptions", "ConvergenceWarning")
+    assert "warned" in results()[0]
+    assert "warned" in results(("once", None, late, None, 0))[0]
+    assert "warned" not in results(("ignore", "it is", ("builtins", "Warning"), None, 0))[0]
+    assert "warned" in results(("ignore", "was", ("builtins", "Warning"), None, 0))[0]
+    (failed,) = results(("error", None, late, None, 0), ("ignore", None, late, None, 0))
+    assert "ConvergenceWarning: it is late" in failed["error"]
+    assert failed["test"] == -1.0
+    unknown = ("error", None, ("no_such_package", "Warning"), None, 0)
+    missing = ("error", None, ("sklearn.exceptions", "NoSuchWarning"), None, 0)
+    assert "warned" in results(unknown, missing)[0]
 
 
 def test_what_is_not_mapped_is_read_anew(tmp_path: Path) -> None:

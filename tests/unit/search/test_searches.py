@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 import sys
 from pathlib import Path
@@ -18,10 +19,22 @@ from sklearn.utils.validation import check_is_fitted
 
 from spotcluster import search
 from spotcluster.errors import SearchError
-from spotcluster.search import GridSearch, RandomizedGridSeach, RandomizedSearch
+from spotcluster.search import (
+    ASHASearch,
+    GridSearch,
+    HalvingGridSearch,
+    HalvingRandomSearch,
+    LearningCurve,
+    OptunaSearch,
+    RandomizedGridSeach,
+    RandomizedSearch,
+    Search,
+)
 from spotcluster.search.candidates import Candidate
 from spotcluster.search.evaluations import Evaluation, compute_evaluation
 from spotcluster.search.plots import boxplot_parameters, scores_by_value
+
+RESOURCES = ("factor", "resource", "max_resources", "min_resources", "random_state")
 
 
 class View:
@@ -52,7 +65,7 @@ def test_a_view_is_needed(iris: list[str]) -> None:
         search.launch_for_splits(SVC(), {"C": [1.0]}, iris)
 
 
-@pytest.mark.parametrize("error_score", ["nonsense", None, True])
+@pytest.mark.parametrize("error_score", ["nonsense", None])
 def test_error_score_is_a_number_or_raise(error_score: Any, iris: list[str]) -> None:
     with pytest.raises(SearchError, match="error_score"):
         GridSearch(View(), error_score=error_score).launch_for_splits(SVC(), {"C": [1.0]}, iris)
@@ -60,12 +73,14 @@ def test_error_score_is_a_number_or_raise(error_score: Any, iris: list[str]) -> 
 
 def test_what_cannot_be_launched_is_said_before_anything_is_sent(iris: list[str]) -> None:
     X, y = [[0.0], [1.0]] * 5, [0, 1] * 5
-    with pytest.raises(SearchError, match="timeout is -1"):
+    with pytest.raises(SearchError, match="'timeout' parameter of GridSearch must be a float"):
         GridSearch(View(), timeout=-1).launch_for_splits(SVC(), {"C": [1.0]}, iris)
-    with pytest.raises(SearchError, match="n_iter is 0"):
+    with pytest.raises(SearchError, match="'n_iter' parameter of RandomizedSearch must be an int"):
         RandomizedSearch(View(), SVC(), {"C": [1.0]}, n_iter=0).fit(X, y)
-    with pytest.raises(SearchError, match="are a NoneType"):
+    with pytest.raises(SearchError, match="'grid' parameter of GridSearch must be an instance of"):
         GridSearch(View(), SVC()).fit(X, y)
+    with pytest.raises(SearchError, match="Invalid parameter 'nonsense' for estimator SVC"):
+        GridSearch(View()).launch_for_splits(SVC(), {"nonsense": [1]}, iris)
     with pytest.raises(ValueError, match="Invalid parameter 'nonsense' for estimator SVC"):
         GridSearch(View(), SVC(), {"nonsense": [1]}).fit(X, y)
     with pytest.raises(ValueError, match="refit must be set to a scorer key"):
@@ -73,8 +88,99 @@ def test_what_cannot_be_launched_is_said_before_anything_is_sent(iris: list[str]
     with pytest.raises(ValueError, match="'estimator' parameter of GridSearch must be an object"):
         GridSearch(View(), None, {"C": [1.0]}).fit(X, y)
     mixed = GridSearch(View(), SVC(), {"kernel": ["precomputed", "rbf"]})
-    with pytest.raises(SearchError, match="Search them separately"):
-        mixed.fit(np.eye(10), y)
+    with pytest.raises(ValueError, match="X should be a square kernel matrix"):
+        mixed.fit(np.array(X), y)
+
+
+def test_parameters_are_declared_once_and_seen_by_everybody() -> None:
+    own = {
+        GridSearch: {"grid"},
+        RandomizedSearch: {"distributions", "n_iter", "random_state"},
+        ASHASearch: {"distributions", "n_iter", *RESOURCES},
+        HalvingGridSearch: {"grid", "aggressive_elimination", *RESOURCES},
+        HalvingRandomSearch: {
+            *("distributions", "n_candidates", "aggressive_elimination"),
+            *RESOURCES,
+        },
+        OptunaSearch: {"space", "study", "sampler", "pruner", "n_trials", "n_concurrent"},
+        LearningCurve: {"train_sizes", "shuffle", "random_state", "exploit_incremental_learning"},
+    }
+    shared = set(Search().get_params())
+    assert shared == {
+        *("estimator", "cv", "scoring", "refit", "error_score", "return_train_score"),
+        *("timeout", "ledger", "on_result"),
+    }
+    for kind, names in own.items():
+        assert set(kind().get_params()) == shared | names, kind
+        positional = [
+            parameter.name
+            for parameter in inspect.signature(kind).parameters.values()
+            if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        ]
+        assert positional[:2] == ["view", "estimator"]
+        assert len(positional) == (2 if kind is LearningCurve else 3), kind
+    assert inspect.signature(HalvingRandomSearch).parameters["min_resources"].default == "smallest"
+    assert inspect.signature(HalvingGridSearch).parameters["cv"].default == 5
+    with pytest.raises(TypeError, match="nonsense"):
+        GridSearch(nonsense=1)
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        (lambda **k: RandomizedSearch(distributions={"C": [1]}, n_iter=1.5, **k), "'n_iter' par"),
+        (lambda **k: RandomizedSearch(distributions={"C": [1]}, random_state="x", **k), "random_"),
+        (lambda **k: GridSearch(grid={"C": 3}, **k), "'C' needs to be a list or a numpy array"),
+        (lambda **k: GridSearch(grid={"C": []}, **k), "'C' need to be a non-empty sequence"),
+        (lambda **k: GridSearch(grid=7, **k), "'grid' parameter of GridSearch must be"),
+        (lambda **k: GridSearch(grid={"C": [1]}, scoring="x", **k), "'scoring' parameter"),
+        (lambda **k: HalvingGridSearch(grid={"C": [1]}, factor=1, **k), "'factor' parameter"),
+        (lambda **k: HalvingGridSearch(grid={"C": [1]}, scoring=["f1"], **k), "'scoring' param"),
+        (lambda **k: HalvingGridSearch(grid={"C": [1]}, min_resources=0, **k), "'min_resources'"),
+        (lambda **k: HalvingGridSearch(grid={"C": [1]}, max_resources="x", **k), "'max_resources"),
+        (lambda **k: HalvingGridSearch(grid={"C": [1]}, resource=3, **k), "'resource' parameter"),
+        (
+            lambda **k: HalvingGridSearch(grid={"C": [1]}, aggressive_elimination=3, **k),
+            "'aggressive_elimination' parameter",
+        ),
+        (
+            lambda **k: HalvingGridSearch(grid={"C": [1]}, resource="x", max_resources=9, **k),
+            "Cannot use resource=x which is not supported by estimator SVC",
+        ),
+        (
+            lambda **k: HalvingGridSearch(grid={"C": [1]}, resource="C", max_resources=9, **k),
+            "Cannot use parameter C as the resource since it is part of the searched parameters",
+        ),
+        (
+            lambda **k: HalvingGridSearch(grid={"C": [1]}, resource="degree", **k),
+            "resource can only be 'n_samples' when max_resources='auto'",
+        ),
+        (
+            lambda **k: HalvingGridSearch(grid={"C": [1]}, min_resources=500, **k),
+            "min_resources_=500 is greater than max_resources_=40",
+        ),
+        (
+            lambda **k: HalvingRandomSearch(
+                distributions={"C": [1]}, n_candidates="exhaust", min_resources="exhaust", **k
+            ),
+            "n_candidates and min_resources cannot be both set to 'exhaust'",
+        ),
+        (lambda **k: ASHASearch(distributions={"C": [1]}, n_iter=0, **k), "'n_iter' parameter"),
+        (lambda **k: ASHASearch(distributions={"no": [1]}, **k), "Invalid parameter 'no'"),
+        (lambda **k: OptunaSearch(space={"C": [1.0]}, n_trials=0, **k), "'n_trials' parameter"),
+        (lambda **k: OptunaSearch(space={"C": 3}, **k), "The space of 'C' is 3"),
+        (lambda **k: OptunaSearch(space={"no": [1.0]}, **k), "Invalid parameter 'no'"),
+        (lambda **k: LearningCurve(train_sizes=[0, 0.5], **k), "must be within"),
+        (lambda **k: LearningCurve(exploit_incremental_learning=True, **k), "partial_fit"),
+        (lambda **k: LearningCurve(refit=True, **k), "'refit' parameter of LearningCurve"),
+    ],
+)
+def test_bad_parameters_are_value_errors_in_scikit_learns_words(search: Any, message: str) -> None:
+    X, y = np.arange(40.0).reshape(40, 1), [0, 1] * 20
+    made = search(view=View(), estimator=SVC(), cv=2)
+    with pytest.raises(ValueError, match=message) as caught:
+        made.fit(X, y)
+    assert isinstance(caught.value, SearchError)
 
 
 def test_a_search_is_an_estimator_before_it_is_fitted() -> None:

@@ -1,0 +1,244 @@
+"""The verbs that follow a search, and the pictures of it: what is known by the time of the call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any, Self
+
+from spotcluster.errors import SearchError
+from spotcluster.search.contract import SearchEstimator
+from spotcluster.search.display import State, page, watch
+from spotcluster.search.evaluations import Evaluation, Retry
+from spotcluster.search.results import Best, Results, report
+
+
+class FollowedSearch(SearchEstimator):
+    """A search with the verbs that follow it, in mid-flight too."""
+
+    @property
+    def _changed(self) -> threading.Condition:
+        """What guards the results, and is notified when there are more."""
+        return threading.Condition() if self._run is None else self._run.changed
+
+    @property
+    def _results(self) -> Results:
+        return Results([], 0) if self._run is None else self._run.results
+
+    # --- following --------------------------------------------------------------------------------
+
+    def completed(self) -> int:
+        """Return how many evaluations are finished."""
+        return 0 if self._run is None else self._run.completed()
+
+    def total(self) -> int:
+        """Return how many evaluations the search has."""
+        return self._results.total
+
+    def progress(self) -> float:
+        """Return the finished fraction of the search, from 0 to 1."""
+        return self.completed() / self.total() if self.total() else 0.0
+
+    def running(self) -> bool:
+        """Return whether the search is under way."""
+        return self._run is not None and self._run.running
+
+    @property
+    def retried(self) -> list[Retry]:
+        """What was sent again, and why."""
+        return [] if self._run is None else self._run.retried
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the search is finished or aborted; warn of what engines have warned of.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to wait at most.
+
+        Returns
+        -------
+        bool
+            Whether the search has ended; False when the time was up.
+
+        Raises
+        ------
+        SearchError
+            If the search cannot go on.
+        """
+        run = self._run
+        ended = True if run is None else run.wait(timeout)
+        if run is not None and ended:
+            self._warn(run)
+        return ended
+
+    def as_completed(self, timeout: float | None = None) -> Iterator[Evaluation]:
+        """Yield each evaluation when it is finished, those finished already first.
+
+        Raises
+        ------
+        SearchError
+            If none is finished for `timeout` seconds, or the search cannot go on.
+        """
+        if self._run is not None:
+            yield from self._run.as_completed(timeout)
+
+    def abort(self) -> Self:
+        """Stop the search; its results stay, and it can be resumed from its ledger.
+
+        Evaluations that are running end on their engines, and count no more.
+        """
+        if self._run is not None:
+            self._run.abort()
+        return self
+
+    def reset(self) -> Self:
+        """Abort the search and forget its results; the ledger stays where it is."""
+        self.abort()
+        self._run = self._outcome = None
+        return self
+
+    # --- results ----------------------------------------------------------------------------------
+
+    def find_bests(self, n_top: int = 5) -> list[Best]:
+        """Return the best candidates so far, best first.
+
+        Returns
+        -------
+        list of Best
+            Pairs ``(mean validation score, params)``, with more in their attributes: over how many
+            splits, and what the training scores are. Equal scores stand in the grid's order.
+        """
+        with self._changed:
+            return self._results.ranking()[:n_top]
+
+    def report(self, n_top: int = 5) -> str:
+        """Return progress and the best candidates so far as text."""
+        with self._changed:
+            return report(self._results, n_top, self._remarks())
+
+    def state(self, n_top: int = 5) -> State:
+        """Return what is shown of the search."""
+        run = self._run
+        return State(
+            type(self).__name__,
+            self.completed(),
+            self.total(),
+            {} if run is None else dict(run.engines()),
+            self.find_bests(n_top),
+            self._remarks(),
+            running=self.running(),
+        )
+
+    def watch(self, n_top: int = 5, timeout: float | None = None) -> None:
+        """Show the search live, in a terminal or a notebook, until it has ended.
+
+        An interrupt ends the showing and not the search.
+
+        Parameters
+        ----------
+        n_top : int
+            How many of the best candidates to show.
+        timeout : float, optional
+            Seconds to show it at most.
+        """
+        watch(self, n_top=n_top, timeout=timeout)
+
+    def __str__(self) -> str:
+        return self.report() if self._run is not None else super().__repr__()
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 - scikit-learn's
+        if self._run is not None and self._outcome is None:
+            return self.report()
+        return str(super().__repr__(N_CHAR_MAX))
+
+    def _repr_html_(self) -> str:
+        """Return the search as a notebook shows it."""
+        return str(self._html_repr()) if self._run is None else page(self.state())
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+    def evaluations(self) -> list[Evaluation]:
+        """Return the finished evaluations, in the order in which they were finished."""
+        return [] if self._run is None else self._run.evaluations()
+
+    def failed(self) -> list[Evaluation]:
+        """Return the evaluations that raised or were given up, with the reason in `error`."""
+        return [evaluation for evaluation in self.evaluations() if evaluation.error]
+
+    def evaluations_per_node(self) -> dict[str, int]:
+        """Return how many evaluations each host did."""
+        with self._changed:
+            return self._results.per_node()
+
+    def to_frame(self, *, by: str = "candidate") -> Any:
+        """Return the results so far as a pandas data frame.
+
+        Parameters
+        ----------
+        by : {"candidate", "evaluation"}
+            What has a row: each candidate with a finished split, the best first, or each finished
+            evaluation, in the order in which they were finished.
+
+        Raises
+        ------
+        SearchError
+            If pandas is not installed here.
+        """
+        from spotcluster.search.frames import candidates_frame, evaluations_frame
+
+        with self._changed:
+            results = self._results
+            if by == "candidate":
+                return candidates_frame(results)
+            if by == "evaluation":
+                return evaluations_frame(results)
+        raise SearchError(f"by is {by!r}.", 'Give "candidate" or "evaluation".')
+
+    def boxplot_parameters(self, display_train: bool = False) -> Any:  # noqa: FBT001, FBT002 - the seed's
+        """Plot the validation scores for each value of each parameter; return matplotlib's figure.
+
+        Parameters
+        ----------
+        display_train : bool
+            Whether to plot the training scores too.
+        """
+        from spotcluster.search.plots import boxplot_parameters
+
+        return boxplot_parameters(
+            self._results.candidates, self.evaluations(), display_train=display_train
+        )
+
+    def validation_curve(self, parameter: str, *, display_train: bool = True) -> Any:
+        """Plot the scores so far against one parameter; return matplotlib's figure.
+
+        Parameters
+        ----------
+        parameter : str
+        display_train : bool
+            Whether to plot the training scores too.
+        """
+        from spotcluster.search.plots import validation_curve
+
+        return validation_curve(
+            self._results.candidates, self.evaluations(), parameter, display_train=display_train
+        )
+
+    def score_over_time(self) -> Any:
+        """Plot each candidate when it was finished, and the best so far; return the figure."""
+        from spotcluster.search.plots import score_over_time
+
+        results = self._results
+        return score_over_time(results.candidates, self.evaluations(), results.n_splits)
+
+    def work_per_engine(self) -> Any:
+        """Plot what each engine did when, and how nodes came and went; return the figure."""
+        from spotcluster.search.plots import work_per_engine
+
+        return work_per_engine(
+            self.evaluations(), [] if self._run is None else self._run.presence()
+        )
+
+    def _remarks(self) -> list[str]:
+        return [] if self._run is None else self._run.remarks()
