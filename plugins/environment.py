@@ -60,20 +60,26 @@ def check_index_url(url: str) -> str:
     """
     parts = urlsplit(url)
     if any(ord(sign) <= ord(" ") for sign in url) or parts.scheme not in ("http", "https"):
-        raise ValueError("it must be a URL that begins with https:// or http://, without spaces")
+        raise ValueError("must be a URL that begins with https:// or http://, without spaces")
     try:
         host = parts.hostname if parts.port is None or parts.port else None
     except ValueError as error:  # a port that is no number
-        raise ValueError("the port in it is not a number between 1 and 65535") from error
+        raise ValueError("names a port that is not a number between 1 and 65535") from error
     if not host:
-        raise ValueError("it must name a host, as https://pypi.example.com/simple/ does")
+        raise ValueError("must name a host, as https://pypi.example.com/simple/ does")
+    if "@" in parts.netloc:
+        # Begins with a quote, so that the value, which is a secret, is not put before it.
+        raise ValueError(
+            f"'{parts.scheme}://...@{host}' holds a name or password, and settings of plugins are"
+            " kept in EC2's tags; let the image have them in /etc/pip.conf or ~/.netrc"
+        )
     return url
 
 
 def _trusted(index_url: str | None) -> str:
     """Return the host of an index without TLS: uv takes it as it is, pip must be told to."""
     parts = urlsplit(index_url or "")
-    return parts.netloc.rpartition("@")[2] if parts.scheme == "http" else ""
+    return parts.netloc if parts.scheme == "http" else ""
 
 
 def install(

@@ -22,9 +22,8 @@ class PyPkgInstaller(Plugin):
     python : str, optional
         The Python minor version, ``3.12``; this computer's by default, so that pickles load.
     index_url : str, optional
-        A package index to use instead of the public one, ``https://...`` or, for a mirror on a
-        network that you trust, ``http://...``. A name and password in it are seen by nobody but the
-        nodes' user.
+        A package index to use instead of the public one: ``https://...`` or, for a mirror on a
+        network that you trust, ``http://...``.
     """
 
     after_master: ClassVar[bool] = False

@@ -9,7 +9,7 @@ printf '%s\n' "$constraints" >"$root/constraints.txt"
 # The certificates of the system are the ones that a company's proxy or mirror is in.
 export UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 UV_NO_PROGRESS=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 PATH=$root/uv/bin:$PATH
-if [ -n "$index" ]; then # not as arguments: the URL may hold a password
+if [ -n "$index" ]; then # pip and uv alike, whichever command
     export PIP_INDEX_URL=$index UV_DEFAULT_INDEX=$index PIP_TRUSTED_HOST=$trusted
 fi
 

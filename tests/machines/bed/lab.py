@@ -459,7 +459,7 @@ class Machine:
         """Return what only the lab knows: process 1, how many processes, namespace, root disk."""
         return dict(self.lab.fault("look", self.id))
 
-    # What can be done to it. Each is one call; most are taken back by the same call without a value.
+    # What can be done to it, each by one call; those with a value are taken back without one.
 
     def power_loss(self, *, noticed: bool = True) -> None:
         """Cut it off, then kill it. EC2 sees that, unless it is not `noticed`."""
