@@ -210,6 +210,15 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
             )
         return super().attach_volume(volume_id, instance_id, device_path, delete_on_termination)
 
+    def detach_volume(
+        self, volume_id: str, instance_id: str | None, device_path: str | None
+    ) -> VolumeAttachment:
+        attachment = self.get_volume(volume_id).attachment
+        if attachment is not None:
+            # moto wants the instance named; EC2 knows where the volume is.
+            instance_id = instance_id or attachment.instance.id
+        return super().detach_volume(volume_id, instance_id or "", device_path or "")
+
     # Security groups.
 
     def delete_security_group(self, name: str | None = None, group_id: str | None = None) -> None:

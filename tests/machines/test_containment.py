@@ -106,7 +106,7 @@ def test_closing_a_lab_leaves_nothing_either(bed: None) -> None:
 
 
 def test_ordinary_user_is_told_why_these_tests_skip(bed: None) -> None:
-    program = "import os; os.setuid(65534); from machines.bed import lab; print(lab.why_not())"
+    program = "import os; from machines.bed import lab; os.setuid(65534); print(lab.why_not())"
     said = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "PYTHONPATH": str(_TESTS), "PYTHONDONTWRITEBYTECODE": "1"},

@@ -42,7 +42,7 @@ def test_power_loss_is_silence_and_then_seen_in_the_api(lab: Lab, machine: Machi
         said = open_connection.result(timeout=30)
     # Nobody said good-bye: it was given up by who waited.
     assert time.monotonic() - begin > 3
-    assert "not responding" in said.stderr or "Timeout" in said.stderr
+    assert said.returncode == 255
     machine.wait("stopped")
     assert machine.described["StateReason"]["Code"].startswith("Server.")
     lab.ec2.start_instances(InstanceIds=[machine.id])
@@ -142,12 +142,12 @@ def test_slow_cpu_takes_as_much_longer(pair: tuple[Machine, Machine]) -> None:
 
 def test_little_memory_kills_who_asks_for_more(pair: tuple[Machine, Machine]) -> None:
     one, _ = pair
-    hungry = "python3 -c 'x = bytearray(400 << 20); print(len(x))'"
-    assert one.ssh(hungry).returncode == 0
+    hungry = "python3 -c 'x = bytearray(400 << 20)'; echo $?"
+    assert one.ssh(hungry).stdout == "0\n"
     one.little_memory(200)
-    assert one.ssh(hungry).returncode == 137
+    assert one.ssh(hungry).stdout == "137\n"
     one.little_memory()
-    assert one.ssh(hungry).returncode == 0
+    assert one.ssh(hungry).stdout == "0\n"
 
 
 def test_full_disk_refuses_to_write(pair: tuple[Machine, Machine]) -> None:
@@ -168,6 +168,7 @@ def test_spot_notice_is_in_the_metadata_and_then_the_instance_is_taken(lab: Lab)
     assert notice["action"] == "terminate"
     assert notice["time"].endswith("Z")
     machine.wait("terminated")
+    assert machine.described["StateReason"]["Code"] == "Server.SpotInstanceTermination"
 
 
 def test_call_that_the_lab_cannot_do_says_why(lab: Lab) -> None:
