@@ -14,6 +14,16 @@ REQUIRED = "SPOTCLUSTER_TEST_MACHINES"
 """With this in the environment, machines that cannot boot are a failure: CI must not skip."""
 
 
+_HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give these tests time: the first of them may build the image."""
+    for item in items:
+        if item.path.is_relative_to(_HERE):
+            item.add_marker(pytest.mark.timeout(600))
+
+
 @pytest.fixture(scope="session")
 def bed() -> None:
     """Skip, with a sentence, where machines cannot boot."""

@@ -10,28 +10,7 @@ import pytest
 from spotcluster.plugins import environment
 
 from .bed.image import USER, python_version
-from .bed.lab import INDEX_URL, REGION, Lab
-from .bed.network import LAPTOP
-
-CONFIG = f"""
-[key mykey]
-
-[plugin pypackages]
-SETUP_CLASS = spotcluster.plugins.pypackages.PyPkgInstaller
-PACKAGES = scikit-learn, psutil
-INDEX_URL = {INDEX_URL}
-
-[plugin ipcluster]
-SETUP_CLASS = spotcluster.plugins.ipcluster.IPCluster
-ENGINES_PER_NODE = 1
-
-[cluster iptemplate]
-KEYNAME = mykey
-REGION = {REGION}
-NODE_INSTANCE_TYPE = c5.large
-ALLOW = {LAPTOP}
-PLUGINS = pypackages, ipcluster
-"""
+from .bed.lab import Lab
 
 SEARCH = """
 import json
@@ -58,11 +37,11 @@ def cluster(lab: Lab) -> Iterator[str]:
     mine = environment.laptop_python()
     if python_version() != mine:
         pytest.skip(f"engines need Python {mine}, and the image has {python_version()}")
-    (lab.home / "config").write_text(CONFIG)
-    lab.run("-r", REGION, "createkey", "mykey")
-    lab.run("start", "-c", "iptemplate", "-s", "3", "-b", "0.5", "mycluster")
+    lab.configure()
+    lab.run("start", "-s", "3", "-b", "0.5", "mycluster")
     yield "mycluster"
     lab.run("terminate", "-y", "mycluster")
+    assert lab.machines == []
 
 
 def test_start_of_a_master_and_two_workers(lab: Lab, cluster: str) -> None:
@@ -77,6 +56,7 @@ def test_nodes_are_machines_with_ssh_on_port_22(lab: Lab, cluster: str) -> None:
         assert "spotcluster:ssh-port" not in lab.machine(alias).tags
     said = lab.run("sshnode", cluster, "node001", "id -un; sudo -n id -un; cat /proc/1/comm")
     assert said.split() == [USER, "root", "systemd"]
+    assert lab.machine("node002").ssh("cat /proc/1/comm").stdout == "systemd\n"
     said = lab.run("sshmaster", cluster, "ssh -o BatchMode=yes node001 'echo $SSH_CONNECTION'")
     assert said.split()[-1] == "22"
 

@@ -22,8 +22,8 @@ def folder() -> Path:
 def made(kind: str, recipe: str, make: Callable[[Path], None]) -> Path:
     """Return the folder that `make` makes by `recipe`, made now if it is not there.
 
-    It is put in place whole; two test runs that want the same one wait for one another, and those
-    of the same kind by an older recipe are removed once they are no longer in use.
+    It is put in place whole, and two test runs that want the same one wait for one another. Of each
+    kind the three that were used last are kept.
     """
     name = f"{kind}-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
     path = folder() / name

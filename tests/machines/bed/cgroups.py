@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _PREFIX = "spotcluster-lab-"
-_CONTROLLERS = ("cpu", "memory", "pids")
+_CONTROLLERS = ("cpu", "memory")
 
 
 def _mounts() -> tuple[Path | None, dict[str, Path]]:
@@ -57,7 +57,10 @@ class Cgroups:
         for path in (self._unified.parent, self._unified):
             for name in _CONTROLLERS:
                 if name in there:
-                    (path / "cgroup.subtree_control").write_text(f"+{name}")
+                    # Refused where processes are in the root's own group, as in a container;
+                    # machines boot there too, and only their limits cannot be set.
+                    with contextlib.suppress(OSError):
+                        (path / "cgroup.subtree_control").write_text(f"+{name}")
 
     def group(self, name: str) -> Group:
         """Return the group of one machine, made if it is not there."""

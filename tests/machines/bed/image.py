@@ -20,7 +20,16 @@ USER = "ubuntu"
 _TOOLS = ("mmdebstrap", "systemd-container", "libsystemd-shared")
 _PACKAGES = (
     *("systemd", "systemd-sysv", "libpam-systemd", "dbus", "dbus-user-session"),
-    *("openssh-server", "sudo", "cloud-init", "ca-certificates", "rsync", "tmux", "procps"),
+    *(
+        "openssh-server",
+        "libnss-myhostname",
+        "sudo",
+        "cloud-init",
+        "ca-certificates",
+        "rsync",
+        "tmux",
+        "procps",
+    ),
     *("python3", "python3-venv"),
     *("iproute2", "iputils-ping", "nftables", "curl", "e2fsprogs", "fuse3", "nfs-common"),
 )

@@ -39,7 +39,6 @@ def tree_of(instance: Any, mac: str, host: str, notice: Mapping[str, str] | None
         "mac": mac,
         "placement/availability-zone": instance.availability_zone,
         "placement/region": instance.ec2_backend.region_name,
-        "reservation-id": "r-0",
         "security-groups": groups,
         f"{nic}device-number": "0",
         f"{nic}interface-id": instance.nics[0].id,

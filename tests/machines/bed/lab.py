@@ -40,9 +40,33 @@ _PROGRAMS = (
     *("unshare", "nsenter", "setpriv", "mount", "ip", "tc", "mkfs.ext4", "ssh"),
     *("apt-get", "dpkg", "perl", "chroot"),
 )
+_HOST_KEY = "spotcluster:host-key"
 _START_LIMIT = 60
 _CALL_LIMIT = 90
 _number = itertools.count()
+
+_CONFIG = f"""
+[global]
+DEFAULT_TEMPLATE = iptemplate
+
+[key mykey]
+
+[plugin pypackages]
+SETUP_CLASS = spotcluster.plugins.pypackages.PyPkgInstaller
+PACKAGES = scikit-learn, psutil
+INDEX_URL = {INDEX_URL}
+
+[plugin ipcluster]
+SETUP_CLASS = spotcluster.plugins.ipcluster.IPCluster
+ENGINES_PER_NODE = 1
+
+[cluster iptemplate]
+KEYNAME = mykey
+REGION = {REGION}
+NODE_INSTANCE_TYPE = c5.large
+ALLOW = {LAPTOP}
+PLUGINS = pypackages, ipcluster
+"""
 
 
 def why_not() -> str:
@@ -105,6 +129,14 @@ class Lab:
 
     def start(self) -> Self:
         """Make the namespace and what is in it; the first time on a computer takes two minutes."""
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _start(self) -> None:
         sweep()
         tools, root, packages = image.tools(), image.image(), wheels.folder()
         self._cgroups.make()
@@ -139,13 +171,8 @@ class Lab:
                 pass_fds=(listening.fileno(),),
                 start_new_session=True,
             )
-            try:
-                self._send(json.dumps(settings), _START_LIMIT)
-            except BaseException:
-                self.close()
-                raise
+            self._send(json.dumps(settings), _START_LIMIT)
         self.ec2 = self.client("ec2")
-        return self
 
     def close(self) -> None:
         """End everything in the lab."""
@@ -208,6 +235,20 @@ class Lab:
                 process.kill()
                 raise
         return subprocess.CompletedProcess(list(command), process.returncode, out, err)
+
+    def configure(self, more: str = "") -> None:
+        """Write the config of a user with a private mirror, and make the key it names.
+
+        Parameters
+        ----------
+        more : str
+            More of it: sections, or at its beginning more keys of ``[cluster iptemplate]``.
+        """
+        path = self.home / "config"
+        path.touch(mode=0o600)
+        path.write_text(f"{_CONFIG}\n{more}")
+        if not (self.home / "keys" / "mykey.pem").exists():
+            self.run("-r", REGION, "createkey", "mykey")
 
     def run(self, *words: str, status: int = 0, timeout: float = 280) -> str:
         """Run ``spotcluster WORDS`` in the lab.
@@ -410,7 +451,19 @@ class Machine:
     def ssh(
         self, command: str, *, user: str = image.USER, key: Path | None = None, timeout: float = 60
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command over SSH from the lab's laptop; for machines of `Lab.launch`."""
+        """Run a command over SSH from the lab's laptop, by a program that is not the product's.
+
+        The key is that of its key pair, and the host key must be the one that its launch gave it:
+        for a node, what its tag says.
+        """
+        described = self.described
+        tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
+        known = self.lab.folder / "known_hosts"
+        if _HOST_KEY in tags:
+            known = self.lab.folder / f"known_hosts.{self.id}"
+            known.write_text(f"{self.id} {tags[_HOST_KEY]}\n")
+        own = self.lab.home / "keys" / f"{described.get('KeyName')}.pem"
+        path = key or (own if own.exists() else self.lab.key_path)
         options = {
             "BatchMode": "yes",
             "ConnectTimeout": "3",
@@ -419,15 +472,14 @@ class Machine:
             "IdentitiesOnly": "yes",
             "StrictHostKeyChecking": "yes",
             "HostKeyAlias": self.id,
-            "UserKnownHostsFile": str(self.lab.folder / "known_hosts"),
+            "UserKnownHostsFile": str(known),
             "LogLevel": "ERROR",
         }
         given = [f"-o{name}={value}" for name, value in options.items()]
-        path = str(key or self.lab.key_path)
+        where = f"{user}@{described['PrivateIpAddress']}"
         # -F none: not what the developer's own configuration says.
         return self.lab.call(
-            ["ssh", "-F", "none", *given, "-i", path, f"{user}@{self.address}", command],
-            timeout=timeout,
+            ["ssh", "-F", "none", *given, "-i", str(path), where, command], timeout=timeout
         )
 
     def wait_ssh(self, timeout: float = 90) -> Machine:

@@ -21,7 +21,6 @@ datasource:
     strict_id: false
 network: {config: disabled}  # addresses are set from outside
 locale: C.UTF-8              # any other is not in the image, and cloud-init then ends in an error
-manage_etc_hosts: localhost
 apt: {preserve_sources_list: true}
 system_info:
   default_user:
