@@ -106,7 +106,7 @@ def test_security_groups_say_who_reaches_a_machine(lab: Lab, shared: Machine) ->
     closed = lab.launch("closed", SecurityGroups=["closed"]).wait_ssh()
     address = closed.address
     closed.inside("systemd-run python3 -m http.server 8000")
-    knock = f"timeout 3 bash -c '</dev/tcp/{address}/%d' 2>/dev/null; echo $?"
+    knock = f"timeout 1 bash -c '</dev/tcp/{address}/%d' 2>/dev/null; echo $?"
     wait_until("a server", lambda: ":8000" in closed.inside("ss -ltn"))
     assert shared.ssh(knock % 22).stdout.strip() == "124"
     assert shared.ssh(knock % 8000).stdout.strip() == "124"

@@ -14,6 +14,7 @@
     imds.py       the metadata service
     index.py      the package index, over wheels.py
     image.py      the image, by recipe (seal.sh)
+    contained.py  namespaces that end with who made them
     cache.py      where what takes long to make is kept
 
 A test asks for the fixture `lab`, one per module, with nothing in it at first::

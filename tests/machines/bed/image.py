@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import subprocess
 from pathlib import Path
 
 from . import cache
+from .contained import contained
 
 USER = "ubuntu"
 """Whom the image lets in, as the name of the default image of the local cloud promises."""
@@ -106,11 +106,10 @@ def _build(place: Path) -> None:
 
 
 def _run(command: list[str], place: Path) -> None:
-    needs_tools = command[0] == "mmdebstrap"
     done = subprocess.run(
-        command,
+        contained(command, network=False),
         cwd=place,
-        env=environment() if needs_tools else None,
+        env=environment() if command[0] == "mmdebstrap" else None,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -119,4 +118,4 @@ def _run(command: list[str], place: Path) -> None:
     )
     if done.returncode:
         last = "\n".join(done.stdout.splitlines()[-20:])
-        raise RuntimeError(f"{shutil.which(command[0]) or command[0]} failed:\n{last}")
+        raise RuntimeError(f"{command[0]} failed:\n{last}")

@@ -30,6 +30,7 @@ from spotcluster.ssh import keys
 
 from . import cache, image, index, wheels
 from .cgroups import Cgroups, sweep
+from .contained import contained
 from .inside import API_PORT
 from .network import LAPTOP
 
@@ -40,6 +41,7 @@ _PROGRAMS = (
     *("unshare", "nsenter", "setpriv", "mount", "ip", "tc", "mkfs.ext4", "ssh"),
     *("apt-get", "dpkg", "perl", "chroot"),
 )
+_FOLDER = "spotcluster-lab-"
 _HOST_KEY = "spotcluster:host-key"
 _START_LIMIT = 60
 _CALL_LIMIT = 90
@@ -109,7 +111,8 @@ class Lab:
     """
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="lab-"))
+        owner = f"{os.getpid()}-{next(_number)}"
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{owner}-"))
         self.home = self.folder / "home"
         self.home.mkdir(mode=0o700)
         self.log = self.folder / "log"
@@ -119,7 +122,6 @@ class Lab:
         self.key_path = self.folder / "key"
         self.key_path.touch(mode=0o600)
         self.key_path.write_text(self._key.private)
-        owner = f"{os.getpid()}-{next(_number)}"
         self._cgroups = Cgroups(owner)
         self._process: subprocess.Popen[str] | None = None
         self._api: tuple[str, int] = ("", 0)
@@ -138,6 +140,7 @@ class Lab:
 
     def _start(self) -> None:
         sweep()
+        _sweep_folders()
         tools, root, packages = image.tools(), image.image(), wheels.folder()
         self._cgroups.make()
         with socket.create_server(("127.0.0.1", 0)) as listening, self.log.open("ab") as log:
@@ -154,14 +157,7 @@ class Lab:
                 "listening": listening.fileno(),
             }
             self._process = subprocess.Popen(
-                [
-                    # Whatever ends this process ends unshare, and that its child, the process 1
-                    # of the namespace; bash, since it reaps those that nobody waits for.
-                    *("setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--pid"),
-                    *("--propagation", "private", "--fork", "--kill-child", "--mount-proc"),
-                    *("bash", "-c", '"$@"; exit $?', "lab"),
-                    *(sys.executable, "-m", f"{__package__}.inside"),
-                ],
+                contained([sys.executable, "-m", f"{__package__}.inside"], network=True),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -213,7 +209,11 @@ class Lab:
         }
 
     def popen(self, command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
-        """Start a program of this computer in the lab's network, among the lab's processes."""
+        """Start a program of this computer in the lab's network, among the lab's processes.
+
+        It ends with the lab, or with the process that is returned, which only waits for it: see
+        `signal` for a way to send it any other signal than that of its end.
+        """
         given: dict[str, Any] = {
             "stdin": subprocess.DEVNULL,
             "stdout": subprocess.PIPE,
@@ -222,7 +222,12 @@ class Lab:
             "env": self.environment,
         }
         entering = ["nsenter", "-t", str(self._first), "--net", "--mount", "--pid", "--"]
+        entering += ["setpriv", "--pdeathsig", "KILL"]
         return subprocess.Popen([*entering, *command], **{**given, **options})
+
+    def signal(self, started: subprocess.Popen[str], number: int) -> None:
+        """Send a signal to a program that `popen` started; SIGINT is what Ctrl-C sends."""
+        os.kill(_child_of(started.pid), number)
 
     def call(
         self, command: Sequence[str], *, timeout: float = 60, **options: Any
@@ -371,9 +376,7 @@ class Lab:
     @property
     def _first(self) -> int:
         """The process 1 of the lab, as this computer numbers it."""
-        assert self._process is not None
-        pid = self._process.pid
-        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+        return _child_of(self.pid)
 
     @property
     def pid(self) -> int:
@@ -575,6 +578,18 @@ def wait_until(what: str, true: Callable[[], Any], timeout: float = 60) -> None:
         if time.monotonic() > end:
             raise LabError(f"waited {timeout:.0f} s for {what}")
         time.sleep(0.05)
+
+
+def _child_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+def _sweep_folders() -> None:
+    """Remove the folders of labs whose owner was killed, and their keys with them."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        owner = path.name.removeprefix(_FOLDER).partition("-")[0]
+        if not Path("/proc", owner).exists():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _address(what: Machine | str) -> str:

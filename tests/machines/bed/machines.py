@@ -237,10 +237,10 @@ class Machines:
 
     def remove(self, instance_id: str) -> None:
         """Take a machine that is off away; its volumes stay for as long as the cloud has them."""
+        self._network.remove(instance_id)
         machine = self._machines.get(instance_id)
         if machine is None:
             return
-        self._network.remove(instance_id)
         machine.group.remove()
         shutil.rmtree(machine.folder, ignore_errors=True)
         self.notices.pop(instance_id, None)

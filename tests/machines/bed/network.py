@@ -248,7 +248,8 @@ class Network:
             for way in ("saddr", "daddr")
         )
         hooks = "\n".join(
-            f"chain {hook} {{ type filter hook {hook} priority 0;\n{cuts}\n{losses}\n{jumps}\n}}"
+            f"chain {hook} {{ type filter hook {hook} priority 0;\n"
+            f"ether type ip6 drop\n{cuts}\n{losses}\n{jumps}\n}}"
             for hook in ("forward", "input", "output")
         )
         table = "table bridge lab"

@@ -10,6 +10,7 @@ from pathlib import Path
 from spotcluster.plugins import environment
 
 from . import cache
+from .contained import contained
 
 PACKAGES = (*environment.BASE, "scikit-learn", "uv")
 
@@ -28,11 +29,12 @@ def folder() -> Path:
 def _download(place: Path) -> None:
     constraints = place / "constraints.txt"
     constraints.write_text(environment.constraints())
+    command = [
+        *(sys.executable, "-m", "pip", "download", "--quiet", "--only-binary", ":all:"),
+        *("--dest", str(place), "--constraint", str(constraints), *PACKAGES),
+    ]
     done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "download", "--quiet", "--only-binary", ":all:"),
-            *("--dest", str(place), "--constraint", str(constraints), *PACKAGES),
-        ],
+        contained(command, network=False),
         capture_output=True,
         text=True,
         timeout=600,
