@@ -31,6 +31,15 @@ print(lab.pid, machine.id, lab.folder, flush=True)
 time.sleep(1000)
 """
 
+INTERRUPTED = """
+import time
+try:
+    print("up", flush=True)
+    time.sleep(1000)
+except KeyboardInterrupt:
+    print("seen")
+"""
+
 
 def footprint() -> dict[str, set[str]]:
     """Return what a lab could leave on this computer."""
@@ -114,3 +123,20 @@ def test_ordinary_user_is_told_why_these_tests_skip(bed: None) -> None:
         text=True,
     )
     assert said.stdout == "machines need root; run pytest as root to test with them\n", said.stderr
+
+
+def test_program_in_a_lab_takes_signals_and_ends_with_who_waits_for_it(bed: None) -> None:
+    with Lab() as lab:
+        with lab.popen([sys.executable, "-c", INTERRUPTED]) as started:
+            assert started.stdout is not None
+            assert started.stdout.readline() == "up\n"
+            lab.signal(started, signal.SIGINT)
+            assert started.stdout.read() == "seen\n"
+        assert started.returncode == 0
+        with lab.popen(["sleep", "1000.5"]) as started:
+            wait_until("sleep", lambda: "sleep 1000.5" in processes())
+            started.kill()
+        wait_until("it to end", lambda: "sleep 1000.5" not in processes())
+        with pytest.raises(subprocess.TimeoutExpired):
+            lab.call(["sleep", "1000.5"], timeout=0.5)
+        wait_until("it to end", lambda: "sleep 1000.5" not in processes())

@@ -33,6 +33,11 @@ _PACKAGES = (
     *("python3", "python3-venv"),
     *("iproute2", "iputils-ping", "nftables", "curl", "e2fsprogs", "fuse3", "nfs-common"),
 )
+_OPTIONS = (
+    '--aptopt=APT::Install-Recommends "false"',
+    *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "doc", "locale")),
+    "--dpkgopt=force-unsafe-io",  # what a crash leaves half written is thrown away
+)
 _SEAL = Path(__file__).with_name("seal.sh")
 _LIMIT = 600
 
@@ -44,7 +49,9 @@ def tools() -> Path:
 
 def image() -> Path:
     """Return the image's root folder, built if its recipe has changed."""
-    recipe = "\n".join([_codename(), platform.machine(), *_PACKAGES, USER, _SEAL.read_text()])
+    recipe = "\n".join(
+        [_codename(), platform.machine(), *_PACKAGES, *_OPTIONS, USER, _SEAL.read_text()]
+    )
     return cache.made("image", recipe, _build) / "root"
 
 
@@ -96,8 +103,7 @@ def _build(place: Path) -> None:
             *("mmdebstrap", "--mode=root", "--variant=minbase", "--quiet"),
             f"--include={','.join(_PACKAGES)}",
             *(f"--aptopt={path}" for path in own),
-            '--aptopt=APT::Install-Recommends "false"',
-            *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "doc", "locale")),
+            *_OPTIONS,
             *(_codename(), str(root), _sources()),
         ],
         place,
@@ -109,7 +115,8 @@ def _run(command: list[str], place: Path) -> None:
     done = subprocess.run(
         contained(command, network=False),
         cwd=place,
-        env=environment() if command[0] == "mmdebstrap" else None,
+        # What a killed one leaves goes with the folder that it was making.
+        env={**environment(), "TMPDIR": str(place)} if command[0] == "mmdebstrap" else None,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
