@@ -80,9 +80,9 @@ class Faults:
 
     def _take_back(self, machine: str) -> None:
         with self._cloud.lock:
-            instance = self._machines.instance(machine)
-            if instance.state == "running":
-                instance.ec2_backend.host_died(instance)
+            for instance in self._cloud.instances():
+                if instance.id == machine and instance.state == "running":
+                    instance.ec2_backend.host_died(instance)
 
     def look(self, machine: str) -> dict[str, Any]:
         """Return what cannot be seen through the API."""
