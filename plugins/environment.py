@@ -6,6 +6,7 @@ import importlib.metadata
 import shlex
 import sys
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -49,6 +50,38 @@ def constraints(free: Sequence[str] = ()) -> str:
     return "\n".join(lines[name] for name in sorted(lines))
 
 
+def check_index_url(url: str) -> str:
+    """Return the URL of a package index as it is.
+
+    Raises
+    ------
+    ValueError
+        It is none that pip and uv both take.
+    """
+    parts = urlsplit(url)
+    if any(ord(sign) <= ord(" ") for sign in url) or parts.scheme not in ("http", "https"):
+        raise ValueError("must be a URL that begins with https:// or http://, without spaces")
+    try:
+        host = parts.hostname if parts.port is None or parts.port else None
+    except ValueError as error:  # a port that is no number
+        raise ValueError("names a port that is not a number between 1 and 65535") from error
+    if not host:
+        raise ValueError("must name a host, as https://pypi.example.com/simple/ does")
+    if "@" in parts.netloc:
+        # Begins with a quote, so that the value, which is a secret, is not put before it.
+        raise ValueError(
+            f"'{parts.scheme}://...@{host}' holds a name or password, and settings of plugins are"
+            " kept in EC2's tags; let the image have them in /etc/pip.conf or ~/.netrc"
+        )
+    return url
+
+
+def _trusted(index_url: str | None) -> str:
+    """Return the host of an index without TLS: uv takes it as it is, pip must be told to."""
+    parts = urlsplit(index_url or "")
+    return parts.netloc if parts.scheme == "http" else ""
+
+
 def install(
     node: Node,
     packages: Sequence[str] = (),
@@ -71,6 +104,7 @@ def install(
         [
             f"python={shlex.quote(python or laptop_python())}",
             f"index={shlex.quote(index_url or '')}",
+            f"trusted={shlex.quote(_trusted(index_url))}",
             f"packages=({' '.join(shlex.quote(package) for package in wanted)})",
             f"constraints={shlex.quote(constraints(free))}",
             templates.read("install.sh"),

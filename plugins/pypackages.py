@@ -22,7 +22,8 @@ class PyPkgInstaller(Plugin):
     python : str, optional
         The Python minor version, ``3.12``; this computer's by default, so that pickles load.
     index_url : str, optional
-        A package index to use instead of the public one.
+        A package index to use instead of the public one: ``https://...`` or, for a mirror on a
+        network that you trust, ``http://...``.
     """
 
     after_master: ClassVar[bool] = False
@@ -40,6 +41,11 @@ class PyPkgInstaller(Plugin):
             except InvalidRequirement as error:
                 raise ValueError(f"'{package}' is not a requirement that pip takes") from error
         return packages
+
+    @field_validator("index_url")
+    @classmethod
+    def _is_url(cls, index_url: str | None) -> str | None:
+        return environment.check_index_url(index_url) if index_url else None
 
     def setup(self, cluster: Cluster, node: Node) -> None:  # noqa: ARG002 - the hook's signature
         """Install the packages; a failure stops this node, with the installer's output."""

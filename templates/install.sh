@@ -1,5 +1,6 @@
 # Make ~/.spotcluster/env with $python and install $packages into it, within $constraints.
-# Given: python=3.12 index=URL-or-empty packages=(...) constraints=LINES
+# Given: python=3.12 index=URL-or-empty trusted=its-host-if-without-TLS packages=(...)
+#        constraints=LINES
 root=$HOME/.spotcluster
 env=$root/env
 mkdir -p "$root"
@@ -8,6 +9,9 @@ printf '%s\n' "$constraints" >"$root/constraints.txt"
 # The certificates of the system are the ones that a company's proxy or mirror is in.
 export UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 UV_NO_PROGRESS=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 PATH=$root/uv/bin:$PATH
+if [ -n "$index" ]; then # pip and uv alike, whichever command
+    export PIP_INDEX_URL=$index UV_DEFAULT_INDEX=$index PIP_TRUSTED_HOST=$trusted
+fi
 
 is_right_python() {
     [ "$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$python" ]
@@ -27,10 +31,10 @@ make_venv() { # Debian and Ubuntu ship Python without venv
 with_uv() {
     command -v uv >/dev/null || {
         make_venv python3 "$root/uv" &&
-            "$root/uv/bin/python" -m pip install --quiet ${index:+--index-url "$index"} uv
+            "$root/uv/bin/python" -m pip install --quiet uv
     } || return
     is_right_python "$env/bin/python" || uv venv --quiet --clear --python "$python" "$env" || return
-    uv pip install --quiet --python "$env/bin/python" ${index:+--index-url "$index"} \
+    uv pip install --quiet --python "$env/bin/python" \
         --constraint "$root/constraints.txt" "${packages[@]}"
 }
 
@@ -44,8 +48,7 @@ with_pip() {
         }
         make_venv "$base" "$env" || return
     fi
-    "$env/bin/python" -m pip install --quiet ${index:+--index-url "$index"} \
-        --constraint "$root/constraints.txt" "${packages[@]}"
+    "$env/bin/python" -m pip install --quiet --constraint "$root/constraints.txt" "${packages[@]}"
 }
 
 if ! with_uv; then

@@ -14,6 +14,7 @@ its own files and processes, for every instance. It starts by itself when it is 
     ec2.py           EC2: moto's, with these over it:
                      launches, fleets, spot, market, prices, instances, images, filters, ingress
     reconciler.py    makes hosts what their instances say
+    kind.py          what it asks of hosts, of whatever kind
     hosts.py         booting, watching and ending hosts, over processes.py
     host/            the host process itself
 

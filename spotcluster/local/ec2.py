@@ -16,7 +16,7 @@ from moto.ec2.exceptions import (
 )
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.elastic_block_store import VolumeAttachment
-from moto.ec2.models.instances import Instance, InstanceState, Reservation
+from moto.ec2.models.instances import Instance, InstanceState, Reservation, StateReason
 
 from . import images, spot
 from .filters import passes
@@ -26,6 +26,11 @@ from .launches import Tokens
 
 KEEP_TERMINATED = 3600.0
 """Seconds for which a terminated instance is still listed."""
+
+_SHUT_DOWN = StateReason(
+    "Client.InstanceInitiatedShutdown: Instance initiated shutdown",
+    "Client.InstanceInitiatedShutdown",
+)
 
 
 class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
@@ -138,6 +143,22 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
             if request is not None and not request.is_over:
                 request.become("disabled", "instance-stopped-no-capacity")
 
+    def host_shut_down(self, instance: LocalInstance) -> None:
+        """Note that a host was shut down from inside: it is stopped or terminated, as it was asked.
+
+        A one-time spot instance cannot be stopped, so it is terminated either way.
+        """
+        request = self.spot_request_of(instance)
+        one_time = instance.lifecycle == "spot" and (request is None or request.type == "one-time")
+        if one_time or instance.instance_initiated_shutdown_behavior == "terminate":
+            instance.terminate(_SHUT_DOWN)
+            if request is not None:
+                request.instance_ends()
+        else:
+            instance.stop(_SHUT_DOWN)
+            if request is not None and not request.is_over:
+                request.become("disabled", "instance-stopped-by-user")
+
     def forget_old(self) -> bool:
         """Drop what EC2 no longer lists; return whether there was anything."""
         now = time.time()
@@ -188,6 +209,15 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
                 f"'{instance_id}'",
             )
         return super().attach_volume(volume_id, instance_id, device_path, delete_on_termination)
+
+    def detach_volume(
+        self, volume_id: str, instance_id: str | None, device_path: str | None
+    ) -> VolumeAttachment:
+        attachment = self.get_volume(volume_id).attachment
+        if attachment is not None:
+            # moto wants the instance named; EC2 knows where the volume is.
+            instance_id = instance_id or attachment.instance.id
+        return super().detach_volume(volume_id, instance_id or "", device_path or "")
 
     # Security groups.
 

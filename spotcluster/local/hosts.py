@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -20,6 +21,9 @@ from spotcluster.errors import LocalCloudError
 
 from . import processes
 from .host.layout import MARK, Layout, Running, Settings
+
+if TYPE_CHECKING:
+    from .instances import LocalInstance
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +131,20 @@ class Hosts:
         self._bury(instance_id)
         running = self.layout(instance_id).running()
         return running if processes.server_of(running) is not None else None
+
+    def follow(self, instance: LocalInstance) -> None:
+        """Tell the host whether its security groups let SSH in."""
+        from . import ingress  # here, as those who only end hosts need not load moto
+
+        ingress.write(self.layout(instance.id), instance)
+
+    def has_shut_down(self, instance_id: str) -> bool:  # noqa: ARG002 - the interface's signature
+        """Return False: a local host has no system of its own that a program could shut down."""
+        return False
+
+    def console(self, instance_id: str) -> str:
+        """Return the end of what the host wrote to its console."""
+        return self.layout(instance_id).console_tail()
 
     def counts(self) -> dict[str, int]:
         """Return how many processes each host has."""

@@ -25,7 +25,9 @@ CODES = {
 }
 
 PORT_TAG = "spotcluster:ssh-port"
-"""Tag that says where a host's SSH server listens, as it cannot be port 22."""
+"""Tag that says where a host's SSH server listens, where that is not port 22."""
+
+_USUAL_PORT = 22
 
 
 class LocalInstance(Instance):
@@ -186,7 +188,8 @@ class LocalInstance(Instance):
     def has_booted(self, port: int) -> None:
         """Note that the host is up and listens on `port`."""
         self.ssh_port = port
-        self.add_tag(PORT_TAG, str(port))
+        if port != _USUAL_PORT:
+            self.add_tag(PORT_TAG, str(port))
         self.reboot_wanted = False
         self.set_state("running")
 

@@ -18,10 +18,9 @@ from moto.ec2.models.instances import StateReason
 
 from spotcluster.errors import LocalCloudError
 
-from . import ingress
 from .cloud import Cloud
-from .hosts import Hosts
 from .instances import LocalInstance
+from .kind import HostKind
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ _CANNOT_BOOT = StateReason("Server.InternalError: Internal error on launch", "Se
 class Reconciler:
     """The loop between instances and hosts; `start` it once."""
 
-    def __init__(self, cloud: Cloud, hosts: Hosts) -> None:
+    def __init__(self, cloud: Cloud, hosts: HostKind) -> None:
         self._cloud = cloud
         self._hosts = hosts
         self._wake = threading.Event()
@@ -117,7 +116,7 @@ class Reconciler:
 
     def _action(self, instance: LocalInstance) -> Callable[[LocalInstance], None] | None:
         if instance.state == "running":
-            ingress.write(self._hosts.layout(instance.id), instance)
+            self._hosts.follow(instance)
             if instance.reboot_wanted:
                 return self._reboot
             return self._lose if self._hosts.find(instance.id) is None else None
@@ -154,7 +153,8 @@ class Reconciler:
             authorized_keys=instance.authorized_keys,
             user_data=data,
         )
-        ingress.write(self._hosts.layout(instance.id), instance)
+        with self._cloud.lock:
+            self._hosts.follow(instance)
         running = self._hosts.boot(instance.id)
         with self._cloud.lock:
             log.info("%s is up at %s port %d", instance.id, running.address, running.port)
@@ -177,17 +177,23 @@ class Reconciler:
 
     def _end(self, instance: LocalInstance) -> None:
         self._hosts.end(instance.id, politely=True)
-        console = self._hosts.layout(instance.id).console_tail()
+        console = self._hosts.console(instance.id)
         self._hosts.remove(instance.id)
         with self._cloud.lock:
             log.info("%s has ended", instance.id)
             instance.has_ended(console)
 
     def _lose(self, instance: LocalInstance) -> None:
-        log.warning("the host of %s was killed from outside", instance.id)
+        shut_down = self._hosts.has_shut_down(instance.id)
+        how = "shut down from inside" if shut_down else "killed from outside"
+        log.warning("the host of %s was %s", instance.id, how)
         self._hosts.end(instance.id, politely=False)
         with self._cloud.lock:
-            if instance.state == "running":
+            if instance.state != "running":
+                return
+            if shut_down:
+                instance.ec2_backend.host_shut_down(instance)
+            else:
                 instance.ec2_backend.host_died(instance)
 
 

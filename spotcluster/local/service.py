@@ -69,7 +69,7 @@ class Service:
         log.info("stopped")
 
     def _console(self, instance: LocalInstance) -> str:
-        return instance.last_console or self._hosts.layout(instance.id).console_tail()
+        return instance.last_console or self._hosts.console(instance.id)
 
     def _status(self) -> dict[str, Any]:
         with self._cloud.lock:

@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from spotcluster.local import ec2 as region
+from spotcluster.local.cloud import Cloud
 from spotcluster.local.instances import PORT_TAG
 
 SPOT = {"MarketType": "spot"}
@@ -220,3 +221,43 @@ def test_a_disk_is_attached_once_and_in_its_own_zone(ec2: Any, run: Any, settle:
     settle()
     (left,) = ec2.describe_volumes(VolumeIds=[disk])["Volumes"]
     assert left["State"] == "available"
+
+
+def test_volume_is_detached_by_its_id_alone(ec2: Any, run: Any, settle: Any) -> None:
+    (instance,) = run(Placement={"AvailabilityZone": "us-east-1a"})
+    settle()
+    disk = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+    ec2.attach_volume(VolumeId=disk, InstanceId=instance["InstanceId"], Device="/dev/sdz")
+    assert ec2.detach_volume(VolumeId=disk)["InstanceId"] == instance["InstanceId"]
+    (left,) = ec2.describe_volumes(VolumeIds=[disk])["Volumes"]
+    assert left["State"] == "available"
+
+
+def test_host_on_port_22_has_no_tag_that_says_so(cloud: Cloud, run: Any, describe: Any) -> None:
+    run()
+    with cloud.lock:
+        (instance,) = cloud.instances()
+        instance.has_booted(22)
+    (found,) = describe()
+    assert PORT_TAG not in {tag["Key"] for tag in found.get("Tags", [])}
+
+
+@pytest.mark.parametrize(
+    ("params", "state_"),
+    [
+        ({}, "stopping"),
+        ({"InstanceInitiatedShutdownBehavior": "terminate"}, "shutting-down"),
+        ({"InstanceMarketOptions": SPOT}, "shutting-down"),
+    ],
+)
+def test_instance_that_shuts_itself_down_does_what_it_was_told_to(
+    cloud: Cloud, run: Any, describe: Any, settle: Any, params: dict[str, Any], state_: str
+) -> None:
+    run(**params)
+    settle()
+    with cloud.lock:
+        (instance,) = cloud.instances()
+        instance.ec2_backend.host_shut_down(instance)
+    (found,) = describe()
+    assert state(found) == state_
+    assert found["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"

@@ -41,3 +41,66 @@ def test_packages_are_read_from_a_comma_list() -> None:
 def test_what_is_no_requirement_is_refused(bad: str) -> None:
     with pytest.raises(ValidationError, match="not a requirement"):
         PyPkgInstaller.model_validate({"packages": bad})
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://pypi.example.com/simple/", "https://10.0.0.2:8443/x", "http://[fd00::1]/s/"],
+)
+def test_index_url_is_taken_as_it_is(url: str) -> None:
+    assert PyPkgInstaller.model_validate({"index_url": url}).index_url == url
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "pypi.example.com",
+        "ftp://x/simple",
+        "https://",
+        "https://x/ --pre",
+        "http://x:port/",
+        "-r x",
+    ],
+)
+def test_what_is_no_index_url_is_refused(bad: str) -> None:
+    with pytest.raises(ValidationError, match="index_url"):
+        PyPkgInstaller.model_validate({"index_url": bad})
+
+
+def test_index_url_with_a_password_is_refused_and_the_password_not_told() -> None:
+    with pytest.raises(ValidationError) as caught:
+        PyPkgInstaller.model_validate({"index_url": "https://me:pa55@mirror.example/simple/"})
+    (one,) = caught.value.errors()
+    assert one["msg"].startswith("Value error, 'https://...@mirror.example' holds a name")
+    assert "pa55" not in one["msg"]
+
+
+class Recorder:
+    """A node that keeps the scripts it is given."""
+
+    def __init__(self) -> None:
+        self.scripts: list[str] = []
+
+    def run(self, script: str, **_: object) -> str:
+        self.scripts.append(script)
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("url", "trusted"),
+    [
+        ("http://mirror.example:8080/simple/", "mirror.example:8080"),
+        ("https://mirror.example/simple/", "''"),
+        (None, "''"),
+    ],
+)
+def test_pip_is_told_to_trust_an_index_without_tls_only(url: str | None, trusted: str) -> None:
+    node = Recorder()
+    environment.install(node, index_url=url)  # type: ignore[arg-type]
+    assert f"\ntrusted={trusted}\n" in node.scripts[0]
+
+
+def test_index_url_is_quoted() -> None:
+    node = Recorder()
+    environment.install(node, index_url="https://x/$(id)'")  # type: ignore[arg-type]
+    assert """\nindex='https://x/$(id)'"'"''\n""" in node.scripts[0]

@@ -1,0 +1,104 @@
+"""Volumes: loop devices over files that have no name.
+
+A file that is unlinked while it is open, and a loop device that clears itself at its last close:
+when the process that made them ends, however it ends, nothing of them is left.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+_GET_FREE = 0x4C82
+_CONFIGURE = 0x4C0A
+_AUTOCLEAR = 4
+_GIB = 1 << 30
+
+
+class _Info(ctypes.Structure):  # struct loop_info64 of linux/loop.h
+    _fields_ = (
+        ("device", ctypes.c_uint64),
+        ("inode", ctypes.c_uint64),
+        ("rdevice", ctypes.c_uint64),
+        ("offset", ctypes.c_uint64),
+        ("sizelimit", ctypes.c_uint64),
+        ("number", ctypes.c_uint32),
+        ("encrypt_type", ctypes.c_uint32),
+        ("encrypt_key_size", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("file_name", ctypes.c_uint8 * 64),
+        ("crypt_name", ctypes.c_uint8 * 64),
+        ("encrypt_key", ctypes.c_uint8 * 32),
+        ("init", ctypes.c_uint64 * 2),
+    )
+
+
+class _Config(ctypes.Structure):  # struct loop_config
+    _fields_ = (
+        ("fd", ctypes.c_uint32),
+        ("block_size", ctypes.c_uint32),
+        ("info", _Info),
+        ("reserved", ctypes.c_uint64 * 8),
+    )
+
+
+class Disk:
+    """A volume of `size` GiB; it takes room for what is written only.
+
+    Parameters
+    ----------
+    name : str
+        What ``losetup`` shows in place of a file name.
+    folder : Path
+        A folder on the file system that holds its data.
+    """
+
+    def __init__(self, name: str, size: int, folder: Path) -> None:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.ftruncate(file.fileno(), size * _GIB)
+            config = _Config(fd=file.fileno(), block_size=512)
+            config.info.flags = _AUTOCLEAR
+            ctypes.memmove(config.info.file_name, name.encode()[:63], min(len(name), 63))
+            self.path, self._fd = _configured(config)
+        number = Path(self.path).stat().st_rdev
+        self.major, self.minor = os.major(number), os.minor(number)
+
+    def format(self) -> None:
+        """Make an empty file system on it, as the root volume of an image has one."""
+        options = "nodiscard,lazy_itable_init=1,lazy_journal_init=1"
+        command = ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", options, self.path]
+        subprocess.run(command, check=True, timeout=60, stdin=subprocess.DEVNULL)
+
+    def close(self) -> None:
+        """Give it back; its data is gone when nothing has it mounted any more."""
+        os.close(self._fd)
+
+
+_opening = threading.Lock()
+
+
+def _configured(config: _Config) -> tuple[str, int]:
+    """Return path and descriptor of a loop device for `config`."""
+    control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        for _ in range(100):
+            with _opening:
+                path = f"/dev/loop{fcntl.ioctl(control, _GET_FREE)}"
+                fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+                try:
+                    fcntl.ioctl(fd, _CONFIGURE, config)
+                except OSError as error:
+                    os.close(fd)
+                    if error.errno != errno.EBUSY:  # another program took it in between
+                        raise
+                    continue
+                return path, fd
+    finally:
+        os.close(control)
+    raise OSError(errno.EBUSY, "other programs take every loop device before we can")

@@ -1,0 +1,112 @@
+"""The process in a lab's namespace: ``python -m machines.bed.inside``.
+
+It is the local cloud with machines in the place of its hosts. It reads its settings and then calls
+of `Faults` from its standard input, one JSON document a line, and answers each; when its input
+ends, it ends, and with it the namespace and everything in it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from moto.moto_server.werkzeug_app import MotoRequestHandler
+from werkzeug.serving import make_server
+
+from spotcluster.local.access import Credentials
+from spotcluster.local.application import Application
+from spotcluster.local.cloud import Cloud
+from spotcluster.local.reconciler import Reconciler
+
+from . import imds, index
+from .cgroups import Cgroups
+from .faults import Faults
+from .machines import Machines
+from .network import Addresses, Network
+
+log = logging.getLogger(__name__)
+
+API_PORT = 5000
+
+
+def main() -> None:
+    """Serve until the standard input ends."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what anything else prints belongs to the log
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    try:
+        faults = _start(json.loads(sys.stdin.readline()))
+    except BaseException as error:
+        logging.exception("the lab could not start")
+        print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=answers)
+        sys.exit(1)
+    print(json.dumps({"result": "ready"}), file=answers)
+    for line in sys.stdin:
+        print(json.dumps(_answer(faults, json.loads(line))), file=answers)
+    os._exit(0)
+
+
+def _answer(faults: Faults, asked: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return {"result": getattr(faults, asked["call"])(*asked["args"], **asked["named"])}
+    except Exception as error:
+        log.exception("%s failed", asked["call"])
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def _start(settings: dict[str, Any]) -> Faults:
+    # Our own /run: network namespaces are named there, and machines have their folders there.
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "lab", "/run"], check=True)
+    folder = Path("/run/lab")
+    for path in (folder / "cloud", folder / "machines", Path("/run/netns")):
+        path.mkdir(parents=True)
+    network = Network(Path(settings["image"]))
+    network.make()
+    cloud = Cloud(folder / "cloud")
+    cloud.addresses = Addresses()
+    machines = Machines(
+        cloud,
+        network,
+        Cgroups(settings["owner"]),
+        folder=folder / "machines",
+        disks=Path(settings["disks"]),
+        image=Path(settings["image"]),
+        nspawn=Path(settings["nspawn"]),
+        libraries=settings["libraries"],
+    )
+    cloud.console = lambda instance: instance.last_console or machines.console(instance.id)
+    reconciler = Reconciler(cloud, machines)
+    application = Application(
+        cloud,
+        Credentials(settings["access_key"], settings["secret_key"]),
+        changed=reconciler.wake,
+    )
+    imds.serve(machines.answer)
+    index.serve(Path(settings["wheels"]))
+    # One for the programs in the lab; the other came from outside, and tests reach it there.
+    _serve(application)
+    _serve(application, settings["listening"])
+    reconciler.start()
+    return Faults(cloud, machines, network)
+
+
+def _serve(application: Application, fd: int | None = None) -> None:
+    port = API_PORT if fd is None else socket.socket(fileno=os.dup(fd)).getsockname()[1]
+    server = make_server(
+        "127.0.0.1", port, application, threaded=True, request_handler=MotoRequestHandler, fd=fd
+    )
+    threading.Thread(target=server.serve_forever, name="api", daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,596 @@
+"""A lab: machines that boot, an EC2 API that they follow, and what can be done to them.
+
+Everything of a lab is in one namespace of processes, network and mounts, which ends with the
+process that made the lab, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import boto3
+from botocore.config import Config
+
+from spotcluster.local.access import Credentials
+from spotcluster.local.images import UBUNTU
+from spotcluster.ssh import keys
+
+from . import cache, image, index, wheels
+from .cgroups import Cgroups, sweep
+from .contained import contained
+from .inside import API_PORT
+from .network import LAPTOP
+
+REGION = "us-east-1"
+INDEX_URL = index.URL
+_TESTS = Path(__file__).parents[2]
+_PROGRAMS = (
+    *("unshare", "nsenter", "setpriv", "mount", "ip", "tc", "mkfs.ext4", "ssh"),
+    *("apt-get", "dpkg", "perl", "chroot"),
+)
+_FOLDER = "spotcluster-lab-"
+_HOST_KEY = "spotcluster:host-key"
+_START_LIMIT = 60
+_CALL_LIMIT = 90
+_number = itertools.count()
+
+_CONFIG = f"""
+[global]
+DEFAULT_TEMPLATE = iptemplate
+
+[key mykey]
+
+[plugin pypackages]
+SETUP_CLASS = spotcluster.plugins.pypackages.PyPkgInstaller
+PACKAGES = scikit-learn, psutil
+INDEX_URL = {INDEX_URL}
+
+[plugin ipcluster]
+SETUP_CLASS = spotcluster.plugins.ipcluster.IPCluster
+ENGINES_PER_NODE = 1
+
+[cluster iptemplate]
+KEYNAME = mykey
+REGION = {REGION}
+NODE_INSTANCE_TYPE = c5.large
+ALLOW = {LAPTOP}
+PLUGINS = pypackages, ipcluster
+"""
+
+
+def why_not() -> str:
+    """Return why no machine can boot here, in a sentence; empty when they can."""
+    if not sys.platform.startswith("linux"):
+        return "machines need Linux"
+    if os.geteuid():
+        return "machines need root; run pytest as root to test with them"
+    missing = [name for name in _PROGRAMS if shutil.which(name) is None]
+    if missing:
+        return f"machines need {', '.join(missing)}, which this computer does not have"
+    if not Path("/dev/loop-control").exists():
+        return "machines need loop devices, which this kernel does not have or does not let us use"
+    for kind in ("overlay", "cgroup2", "ext4"):
+        if kind not in Path("/proc/filesystems").read_text().split():
+            return f"machines need the file system {kind}, which this kernel does not have"
+    if "cgroup2" not in {line.split()[2] for line in Path("/proc/mounts").read_text().splitlines()}:
+        return "machines need cgroup v2, which is not mounted here"
+    tried = subprocess.run(
+        ["unshare", "--net", "--mount", "--pid", "--fork", "true"], capture_output=True, text=True
+    )
+    return f"the kernel refuses namespaces: {tried.stderr.strip()}" if tried.returncode else ""
+
+
+class LabError(Exception):
+    """Something in the lab did not do what it was told."""
+
+
+class Lab:
+    """A lab; a context manager.
+
+    Attributes
+    ----------
+    home : Path
+        What ``$SPOTCLUSTER_HOME`` is for programs in the lab.
+    ec2 : boto3 client
+        The EC2 API that the machines follow.
+    log : Path
+        What the lab writes.
+    """
+
+    def __init__(self) -> None:
+        owner = f"{os.getpid()}-{next(_number)}"
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{owner}-"))
+        self.home = self.folder / "home"
+        self.home.mkdir(mode=0o700)
+        self.log = self.folder / "log"
+        self.credentials = Credentials.random()
+        self._calling = threading.Lock()
+        self._key = keys.generate()
+        self.key_path = self.folder / "key"
+        self.key_path.touch(mode=0o600)
+        self.key_path.write_text(self._key.private)
+        self._cgroups = Cgroups(owner)
+        self._process: subprocess.Popen[str] | None = None
+        self._api: tuple[str, int] = ("", 0)
+        self._owner = owner
+
+    # From start to end.
+
+    def start(self) -> Self:
+        """Make the namespace and what is in it; the first time on a computer takes two minutes."""
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _start(self) -> None:
+        sweep()
+        _sweep_folders()
+        tools, root, packages = image.tools(), image.image(), wheels.folder()
+        self._cgroups.make()
+        with socket.create_server(("127.0.0.1", 0)) as listening, self.log.open("ab") as log:
+            self._api = listening.getsockname()
+            settings = {
+                "owner": self._owner,
+                "image": str(root),
+                "disks": str(cache.folder()),
+                "wheels": str(packages),
+                "nspawn": str(tools / "usr" / "bin" / "systemd-nspawn"),
+                "libraries": image.environment()["LD_LIBRARY_PATH"],
+                "access_key": self.credentials.access_key,
+                "secret_key": self.credentials.secret_key,
+                "listening": listening.fileno(),
+            }
+            self._process = subprocess.Popen(
+                contained([sys.executable, "-m", f"{__package__}.inside"], network=True),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                bufsize=1,
+                env={**os.environ, "PYTHONPATH": str(_TESTS)},
+                pass_fds=(listening.fileno(),),
+                start_new_session=True,
+            )
+            self._send(json.dumps(settings), _START_LIMIT)
+        self.ec2 = self.client("ec2")
+
+    def close(self) -> None:
+        """End everything in the lab."""
+        if self._process is not None:
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+            try:
+                self._process.wait(15)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(15)
+            self._process.stdout.close()
+        self._cgroups.remove()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Programs in the lab.
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a user with AWS credentials and a private endpoint has in the environment."""
+        kept = ("PATH", "HOME", "LANG", "LC_ALL", "TERM", "VIRTUAL_ENV", "TMPDIR", "PYTHONPATH")
+        return {
+            **{name: os.environ[name] for name in kept if name in os.environ},
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{API_PORT}",
+            "AWS_ACCESS_KEY_ID": self.credentials.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.credentials.secret_key,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "SPOTCLUSTER_HOME": str(self.home),
+        }
+
+    def popen(self, command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
+        """Start a program of this computer in the lab's network, among the lab's processes.
+
+        It ends with the lab, or with the process that is returned, which only waits for it: see
+        `signal` for a way to send it any other signal than that of its end.
+        """
+        given: dict[str, Any] = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+            "env": self.environment,
+        }
+        entering = ["nsenter", "-t", str(self._first), "--net", "--mount", "--pid", "--"]
+        entering += ["setpriv", "--pdeathsig", "KILL"]
+        return subprocess.Popen([*entering, *command], **{**given, **options})
+
+    def signal(self, started: subprocess.Popen[str], number: int) -> None:
+        """Send a signal to a program that `popen` started; SIGINT is what Ctrl-C sends."""
+        os.kill(_child_of(started.pid), number)
+
+    def call(
+        self, command: Sequence[str], *, timeout: float = 60, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program of this computer in the lab to its end."""
+        with self.popen(command, **options) as process:
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(list(command), process.returncode, out, err)
+
+    def configure(self, more: str = "") -> None:
+        """Write the config of a user with a private mirror, and make the key it names.
+
+        Parameters
+        ----------
+        more : str
+            More of it: sections, or at its beginning more keys of ``[cluster iptemplate]``.
+        """
+        path = self.home / "config"
+        path.touch(mode=0o600)
+        path.write_text(f"{_CONFIG}\n{more}")
+        if not (self.home / "keys" / "mykey.pem").exists():
+            self.run("-r", REGION, "createkey", "mykey")
+
+    def run(self, *words: str, status: int = 0, timeout: float = 280) -> str:
+        """Run ``spotcluster WORDS`` in the lab.
+
+        Returns
+        -------
+        str
+            Its standard output; standard error where `status` says that it is to fail.
+        """
+        done = self.call([sys.executable, "-m", "spotcluster", *words], timeout=timeout)
+        if done.returncode != status:
+            raise LabError(f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done.stdout if status == 0 else done.stderr
+
+    def python(self, program: str, *, timeout: float = 280) -> str:
+        """Run a Python program on the laptop of the lab; return what it prints."""
+        done = self.call([sys.executable, "-c", program], timeout=timeout)
+        if done.returncode:
+            raise LabError(f"the program ended with {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client of the lab's cloud, for this process."""
+        return boto3.client(
+            service,
+            endpoint_url=f"http://{self._api[0]}:{self._api[1]}",
+            region_name=REGION,
+            aws_access_key_id=self.credentials.access_key,
+            aws_secret_access_key=self.credentials.secret_key,
+            config=Config(proxies={}, retries={"max_attempts": 0}),
+        )
+
+    # Machines.
+
+    @property
+    def machines(self) -> list[Machine]:
+        """The machines that are there, whatever started them, oldest first."""
+        states = ["pending", "running", "stopping", "stopped"]
+        pages = self.ec2.get_paginator("describe_instances").paginate(
+            Filters=[{"Name": "instance-state-name", "Values": states}]
+        )
+        found = [
+            one for page in pages for group in page["Reservations"] for one in group["Instances"]
+        ]
+        found.sort(key=lambda one: (one["LaunchTime"], one["InstanceId"]))
+        return [Machine(self, one["InstanceId"]) for one in found]
+
+    def machine(self, name: str) -> Machine:
+        """Return the machine of a node (``"node001"``), or of any Name tag."""
+        for machine in self.machines:
+            if name in (
+                machine.tags.get("spotcluster:alias"),
+                machine.tags.get("Name"),
+                machine.id,
+            ):
+                return machine
+        raise LabError(f"there is no machine '{name}'")
+
+    def launch(self, name: str = "machine", **params: Any) -> Machine:
+        """Start an instance that lets in the lab's key from the lab's laptop; see `Machine.ssh`.
+
+        `params` go to RunInstances. Its host key is given in the user data, as the product does it,
+        unless `params` has user data of its own.
+        """
+        self._prepare_launches()
+        host_key = keys.generate()
+        pair = {"ed25519_private": host_key.private, "ed25519_public": host_key.public}
+        given: dict[str, Any] = {
+            "ImageId": UBUNTU,
+            "InstanceType": "c5.large",
+            "MinCount": 1,
+            "MaxCount": 1,
+            "KeyName": "lab",
+            "SecurityGroups": ["lab"],
+            "MetadataOptions": {"HttpTokens": "required"},
+            "UserData": "#cloud-config\n" + json.dumps({"ssh_keys": pair}),
+            "TagSpecifications": [
+                {"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": name}]}
+            ],
+        }
+        answer = self.ec2.run_instances(**{**given, **params})
+        machine = Machine(self, answer["Instances"][0]["InstanceId"])
+        line = f"{machine.id} {' '.join(host_key.public.split()[:2])}\n"
+        (self.folder / "known_hosts").open("a").write(line)
+        return machine
+
+    def _prepare_launches(self) -> None:
+        with contextlib.suppress(self.ec2.exceptions.ClientError):
+            self.ec2.import_key_pair(KeyName="lab", PublicKeyMaterial=self._key.public.encode())
+        with contextlib.suppress(self.ec2.exceptions.ClientError):
+            self.ec2.create_security_group(GroupName="lab", Description="the lab's laptop")
+            every = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": f"{LAPTOP}/32"}]}
+            among = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "172.31.0.0/16"}]}
+            self.ec2.authorize_security_group_ingress(GroupName="lab", IpPermissions=[every, among])
+
+    def clear(self) -> None:
+        """Terminate all machines, and wait until they are gone."""
+        found = self.machines
+        if found:
+            self.ec2.terminate_instances(InstanceIds=[one.id for one in found])
+        for machine in found:
+            machine.wait("terminated")
+
+    # What can be done to two machines; to one: see `Machine`.
+
+    def partition(self, one: Machine | str, other: Machine | str) -> None:
+        """Let nothing through between two machines, or between one and ``"laptop"``."""
+        self.fault("partition", _address(one), _address(other), on=True)
+
+    def heal(self, one: Machine | str, other: Machine | str) -> None:
+        """Let everything through between them again."""
+        self.fault("partition", _address(one), _address(other), on=False)
+
+    def fault(self, call: str, *args: Any, **named: Any) -> Any:
+        """Make a call of `bed.faults.Faults`."""
+        return self._send(json.dumps({"call": call, "args": args, "named": named}), _CALL_LIMIT)
+
+    # Talking to the process inside.
+
+    @property
+    def _first(self) -> int:
+        """The process 1 of the lab, as this computer numbers it."""
+        return _child_of(self.pid)
+
+    @property
+    def pid(self) -> int:
+        """The process that holds the lab."""
+        assert self._process is not None
+        return self._process.pid
+
+    def _send(self, line: str, limit: float) -> Any:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with self._calling:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.write(line + "\n")
+            timer = threading.Timer(limit, self._process.kill)
+            timer.start()
+            try:
+                said = self._process.stdout.readline()
+            finally:
+                timer.cancel()
+        if not said:
+            last = "\n".join(self.log.read_text().splitlines()[-20:])
+            raise LabError(f"the lab ended, or did not answer within {limit} s:\n{last}")
+        answer = json.loads(said)
+        if "error" in answer:
+            raise LabError(answer["error"])
+        return answer["result"]
+
+
+class Machine:
+    """One machine of a lab, by its instance id; everything else is asked when it is needed."""
+
+    def __init__(self, lab: Lab, instance_id: str) -> None:
+        self.lab = lab
+        self.id = instance_id
+
+    def __repr__(self) -> str:
+        return f"<Machine {self.id}>"
+
+    # What the API says.
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The instance, as DescribeInstances has it."""
+        answer = self.lab.ec2.describe_instances(InstanceIds=[self.id])
+        return dict(answer["Reservations"][0]["Instances"][0])
+
+    @property
+    def state(self) -> str:
+        """The instance's state."""
+        return str(self.described["State"]["Name"])
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The instance's tags."""
+        return {tag["Key"]: tag["Value"] for tag in self.described.get("Tags", [])}
+
+    @property
+    def address(self) -> str:
+        """Its address, the same inside the VPC and outside."""
+        return str(self.described["PrivateIpAddress"])
+
+    @property
+    def console(self) -> str:
+        """What GetConsoleOutput gives."""
+        return str(self.lab.ec2.get_console_output(InstanceId=self.id).get("Output", ""))
+
+    def wait(self, state: str, timeout: float = 60) -> Machine:
+        """Wait until the instance is in a state."""
+        wait_until(f"{self.id} to be {state}", lambda: self.state == state, timeout)
+        return self
+
+    # Being on it.
+
+    def ssh(
+        self, command: str, *, user: str = image.USER, key: Path | None = None, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command over SSH from the lab's laptop, by a program that is not the product's.
+
+        The key is that of its key pair, and the host key must be the one that its launch gave it:
+        for a node, what its tag says.
+        """
+        described = self.described
+        tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
+        known = self.lab.folder / "known_hosts"
+        if _HOST_KEY in tags:
+            known = self.lab.folder / f"known_hosts.{self.id}"
+            known.write_text(f"{self.id} {tags[_HOST_KEY]}\n")
+        own = self.lab.home / "keys" / f"{described.get('KeyName')}.pem"
+        path = key or (own if own.exists() else self.lab.key_path)
+        options = {
+            "BatchMode": "yes",
+            "ConnectTimeout": "3",
+            "ServerAliveInterval": "2",
+            "ServerAliveCountMax": "2",
+            "IdentitiesOnly": "yes",
+            "StrictHostKeyChecking": "yes",
+            "HostKeyAlias": self.id,
+            "UserKnownHostsFile": str(known),
+            "LogLevel": "ERROR",
+        }
+        given = [f"-o{name}={value}" for name, value in options.items()]
+        where = f"{user}@{described['PrivateIpAddress']}"
+        # -F none: not what the developer's own configuration says.
+        return self.lab.call(
+            ["ssh", "-F", "none", *given, "-i", str(path), where, command], timeout=timeout
+        )
+
+    def wait_ssh(self, timeout: float = 90) -> Machine:
+        """Wait until SSH lets in."""
+        wait_until(f"ssh on {self.id}", lambda: self.ssh("true").returncode == 0, timeout)
+        return self
+
+    def wait_up(self, timeout: float = 120) -> Machine:
+        """Wait until systemd and cloud-init have done everything of the boot."""
+        self.wait_ssh(timeout)
+        waiting = "cloud-init status --wait; systemctl is-system-running --wait"
+        done = self.ssh(waiting, timeout=timeout)
+        if "running" not in done.stdout:
+            failed = self.ssh("systemctl --failed; cloud-init status --long").stdout
+            raise LabError(f"{self.id} did not come up: {done.stdout}{failed}")
+        return self
+
+    def inside(self, script: str, *, timeout: float = 60) -> str:
+        """Run a script as root on the machine, whatever its sshd, keys and network do."""
+        init = self.look()["init"]
+        command = ["nsenter", "-t", str(init), "-m", "-u", "-i", "-n", "-p", "--"]
+        clean = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"]
+        done = self.lab.call([*command, *clean, "bash", "-c", script], timeout=timeout)
+        if done.returncode:
+            raise LabError(f"{self.id}: {script!r} ended with {done.returncode}: {done.stderr}")
+        return done.stdout
+
+    def look(self) -> dict[str, Any]:
+        """Return what only the lab knows: process 1, how many processes, namespace, root disk."""
+        return dict(self.lab.fault("look", self.id))
+
+    # What can be done to it, each by one call; those with a value are taken back without one.
+
+    def power_loss(self, *, noticed: bool = True) -> None:
+        """Cut it off, then kill it. EC2 sees that, unless it is not `noticed`."""
+        self.lab.fault("power_loss", self.id, noticed=noticed)
+
+    def freeze(self) -> None:
+        """Stop every process where it is; the kernel goes on answering for them."""
+        self.lab.fault("freeze", self.id, on=True)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        self.lab.fault("freeze", self.id, on=False)
+
+    def unplug(self) -> None:
+        """Cut it off from everything."""
+        self.lab.fault("unplug", self.id, on=True)
+
+    def plug(self) -> None:
+        """Plug it in again."""
+        self.lab.fault("unplug", self.id, on=False)
+
+    def loss(self, share: float = 0.0) -> None:
+        """Lose a share of the packets to and from it."""
+        self.lab.fault("loss", self.id, share)
+
+    def delay(self, round_trip: float = 0.0, *, jitter: float = 0.0) -> None:
+        """Make every round trip to it this many seconds longer."""
+        self.lab.fault("delay", self.id, round_trip, jitter)
+
+    def slow_link(self, megabits: float | None = None) -> None:
+        """Let through so many Mbit/s each way."""
+        self.lab.fault("slow_link", self.id, megabits and int(megabits * 1e6))
+
+    def slow_cpu(self, share: float | None = None) -> None:
+        """Give it this share of one core."""
+        self.lab.fault("slow_cpu", self.id, share)
+
+    def little_memory(self, megabytes: float | None = None) -> None:
+        """Give it this much memory; who asks for more is killed."""
+        self.lab.fault("little_memory", self.id, megabytes and int(megabytes * (1 << 20)))
+
+    def full_disk(self) -> None:
+        """Leave no free block on its root disk."""
+        self.lab.fault("full_disk", self.id, on=True)
+
+    def free_disk(self) -> None:
+        """Give the blocks back."""
+        self.lab.fault("full_disk", self.id, on=False)
+
+    def spot_notice(
+        self, *, action: str = "terminate", seconds: float = 120, then: bool = True
+    ) -> None:
+        """Announce in its metadata that EC2 takes it back in so many seconds, and do it `then`."""
+        self.lab.fault("spot_notice", self.id, action, seconds, then=then)
+
+
+def wait_until(what: str, true: Callable[[], Any], timeout: float = 60) -> None:
+    """Wait until something is true; say what, when it does not become so."""
+    end = time.monotonic() + timeout
+    while not true():
+        if time.monotonic() > end:
+            raise LabError(f"waited {timeout:.0f} s for {what}")
+        time.sleep(0.05)
+
+
+def _child_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+def _sweep_folders() -> None:
+    """Remove the folders of labs whose owner was killed, and their keys with them."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        owner = path.name.removeprefix(_FOLDER).partition("-")[0]
+        if not Path("/proc", owner).exists():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _address(what: Machine | str) -> str:
+    return LAPTOP if what == "laptop" else what.address if isinstance(what, Machine) else what
