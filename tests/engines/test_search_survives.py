@@ -217,8 +217,8 @@ def test_a_host_that_joins_gets_the_files_first(
     machines: Machines, unshared: list[str], undisturbed: dict[str, Any]
 ) -> None:
     machines.start("node001", 1)
-    search = launch(machines, unshared, pace=0.5)
-    finished(search, 4)
+    search = launch(machines, unshared, pace=1.0)
+    finished(search, 2)
     assert len(list(machines.store("node001").glob("*.pkl"))) == 3
     machines.start("node002", 2)
     assert search.wait(60)
@@ -233,17 +233,16 @@ def test_a_host_that_joins_gets_the_files_first(
     assert {path.stat().st_mode & 0o777 for path in stored} == {0o600}
 
 
-def test_files_go_from_host_to_host(
-    machines: Machines, unshared: list[str], undisturbed: dict[str, Any]
-) -> None:
+def test_files_go_from_host_to_host(machines: Machines, unshared: list[str]) -> None:
     machines.start("node001", 1)
-    search = launch(machines, unshared, pace=0.2)
-    finished(search, 2)
+    search = launch(machines, unshared, pace=2.0)
+    finished(search, 1)
     machines.start("node002", 1)
     machines.start("node003", 1)
-    assert search.wait(60)
-    assert_same_results(search.cv_results_, undisturbed)
-    assert search.evaluations_per_node().keys() == {"node001", "node002", "node003"}
+    three = {"node001", "node002", "node003"}
+    until(lambda: search.evaluations_per_node().keys() == three, "work on all three", 60)
+    search.abort()
+    assert search.failed() == []
     size = sum(Path(name).stat().st_size for name in unshared)
     assert search._run is not None
     assert search._run.dispatcher is not None
