@@ -139,7 +139,7 @@ def nodes_of(found: Sequence[Instance], key_path: Path) -> list[Node]:
     """Return the nodes of the instances that run."""
     return [
         Node(one, key_path)
-        for one in instances.live(found)
+        for one in instances.present(found)
         if one.state == "running" and tags.HOST_KEY in one.tags
     ]
 

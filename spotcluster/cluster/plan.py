@@ -75,6 +75,18 @@ def aliases_after(taken: Sequence[str], number: int) -> list[str]:
     return [f"node{index:03d}" for index in range(first, first + number)]
 
 
+def aliases_left(seen: Sequence[str], number: int) -> list[str]:
+    """Return the `number` names that a run which was cut off had still to give.
+
+    The nodes of a run are launched at the same time, so it may have got to the second name and
+    not to the first; a name that was never seen is taken before one after the highest.
+    """
+    used = {int(found[1]) for name in seen if (found := re.fullmatch(r"node(\d+)", name))}
+    passed = [f"node{index:03d}" for index in range(1, max(used, default=0)) if index not in used]
+    gaps = passed[:number]
+    return [*gaps, *aliases_after(seen, number - len(gaps))]
+
+
 def make(session: Session, cluster: str, template: Template, aliases: Sequence[str]) -> Plan:
     """Check the template against EC2 and return what would be launched.
 
