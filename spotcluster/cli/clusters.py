@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 import click
 
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
-from spotcluster.errors import ClusterError, SpotclusterError
+from spotcluster.errors import CloudError, ClusterError, SpotclusterError
 
 if TYPE_CHECKING:
     from spotcluster.aws.session import Session
@@ -106,7 +105,7 @@ def start(
     try:
         with output.progress() as reporter:
             result = starting.start(session, name, chosen, reporter)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, CloudError):
         say_what_exists(session, name)
         raise
     return show_result(session, result, as_json=as_json)
@@ -135,7 +134,7 @@ def addnode(context: Context, name: str, *, number: int, bid: float | None, as_j
     try:
         with output.progress() as reporter:
             result = starting.add_nodes(cluster, number, bid=bid, reporter=reporter)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, CloudError):
         say_what_exists(cluster.session, name)
         raise
     return show_result(cluster.session, result, as_json=as_json)
@@ -336,14 +335,16 @@ def say_what_exists(session: Session, name: str) -> None:
     """After an interrupt: what is there now, and the command that ends it."""
     from spotcluster.cluster import end
 
-    left: object = "unknown: EC2 did not answer"
-    with contextlib.suppress(SpotclusterError):
+    try:
         left = end.remains(session, name)
-    if not left:
+        there = f"Of '{name}' there is now {left}." if left else ""
+    except SpotclusterError as error:
+        there = f"EC2 does not tell what there is of '{name}' now: {error.message}"
+    if not there:
         output.err.print(f"Nothing of '{name}' exists.")
         return
     output.err.print(
-        f"Of '{name}' there is now {left}.\n"
+        f"{there}\n"
         f"  spotcluster -r {session.region} terminate {name}   ends it\n"
         f"  spotcluster -r {session.region} start {name}       goes on with it"
     )
