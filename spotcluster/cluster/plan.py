@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,6 +67,19 @@ def check_name(name: str) -> None:
             f"'{name}' cannot be the name of a cluster.",
             "Use up to 63 letters, digits, '-' and '_', a letter or digit first.",
         )
+
+
+def check_blocks(blocks: Sequence[str]) -> tuple[str, ...]:
+    """Return CIDR blocks as EC2 takes them; an address alone is a block of one."""
+    found = []
+    for block in blocks:
+        try:
+            found.append(str(ipaddress.ip_network(block)))
+        except ValueError as error:
+            raise UsageError(
+                f"--allow {block}: {error}.", "Give a block as 203.0.113.0/24, or one address."
+            ) from None
+    return tuple(found)
 
 
 def aliases_after(taken: Sequence[str], number: int) -> list[str]:

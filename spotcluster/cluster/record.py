@@ -114,30 +114,40 @@ def resize(
     return replace(record, size=size)
 
 
-def finish(session: Session, record: Record) -> Record | None:
-    """Take away the lines of additions that have ended; return the record as it is then.
+def settle(session: Session, record: Record) -> Record | None:
+    """Raise the size to what is there; return the record, None if somebody has ended the cluster.
 
-    Two terminals that add nodes at once each know of their own only, so the size is raised here to
-    what is there, until it is right: whoever writes last has seen all of them. None if somebody
-    has ended the cluster meanwhile.
+    Two terminals that add nodes at once each know of their own only. So each looks again after it
+    has written, until it is right: whoever writes last has seen all of them.
     """
     try:
-        if record.additions:
-            keys = [one.key for one in record.additions]
-            network.untag(session, [record.group_id], keys)
-            record = replace(record, additions=())
         while True:
             now = find(session, record.name)
             if now is None or now.id != record.id or now.ending:
                 return None
             there = instances.present(instances.describe(session, record.name))
             if len(there) <= now.size:
-                return replace(now, additions=())
+                return replace(record, size=now.size)
             resize(session, now, len(there))
     except CloudError as error:
         if error.code not in network.UNKNOWN_GROUP:
             raise
         return None
+
+
+def conclude(session: Session, record: Record) -> None:
+    """Take away the lines of the additions that have ended with this run.
+
+    This is the last call of an `addnode`: cut off before it, repeating goes on with the same
+    nodes; after it, repeating adds others.
+    """
+    if not record.additions:
+        return
+    try:
+        network.untag(session, [record.group_id], [one.key for one in record.additions])
+    except CloudError as error:
+        if error.code not in network.UNKNOWN_GROUP:
+            raise
 
 
 def mark_ending(session: Session, group_id: str) -> None:

@@ -36,11 +36,19 @@ class Result:
     ----------
     elapsed : float
         Seconds from the first call to the last node that got ready.
+
+    Notes
+    -----
+    Call `conclude` when the user has been told.
     """
 
     cluster: Cluster
     members: tuple[Member, ...]
     elapsed: float
+
+    def conclude(self) -> None:
+        """Write down that all of it is done; see `record.conclude`."""
+        records.conclude(self.cluster.session, self.cluster.record)
 
     @property
     def failed(self) -> list[Member]:
@@ -169,7 +177,7 @@ def bring_up(
             raise _aborted(cluster, result)
         if not any(member.is_master for member in result.failed):
             _drop(pipeline, result.failed)
-        record = records.finish(cluster.session, cluster.record)
+        record = records.settle(cluster.session, cluster.record)
         if record is None:
             _undo(pipeline, members)
             end.forget_files(cluster.region, cluster.name)

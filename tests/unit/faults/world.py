@@ -337,6 +337,17 @@ class World:
                         return dict(backend.tags.get(group.id, {}))
         return {}
 
+    def group_rules(self) -> int:
+        """Return how many rules the clusters' groups have."""
+        with self.cloud.lock:
+            backend = self.cloud.backend("123456789012", REGION)
+            return sum(
+                len(group.ingress_rules)
+                for groups in backend.groups.values()
+                for group in groups.values()
+                if group.name.startswith("spotcluster-")
+            )
+
     def left(self) -> list[str]:
         """Return everything that was made in EC2 and is still there, whatever its tags."""
         with self.cloud.lock:
