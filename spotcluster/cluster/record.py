@@ -13,6 +13,7 @@ from spotcluster.aws.calls import SETTLE
 from spotcluster.aws.session import Session
 from spotcluster.cluster import additions
 from spotcluster.cluster.additions import Addition
+from spotcluster.cluster.withheld import without_secrets
 from spotcluster.config import Template
 from spotcluster.errors import CloudError, ClusterError
 
@@ -76,7 +77,7 @@ def create(session: Session, name: str, template: Template, vpc_id: str) -> Reco
         tags.SIZE: str(template.cluster_size),
         tags.CREATED: datetime.now(UTC).isoformat(timespec="seconds"),
         "Name": f"spotcluster-{name}",
-        **tags.split_text(template.model_dump_json(exclude_defaults=True)),
+        **tags.split_text(without_secrets(template).model_dump_json(exclude_defaults=True)),
     }
     try:
         group_id = network.create_group(session, f"spotcluster-{name}", vpc_id, own)

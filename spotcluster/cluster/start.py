@@ -129,7 +129,9 @@ def start(
     key_path = todo.template.check_key()
     there = instances.present(found)
     ready = [node for node in nodes_of(there, key_path) if node.instance.ready]
-    cluster = Cluster(session, record, key_path, ready, reporter)
+    own = {one.name: one for one in template.plugins}
+    cluster = Cluster(session, record, key_path, ready, reporter, own)
+    cluster.plugins()  # that a secret is lacking is said before anything is launched
     unready = [one for one in there if not one.ready]
     whole = todo
     if unready:  # one that fails is launched anew
@@ -208,6 +210,7 @@ def add_nodes(
     begin = time.monotonic()
     session, record = cluster.session, cluster.record
     cluster.reporter = reporter
+    cluster.plugins()  # that a secret is lacking is said before anything is launched
     if record.ending or not (cluster.nodes or _is_there(cluster)):
         raise _is_ending(cluster.name)
     master = cluster.master
