@@ -46,6 +46,8 @@ def test_every_command_needs_what_the_policy_has_and_no_more(
     world.run("-r", "us-east-1", "listkeypairs")
     world.run("-r", "us-east-1", "removekey", "-y", "other")
     world.run("-r", "us-east-1", "spothistory", "c5.large")
+    for command in ("listinstances", "listspots", "listzones", "listregions", "listimages"):
+        world.run("-r", "us-east-1", command)
     world.run("start", "-c", "bare", "--dry-run", "mycluster")
     world.run("start", "-c", "bare", "mycluster")
     world.run("addnode", "mycluster")
