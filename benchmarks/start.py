@@ -54,6 +54,7 @@ def _measure(size: int) -> None:
     result = start.start(session, "bench", template, Quiet())
     _show(f"start of {size} nodes, {os.cpu_count()} cores", result, calls)
     added = start.add_nodes(result.cluster, 1, bid=None, reporter=Quiet())
+    added.conclude()
     _show("one node more", added, calls)
     end.terminate(session, "bench", Quiet(), timeout=120)
     print(f"terminate: {_text(calls)}")

@@ -145,9 +145,14 @@ def hint(wanted: str, known: Iterable[str]) -> str:
     return f" Did you mean '{spelled[near[0]]}'?" if near else ""
 
 
+def sounds_secret(key: str) -> bool:
+    """Return whether a setting is a secret by its name."""
+    return any(word in key.casefold() for word in _CONFIDENTIAL)
+
+
 def quoted(key: str, value: object) -> str:
     """Return the value of a setting for a message; hidden where the setting sounds secret."""
-    if any(word in key.casefold() for word in _CONFIDENTIAL):
+    if sounds_secret(key):
         return "the value (not shown)"
     text = " ".join(str(value).split())
     return f"'{text[:60]}...'" if len(text) > 63 else f"'{text}'"

@@ -71,7 +71,14 @@ class CloudError(SpotclusterError):
     ----------
     code : str
         EC2's own error code (``"InvalidAMIID.NotFound"``), empty when there was no answer.
+
+    Attributes
+    ----------
+    passing : bool
+        Whether the same call may succeed a moment later: no answer came, or an internal error.
     """
+
+    passing = False
 
     def __init__(self, message: str, hint: str = "", *, code: str = "") -> None:
         super().__init__(message, hint)

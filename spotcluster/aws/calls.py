@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+import re
+import time
+from collections.abc import Callable, Collection
 from typing import Any
 
 from spotcluster.errors import CapacityError, CloudError, CredentialsError
@@ -25,6 +28,33 @@ _HINTS = {
     "RequestLimitExceeded": "EC2 is throttling this account; try again in a minute.",
 }
 _CAPACITY = frozenset(list(_HINTS)[:6])
+_THROTTLED = frozenset(
+    {
+        "RequestLimitExceeded",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "EC2ThrottledException",
+        "TooManyRequestsException",
+        "BandwidthLimitExceeded",
+    }
+)
+_PASSING = frozenset(
+    {"InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "RequestTimeout"}
+)
+
+# botocore's own retries share a budget that half the calls being throttled uses up in a minute,
+# so the policy is ours: as long as a limit in time allows, with pauses that grow and differ.
+THROTTLED_FOR = 180.0
+"""Seconds for which a call that EC2 throttles is repeated."""
+UNANSWERED_FOR = 60.0
+"""Seconds within which a call that got no answer, or an internal error, is repeated."""
+SETTLE = 60.0
+"""Seconds that EC2 may need until every call knows of what a call has made."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
+
 _CREDENTIALS = frozenset(
     {
         "AuthFailure",
@@ -57,7 +87,54 @@ def call(operation: Callable[..., Any], /, **parameters: Any) -> Any:
         No capacity, a quota is used up, or the bid is too low.
     CloudError
         Anything else that AWS refused, or no answer; `code` is EC2's own.
+
+    Notes
+    -----
+    A call that is throttled, gets no answer or meets an internal error is repeated. It may have
+    taken effect all the same: those that make something carry a client token or a name that is
+    taken only once.
     """
+    return _repeat(operation, parameters, passing=())
+
+
+def call_soon(
+    operation: Callable[..., Any], /, *, unknown: Collection[str], **parameters: Any
+) -> Any:
+    """Make a call about something that was made a moment ago.
+
+    Parameters
+    ----------
+    unknown : collection of str
+        Codes by which EC2 says that it does not know of it yet; repeated for `SETTLE` seconds.
+    """
+    return _repeat(operation, parameters, passing=unknown)
+
+
+def _repeat(
+    operation: Callable[..., Any], parameters: dict[str, Any], *, passing: Collection[str]
+) -> Any:
+    begin = time.monotonic()
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            return _once(operation, parameters)
+        except CloudError as error:
+            limit = SETTLE if error.code in passing else _patience(error)
+            wait = pause * (0.5 + random.random() / 2)  # noqa: S311 - so that callers spread
+            if time.monotonic() - begin + wait > limit:
+                raise
+        time.sleep(wait)
+        pause = min(pause * 1.7, _LONGEST_PAUSE)
+
+
+def _patience(error: CloudError) -> float:
+    """Return for how many seconds a call that failed so is repeated; 0 for not at all."""
+    if error.code in _THROTTLED:
+        return THROTTLED_FOR
+    return UNANSWERED_FOR if error.passing else 0.0
+
+
+def _once(operation: Callable[..., Any], parameters: dict[str, Any]) -> Any:
     import botocore.exceptions as boto_errors
 
     words = getattr(operation, "__name__", "call").split("_")
@@ -78,9 +155,13 @@ def call(operation: Callable[..., Any], /, **parameters: Any) -> Any:
             f"There are no usable AWS credentials: {error}.", _NO_CREDENTIALS
         ) from error
     except boto_errors.BotoCoreError as error:
-        raise CloudError(
+        refused = CloudError(
             f"EC2 did not answer {name}: {error}", "Check the network and the region, then repeat."
-        ) from error
+        )
+        refused.passing = isinstance(
+            error, (boto_errors.HTTPClientError, boto_errors.ConnectionError)
+        ) and not isinstance(error, (boto_errors.ProxyConnectionError, boto_errors.SSLError))
+        raise refused from error
 
 
 def _refused(name: str, error: Any) -> CloudError:
@@ -90,8 +171,23 @@ def _refused(name: str, error: Any) -> CloudError:
     if code in _CREDENTIALS:
         return CredentialsError(text, _NO_CREDENTIALS, code=code)
     if code in ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException"):
+        # A call may need several actions, and AWS mostly says which one was missing.
+        named = re.search(r"not authorized to perform: ([\w-]+:\w+)", message)
+        action = named[1] if named else f"{_service(error)}:{name}"
         return CloudError(
-            text, f"The policy of these credentials lacks the action of {name}; add it.", code=code
+            text,
+            f"The policy of these credentials lacks the action {action};"
+            " `spotcluster iam-policy` prints a policy that has all.",
+            code=code,
         )
-    kind = CapacityError if code in _CAPACITY else CloudError
-    return kind(text, _HINTS.get(code, ""), code=code)
+    if code in _CAPACITY:
+        return CapacityError(text, _HINTS[code], code=code)
+    refused = CloudError(text, _HINTS.get(code, ""), code=code)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    refused.passing = code in _PASSING or (status >= 500 and code not in _HINTS)
+    return refused
+
+
+def _service(error: Any) -> str:
+    operation = getattr(error, "operation_name", "")
+    return {"GetParameter": "ssm", "GetProducts": "pricing"}.get(operation, "ec2")

@@ -9,13 +9,20 @@ from datetime import datetime
 from typing import Any
 
 from spotcluster.aws import tags
-from spotcluster.aws.calls import call
+from spotcluster.aws.calls import call, call_soon
 from spotcluster.aws.images import Image
+from spotcluster.aws.network import UNKNOWN_GROUP
 from spotcluster.aws.session import Session
 from spotcluster.errors import CloudError
 
 LIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
 """States in which an instance is still there."""
+
+PRESENT = ("pending", "running", "stopping", "stopped")
+"""States in which an instance is a node, or may be one again."""
+
+UNKNOWN = "InvalidInstanceID.NotFound"
+"""The code by which EC2 says that there is no such instance, or not yet."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +105,13 @@ def token(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:60]
 
 
-def launch(session: Session, what: Launch) -> Instance:
+def launch(session: Session, what: Launch, *, new_group: bool = False) -> Instance:
     """Launch one instance, with an encrypted disk and IMDSv2 only.
+
+    Parameters
+    ----------
+    new_group : bool
+        Whether its group was made a moment ago, so that EC2 may not know of it yet.
 
     Raises
     ------
@@ -119,8 +131,9 @@ def launch(session: Session, what: Launch) -> Instance:
         if what.bid is not None:
             options["MaxPrice"] = f"{what.bid:.6f}"
         market = {"MarketType": "spot", "SpotOptions": options}
-    answer = call(
+    answer = call_soon(
         session.ec2.run_instances,
+        unknown=UNKNOWN_GROUP if new_group else (),
         ImageId=what.image.id,
         InstanceType=what.type,
         KeyName=what.key_name,
@@ -173,18 +186,36 @@ def describe(
 
 def live(found: Iterable[Instance]) -> list[Instance]:
     """Return those that are still there, master first, then by alias."""
-    there = [instance for instance in found if instance.state in LIVE]
-    return sorted(there, key=lambda one: (not one.is_master, len(one.alias), one.alias))
+    return _in_order(one for one in found if one.state in LIVE)
 
 
-def terminate(session: Session, ids: Sequence[str]) -> None:
-    """Terminate instances; those already gone are no error."""
+def present(found: Iterable[Instance]) -> list[Instance]:
+    """Return those that are there and not about to end, master first, then by alias."""
+    return _in_order(one for one in found if one.state in PRESENT)
+
+
+def _in_order(found: Iterable[Instance]) -> list[Instance]:
+    return sorted(found, key=lambda one: (not one.is_master, len(one.alias), one.alias))
+
+
+def terminate(session: Session, ids: Sequence[str], *, new: bool = False) -> None:
+    """Terminate instances; those already gone are no error.
+
+    Parameters
+    ----------
+    new : bool
+        Whether they were made in this run, so that EC2 may not know of them yet.
+    """
     if not ids:
         return
     try:
-        call(session.ec2.terminate_instances, InstanceIds=list(ids))
+        call_soon(
+            session.ec2.terminate_instances,
+            unknown=[UNKNOWN] if new else (),
+            InstanceIds=list(ids),
+        )
     except CloudError as error:
-        if error.code != "InvalidInstanceID.NotFound":
+        if error.code != UNKNOWN:
             raise
         if len(ids) > 1:  # EC2 refuses the whole call for one id that is gone
             for one in ids:
@@ -201,9 +232,14 @@ def open_spot_requests(session: Session, cluster: str) -> list[str]:
 
 
 def cancel_spot_requests(session: Session, ids: Sequence[str]) -> None:
-    """Cancel spot requests, so that none is fulfilled late."""
-    if ids:
+    """Cancel spot requests, so that none is fulfilled late; those already gone are no error."""
+    if not ids:
+        return
+    try:
         call(session.ec2.cancel_spot_instance_requests, SpotInstanceRequestIds=list(ids))
+    except CloudError as error:
+        if error.code != "InvalidSpotInstanceRequestID.NotFound":
+            raise
 
 
 def volumes(session: Session, cluster: str) -> list[str]:
@@ -213,11 +249,11 @@ def volumes(session: Session, cluster: str) -> list[str]:
 
 
 def delete_volume(session: Session, volume_id: str) -> None:
-    """Delete a volume; one already gone is no error."""
+    """Delete a volume; one already gone is no error, nor one that its instance still has."""
     try:
         call(session.ec2.delete_volume, VolumeId=volume_id)
     except CloudError as error:
-        if error.code != "InvalidVolume.NotFound":
+        if error.code not in ("InvalidVolume.NotFound", "VolumeInUse"):
             raise
 
 

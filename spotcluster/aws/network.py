@@ -6,12 +6,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
-
 from spotcluster.aws import tags
-from spotcluster.aws.calls import call
+from spotcluster.aws.calls import call, call_soon
 from spotcluster.aws.session import Session
 from spotcluster.errors import CloudError
+
+UNKNOWN_GROUP = (
+    "InvalidGroup.NotFound",
+    "InvalidSecurityGroupID.NotFound",
+    "InvalidID.NotFound",  # as CreateTags and DeleteTags say it
+)
+"""The codes by which EC2 says that there is no such group."""
 
 
 @dataclass(frozen=True)
@@ -122,12 +127,30 @@ def tag(session: Session, resource_ids: Sequence[str], own_tags: Mapping[str, st
     call(session.ec2.create_tags, Resources=list(resource_ids), Tags=tags.pairs(own_tags))
 
 
-def allow(session: Session, group_id: str, permissions: Sequence[Mapping[str, Any]]) -> None:
-    """Open a group for `permissions` (IpPermissions), one by one; those there already are kept."""
+def untag(session: Session, resource_ids: Sequence[str], keys: Sequence[str]) -> None:
+    """Take tags from resources that exist."""
+    call(
+        session.ec2.delete_tags,
+        Resources=list(resource_ids),
+        Tags=[{"Key": key} for key in keys],
+    )
+
+
+def allow(
+    session: Session, group_id: str, permissions: Sequence[Mapping[str, Any]], *, new: bool = False
+) -> None:
+    """Open a group for `permissions` (IpPermissions), one by one; those there already are kept.
+
+    Parameters
+    ----------
+    new : bool
+        Whether it was made a moment ago, so that EC2 may not know of it yet.
+    """
     for permission in permissions:
         try:
-            call(
+            call_soon(
                 session.ec2.authorize_security_group_ingress,
+                unknown=UNKNOWN_GROUP if new else (),
                 GroupId=group_id,
                 IpPermissions=[permission],
             )
@@ -152,24 +175,13 @@ def among_themselves(group_id: str) -> dict[str, Any]:
     return {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group_id}]}
 
 
-def _still_used(error: BaseException) -> bool:
-    return isinstance(error, CloudError) and error.code == "DependencyViolation"
-
-
-def delete_group(session: Session, group_id: str, *, timeout: float) -> None:
-    """Delete a group; wait until EC2 no longer counts ended instances as its users."""
-
-    @retry(
-        retry=retry_if_exception(_still_used),
-        stop=stop_after_delay(timeout),
-        wait=wait_fixed(2),
-        reraise=True,
-    )
-    def delete() -> None:
-        try:
-            call(session.ec2.delete_security_group, GroupId=group_id)
-        except CloudError as error:
-            if error.code != "InvalidGroup.NotFound":
-                raise
-
-    delete()
+def delete_group(session: Session, group_id: str) -> bool:
+    """Delete a group; return False while EC2 counts instances, also ended ones, as its users."""
+    try:
+        call(session.ec2.delete_security_group, GroupId=group_id)
+    except CloudError as error:
+        if error.code == "DependencyViolation":
+            return False
+        if error.code not in UNKNOWN_GROUP:
+            raise
+    return True

@@ -29,7 +29,14 @@ class Bucket:
         from botocore.config import Config
 
         self.name = name
-        self._s3: Any = session.client("s3", config=Config(signature_version="s3v4"))
+        self._s3: Any = session.client(
+            "s3",
+            config=Config(
+                signature_version="s3v4",
+                # An upload is many calls, which boto3 makes, and so repeats, by itself.
+                retries={"mode": "standard", "total_max_attempts": 8},
+            ),
+        )
         self._there: set[str] = set()
         self._pruned = False
         self._lock = threading.Lock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import threading
 import urllib.request
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 """The region that means the local cloud."""
+
+CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0
+"""Seconds until a connection to AWS, and an answer, are given up; the call is then repeated."""
 
 CHECKIP = "https://checkip.amazonaws.com"
 
@@ -59,6 +63,8 @@ class Session:
         self.region = region
         self._endpoint: dict[str, Any] = {}
         self._checkip = CHECKIP
+        self._clients: dict[tuple[Any, ...], Any] = {}
+        self._lock = threading.Lock()
         self._proxies: dict[str, str] | None = None
         if region == LOCAL:
             from spotcluster import local
@@ -89,13 +95,20 @@ class Session:
             ) from error
 
     def client(self, service: str, **overrides: Any) -> Any:
-        """Return a boto3 client of `service` at this region's endpoint."""
+        """Return a boto3 client of `service` at this region's endpoint, made once."""
+        key = (service, *sorted(overrides.items()))
+        with self._lock:  # a boto3 session makes one client at a time
+            if key not in self._clients:
+                self._clients[key] = self._make_client(service, overrides)
+            return self._clients[key]
+
+    def _make_client(self, service: str, overrides: dict[str, Any]) -> Any:
         from botocore.config import Config
 
         config = Config(
-            retries={"mode": "standard", "max_attempts": 8},
-            connect_timeout=10,
-            read_timeout=60,
+            retries={"mode": "standard", "total_max_attempts": 1},  # `calls` repeats them
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
             proxies=self._proxies,
         ).merge(overrides.pop("config", None) or Config())
         make: Any = self._boto.client

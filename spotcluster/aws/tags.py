@@ -21,6 +21,12 @@ ID = "spotcluster:id"
 SIZE = "spotcluster:size"
 """How many nodes the cluster should have, the master included."""
 CREATED = "spotcluster:created"
+BY = "spotcluster:by"
+"""The `addnode` that made a node."""
+ADDING = "spotcluster:adding:"
+"""Before the name of an `addnode` that has not ended: who runs it, and how many nodes it adds."""
+ENDING = "spotcluster:ending"
+"""When `terminate` began: nothing may be made for the cluster any more."""
 
 _CHUNK = 250  # EC2 takes 256 characters in a value
 _TEXT = "spotcluster:template:"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 import click
 
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
-from spotcluster.errors import ClusterError, SpotclusterError
+from spotcluster.errors import CloudError, ClusterError, SpotclusterError
 
 if TYPE_CHECKING:
     from spotcluster.aws.session import Session
@@ -22,6 +21,13 @@ bid_option = click.option(
     type=float,
     metavar="USD",
     help="Workers are spot instances at this price per hour at most.",
+)
+on_failure_option = click.option(
+    "--on-failure",
+    type=click.Choice(["replace", "drop", "abort"]),
+    default="replace",
+    show_default=True,
+    help="A node that does not get ready is replaced (twice, then dropped), dropped, or ends all.",
 )
 yes_option = click.option("-y", "--yes", "-c", "--confirm", is_flag=True, help="Do not ask.")
 
@@ -54,6 +60,13 @@ Examples:
     "-I", "--master-instance-type", "master_type", metavar="TYPE", help="Type of the master."
 )
 @click.option("-a", "--availability-zone", "zone", metavar="ZONE", help="Zone of all nodes.")
+@on_failure_option
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="CIDR",
+    help="Addresses that may reach SSH too, as 203.0.113.0/24; may be given several times.",
+)
 @click.option(
     "--dry-run",
     "--validate-only",
@@ -77,14 +90,18 @@ def start(
     node_type: str | None,
     master_type: str | None,
     zone: str | None,
+    on_failure: str,
+    allow: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
 ) -> int:
     """Start a cluster, or go on with a start that was cut off."""
     from spotcluster.cluster import lookup, plan
     from spotcluster.cluster import start as starting
+    from spotcluster.cluster.failures import OnFailure
 
     plan.check_name(name)
+    blocks = plan.check_blocks(allow)
     config = context.config()
     chosen = config.template(template).with_overrides(
         size=size,
@@ -105,11 +122,13 @@ def start(
         return 0
     try:
         with output.progress() as reporter:
-            result = starting.start(session, name, chosen, reporter)
-    except KeyboardInterrupt:
+            result = starting.start(
+                session, name, chosen, reporter, on_failure=OnFailure(on_failure), allow=blocks
+            )
+        return show_result(session, result, as_json=as_json)
+    except (KeyboardInterrupt, CloudError):
         say_what_exists(session, name)
         raise
-    return show_result(session, result, as_json=as_json)
 
 
 @click.command(epilog="Example: spotcluster addnode -s 3 -b 0.5 mycluster")
@@ -125,20 +144,26 @@ def start(
     help="How many.",
 )
 @bid_option
+@on_failure_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @pass_context
-def addnode(context: Context, name: str, *, number: int, bid: float | None, as_json: bool) -> int:
+def addnode(
+    context: Context, name: str, *, number: int, bid: float | None, on_failure: str, as_json: bool
+) -> int:
     """Add nodes to a running cluster; what runs there goes on."""
     from spotcluster.cluster import start as starting
+    from spotcluster.cluster.failures import OnFailure
 
     cluster = context.cluster(name)
     try:
         with output.progress() as reporter:
-            result = starting.add_nodes(cluster, number, bid=bid, reporter=reporter)
-    except KeyboardInterrupt:
+            result = starting.add_nodes(
+                cluster, number, bid=bid, reporter=reporter, on_failure=OnFailure(on_failure)
+            )
+        return show_result(cluster.session, result, as_json=as_json)
+    except (KeyboardInterrupt, CloudError):
         say_what_exists(cluster.session, name)
         raise
-    return show_result(cluster.session, result, as_json=as_json)
 
 
 @click.command(epilog="Example: spotcluster removenode mycluster node002 node003")
@@ -281,7 +306,14 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
 
 
 def show_result(session: Session, result: Result, *, as_json: bool) -> int:
-    """Print what came of start or addnode; return the exit status."""
+    """Print what came of start or addnode, and conclude it; return the exit status."""
+    try:
+        return _show_result(session, result, as_json=as_json)
+    finally:
+        result.conclude()
+
+
+def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
     from spotcluster.cluster import listing
 
     cluster = result.cluster
@@ -299,6 +331,12 @@ def show_result(session: Session, result: Result, *, as_json: bool) -> int:
                 "usd_per_hour": price,
                 "nodes": [node.alias for node in cluster.nodes],
                 "failed": {member.alias: str(member.error) for member in result.failed},
+                "log_files": {
+                    one.alias: str(one.log_file)
+                    for member in result.members
+                    for one in member.failures
+                    if one.log_file
+                },
             }
         )
         return 1 if result.failed else 0
@@ -336,14 +374,16 @@ def say_what_exists(session: Session, name: str) -> None:
     """After an interrupt: what is there now, and the command that ends it."""
     from spotcluster.cluster import end
 
-    left: object = "unknown: EC2 did not answer"
-    with contextlib.suppress(SpotclusterError):
+    try:
         left = end.remains(session, name)
-    if not left:
+        there = f"Of '{name}' there is now {left}." if left else ""
+    except SpotclusterError as error:
+        there = f"EC2 does not tell what there is of '{name}' now: {error.message}"
+    if not there:
         output.err.print(f"Nothing of '{name}' exists.")
         return
     output.err.print(
-        f"Of '{name}' there is now {left}.\n"
+        f"{there}\n"
         f"  spotcluster -r {session.region} terminate {name}   ends it\n"
         f"  spotcluster -r {session.region} start {name}       goes on with it"
     )

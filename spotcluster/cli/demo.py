@@ -135,7 +135,9 @@ class _Story:
 
     def _wait_added(self, added: Callable[[], Any], search: RandomizedSearch) -> str:
         """Wait until the new node is ready and has done an evaluation; return its name."""
-        failed = added().failed
+        result = added()
+        result.conclude()
+        failed = result.failed
         if failed:
             raise ClusterError(
                 f"The demo's new node did not get ready: {failed[0].error}",

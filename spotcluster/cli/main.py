@@ -21,6 +21,7 @@ from spotcluster.cli import (
     market,
     output,
     plugins,
+    policy,
     shells,
 )
 from spotcluster.cli.context import Context
@@ -85,6 +86,7 @@ for command in (
     listings.listzones,
     listings.listregions,
     listings.listimages,
+    policy.iam_policy,
     demo.demo,
     localcloud.local,
     helping.help_,

@@ -15,7 +15,9 @@ from spotcluster.cluster import record as records
 from spotcluster.cluster.node import Node
 from spotcluster.cluster.progress import Quiet, Reporter
 from spotcluster.cluster.record import Record
-from spotcluster.errors import ClusterError, UsageError
+from spotcluster.cluster.withheld import with_secrets
+from spotcluster.config.settings import PluginSection
+from spotcluster.errors import ClusterError, SpotclusterError, UsageError
 from spotcluster.plugins import loader
 from spotcluster.plugins.base import Plugin
 
@@ -29,6 +31,8 @@ class Cluster:
         The private key that its nodes let in.
     nodes : sequence of Node
         Those that are live, the master first.
+    own : mapping of str to PluginSection
+        The plugins of this computer's config: secrets are kept nowhere else.
     """
 
     def __init__(
@@ -38,7 +42,9 @@ class Cluster:
         key_path: Path,
         nodes: Sequence[Node] = (),
         reporter: Reporter | None = None,
+        own: Mapping[str, PluginSection] | None = None,
     ) -> None:
+        self._own = own or {}
         self.session = session
         self.record = record
         self.key_path = key_path
@@ -94,11 +100,28 @@ class Cluster:
         )
 
     def plugins(self) -> list[tuple[str, Plugin]]:
-        """Return its plugins by name, in the order in which they run."""
-        return [
-            (one.name, loader.make(one.name, one.setup_class, dict(one.settings)))
-            for one in self.record.template.plugins
-        ]
+        """Return its plugins by name, in the order in which they run.
+
+        Raises
+        ------
+        ClusterError
+            This computer lacks a secret that one of them needs.
+        """
+        return [(one.name, self._make(one)) for one in self.record.template.plugins]
+
+    def usable_plugins(self) -> list[tuple[str, Plugin]]:
+        """Return those that this computer can run; the others are noted."""
+        found = []
+        for one in self.record.template.plugins:
+            try:
+                found.append((one.name, self._make(one)))
+            except SpotclusterError as error:
+                self.note(f"plugin {one.name} is left out: {error}")
+        return found
+
+    def _make(self, section: PluginSection) -> Plugin:
+        settings = with_secrets(section, self._own)
+        return loader.make(section.name, section.setup_class, settings)
 
     def note(self, message: str) -> None:
         """Tell the user something, in one line."""
@@ -139,13 +162,17 @@ def nodes_of(found: Sequence[Instance], key_path: Path) -> list[Node]:
     """Return the nodes of the instances that run."""
     return [
         Node(one, key_path)
-        for one in instances.live(found)
+        for one in instances.present(found)
         if one.state == "running" and tags.HOST_KEY in one.tags
     ]
 
 
 def find(
-    session: Session, name: str, keys: Mapping[str, Path], reporter: Reporter | None = None
+    session: Session,
+    name: str,
+    keys: Mapping[str, Path],
+    reporter: Reporter | None = None,
+    own: Mapping[str, PluginSection] | None = None,
 ) -> Cluster | None:
     """Return the cluster `name` of a region as EC2 knows it, None where there is none.
 
@@ -154,10 +181,12 @@ def find(
     keys : mapping of str to Path
         Where this computer has the private keys of key pairs; where it says nothing, the key is
         the one that `createkey` writes.
+    own : mapping of str to PluginSection
+        The plugins of this computer's config.
     """
     record = records.find(session, name)
     if record is None:
         return None
     path = keys.get(record.template.keyname) or files.key_file(record.template.keyname)
     found = instances.describe(session, name)
-    return Cluster(session, record, path, nodes_of(found, path), reporter)
+    return Cluster(session, record, path, nodes_of(found, path), reporter, own)

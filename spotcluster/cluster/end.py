@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from spotcluster import files
 from spotcluster.aws import instances, network
 from spotcluster.aws.session import Session
+from spotcluster.cluster import record as records
 from spotcluster.cluster.progress import Reporter
-from spotcluster.errors import ClusterError
+from spotcluster.errors import CloudError, ClusterError
 
 _POLL = 1.0
 
@@ -57,7 +58,8 @@ def remains(session: Session, name: str) -> Remains:
 def terminate(session: Session, name: str, reporter: Reporter, *, timeout: float) -> int:
     """End every node and delete everything that was made for a cluster; return how many nodes.
 
-    Needs neither the config nor the key nor a node that answers: all is found by its tags.
+    Needs neither the config nor the key nor a node that answers: all is found by its tags. What
+    another process makes meanwhile is ended too, as it looks again until nothing is left.
 
     Raises
     ------
@@ -71,43 +73,53 @@ def terminate(session: Session, name: str, reporter: Reporter, *, timeout: float
             f"There is no cluster '{name}' in {session.region}.",
             "`spotcluster listclusters` shows those there are; -r chooses another region.",
         )
-    ended = _end_instances(session, name, reporter, timeout=timeout)
-    for volume in instances.volumes(session, name):
-        instances.delete_volume(session, volume)
-    for group in network.find_groups(session, name):
-        network.delete_group(session, group.id, timeout=max(30.0, end - time.monotonic()))
-    for path in (
-        files.known_hosts_file(session.region, name),
-        files.connection_file(session.region, name),
-    ):
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-    if left := remains(session, name):
-        raise ClusterError(
-            f"'{name}' was ended, but EC2 still shows {left}.",
-            f"Repeat `spotcluster terminate {name}`.",
-        )
-    return ended
-
-
-def _end_instances(session: Session, name: str, reporter: Reporter, *, timeout: float) -> int:
-    """Terminate until EC2 shows no live instance of the cluster; return how many there were."""
-    end = time.monotonic() + timeout
+    _announce(session, left)
     ended: set[str] = set()
-    while True:
-        # Spot requests first: one that is fulfilled late would make an instance nobody sees.
-        instances.cancel_spot_requests(session, instances.open_spot_requests(session, name))
-        live = instances.live(instances.describe(session, name))
-        if not live:
-            return len(ended)
-        instances.terminate(session, [one.id for one in live if one.state != "shutting-down"])
-        for one in live:
-            if one.id not in ended:
-                reporter.stage(one.alias, "terminating")
-                ended.add(one.id)
-        if time.monotonic() > end:
+    pause = _POLL / 4
+    while left:
+        _end(session, name, left, ended, reporter)
+        left = remains(session, name)
+        if not left:  # a call of somebody else's that was under way has shown by now
+            left = remains(session, name)
+        elif time.monotonic() > end:
             raise ClusterError(
-                f"After {timeout:.0f} s '{name}' still has {remains(session, name)}.",
+                f"After {timeout:.0f} s EC2 still shows {left} of '{name}'.",
                 f"They are ending; repeat `spotcluster terminate {name}` to see it done.",
             )
-        time.sleep(_POLL)
+        else:
+            time.sleep(pause)
+            pause = min(pause * 1.5, 2 * _POLL)
+    forget_files(session.region, name)
+    return len(ended)
+
+
+def forget_files(region: str, name: str) -> None:
+    """Remove what this computer keeps for a cluster that is no more."""
+    for path in (files.known_hosts_file(region, name), files.connection_file(region, name)):
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _announce(session: Session, left: Remains) -> None:
+    for group in left.groups:
+        # Not being able to say so must not keep the cluster: the loop ends what others make.
+        with contextlib.suppress(CloudError):
+            records.mark_ending(session, group)
+
+
+def _end(session: Session, name: str, left: Remains, ended: set[str], reporter: Reporter) -> None:
+    """Make every call once that ends something of what is left."""
+    # Spot requests first: one that is fulfilled late would make an instance nobody sees.
+    instances.cancel_spot_requests(session, left.spot_requests)
+    live = instances.live(instances.describe(session, name))
+    instances.terminate(session, [one.id for one in live if one.state != "shutting-down"])
+    for one in live:
+        if one.id not in ended:
+            reporter.stage(one.alias, "terminating")
+            ended.add(one.id)
+    if live:
+        return  # their volumes go with them, and the group stays while they use it
+    for volume in left.volumes:
+        instances.delete_volume(session, volume)
+    for group in left.groups:
+        network.delete_group(session, group)

@@ -57,7 +57,9 @@ def locate(
     refused: CloudError | None = None
     for place in places:
         try:
-            found = clusters.find(open_session(config, place), name, _key_of(config), reporter)
+            found = clusters.find(
+                open_session(config, place), name, _key_of(config), reporter, config.plugins
+            )
         except CloudError as error:
             refused = error
             continue

@@ -13,6 +13,7 @@ from pathlib import Path
 from spotcluster import ssh, templates
 from spotcluster.aws import tags
 from spotcluster.aws.instances import Instance
+from spotcluster.cluster import limits
 from spotcluster.errors import NodeError
 
 log = logging.getLogger("spotcluster.node")
@@ -127,6 +128,7 @@ class Node:
 
     def run(self, script: str, *, what: str = "", timeout: float = 600.0) -> str:
         """Run a bash script in one round trip; see `spotcluster.plugins.base.Node.run`."""
+        timeout = limits.within(timeout, self.alias, what)
         result = self.connection().run(script, timeout=timeout, what=what)
         log.debug("%s: %s\n%s%s", self.alias, what or "script", result.stdout, result.stderr)
         return result.stdout

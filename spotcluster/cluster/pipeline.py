@@ -7,20 +7,31 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from spotcluster import ssh
+from spotcluster.aws import instances
 from spotcluster.aws.instances import Instance
+from spotcluster.cluster import limits
 from spotcluster.cluster.cluster import Cluster
+from spotcluster.cluster.failures import (
+    REPLACEMENTS,
+    Failure,
+    GivenUp,
+    OnFailure,
+    can_be_cured,
+    examine,
+)
 from spotcluster.cluster.node import Node, introduce
 from spotcluster.cluster.progress import Reporter
 from spotcluster.cluster.watcher import Watcher
-from spotcluster.errors import NodeError, RemoteCommandFailed, SpotclusterError
+from spotcluster.errors import CapacityError, NodeError, RemoteCommandFailed, SpotclusterError
 from spotcluster.plugins.base import Plugin
 
 log = logging.getLogger("spotcluster.pipeline")
 
 _LAST_LAUNCH = 15.0  # seconds that an interrupt waits for a launch under way
+_CAPACITY_PAUSE = 5.0  # seconds until EC2 is asked again for capacity that it did not have
 
 LAUNCH, ADDRESS, SSH, SET_UP, READY = "launch", "address", "ssh", "set-up", "ready"
 
@@ -35,8 +46,12 @@ class Member:
         Makes the instance and returns it, or returns the one that is there already.
     stages : dict
         How long each stage took, in seconds, in order.
+    stage : str
+        What it is at.
     error : SpotclusterError or None
         Why it did not get ready.
+    failures : list of Failure
+        Its machines that failed, the last one too.
     """
 
     alias: str
@@ -45,8 +60,15 @@ class Member:
     instance: Instance | None = None
     node: Node | None = None
     stages: dict[str, float] = field(default_factory=dict)
+    stage: str = ""
     error: SpotclusterError | None = None
+    failures: list[Failure] = field(default_factory=list)
     launching: bool = False
+
+    @property
+    def is_master(self) -> bool:
+        """Whether it is to be the master."""
+        return self.alias == "master"
 
     @property
     def ready(self) -> bool:
@@ -84,7 +106,7 @@ class Gate:
         if not self._event.wait(timeout):
             raise NodeError(alias, f"the master had not finished {what} after {timeout:.0f} s.")
         if self._error:
-            raise NodeError(alias, f"given up, since the master failed in {what}.")
+            raise GivenUp(alias, f"given up, since the master failed in {what}.")
 
 
 class Pipeline:
@@ -94,6 +116,8 @@ class Pipeline:
     ----------
     plugins : sequence of (str, Plugin)
         Name and plugin, in the order in which they run.
+    still_wanted : callable
+        Tells whether a node that failed is still to be replaced: the cluster may have been ended.
     """
 
     def __init__(
@@ -106,6 +130,8 @@ class Pipeline:
         launch_timeout: float,
         ssh_timeout: float,
         setup_timeout: float,
+        on_failure: OnFailure = OnFailure.REPLACE,
+        still_wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         self.cluster = cluster
         self.plugins = plugins
@@ -114,7 +140,23 @@ class Pipeline:
         self.launch_timeout = launch_timeout
         self.ssh_timeout = ssh_timeout
         self.setup_timeout = setup_timeout
+        self.on_failure = on_failure
+        self.still_wanted = still_wanted
         self._interrupted = threading.Event()
+        self._aborted = threading.Event()
+        self._why_aborted = ""
+
+    @property
+    def aborted(self) -> bool:
+        """Whether a node failed and nothing was to go on after that."""
+        return self._aborted.is_set()
+
+    @property
+    def _for_the_master(self) -> float:
+        """Seconds after which the master must be ready or have failed for good."""
+        tries = 1 + (REPLACEMENTS if self.on_failure is OnFailure.REPLACE else 0)
+        set_up = self.setup_timeout * (1 + len(self.plugins))
+        return tries * (self.launch_timeout + self.ssh_timeout + set_up)
 
     def run(self, members: Sequence[Member]) -> None:
         """Bring the members up; returns when each is ready or has its `error`.
@@ -122,7 +164,7 @@ class Pipeline:
         An interrupt leaves as soon as no call that makes an instance is under way, so that whoever
         asks EC2 then sees everything; the threads are daemons and die with the process.
         """
-        with_master = any(member.alias == "master" for member in members)
+        with_master = any(member.is_master for member in members)
         gates = {
             name: Gate(is_open=not with_master)
             for name in (SET_UP, *(name for name, _ in self.plugins))
@@ -137,65 +179,161 @@ class Pipeline:
             thread.start()
         try:
             for thread in threads:
-                while thread.is_alive():
+                while thread.is_alive() and not self.aborted:
                     thread.join(0.2)  # short, so that Ctrl-C is seen
+            if self.aborted:
+                self._leave(members)
         except KeyboardInterrupt:
             self._interrupted.set()
-            end = time.monotonic() + _LAST_LAUNCH
-            while any(one.launching for one in members) and time.monotonic() < end:
-                time.sleep(0.05)
+            self._wait_for_launches(members)
             raise
 
+    def _leave(self, members: Sequence[Member]) -> None:
+        """After a failure that ends everything: cut short what the others are at."""
+        self._wait_for_launches(members)
+        for member in members:
+            if not member.ready:
+                member.error = member.error or GivenUp(member.alias, self._why_aborted)
+                if member.node:
+                    member.node.close()
+
+    def _wait_for_launches(self, members: Sequence[Member]) -> None:
+        end = time.monotonic() + _LAST_LAUNCH
+        while any(one.launching for one in members) and time.monotonic() < end:
+            time.sleep(0.05)
+
     def _run_member(self, member: Member, gates: dict[str, Gate]) -> None:
-        is_master = member.alias == "master"
+        while True:
+            self._try(member, gates)
+            if member.error is None or self._interrupted.is_set() or self.aborted:
+                return
+            failure = self._failed(member, member.error)
+            if not self._replaces(member, failure):
+                break
+        if self.on_failure is OnFailure.ABORT:
+            self._why_aborted = f"given up, since {member.alias} failed (--on-failure abort)."
+            self._aborted.set()
+        if member.is_master:
+            for gate in gates.values():
+                gate.fail(failure.error)
+
+    def _try(self, member: Member, gates: dict[str, Gate]) -> None:
+        member.error = None
+        member.stages.clear()
         try:
-            self._stages(member, gates, is_master=is_master)
+            self._stages(member, gates)
         except SpotclusterError as error:
             member.error = error
         except Exception as error:
             log.exception("%s: not foreseen", member.alias)
             member.error = NodeError(member.alias, f"{type(error).__name__}: {error}")
-        if member.error:
-            log.error("%s failed: %s", member.alias, member.error)
-            if is_master:
-                for gate in gates.values():
-                    gate.fail(member.error)
-            self.reporter.failed(member.alias, str(member.error))
+
+    def _failed(self, member: Member, error: SpotclusterError) -> Failure:
+        """Say how a member failed, with what its machine can still tell."""
+        instance = member.instance
+        if instance and (lost := self.watcher.lost(instance.id)) and lost not in str(error):
+            error.message += f" By now {lost}."
+        failure = examine(
+            self.cluster.session,
+            self.cluster.name,
+            member.alias,
+            member.stage,
+            error,
+            instance,
+            member.stages,
+        )
+        member.failures.append(failure)
+        log.error("%s failed: %s", member.alias, failure)
+        self.reporter.failed(member.alias, str(failure))
+        return failure
+
+    def _replaces(self, member: Member, failure: Failure) -> bool:
+        """Take a failed member's machine away to put another in its place; False if not."""
+        if self.on_failure is not OnFailure.REPLACE or len(member.failures) > REPLACEMENTS:
+            return False
+        if not can_be_cured(failure.error):
+            return False
+        try:
+            if not self.still_wanted():
+                return False
+            self.discard(member)
+        except SpotclusterError as error:
+            log.warning("%s is not replaced: %s", member.alias, error)
+            return False
+        count = len(member.failures)
+        self.reporter.note(
+            f"{member.alias}: {failure.instance.id if failure.instance else 'the launch'} is"
+            f" replaced ({count} of {REPLACEMENTS})"
+        )
+        if isinstance(failure.error, CapacityError):
+            self._interrupted.wait(_CAPACITY_PAUSE * count)
+        return True
+
+    def discard(self, member: Member) -> None:
+        """Terminate a member's instance, and let its node go."""
+        if member.node:
+            member.node.close()
+        if member.instance is None:
+            return
+        self.watcher.discard(member.instance.id)
+        instances.terminate(self.cluster.session, [member.instance.id], new=True)
+        self.cluster.left(member.alias)
+        member.node = member.instance = None
 
     @contextlib.contextmanager
     def _stage(self, member: Member, name: str) -> Iterator[None]:
+        if why := self._stop():
+            raise GivenUp(member.alias, why)
+        member.stage = name
         self.reporter.stage(member.alias, name)
         start = time.monotonic()
         yield
         member.stages[name] = time.monotonic() - start
 
-    def _stages(self, member: Member, gates: dict[str, Gate], *, is_master: bool) -> None:
+    def _stop(self) -> str | None:
+        """Return why nothing is to go on."""
+        if self._interrupted.is_set():
+            return "given up, since you interrupted."
+        return self._why_aborted if self.aborted else None
+
+    def _stages(self, member: Member, gates: dict[str, Gate]) -> None:
+        is_master = member.is_master
         with self._stage(member, LAUNCH):
             member.launching = True
             try:
-                if self._interrupted.is_set():
-                    raise NodeError(member.alias, "not launched, since you interrupted.")
+                if why := self._stop():  # once more: `launching` is what an interrupt waits for
+                    raise GivenUp(member.alias, why)
                 member.instance = member.launch()
             finally:
                 member.launching = False
+        if member.instance.alias != member.alias:
+            self.reporter.note(
+                f"{member.alias} has been taken from elsewhere; this one is {member.instance.alias}"
+            )
+            member.alias = member.instance.alias
         instance = member.instance
         with self._stage(member, ADDRESS):
-            instance = self.watcher.wait_running(
-                member.alias, instance.id, timeout=self.launch_timeout
+            seen = self.watcher.wait_running(
+                member.alias, instance.id, timeout=self.launch_timeout, should_stop=self._stop
             )
+            # EC2 may show the tags later than the instance; we know what we gave it.
+            instance = replace(seen, tags={**instance.tags, **seen.tags})
             member.instance = instance
+            if rival := self.watcher.rival(instance):
+                raise GivenUp(member.alias, f"the older instance {rival.id} has its name.")
         node = member.node = member.make_node(instance)
         with self._stage(member, SSH):
             node.wait_for_ssh(
-                timeout=self.ssh_timeout, should_stop=lambda: self.watcher.lost(instance.id)
+                timeout=self.ssh_timeout,
+                should_stop=lambda: self._stop() or self.watcher.lost(instance.id),
             )
         with self._stage(member, SET_UP):
             self._set_up(node, gates[SET_UP], is_master=is_master)
         for name, plugin in self.plugins:
             with self._stage(member, name):
                 if not is_master and plugin.after_master:
-                    gates[name].wait(member.alias, f"plugin {name}", self.setup_timeout)
-                with naming(name):
+                    gates[name].wait(member.alias, f"plugin {name}", self._for_the_master)
+                with naming(name), limits.limit(self.setup_timeout):
                     plugin.setup(self.cluster, node)
                 if is_master:
                     gates[name].open()
@@ -204,16 +342,17 @@ class Pipeline:
             pass
 
     def _set_up(self, node: Node, gate: Gate, *, is_master: bool) -> None:
-        facts = node.prepare()
-        if is_master:
-            if not facts.cluster_key:
+        with limits.limit(self.setup_timeout):
+            facts = node.prepare()
+            if is_master and not facts.cluster_key:
                 give_cluster_key(node)
-            self.cluster.joined(node)
+        self.cluster.joined(node)
+        if is_master:
             gate.open()
             return
-        self.cluster.joined(node)
-        gate.wait(node.alias, "its set-up", self.setup_timeout)
-        introduce(self.cluster.master, node)
+        gate.wait(node.alias, "its set-up", self._for_the_master)
+        with limits.limit(self.setup_timeout):
+            introduce(self.cluster.master, node)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,11 +69,36 @@ def check_name(name: str) -> None:
         )
 
 
+def check_blocks(blocks: Sequence[str]) -> tuple[str, ...]:
+    """Return CIDR blocks as EC2 takes them; an address alone is a block of one."""
+    found = []
+    for block in blocks:
+        try:
+            found.append(str(ipaddress.ip_network(block)))
+        except ValueError as error:
+            raise UsageError(
+                f"--allow {block}: {error}.", "Give a block as 203.0.113.0/24, or one address."
+            ) from None
+    return tuple(found)
+
+
 def aliases_after(taken: Sequence[str], number: int) -> list[str]:
     """Return the next `number` node names after the highest one that was ever taken."""
     used = [int(found[1]) for name in taken if (found := re.fullmatch(r"node(\d+)", name))]
     first = max(used, default=0) + 1
     return [f"node{index:03d}" for index in range(first, first + number)]
+
+
+def aliases_left(seen: Sequence[str], number: int) -> list[str]:
+    """Return the `number` names that a run which was cut off had still to give.
+
+    The nodes of a run are launched at the same time, so it may have got to the second name and
+    not to the first; a name that was never seen is taken before one after the highest.
+    """
+    used = {int(found[1]) for name in seen if (found := re.fullmatch(r"node(\d+)", name))}
+    passed = [f"node{index:03d}" for index in range(1, max(used, default=0)) if index not in used]
+    gaps = passed[:number]
+    return [*gaps, *aliases_after(seen, number - len(gaps))]
 
 
 def make(session: Session, cluster: str, template: Template, aliases: Sequence[str]) -> Plan:

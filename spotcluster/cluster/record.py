@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import secrets
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from spotcluster.aws import network, tags
+from spotcluster.aws import instances, network, tags
+from spotcluster.aws.calls import SETTLE
 from spotcluster.aws.session import Session
+from spotcluster.cluster import additions
+from spotcluster.cluster.additions import Addition
+from spotcluster.cluster.withheld import without_secrets
 from spotcluster.config import Template
 from spotcluster.errors import CloudError, ClusterError
 
@@ -24,6 +30,12 @@ class Record:
         How many nodes it should have, the master included.
     template : Template
         The resolved template it was started from.
+    additions : tuple of Addition
+        The `addnode` commands that have not ended.
+    ending : bool
+        Whether `terminate` has begun.
+    new : bool
+        Whether this process has made it, so that EC2 may not know of it yet.
     """
 
     name: str
@@ -33,6 +45,9 @@ class Record:
     size: int
     created: datetime
     template: Template
+    additions: tuple[Addition, ...] = ()
+    ending: bool = False
+    new: bool = False
 
 
 def find(session: Session, name: str) -> Record | None:
@@ -62,25 +77,84 @@ def create(session: Session, name: str, template: Template, vpc_id: str) -> Reco
         tags.SIZE: str(template.cluster_size),
         tags.CREATED: datetime.now(UTC).isoformat(timespec="seconds"),
         "Name": f"spotcluster-{name}",
-        **tags.split_text(template.model_dump_json(exclude_defaults=True)),
+        **tags.split_text(without_secrets(template).model_dump_json(exclude_defaults=True)),
     }
     try:
         group_id = network.create_group(session, f"spotcluster-{name}", vpc_id, own)
     except CloudError as error:
         if error.code != "InvalidGroup.Duplicate":
             raise
-        raise ClusterError(
-            f"A security group 'spotcluster-{name}' is already there in {session.region}.",
-            f"If nobody is starting '{name}' at this moment, choose another name or delete the"
-            " group.",
-        ) from error
-    return _read(network.Group(group_id, f"spotcluster-{name}", vpc_id, own))
+        # Ours, if the call was repeated because its first answer did not arrive.
+        made = _made_by_us(session, name, own[tags.ID])
+        if made is None:
+            raise ClusterError(
+                f"A security group 'spotcluster-{name}' is already there in {session.region}.",
+                f"If nobody is starting '{name}' at this moment, choose another name or delete the"
+                " group.",
+            ) from error
+        group_id = made
+    made_now = _read(network.Group(group_id, f"spotcluster-{name}", vpc_id, own))
+    return replace(made_now, new=True)
 
 
-def resize(session: Session, record: Record, size: int) -> Record:
-    """Write down how many nodes the cluster should have."""
-    network.tag(session, [record.group_id], {tags.SIZE: str(size)})
+def _made_by_us(session: Session, name: str, own_id: str) -> str | None:
+    """Return the group that carries our id; None if another is there, or none after a while."""
+    end = time.monotonic() + SETTLE
+    while True:
+        groups = network.find_groups(session, name)
+        if groups or time.monotonic() > end:
+            return next((one.id for one in groups if one.tags.get(tags.ID) == own_id), None)
+        time.sleep(1)
+
+
+def resize(
+    session: Session, record: Record, size: int, own: Mapping[str, str] | None = None
+) -> Record:
+    """Write down how many nodes the cluster should have, and whatever else goes with it."""
+    network.tag(session, [record.group_id], {tags.SIZE: str(size), **(own or {})})
     return replace(record, size=size)
+
+
+def settle(session: Session, record: Record) -> Record | None:
+    """Raise the size to what is there; return the record, None if somebody has ended the cluster.
+
+    Two terminals that add nodes at once each know of their own only. So each looks again after it
+    has written, until it is right: whoever writes last has seen all of them.
+    """
+    try:
+        while True:
+            now = find(session, record.name)
+            if now is None or now.id != record.id or now.ending:
+                return None
+            there = instances.present(instances.describe(session, record.name))
+            if len(there) <= now.size:
+                return replace(record, size=now.size)
+            resize(session, now, len(there))
+    except CloudError as error:
+        if error.code not in network.UNKNOWN_GROUP:
+            raise
+        return None
+
+
+def conclude(session: Session, record: Record) -> None:
+    """Take away the lines of the additions that have ended with this run.
+
+    This is the last call of an `addnode`: cut off before it, repeating goes on with the same
+    nodes; after it, repeating adds others.
+    """
+    if not record.additions:
+        return
+    try:
+        network.untag(session, [record.group_id], [one.key for one in record.additions])
+    except CloudError as error:
+        if error.code not in network.UNKNOWN_GROUP:
+            raise
+
+
+def mark_ending(session: Session, group_id: str) -> None:
+    """Write down that the cluster is being ended, so that nobody goes on making nodes for it."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    network.tag(session, [group_id], {tags.ENDING: now})
 
 
 def _read(group: network.Group) -> Record:
@@ -102,4 +176,6 @@ def _read(group: network.Group) -> Record:
         size=int(group.tags.get(tags.SIZE, template.cluster_size)),
         created=datetime.fromisoformat(created) if created else datetime.now(UTC),
         template=template,
+        additions=additions.read(group.tags),
+        ending=tags.ENDING in group.tags,
     )

@@ -35,7 +35,7 @@ def remove_nodes(cluster: Cluster, aliases: Sequence[str]) -> list[str]:
                 "The master cannot be removed from its cluster.",
                 f"`spotcluster terminate {cluster.name}` ends the whole cluster.",
             )
-    plugins = cluster.plugins()[::-1]
+    plugins = cluster.usable_plugins()[::-1]
     size = max(1, len(cluster.nodes) - len(leaving))
     cluster.record = records.resize(cluster.session, cluster.record, size)
     threads = [

@@ -24,9 +24,9 @@ def choose(config: Config, cluster: Cluster, name: str) -> Plugin:
     if name in config.plugins:
         section = config.plugins[name]
         return loader.make(name, section.setup_class, dict(section.settings))
-    own = dict(cluster.plugins())
+    own = [one.name for one in cluster.record.template.plugins]
     if name in own:
-        return own[name]
+        return dict(cluster.plugins())[name]
     names = ", ".join(sorted({*config.plugins, *own})) or "none"
     raise UsageError(
         f"Neither the config nor the cluster '{cluster.name}' has a plugin '{name}'.",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spotcluster import ssh
 from spotcluster.aws import instances, network, tags
-from spotcluster.aws.instances import Instance, Launch
+from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
+from spotcluster.cluster import end
 from spotcluster.cluster import plan as plans
 from spotcluster.cluster import record as records
+from spotcluster.cluster.additions import Addition
 from spotcluster.cluster.cluster import Cluster, nodes_of
+from spotcluster.cluster.failures import REPLACEMENTS, OnFailure
+from spotcluster.cluster.launching import Launcher, ended_elsewhere
 from spotcluster.cluster.node import Node
 from spotcluster.cluster.pipeline import Member, Pipeline
 from spotcluster.cluster.plan import MASTER, Plan, PlannedNode
@@ -23,8 +26,6 @@ from spotcluster.cluster.watcher import Watcher
 from spotcluster.config import Template
 from spotcluster.errors import CloudError, ClusterError
 from spotcluster.plugins.ipcluster import IPCluster
-
-_SETTLE = 60.0  # seconds that EC2 may need until a describe shows what a call has made
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,19 @@ class Result:
     ----------
     elapsed : float
         Seconds from the first call to the last node that got ready.
+
+    Notes
+    -----
+    Call `conclude` when the user has been told.
     """
 
     cluster: Cluster
     members: tuple[Member, ...]
     elapsed: float
+
+    def conclude(self) -> None:
+        """Write down that all of it is done; see `record.conclude`."""
+        records.conclude(self.cluster.session, self.cluster.record)
 
     @property
     def failed(self) -> list[Member]:
@@ -86,11 +95,26 @@ def plan(session: Session, name: str, template: Template) -> Plan:
     return plans.make(session, name, own, _missing(record, found))
 
 
-def start(session: Session, name: str, template: Template, reporter: Reporter) -> Result:
+def start(
+    session: Session,
+    name: str,
+    template: Template,
+    reporter: Reporter,
+    *,
+    on_failure: OnFailure = OnFailure.REPLACE,
+    allow: Sequence[str] = (),
+) -> Result:
     """Start a cluster, or give one that was cut off what it lacks.
 
     What is there already, by EC2's tags, is used; the template of a cluster that exists is the one
     it was started from.
+
+    Parameters
+    ----------
+    on_failure : OnFailure
+        What is done about a node that does not get ready.
+    allow : sequence of str
+        CIDR blocks that may reach SSH too.
     """
     begin = time.monotonic()
     todo = plan(session, name, template)
@@ -100,18 +124,41 @@ def start(session: Session, name: str, template: Template, reporter: Reporter) -
     else:
         reporter.note(f"'{name}' is there already; going on with what it lacks")
     found = _own(record, instances.describe(session, name))
-    _open_group(session, record.group_id, todo.template)
+    with _unless_ended(record):
+        _open_group(session, record, todo.template, allow)
     key_path = todo.template.check_key()
-    ready = [node for node in nodes_of(found, key_path) if node.instance.ready]
-    cluster = Cluster(session, record, key_path, ready, reporter)
-    unready = [one for one in instances.live(found) if not one.ready]
-    members = [_rejoin(one, key_path) for one in unready]
-    members += [_join(cluster, todo, planned, found) for planned in todo.nodes]
-    return bring_up(cluster, members, begin)
+    there = instances.present(found)
+    ready = [node for node in nodes_of(there, key_path) if node.instance.ready]
+    own = {one.name: one for one in template.plugins}
+    cluster = Cluster(session, record, key_path, ready, reporter, own)
+    cluster.plugins()  # that a secret is lacking is said before anything is launched
+    unready = [one for one in there if not one.ready]
+    whole = todo
+    if unready:  # one that fails is launched anew
+        again = plans.make(session, name, todo.template, [one.alias for one in unready])
+        whole = replace(todo, nodes=(*todo.nodes, *again.nodes))
+    launcher = Launcher(cluster, whole, found)
+    members = [_member(launcher, one, key_path, unready) for one in whole.nodes]
+    # Those that were cut off are part of what is made here; those under way end by themselves.
+    cut_off = [one for one in record.additions if one.was_cut_off(longest=_longest(record))]
+    cluster.record = replace(record, additions=tuple(cut_off))
+    return bring_up(cluster, members, begin, on_failure)
 
 
-def bring_up(cluster: Cluster, members: Sequence[Member], begin: float) -> Result:
-    """Run the members through the pipeline; workers that fail are terminated."""
+def bring_up(
+    cluster: Cluster,
+    members: Sequence[Member],
+    begin: float,
+    on_failure: OnFailure = OnFailure.REPLACE,
+) -> Result:
+    """Run the members through the pipeline; workers that fail are replaced or terminated.
+
+    Raises
+    ------
+    ClusterError
+        The cluster was ended from elsewhere meanwhile, or a node failed and `on_failure` is
+        abort: what these members had launched has been terminated.
+    """
     limits = cluster.record.template
     with Watcher(cluster.session, cluster.name) as watcher:
         pipeline = Pipeline(
@@ -122,43 +169,98 @@ def bring_up(cluster: Cluster, members: Sequence[Member], begin: float) -> Resul
             launch_timeout=limits.launch_timeout,
             ssh_timeout=limits.ssh_timeout,
             setup_timeout=limits.setup_timeout,
+            on_failure=on_failure,
+            still_wanted=lambda: _is_there(cluster),
         )
         pipeline.run(members)
-    result = Result(cluster, tuple(members), time.monotonic() - begin)
-    if not any(member.alias == MASTER for member in result.failed):
-        _drop(cluster, result.failed)
+        result = Result(cluster, tuple(members), time.monotonic() - begin)
+        if pipeline.aborted:
+            _undo(pipeline, members)
+            raise _aborted(cluster, result)
+        if not any(member.is_master for member in result.failed):
+            _drop(pipeline, result.failed)
+        record = records.settle(cluster.session, cluster.record)
+        if record is None:
+            _undo(pipeline, members)
+            end.forget_files(cluster.region, cluster.name)
+            raise ended_elsewhere(cluster.name)
+        cluster.record = record
     return result
 
 
-def add_nodes(cluster: Cluster, number: int, *, bid: float | None, reporter: Reporter) -> Result:
+def add_nodes(
+    cluster: Cluster,
+    number: int,
+    *,
+    bid: float | None,
+    reporter: Reporter,
+    on_failure: OnFailure = OnFailure.REPLACE,
+) -> Result:
     """Add nodes to a running cluster; nothing that runs is touched.
+
+    An `addnode` of as many nodes that was cut off is gone on with, instead of adding as many again.
 
     Parameters
     ----------
     bid : float or None
         Highest price per hour for spot nodes; None for what the cluster was started with.
+    on_failure : OnFailure
+        What is done about a node that does not get ready.
     """
     begin = time.monotonic()
+    session, record = cluster.session, cluster.record
+    cluster.reporter = reporter
+    cluster.plugins()  # that a secret is lacking is said before anything is launched
+    if record.ending or not (cluster.nodes or _is_there(cluster)):
+        raise _is_ending(cluster.name)
     master = cluster.master
-    # Near the master: traffic between zones costs money, and time.
-    near = {"key_location": cluster.key_path, "availability_zone": master.instance.zone}
-    template = cluster.record.template.model_copy(update=near)
-    if bid is not None:
-        template = template.with_overrides(bid=bid)
-    found = _own(cluster.record, instances.describe(cluster.session, cluster.name))
-    aliases = plans.aliases_after([one.alias for one in found], number)
-    todo = plans.make(cluster.session, cluster.name, template, aliases)
-    cluster.record = records.resize(
-        cluster.session, cluster.record, len(instances.live(found)) + number
-    )
     if not master.instance.ready:
         raise ClusterError(
             f"The master of '{cluster.name}' has not been set up.",
             f"`spotcluster start {cluster.name}` goes on with it.",
         )
-    members = [_join(cluster, todo, planned, found) for planned in todo.nodes]
-    cluster.reporter = reporter
-    return bring_up(cluster, members, begin)
+    # Near the master: traffic between zones costs money, and time.
+    near = {"key_location": cluster.key_path, "availability_zone": master.instance.zone}
+    template = record.template.model_copy(update=near)
+    if bid is not None:
+        template = template.with_overrides(bid=bid)
+    found = _own(record, instances.describe(session, cluster.name))
+    addition = _addition(record, number, reporter)
+    there = [one for one in instances.present(found) if one.tags.get(tags.BY) == addition.id]
+    unready = [one for one in there if not one.ready]
+    names = plans.aliases_left if addition in record.additions else plans.aliases_after
+    fresh = names([one.alias for one in found], max(0, number - len(there)))
+    todo = plans.make(session, cluster.name, template, [*(one.alias for one in unready), *fresh])
+    addition = addition.taken_over()
+    size = len(instances.present(found)) + len(fresh)
+    with _unless_ended(record):
+        record = records.resize(session, record, size, addition.tag)
+        _open_group(session, record, template)
+    cluster.record = replace(record, additions=(addition,))
+    launcher = Launcher(cluster, todo, found, addition.id)
+    members = [_member(launcher, one, cluster.key_path, unready) for one in todo.nodes]
+    return bring_up(cluster, members, begin, on_failure)
+
+
+def _addition(record: records.Record, number: int, reporter: Reporter) -> Addition:
+    """Return the addition that was cut off and is repeated now, or a new one."""
+    for one in record.additions:
+        if one.was_cut_off(longest=_longest(record)):
+            if one.number == number:
+                reporter.note(f"going on with an addition of {number} node(s) that was cut off")
+                return one
+            reporter.note(
+                f"an addition of {one.number} node(s) was cut off;"
+                f" `spotcluster start {record.name}` goes on with it"
+            )
+    return Addition.new(number)
+
+
+def _longest(record: records.Record) -> float:
+    """Return the seconds after which an addition must have ended, by the limits of its waits."""
+    limits = record.template
+    set_up = limits.setup_timeout * (1 + len(limits.plugins))
+    return (1 + REPLACEMENTS) * (limits.launch_timeout + limits.ssh_timeout + set_up) + 600
 
 
 def _own(record: records.Record, found: Sequence[Instance]) -> list[Instance]:
@@ -170,7 +272,9 @@ def _own(record: records.Record, found: Sequence[Instance]) -> list[Instance]:
 
 def _missing(record: records.Record, found: Sequence[Instance]) -> list[str]:
     """Return the names of the nodes that a cluster lacks."""
-    live = instances.live(found)
+    if record.ending:
+        raise _is_ending(record.name)
+    live = instances.present(found)
     stopped = [one.alias for one in live if one.state in ("stopping", "stopped")]
     if stopped:
         raise ClusterError(
@@ -185,94 +289,88 @@ def _missing(record: records.Record, found: Sequence[Instance]) -> list[str]:
         )
     has_master = any(one.is_master for one in live)
     workers = record.size - 1 - sum(not one.is_master for one in live)
-    names = plans.aliases_after([one.alias for one in found], max(0, workers))
+    names = plans.aliases_left([one.alias for one in found], max(0, workers))
     return names if has_master else [MASTER, *names]
 
 
-def _open_group(session: Session, group_id: str, template: Template) -> None:
-    """Let this computer (and whom the template names) reach SSH, and the nodes one another."""
-    callers = template.allow or (session.caller_cidr(),)
+@contextlib.contextmanager
+def _unless_ended(record: records.Record) -> Iterator[None]:
+    """Say that the cluster was ended, where EC2 says that its group is not there."""
+    try:
+        yield
+    except CloudError as error:
+        if error.code not in network.UNKNOWN_GROUP:
+            raise
+        raise ended_elsewhere(record.name) from error
+
+
+def _open_group(
+    session: Session, record: records.Record, template: Template, allow: Sequence[str] = ()
+) -> None:
+    """Let this computer (or whom the template names) reach SSH, and the nodes one another."""
+    callers = [*(template.allow or (session.caller_cidr(),)), *allow]
     network.allow(
         session,
-        group_id,
+        record.group_id,
         [
-            network.among_themselves(group_id),
-            *(network.ssh_from(cidr) for cidr in callers),
+            network.among_themselves(record.group_id),
+            *(network.ssh_from(cidr) for cidr in dict.fromkeys(callers)),
             *(
                 network.port_range(one.ip_protocol, one.from_port, one.to_port, one.cidr_ip)
                 for one in template.permissions
             ),
         ],
+        new=record.new,
     )
 
 
-def _rejoin(instance: Instance, key_path: Path) -> Member:
-    return Member(instance.alias, lambda: instance, lambda fresh: Node(fresh, key_path))
-
-
-def _join(cluster: Cluster, todo: Plan, planned: PlannedNode, found: Sequence[Instance]) -> Member:
-    """Return the member that launches a planned node."""
-    # The same crash repeated asks with the same token; a name that is used again with another.
-    earlier = sum(one.alias == planned.alias for one in found)
-    token = instances.token(cluster.record.id, planned.alias, str(earlier))
+def _member(
+    launcher: Launcher, planned: PlannedNode, key_path: Path, there: Sequence[Instance]
+) -> Member:
+    """Return the member for a planned node; one that is there already is not launched at first."""
+    waiting = [one for one in there if one.alias == planned.alias]
 
     def launch() -> Instance:
-        host_key = ssh.keys.generate()
-        own_tags = {
-            tags.CLUSTER: cluster.name,
-            tags.ID: cluster.record.id,
-            tags.ALIAS: planned.alias,
-            tags.ROLE: "master" if planned.alias == MASTER else "worker",
-            tags.HOST_KEY: " ".join(host_key.public.split()[:2]),
-            tags.LOGIN: todo.template.image_user or planned.image.login,
-            "Name": f"{cluster.name}-{planned.alias}",
-        }
-        what = Launch(
-            image=planned.image,
-            type=planned.type.name,
-            key_name=todo.template.keyname,
-            subnet_id=todo.subnet.id,
-            group_id=cluster.record.group_id,
-            user_data=_user_data(host_key),
-            tags=own_tags,
-            spot=planned.spot,
-            bid=planned.bid,
-            token=token,
-            public_ip=todo.template.public_ips is not False,
-            root_gb=todo.template.root_volume_size,
-        )
-        try:
-            return instances.launch(cluster.session, what)
-        except CloudError as error:
-            # The token has been used with another host key: an earlier run made this node.
-            if error.code != "IdempotentParameterMismatch":
-                raise
-            return _settled(cluster, planned.alias, error)
+        return waiting.pop() if waiting else launcher.launch(planned)
 
-    return Member(planned.alias, launch, lambda instance: Node(instance, cluster.key_path))
+    return Member(planned.alias, launch, lambda fresh: Node(fresh, key_path))
 
 
-def _settled(cluster: Cluster, alias: str, error: CloudError) -> Instance:
-    """Wait until EC2 shows the node that an earlier run has made."""
-    end = time.monotonic() + _SETTLE
-    while time.monotonic() < end:
-        for one in instances.live(instances.describe(cluster.session, cluster.name)):
-            if one.alias == alias:
-                return one
-        time.sleep(1)
-    raise error
+def _is_there(cluster: Cluster) -> bool:
+    """Return whether nobody has ended the cluster, or begun to."""
+    now = records.find(cluster.session, cluster.name)
+    return now is not None and now.id == cluster.record.id and not now.ending
 
 
-def _user_data(host_key: ssh.keys.KeyPair) -> str:
-    """Return the cloud-config that gives a node its host key; JSON is YAML, and quotes safely."""
-    keys = {"ed25519_private": host_key.private, "ed25519_public": host_key.public}
-    return "#cloud-config\n" + json.dumps({"ssh_deletekeys": True, "ssh_keys": keys})
-
-
-def _drop(cluster: Cluster, failed: Sequence[Member]) -> None:
+def _drop(pipeline: Pipeline, failed: Sequence[Member]) -> None:
     """Terminate the nodes that failed, so that none runs which nobody can use."""
-    lost = [member for member in failed if member.instance]
-    instances.terminate(cluster.session, [member.instance.id for member in lost if member.instance])
-    for member in lost:
-        cluster.left(member.alias)
-        cluster.note(f"{member.alias} was terminated, since it could not be set up")
+    for member in failed:
+        if member.instance:
+            pipeline.discard(member)
+            pipeline.reporter.note(f"{member.alias} was terminated, since it could not be set up")
+
+
+def _undo(pipeline: Pipeline, members: Sequence[Member]) -> None:
+    """Terminate all that these members have launched."""
+    for member in members:
+        if member.instance:
+            pipeline.discard(member)
+
+
+def _aborted(cluster: Cluster, result: Result) -> ClusterError:
+    first = next(one for one in result.failed if one.failures)
+    what = f"spotcluster -r {cluster.region}"
+    return ClusterError(
+        f"{first.alias} failed, and --on-failure abort ended the {len(result.members)} node(s) of"
+        " this command.",
+        f"`{what} terminate {cluster.name}` ends what is left of the cluster."
+        if any(one.is_master for one in result.members)
+        else f"The other nodes of '{cluster.name}' go on.",
+    )
+
+
+def _is_ending(name: str) -> ClusterError:
+    return ClusterError(
+        f"The cluster '{name}' is being terminated.",
+        f"`spotcluster terminate {name}` finishes that.",
+    )

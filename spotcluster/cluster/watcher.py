@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Self
 
 from spotcluster.aws import instances
@@ -22,9 +23,11 @@ class Watcher:
         self._session = session
         self._cluster = cluster
         self._seen: dict[str, Instance] = {}
+        self._discarded: set[str] = set()
         self._error: CloudError | None = None
         self._changed = threading.Condition()
         self._stop = threading.Event()
+        self._look = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
 
     def __enter__(self) -> Self:
@@ -33,10 +36,32 @@ class Watcher:
 
     def __exit__(self, *exc: object) -> None:
         self._stop.set()
+        self._look.set()
 
     def latest(self, instance_id: str) -> Instance | None:
         """Return what was last seen of an instance; None before EC2 shows it."""
         return self._seen.get(instance_id)
+
+    def discard(self, instance_id: str) -> None:
+        """Note that we have terminated an instance, whatever EC2 shows of it for a while."""
+        self._discarded.add(instance_id)
+
+    def rival(self, instance: Instance) -> Instance | None:
+        """Return an older instance that has the same name in the cluster, None if there is none.
+
+        The client token prevents that, as long as EC2 knows it; of two that come to be all the
+        same, everybody agrees that the older one stays.
+        """
+        mine = (instance.launched, instance.id)
+        for other in list(self._seen.values()):
+            if (
+                other.alias == instance.alias
+                and other.state in instances.PRESENT
+                and other.id not in self._discarded
+                and (other.launched, other.id) < mine
+            ):
+                return other
+        return None
 
     def lost(self, instance_id: str) -> str | None:
         """Say why an instance will not run any more; None while it may."""
@@ -47,8 +72,15 @@ class Watcher:
             f" ({seen.reason})" if seen.reason else ""
         )
 
-    def wait_running(self, alias: str, instance_id: str, *, timeout: float) -> Instance:
-        """Wait until an instance runs and has an address.
+    def wait_running(
+        self,
+        alias: str,
+        instance_id: str,
+        *,
+        timeout: float,
+        should_stop: Callable[[], str | None] = lambda: None,
+    ) -> Instance:
+        """Wait until an instance runs and has an address; `should_stop` may say why to give up.
 
         Raises
         ------
@@ -56,6 +88,7 @@ class Watcher:
             It has ended instead, or did not run within `timeout` seconds.
         """
         end = time.monotonic() + timeout
+        self._look.set()  # there is something new to see
         with self._changed:
             while True:
                 seen = self._seen.get(instance_id)
@@ -63,6 +96,8 @@ class Watcher:
                     return seen
                 if why := self.lost(instance_id):
                     raise NodeError(alias, f"{why} before it ran.")
+                if why := should_stop():
+                    raise NodeError(alias, why)
                 left = end - time.monotonic()
                 if left <= 0:
                     raise NodeError(alias, self._too_late(instance_id, seen, timeout))
@@ -89,5 +124,6 @@ class Watcher:
                     pause = POLL / 2
                 self._seen.update(found)
                 self._changed.notify_all()
-            self._stop.wait(pause)
+            self._look.wait(pause)
+            self._look.clear()
             pause = min(pause * 1.3, 5 * POLL)

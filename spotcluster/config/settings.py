@@ -102,11 +102,18 @@ class Permission(Settings):
 
 
 class PluginSection(Settings):
-    """``[plugin NAME]``: a class and its settings, as text; the class knows their types."""
+    """``[plugin NAME]``: a class and its settings, as text; the class knows their types.
+
+    Attributes
+    ----------
+    withheld : tuple of str
+        Secret settings that are not in `settings`, as this comes from EC2.
+    """
 
     name: shapes.SectionName
     setup_class: str
     settings: dict[str, str] = Field(default_factory=dict)
+    withheld: tuple[str, ...] = ()
 
 
 # What StarCluster's users have in their files and what has no meaning here; it is passed over.

@@ -7,14 +7,17 @@ that may have changed something the state is written, before its answer goes out
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
+import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.core.utils import convert_to_flask_response
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.wrappers import Response
@@ -24,6 +27,7 @@ from .access import Caller, Credentials
 from .cloud import Cloud
 from .ec2 import LocalEC2Response
 from .faults import Rule
+from .lags import Lags
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +62,7 @@ class Application:
         self._credentials = credentials
         self._changed = changed
         self._status = status
+        self._lags: dict[str, Lags] = {}  # by region
 
         class Answers(LocalEC2Response):
             """moto makes one for every request, without arguments."""
@@ -76,6 +81,8 @@ class Application:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         try:
             response = self._answer(environ)
+        except ConnectionResetError:  # asked for: the server closes the connection
+            raise
         except Exception:
             log.exception("a request failed")
             response = answers.error(
@@ -108,25 +115,26 @@ class Application:
             return answers.text("there is no such page\n", 404)
         action, params = _call(environ, body)
         rule = self._cloud.faults.pick(action, params)
-        if rule is not None and rule.delay:
-            time.sleep(rule.delay)
-        if rule is not None and rule.code and not rule.after:
-            return _fault(caller, rule)
+        if rule is not None and not rule.after and (refused := _fail(environ, caller, rule)):
+            return refused
         environ["wsgi.input"] = io.BytesIO(body)
         if caller.service == "pricing":
             response = pricing.answer(action, json.loads(body or b"{}"))
         else:
-            response = self._call_moto(environ, caller, action)
-        if rule is not None and rule.code:
-            return _fault(caller, rule)
+            response = self._call_moto(environ, caller, action, rule)
+        if rule is not None and rule.after and (refused := _fail(environ, caller, rule)):
+            return refused
         return response
 
-    def _call_moto(self, environ: dict[str, Any], caller: Caller, action: str) -> Response:
+    def _call_moto(
+        self, environ: dict[str, Any], caller: Caller, action: str, rule: Rule | None
+    ) -> Response:
         with self._cloud.lock:
             if caller.service == "ssm":
                 self._cloud.publish_images(caller.region)
             try:
-                response = Response.from_app(self._moto, environ, buffered=True)
+                with self._lagging(caller, action, rule):
+                    response = Response.from_app(self._moto, environ, buffered=True)
             except NotImplementedError as error:
                 log.info("%s: %s", action, error)
                 return answers.error(
@@ -141,6 +149,18 @@ class Application:
         if response.status_code >= 500:
             log.error("%s: %s", action, response.get_data(as_text=True)[:2000])
         return response
+
+    @contextlib.contextmanager
+    def _lagging(self, caller: Caller, action: str, rule: Rule | None) -> Iterator[None]:
+        """Let the call not know of what was made a moment ago, where a rule said so."""
+        things, tags = (rule.lag, rule.tag_lag) if rule else (0, 0)
+        if not (things or tags or caller.region in self._lags):
+            yield
+            return
+        backend = self._cloud.backend(DEFAULT_ACCOUNT_ID, caller.region)
+        lags = self._lags.setdefault(caller.region, Lags())
+        with lags.noting(backend, things=things, tags=tags), lags.hiding(backend, action):
+            yield
 
     def _control(self, method: str, path: str, body: bytes) -> Response:
         faults = self._cloud.faults
@@ -183,6 +203,14 @@ def _call(environ: dict[str, Any], body: bytes) -> tuple[str, dict[str, str]]:
     return params.get("Action", environ["REQUEST_METHOD"]), params
 
 
-def _fault(caller: Caller, rule: Rule) -> Response:
+def _fail(environ: dict[str, Any], caller: Caller, rule: Rule) -> Response | None:
+    """Do to a call what a rule says; return the error that is its answer, if it has one."""
+    time.sleep(rule.delay)
+    if not (rule.code or rule.drop):
+        return None
+    if rule.drop:
+        # The server would wait for the next request on it.
+        environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+        raise ConnectionResetError
     message = rule.message or "The local cloud was told to fail this call."
     return answers.error(caller.service, rule.code, message, rule.status)

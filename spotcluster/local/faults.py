@@ -10,7 +10,11 @@ A rule is a mapping::
      "message": "Request limit exceeded.",
      "status": 503,
      "after": false,                      whether the call takes effect before it fails
-     "delay": 0.0}                        seconds that the answer takes longer
+     "drop": false,                       whether the connection is closed without an answer
+     "delay": 0.0,                        seconds that the answer takes longer
+     "skip": 0,                           how many calls pass before the rule applies
+     "lag": 0,                            how many calls do not know yet of what the call makes
+     "tag_lag": 0}                        how many calls do not see its tags yet
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from typing import Any
 
 @dataclass
 class Rule:
-    """One rule; `hits` counts how often it applied."""
+    """One rule; `hits` counts how often it applied, `passed` how often it was skipped."""
 
     action: str = "*"
     match: dict[str, str] = field(default_factory=dict)
@@ -36,8 +40,13 @@ class Rule:
     message: str = ""
     status: int = 400
     after: bool = False
+    drop: bool = False
     delay: float = 0.0
+    skip: int = 0
+    lag: int = 0
+    tag_lag: int = 0
     hits: int = 0
+    passed: int = 0
 
     def applies(self, action: str, params: Mapping[str, str]) -> bool:
         """Return whether the rule is about a call."""
@@ -82,6 +91,9 @@ class Faults:
             for rule in self._rules:
                 used_up = rule.count is not None and rule.hits >= rule.count
                 if used_up or not rule.applies(action, params):
+                    continue
+                if rule.passed < rule.skip:
+                    rule.passed += 1
                     continue
                 if self._random.random() >= rule.probability:
                     continue

@@ -118,8 +118,8 @@ def test_group_is_found_with_the_tags_it_was_made_with(
     rules = [network.among_themselves(group_id), network.ssh_from("203.0.113.7/32")]
     network.allow(session, group_id, rules)
     network.allow(session, group_id, rules)
-    network.delete_group(session, group_id, timeout=5)
-    network.delete_group(session, group_id, timeout=5)
+    assert network.delete_group(session, group_id)
+    assert network.delete_group(session, group_id)
     assert network.find_groups(session, "demo") == []
 
 

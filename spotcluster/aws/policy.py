@@ -1,0 +1,90 @@
+"""The least that the credentials must be allowed, as an IAM policy.
+
+What is ours carries a tag of ours from the call that makes it, so changing and ending things is
+allowed for things with that tag only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spotcluster.aws import tags
+
+_LOOK = (
+    "ec2:DescribeAvailabilityZones",
+    "ec2:DescribeImages",
+    "ec2:DescribeInstanceTypeOfferings",
+    "ec2:DescribeInstanceTypes",
+    "ec2:DescribeInstances",
+    "ec2:DescribeKeyPairs",
+    "ec2:DescribeRegions",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSpotInstanceRequests",
+    "ec2:DescribeSpotPriceHistory",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVolumes",
+    "pricing:GetProducts",
+)
+_MAKE = ("ec2:CreateSecurityGroup", "ec2:RunInstances")
+_KEYS = ("ec2:DeleteKeyPair", "ec2:ImportKeyPair")
+_CHANGE = (
+    "ec2:AuthorizeSecurityGroupIngress",
+    "ec2:CancelSpotInstanceRequests",
+    "ec2:CreateTags",
+    "ec2:DeleteSecurityGroup",
+    "ec2:DeleteTags",
+    "ec2:DeleteVolume",
+    "ec2:GetConsoleOutput",
+    "ec2:TerminateInstances",
+)
+
+
+def document() -> dict[str, Any]:
+    """Return the policy."""
+    ours = {"Null": {f"aws:ResourceTag/{tags.CLUSTER}": "false"}}
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            _allow("Look", _LOOK),
+            _allow(
+                "FindTheDefaultImage",
+                ("ssm:GetParameter",),
+                resource="arn:aws:ssm:*::parameter/aws/service/canonical/*",
+            ),
+            _allow("Make", _MAKE),
+            _allow(
+                "TagWhatIsBeingMade",
+                ("ec2:CreateTags",),
+                condition={
+                    "StringEquals": {
+                        "ec2:CreateAction": [one.removeprefix("ec2:") for one in _MAKE]
+                    }
+                },
+            ),
+            _allow("ChangeAndEndWhatIsOurs", _CHANGE, condition=ours),
+            _allow("KeepKeyPairs", _KEYS, resource="arn:aws:ec2:*:*:key-pair/*"),
+            # AWS makes this role when an account asks for spot instances for the first time.
+            _allow(
+                "FirstSpotInstanceOfTheAccount",
+                ("iam:CreateServiceLinkedRole",),
+                resource="arn:aws:iam::*:role/aws-service-role/spot.amazonaws.com/*",
+                condition={"StringLike": {"iam:AWSServiceName": "spot.amazonaws.com"}},
+            ),
+        ],
+    }
+
+
+def _allow(
+    name: str,
+    actions: tuple[str, ...],
+    *,
+    resource: str = "*",
+    condition: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    statement: dict[str, Any] = {
+        "Sid": name,
+        "Effect": "Allow",
+        "Action": list(actions),
+        "Resource": resource,
+    }
+    return {**statement, "Condition": condition} if condition else statement

@@ -1,0 +1,41 @@
+"""Who is at work on a cluster: one process of one computer, so that others can tell if it died."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import platform
+import uuid
+
+import psutil
+
+_SAME_START = 2.0  # seconds by which the clock may have been set since
+
+
+def myself() -> str:
+    """Return the name of this process: it is never used again, on this computer or another."""
+    me = psutil.Process()
+    return f"{_computer()}/{me.pid}/{me.create_time():.2f}"
+
+
+def has_died(name: str) -> bool | None:
+    """Return whether the process of that name is gone; None when it ran on another computer."""
+    computer, _, process = name.partition("/")
+    if computer != _computer():
+        return None
+    number, _, start = process.partition("/")
+    try:
+        found = psutil.Process(int(number))
+        if found.status() == psutil.STATUS_ZOMBIE:
+            return True
+        return bool(abs(found.create_time() - float(start)) > _SAME_START)
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.Error, ValueError):
+        return None
+
+
+@functools.cache
+def _computer() -> str:
+    """Return a name for this computer that tells nothing about it."""
+    return hashlib.sha256(f"{platform.node()} {uuid.getnode()}".encode()).hexdigest()[:12]

@@ -1,0 +1,151 @@
+"""Two terminals at once: names stay unique, and nothing is left over."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from world import Terminal, World
+
+
+@pytest.fixture
+def cluster(world: World) -> World:
+    world.run("start", "-s", "1", "-c", "bare", "mycluster")
+    assert world.ready() == ["master"]
+    world.begin()
+    return world
+
+
+class Hold:
+    """Holds one call of the API back: the `number`-th, until `release`."""
+
+    def __init__(self, number: int) -> None:
+        self.reached = threading.Event()
+        self.name = ""
+        self._left = number
+        self._released = threading.Event()
+
+    def __call__(self, number: int, name: str, do: Callable[[], Any]) -> Any:
+        if ": " not in name:  # not a remote step
+            self._left -= 1
+        if self._left == 0 and not self.reached.is_set():
+            self.name = name
+            self.reached.set()
+            assert self._released.wait(60)
+        return do()
+
+    def release(self) -> None:
+        self._released.set()
+
+
+def reaches(hold: Hold, terminal: Terminal) -> bool:
+    """Wait until the terminal is held; False when it has ended before."""
+    while not hold.reached.wait(0.005):
+        if terminal.ended():
+            return False
+    return True
+
+
+@pytest.mark.parametrize(("first", "second"), [(1, 1), (2, 2), (3, 1)])
+def test_two_addnodes_at_once_give_unique_names(cluster: World, first: int, second: int) -> None:
+    both = threading.Barrier(2, timeout=30)
+    met: list[int] = []
+
+    def meet(number: int, name: str, do: Callable[[], Any]) -> Any:
+        # Both have looked at the cluster and chosen the same name before either launches.
+        if name == "RunInstances" and len(met) < 2:
+            met.append(number)
+            both.wait()
+        return do()
+
+    cluster.on_call = meet
+    terminals = [cluster.terminal("addnode", "-s", str(n), "mycluster") for n in (first, second)]
+    for terminal in terminals:
+        done = terminal.wait()
+        assert done.status == 0, done.err
+    found = cluster.instances()
+    assert all(len(there) == 1 for there in found.values())
+    assert len(found) == 1 + first + second
+    assert cluster.ready() == sorted(found)
+    own = cluster.group_tags()
+    assert own["spotcluster:size"] == str(1 + first + second)
+    assert not [key for key in own if key.startswith("spotcluster:adding")]
+    cluster.on_call = None
+    cluster.run("terminate", "-y", "mycluster")
+    assert cluster.left() == []
+
+
+def test_four_addnodes_at_once(cluster: World) -> None:
+    terminals = [cluster.terminal("addnode", "-s", "2", "mycluster") for _ in range(4)]
+    assert [terminal.wait().status for terminal in terminals] == [0] * 4
+    assert cluster.ready() == ["master", *(f"node{number:03d}" for number in range(1, 9))]
+    assert cluster.group_tags()["spotcluster:size"] == "9"
+
+
+@pytest.mark.timeout(240)
+def test_terminate_at_any_moment_of_addnode_leaves_nothing(cluster: World) -> None:
+    saved = cluster.save()
+    number, held = 0, []
+    while True:
+        number += 1
+        cluster.restore(saved)
+        cluster.on_call = hold = Hold(number)
+        adding = cluster.terminal("addnode", "mycluster")
+        if not reaches(hold, adding):
+            break
+        cluster.run("terminate", "-y", "mycluster")
+        hold.release()
+        done = adding.wait()
+        cluster.wait_until_idle()
+        assert cluster.left() == [], f"at {number}, {hold.name}:\n{done.err}"
+        assert "Traceback" not in done.err
+        held.append(hold.name)
+        if done.status:
+            said = ("terminated from elsewhere", "There is no cluster", "is being terminated")
+            assert any(one in done.err for one in said), f"at {number}, {hold.name}:\n{done.err}"
+    assert adding.wait().status == 0
+    assert {"RunInstances", "CreateTags", "DescribeInstances"} <= set(held)
+
+
+@pytest.mark.timeout(240)
+def test_addnode_at_any_moment_of_terminate_leaves_nothing(cluster: World) -> None:
+    saved = cluster.save()
+    number = 0
+    while True:
+        number += 1
+        cluster.restore(saved)
+        cluster.on_call = hold = Hold(number)
+        ending = cluster.terminal("terminate", "-y", "mycluster")
+        if not reaches(hold, ending):
+            break
+        adding = cluster.terminal("addnode", "mycluster").wait()
+        hold.release()
+        done = ending.wait()
+        cluster.wait_until_idle()
+        assert done.status == 0, f"at {number}, {hold.name}:\n{done.err}"
+        assert cluster.left() == [], f"at {number}, {hold.name}:\n{done.err}{adding.err}"
+    assert number > 5
+
+
+def test_addnode_that_was_killed_is_gone_on_with_and_another_one_is_not(cluster: World) -> None:
+    """Of two additions, the one whose terminal lives is left to it."""
+    cluster.frozen = {"node001", "node002"}
+    killed = cluster.terminal("addnode", "-s", "2", "mycluster")
+    while len(cluster.instances()) < 3:
+        assert not killed.ended()
+    killed.kill()
+    cluster.frozen = {"node003"}
+    alive = cluster.terminal("addnode", "-s", "1", "mycluster")
+    while len(cluster.instances()) < 4:
+        assert not alive.ended()
+    repeated = cluster.terminal("addnode", "-s", "2", "mycluster")
+    done = repeated.wait()
+    assert "going on with an addition of 2 node(s)" in done.err
+    assert cluster.ready() == ["master", "node001", "node002"]
+    cluster.frozen = set()
+    cluster.settle()
+    assert alive.wait().status == 0
+    assert cluster.ready() == ["master", "node001", "node002", "node003"]
+    assert cluster.group_tags()["spotcluster:size"] == "4"

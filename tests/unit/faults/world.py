@@ -1,0 +1,449 @@
+"""EC2 and the nodes for a terminal that is a process of its own, and may be killed at any call.
+
+The API is the local cloud's, on a thread of the test; its instances run as soon as they are made.
+A terminal is a forked process that runs the program's own entry point. Its SSH is a stub that asks
+the test over the same HTTP server, so that calls and remote steps are one sequence, which the
+test can hold, fail, or end the terminal at, all from outside.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl
+
+from moto.moto_server.werkzeug_app import MotoRequestHandler
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Response
+
+from spotcluster import ssh
+from spotcluster.aws import keypairs
+from spotcluster.aws.session import Session
+from spotcluster.errors import ConnectionFailed, RemoteCommandFailed
+from spotcluster.local.access import Credentials
+from spotcluster.local.application import Application
+from spotcluster.local.cloud import Cloud
+
+CREDENTIALS = Credentials("AKIATESTTESTTESTTEST", "secret")
+REGION = "us-east-1"
+CONFIG = """
+[key mykey]
+KEY_LOCATION = {key}
+
+[cluster bare]
+KEYNAME = mykey
+REGION = us-east-1
+NODE_INSTANCE_TYPE = c5.large
+CLUSTER_SIZE = 2
+SPOT_BID = 0.5
+ALLOW = 203.0.113.7/32
+LAUNCH_TIMEOUT = 20
+SSH_TIMEOUT = 20
+SETUP_TIMEOUT = 30
+PLUGINS = ipcluster
+
+[plugin ipcluster]
+SETUP_CLASS = spotcluster.plugins.ipcluster.IPCluster
+"""
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_READING = ("Describe", "Get", "List")
+
+
+@dataclass
+class Machines:
+    """What the stubs of the nodes' machines keep and answer."""
+
+    files: dict[str, dict[str, str]] = field(default_factory=dict)
+    steps: list[tuple[str, str]] = field(default_factory=list)
+    faults: list[Callable[[dict[str, Any]], dict[str, Any] | None]] = field(default_factory=list)
+
+    def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Answer one remote step: what `run`, `put` or `get` is to return or raise."""
+        for fault in self.faults:
+            if (said := fault(asked)) is not None:
+                return said
+        self.steps.append((asked["alias"], asked["what"]))
+        disk = self.files.setdefault(asked["id"], {})
+        if asked["kind"] == "put":
+            disk[asked["path"]] = asked["data"]
+            return {}
+        if asked["kind"] == "get":
+            return {"data": disk.get(asked["path"], "{}")}
+        if asked["what"] == "asking what the machine has":
+            key = disk.get("~/.ssh/id_ed25519.pub", "").strip()
+            facts = {
+                "cores": 2,
+                "memory_mb": 4000,
+                "sudo": 1,
+                "systemd": 1,
+                "package_manager": "apt-get",
+                "python": "3.11.7",
+                "home": "/home/ubuntu",
+                "cluster_key": key,
+            }
+            return {"out": "".join(f"{name}={value}\n" for name, value in facts.items())}
+        return {"out": ""}
+
+
+class StubConnection:
+    """Stands for `spotcluster.ssh.Connection` in a terminal."""
+
+    alive = True
+
+    def __init__(self, target: ssh.Target, url: str) -> None:
+        self._target = target
+        self._url = url
+
+    def _ask(self, kind: str, what: str, **more: Any) -> dict[str, Any]:
+        asked = {
+            "kind": kind,
+            "what": what,
+            "alias": self._target.alias,
+            "id": self._target.host_key_alias,
+            **more,
+        }
+        request = urllib.request.Request(f"{self._url}/remote", json.dumps(asked).encode())
+        with _DIRECT.open(request, timeout=60) as got:
+            answer: dict[str, Any] = json.load(got)
+        if "lost" in answer:
+            self.alive = False
+            raise ConnectionFailed(self._target.alias, answer["lost"])
+        if answer.get("status"):
+            raise RemoteCommandFailed(
+                self._target.alias,
+                what,
+                answer.get("command", "sh"),
+                answer["status"],
+                answer.get("out", ""),
+            )
+        return answer
+
+    def run(self, script: str, *, timeout: float = 600.0, what: str = "") -> Any:
+        from spotcluster.ssh.connection import Result
+
+        answer = self._ask("run", what, script=script, timeout=timeout)
+        return Result(0, answer.get("out", ""), "")
+
+    def put(self, data: bytes | Path, target: str, *, mode: int = 0o600) -> None:
+        raw = data.read_bytes() if isinstance(data, Path) else data
+        self._ask("put", f"writing {target}", path=target, data=raw.decode())
+
+    def get(self, source: str) -> bytes:
+        return str(self._ask("get", f"reading {source}", path=source)["data"]).encode()
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class Done:
+    """How a terminal ended."""
+
+    status: int
+    out: str
+    err: str
+    killed: bool
+
+
+class Terminal:
+    """A running terminal."""
+
+    def __init__(self, pid: int, folder: Path) -> None:
+        self.pid = pid
+        self._folder = folder
+        self.done: Done | None = None
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        os.kill(self.pid, signal.SIGINT)
+
+    def kill(self) -> Done:
+        """Kill it as `kill -9` does, and wait until it is gone."""
+        os.kill(self.pid, signal.SIGKILL)
+        return self.wait()
+
+    def ended(self) -> bool:
+        """Return whether it has ended."""
+        if self.done is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                code = os.waitstatus_to_exitcode(status)
+                said = [(self._folder / name).read_text() for name in ("out", "err")]
+                self.done = Done(code, *said, killed=code == -signal.SIGKILL)
+        return self.done is not None
+
+    def wait(self, timeout: float = 60.0) -> Done:
+        """Wait for the end."""
+        end = time.monotonic() + timeout
+        while not self.ended():
+            if time.monotonic() > end:
+                self.kill()
+                said = (self._folder / "err").read_text()
+                raise AssertionError(f"a terminal took more than {timeout} s; it said:\n{said}")
+            time.sleep(0.002)
+        assert self.done
+        return self.done
+
+
+class World:
+    """EC2 and its machines, and terminals before them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.machines = Machines()
+        self.calls: list[str] = []
+        self.on_call: Callable[[int, str, Callable[[], Response]], Response] | None = None
+        self.denied: Callable[[str], bool] = lambda action: False
+        self._lock = threading.Lock()
+        self._active = 0
+        self._number = 0
+        self.frozen: set[str] = set()
+        self._new_cloud()
+        self._server = make_server(
+            "127.0.0.1", 0, self, threaded=True, request_handler=MotoRequestHandler
+        )
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.01,), daemon=True
+        )
+
+    # The server.
+
+    def _new_cloud(self) -> None:
+        self.cloud = Cloud(self.folder / "cloud")
+        self._application = Application(self.cloud, CREDENTIALS, changed=self.settle)
+
+    def start(self) -> None:
+        """Listen."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Listen no more."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def settle(self) -> None:
+        """Let instances be what they are to be, but for those that are `frozen` (by alias)."""
+        with self.cloud.lock:
+            for one in self.cloud.instances():
+                alias = one.ec2_backend.tags.get(one.id, {}).get("spotcluster:alias")
+                if one.state == "pending" and alias not in self.frozen:
+                    one.has_booted(22)
+                elif one.state == "shutting-down":
+                    one.has_ended("the console's last line")
+                elif one.state == "stopping":
+                    one.has_stopped()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        size = int(environ.get("CONTENT_LENGTH") or 0)
+        body = environ["wsgi.input"].read(size) if size else b""
+        if environ["PATH_INFO"] == "/remote":
+            asked = json.loads(body)
+            name = f"{asked['alias']}: {asked['what']}"
+
+            def do() -> Response:
+                return Response(json.dumps(self.machines.answer(asked)))
+
+        else:
+            name = _action(environ, body)
+
+            def do() -> Response:
+                import io
+
+                environ["wsgi.input"] = io.BytesIO(body)
+                return Response.from_app(self._application, environ, buffered=True)
+
+        with self._lock:
+            self._active += 1
+            self._number += 1
+            number = self._number
+            self.calls.append(name)
+        try:
+            response = self.on_call(number, name, do) if self.on_call else do()
+        finally:
+            with self._lock:
+                self._active -= 1
+        return response(environ, start_response)
+
+    def wait_until_idle(self) -> None:
+        """Wait until every request that was sent has taken effect."""
+        quiet = 0
+        while quiet < 3:
+            quiet = quiet + 1 if self._active == 0 else 0
+            time.sleep(0.002)
+
+    def begin(self) -> None:
+        """Count calls from 1 again."""
+        with self._lock:
+            self._number = 0
+            self.calls = []
+
+    # What there is.
+
+    def save(self) -> tuple[bytes, dict[str, dict[str, str]]]:
+        """Return the state of everything."""
+        self.cloud.save()
+        state = (self.folder / "cloud" / "state.pickle").read_bytes()
+        return state, copy.deepcopy(self.machines.files)
+
+    def restore(self, saved: tuple[bytes, dict[str, dict[str, str]]]) -> None:
+        """Make everything as it was."""
+        state, files = saved
+        (self.folder / "cloud" / "state.pickle").write_bytes(state)
+        self._new_cloud()
+        self.cloud.load()
+        self.machines.files = copy.deepcopy(files)
+
+    def instances(self, cluster: str = "mycluster") -> dict[str, list[Any]]:
+        """Return the instances of a cluster that are not terminated, by alias."""
+        found: dict[str, list[Any]] = {}
+        with self.cloud.lock:
+            for one in self.cloud.instances():
+                own = one.ec2_backend.tags.get(one.id, {})
+                if one.is_live and own.get("spotcluster:cluster") == cluster:
+                    found.setdefault(own["spotcluster:alias"], []).append(one)
+        return dict(sorted(found.items()))
+
+    def ready(self, cluster: str = "mycluster") -> list[str]:
+        """Return the aliases of the nodes that have been set up."""
+        return [
+            alias
+            for alias, found in self.instances(cluster).items()
+            for one in found
+            if one.ec2_backend.tags[one.id].get("spotcluster:state") == "ready"
+        ]
+
+    def group_tags(self) -> dict[str, str]:
+        """Return the tags of the cluster's group."""
+        with self.cloud.lock:
+            backend = self.cloud.backend("123456789012", REGION)
+            for groups in backend.groups.values():
+                for group in groups.values():
+                    if group.name.startswith("spotcluster-"):
+                        return dict(backend.tags.get(group.id, {}))
+        return {}
+
+    def group_rules(self) -> int:
+        """Return how many rules the clusters' groups have."""
+        with self.cloud.lock:
+            backend = self.cloud.backend("123456789012", REGION)
+            return sum(
+                len(group.ingress_rules)
+                for groups in backend.groups.values()
+                for group in groups.values()
+                if group.name.startswith("spotcluster-")
+            )
+
+    def left(self) -> list[str]:
+        """Return everything that was made in EC2 and is still there, whatever its tags."""
+        with self.cloud.lock:
+            backend = self.cloud.backend("123456789012", REGION)
+            live = [one.id for one in self.cloud.instances() if one.is_live]
+            groups = [
+                group.name
+                for groups in backend.groups.values()
+                for group in groups.values()
+                if group.name != "default"
+            ]
+            requests = [
+                one.id
+                for one in backend.spot_instance_requests.values()
+                if one.state in ("open", "active")
+            ]
+            return [
+                *live,
+                *groups,
+                *requests,
+                *backend.volumes,
+                *backend.enis,
+                *backend.launch_templates,
+                *getattr(backend, "placement_groups", {}),
+                *(name for name in backend.key_pairs if name != "mykey"),
+            ]
+
+    # Terminals.
+
+    def terminal(self, *words: str) -> Terminal:
+        """Run the program with `words` in a process of its own."""
+        folder = Path(tempfile.mkdtemp(dir=self.folder, prefix="terminal-"))
+        pid = os.fork()
+        if pid == 0:
+            _be_terminal(folder, self.url, list(words))
+        return Terminal(pid, folder)
+
+    def run(self, *words: str, status: int = 0, timeout: float = 60.0) -> Done:
+        """Run the program to its end, which must be `status`."""
+        done = self.terminal(*words).wait(timeout)
+        assert done.status == status, f"{words}: {done.status}\n{done.out}\n{done.err}"
+        assert "Traceback" not in done.err
+        return done
+
+
+def _action(environ: dict[str, Any], body: bytes) -> str:
+    target = str(environ.get("HTTP_X_AMZ_TARGET") or "")
+    if target:
+        return target.rpartition(".")[2]
+    return dict(parse_qsl(body.decode(errors="replace"))).get("Action", environ["PATH_INFO"])
+
+
+def _be_terminal(folder: Path, url: str, words: list[str]) -> NoReturn:
+    """Become a terminal, in a process that was just forked."""
+    status = 99
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for name, number in (("out", 1), ("err", 2)):
+            handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT, 0o600)
+            os.dup2(handle, number)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        sys.stdin = os.fdopen(0, closefd=False)
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
+
+        def connect(target: ssh.Target, **_: Any) -> Any:
+            connection = StubConnection(target, url)
+            connection._ask("ssh", "connecting")
+            return connection
+
+        ssh.connect = ssh.wait_for = connect  # type: ignore[assignment]
+        from spotcluster.cli import main
+
+        status = main.run(words)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BaseException:  # noqa: BLE001 - whatever it is, the child must not become a second test
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+@contextmanager
+def running(folder: Path, home: Path) -> Iterator[World]:
+    """Run a world whose key pair and config are in `home`; the environment must name both."""
+    world = World(folder)
+    (folder / "cloud").mkdir()
+    world.start()
+    try:
+        os.environ["AWS_ENDPOINT_URL"] = world.url
+        pair = ssh.keys.generate()
+        key = home / "mykey.pem"
+        key.touch(mode=0o600)
+        key.write_text(pair.private)
+        (home / "config").write_text(CONFIG.format(key=key))
+        keypairs.upload(Session(REGION), "mykey", pair.public)
+        yield world
+    finally:
+        world.stop()
