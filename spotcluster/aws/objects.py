@@ -9,7 +9,8 @@ from typing import Any
 from spotcluster.aws.session import Session
 from spotcluster.errors import CloudError
 
-_PREFIX = "spotcluster/splits/"
+PREFIX = "spotcluster/splits/"
+"""What the names of all our files begin with."""
 _VALID = 12 * 3600  # seconds; a search that runs longer asks for new addresses for its new hosts
 _OLD = dt.timedelta(days=30)  # without being used by a search that began
 
@@ -59,14 +60,14 @@ class Bucket:
             if not self._pruned:
                 self._prune()
                 self._pruned = True
-            key = _PREFIX + digest
+            key = PREFIX + digest
             if not self._has(key):
                 self._call("be written to", self._s3.upload_file, Filename=path, Key=key)
             self._there.add(digest)
 
     def url(self, digest: str) -> str:
         """Return an address from which anyone can read a file for some hours."""
-        parameters = {"Bucket": self.name, "Key": _PREFIX + digest}
+        parameters = {"Bucket": self.name, "Key": PREFIX + digest}
         url: str = self._s3.generate_presigned_url(
             "get_object", Params=parameters, ExpiresIn=_VALID
         )
@@ -82,14 +83,14 @@ class Bucket:
 
     def _prune(self) -> None:
         """Remove what nobody has used for long: nobody else would, and it costs money."""
-        more: dict[str, Any] = {"Prefix": _PREFIX}
+        more: dict[str, Any] = {"Prefix": PREFIX}
         while more:
             page = self._call("be listed", self._s3.list_objects_v2, **more)
             old = [{"Key": x["Key"]} for x in page.get("Contents", []) if _age(x) > _OLD]
             if old:
                 self._call("be pruned", self._s3.delete_objects, Delete={"Objects": old})
             token = page.get("NextContinuationToken")
-            more = {"Prefix": _PREFIX, "ContinuationToken": token} if token else {}
+            more = {"Prefix": PREFIX, "ContinuationToken": token} if token else {}
 
     def _call(self, doing: str, operation: Any, **parameters: Any) -> Any:
         import boto3.exceptions

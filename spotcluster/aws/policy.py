@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from spotcluster.aws import tags
+from spotcluster.aws.objects import PREFIX
 
 _LOOK = (
     "ec2:DescribeAvailabilityZones",
@@ -39,8 +40,8 @@ _CHANGE = (
 )
 
 
-def document() -> dict[str, Any]:
-    """Return the policy."""
+def document(bucket: str | None = None) -> dict[str, Any]:
+    """Return the policy; with a bucket, for the split files of searches there too."""
     ours = {"Null": {f"aws:ResourceTag/{tags.CLUSTER}": "false"}}
     return {
         "Version": "2012-10-17",
@@ -70,8 +71,20 @@ def document() -> dict[str, Any]:
                 resource="arn:aws:iam::*:role/aws-service-role/spot.amazonaws.com/*",
                 condition={"StringLike": {"iam:AWSServiceName": "spot.amazonaws.com"}},
             ),
+            *([] if bucket is None else _splits(f"arn:aws:s3:::{bucket}")),
         ],
     }
+
+
+def _splits(bucket: str) -> list[dict[str, Any]]:
+    return [
+        _allow("ListSplitFiles", ("s3:ListBucket",), resource=bucket),
+        _allow(
+            "KeepSplitFiles",
+            ("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"),
+            resource=f"{bucket}/{PREFIX}*",
+        ),
+    ]
 
 
 def _allow(

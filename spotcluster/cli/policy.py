@@ -9,11 +9,17 @@ from spotcluster.cli import output
 
 @click.command(
     name="iam-policy",
-    epilog="Example: spotcluster iam-policy >policy.json",
+    epilog="""\b
+Examples:
+  spotcluster iam-policy >policy.json
+  spotcluster iam-policy --bucket my-bucket >policy.json
+""",
 )
-def iam_policy() -> int:
+@click.option(
+    "--bucket", metavar="NAME", help="The SPLITS_BUCKET of your templates, if they have one."
+)
+def iam_policy(*, bucket: str | None) -> None:
     """Print the least IAM policy that the commands need, as JSON."""
     from spotcluster.aws import policy
 
-    output.document(policy.document())
-    return 0
+    output.document(policy.document(bucket))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -76,3 +77,15 @@ def test_a_bucket_that_does_not_exist_is_named() -> None:
     assert local.status().running
     with pytest.raises(CloudError, match="The bucket 'none-such' cannot be looked at"):
         Bucket(Session("local"), "none-such").check()
+
+
+def test_policy_for_a_bucket_is_for_our_files_in_it_only() -> None:
+    with_it, without = (
+        {one["Sid"]: one for one in json.loads(cli("iam-policy", *words))["Statement"]}
+        for words in (("--bucket", "my-bucket"), ())
+    )
+    ours = [one for name, one in with_it.items() if name not in without]
+    assert {one["Resource"] for one in ours} == {
+        "arn:aws:s3:::my-bucket",
+        "arn:aws:s3:::my-bucket/spotcluster/splits/*",
+    }
