@@ -32,9 +32,11 @@ def put(sftp: Any, data: bytes | Path, target: str, *, mode: int) -> None:
     try:
         file = sftp.open(aside, "wx")
     except OSError as error:
-        # Some servers answer a missing folder with a plain "failure".
-        if error.errno == errno.EACCES or not _make_folders(sftp, folder):
+        # Some servers answer a missing folder with a plain "failure". Where none is missing now,
+        # another thread of ours may have made it since.
+        if error.errno == errno.EACCES:
             raise
+        _make_folders(sftp, folder)
         file = sftp.open(aside, "wx")
     try:
         with file:
@@ -90,8 +92,8 @@ def _path(name: str) -> bytes:
     return raw if raw.startswith(b"/") else b"./" + raw
 
 
-def _make_folders(sftp: Any, folder: bytes) -> bool:
-    """Make a folder and its parents where they are missing; return whether any was."""
+def _make_folders(sftp: Any, folder: bytes) -> None:
+    """Make a folder and its parents where they are missing."""
     missing = []
     while folder and not _is_folder(sftp, folder):
         missing.append(folder)
@@ -102,7 +104,6 @@ def _make_folders(sftp: Any, folder: bytes) -> bool:
         except OSError:
             if not _is_folder(sftp, one):  # another thread of ours may have been quicker
                 raise
-    return bool(missing)
 
 
 def _is_folder(sftp: Any, path: bytes) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from spotcluster import files
 from spotcluster.errors import LocalCloudError
 from spotcluster.local import persistence
 from spotcluster.local.cloud import Cloud
@@ -176,6 +177,6 @@ def test_state_of_another_version_is_refused(
 
 
 def test_state_that_is_not_whole_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "state.pickle").write_bytes(b"\x80\x05")
+    files.write_private(tmp_path / "state.pickle", b"\x80\x05")
     with pytest.raises(LocalCloudError, match="cannot be read"):
         persistence.load(tmp_path)

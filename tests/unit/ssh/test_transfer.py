@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from spotcluster import ssh
 from spotcluster.errors import ConnectionFailed, NodeError, UsageError
+from spotcluster.ssh import transfer
 
 from .conftest import Server
 
@@ -116,6 +117,20 @@ def test_many_threads_write_below_one_new_folder(
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(lambda n: connection.put(b"%d" % n, f"new/deep/{n}"), range(24)))
     assert len(names_in(server.home / "new/deep")) == 24
+
+
+def test_folder_that_another_thread_makes_after_we_missed_it_is_no_error(
+    server: Server, connection: ssh.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = transfer._make_folders
+
+    def late(sftp: Any, folder: bytes) -> None:
+        (server.home / "new").mkdir()
+        make(sftp, folder)
+
+    monkeypatch.setattr(transfer, "_make_folders", late)
+    connection.put(b"x", "new/file")
+    assert (server.home / "new" / "file").read_bytes() == b"x"
 
 
 def test_lost_connection_is_told(server: Server, connection: ssh.Connection) -> None:
