@@ -34,6 +34,33 @@ class Facts(Protocol):
     def package_manager(self) -> str: ...  # "apt-get", "dnf", "yum" or ""
     @property
     def python(self) -> str: ...  # "3.12.1", "" where there is none
+    @property
+    def has_units(self) -> bool: ...  # services can be units of systemd's
+
+
+class Account(Protocol):
+    """A user of a node, who has a home and need not be able to become root."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def home(self) -> str: ...
+
+    def run(
+        self,
+        script: str,
+        *,
+        what: str = "",
+        timeout: float = 600.0,
+        input: bytes | None = None,  # noqa: A002 - the name that subprocess.run has for it
+    ) -> str:
+        """Run a bash script as this user, as `Node.run` does."""
+
+    def put(self, data: bytes, target: str, *, mode: int = 0o600) -> None:
+        """Write a file of this user's, aside and then renamed; `target` may start with ``~/``."""
+
+    def get(self, source: str) -> bytes:
+        """Return the content of a file of this user's; `source` may start with ``~/``."""
 
 
 class Node(Protocol):
@@ -47,9 +74,25 @@ class Node(Protocol):
     def private_ip(self) -> str: ...
     @property
     def facts(self) -> Facts: ...
+    @property
+    def account(self) -> Account:
+        """Who the cluster's work runs as: the cluster user (``CLUSTER_USER``), which cannot become
+        root; the login itself on a machine where no user can be made."""
 
-    def run(self, script: str, *, what: str = "", timeout: float = 600.0) -> str:
-        """Run a bash script under ``set -euo pipefail`` in one round trip; return its output."""
+    def run(
+        self,
+        script: str,
+        *,
+        what: str = "",
+        timeout: float = 600.0,
+        user: str | None = None,
+        input: bytes | None = None,  # noqa: A002 - the name that subprocess.run has for it
+    ) -> str:
+        """Run a bash script under ``set -euo pipefail`` in one round trip; return its output.
+
+        It runs as the image's login, or by sudo as `user`, such as root; what its commands read is
+        `input`.
+        """
 
     def put(self, data: bytes | Path, target: str, *, mode: int = 0o600) -> None:
         """Write a file on the node, aside and then renamed; `target` may start with ``~/``."""

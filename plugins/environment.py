@@ -110,13 +110,16 @@ def install(
             templates.read("install.sh"),
         ]
     )
-    node.run(script, what="installing packages", timeout=timeout)
+    if node.facts.sudo:
+        node.run(templates.read("python_venv.sh"), what="installing Python's venv", timeout=timeout)
+    node.account.run(script, what="installing packages", timeout=timeout)
 
 
 def has(node: Node, module: str) -> bool:
     """Say whether the node's environment has the module."""
     try:
-        node.run(f"{BIN}/python -c {shlex.quote('import ' + module)}", what="looking for " + module)
+        command = f"{BIN}/python -c {shlex.quote('import ' + module)}"
+        node.account.run(command, what="looking for " + module)
     except RemoteCommandFailed:
         return False
     return True

@@ -8,15 +8,15 @@ from pydantic import Field
 
 from spotcluster import files, templates
 from spotcluster.errors import ConnectionFailed, NodeError
-from spotcluster.plugins import environment
+from spotcluster.plugins import environment, supervisor
 from spotcluster.plugins.base import Cluster, Node, Plugin
 
 _SECURITY = "~/.spotcluster/ipython/security"
 CLIENT_FILE = f"{_SECURITY}/ipcontroller-client.json"
 """Where the master keeps the connection file for clients."""
 _LEAVING = 10.0  # seconds that an engine with nothing to do may take to end
-_CONTROLLER_ID = "~/.spotcluster/controller.id"
-_ENGINE = f"{_SECURITY}/ipcontroller-engine.json"
+_ENGINE_FILE = f"{_SECURITY}/ipcontroller-engine.json"
+_CONTROLLER, _ENGINE = "controller", "engine"
 
 
 class IPCluster(Plugin):
@@ -51,13 +51,13 @@ class IPCluster(Plugin):
 
     def remove(self, cluster: Cluster, node: Node) -> None:
         """Let the node's engines finish what they run, and take nothing new."""
-        node.run("touch ~/.spotcluster/drain", what="draining", timeout=30)
+        node.account.run("touch ~/.spotcluster/drain", what="draining", timeout=30)
         limit = self.drain_timeout
         _on_master(cluster, "release_engines.py", node.alias, str(limit), timeout=limit + 60)
-        killed = _stop_engines(node, _LEAVING)
+        killed = supervisor.of(node).stop(_ENGINE, patience=_LEAVING)
         if killed:
             cluster.note(
-                f"{node.alias}: {killed} evaluation(s) did not end within"
+                f"{node.alias}: {len(killed)} evaluation(s) did not end within"
                 f" {self.drain_timeout:.0f} s; the search runs them again elsewhere"
             )
 
@@ -69,28 +69,29 @@ class IPCluster(Plugin):
         return usual
 
     def _start_controller(self, cluster: Cluster, node: Node) -> None:
-        node.run(
-            f"ip={shlex.quote(node.private_ip)}\n" + templates.read("controller.sh"),
-            what="starting the controller",
-            timeout=60,
+        ip = f"ip={shlex.quote(node.private_ip)}\n"
+        program = templates.read("controller.py").encode()
+        node.account.put(program, f"{supervisor.SERVICES}/controller.py")
+        supervisor.install(node, _CONTROLLER, ip + templates.read("controller.sh"))
+        supervisor.of(node).start(_CONTROLLER)
+        node.account.run(
+            ip + templates.read("await_controller.sh"), what="starting the controller", timeout=60
         )
         files.write_private(
-            files.connection_file(cluster.region, cluster.name), node.get(CLIENT_FILE)
+            files.connection_file(cluster.region, cluster.name), node.account.get(CLIENT_FILE)
         )
 
     def _start_engines(self, cluster: Cluster, node: Node) -> None:
         number = self.engines(node)
         if not number:
             return
-        if not node.is_master:
-            node.put(cluster.master.get(_ENGINE), _ENGINE)
-        controller = cluster.master.get(_CONTROLLER_ID).decode().strip()
-        node.run(
-            f"alias={shlex.quote(node.alias)}\nengines={number}\n"
-            f"controller={shlex.quote(controller)}\n" + templates.read("engines.sh"),
-            what="starting engines",
-            timeout=60,
-        )
+        own = supervisor.of(node)
+        if not node.is_master and _give_engine_file(cluster, node):
+            own.stop(_ENGINE)  # those of another controller
+        node.account.run("rm -f ~/.spotcluster/drain", what="starting engines", timeout=30)
+        alias = f"alias={shlex.quote(node.alias)}\n"
+        supervisor.install(node, _ENGINE, alias + templates.read("engine.sh"))
+        own.start(_ENGINE, range(1, number + 1))
         _on_master(cluster, "await_engines.py", node.alias, str(number), "90")
 
 
@@ -98,10 +99,11 @@ class IPClusterStop(Plugin):
     """Stop the engines, and on the master the controller; what runs there is lost."""
 
     def setup(self, cluster: Cluster, node: Node) -> None:  # noqa: ARG002 - the hook's signature
-        """Stop them on this node."""
-        _stop_engines(node, 0)
+        """Stop them on this node; they do not come back with a reboot."""
+        own = supervisor.of(node)
+        own.stop(_ENGINE)
         if node.is_master:
-            node.run(_STOP_CONTROLLER, what="stopping the controller", timeout=30)
+            own.stop(_CONTROLLER)
 
 
 class IPClusterRestartEngines(IPCluster):
@@ -109,28 +111,23 @@ class IPClusterRestartEngines(IPCluster):
 
     def setup(self, cluster: Cluster, node: Node) -> None:
         """Restart them on this node."""
-        _stop_engines(node, 0)
+        supervisor.of(node).stop(_ENGINE)
         self._start_engines(cluster, node)
 
 
-_STOP_CONTROLLER = """
-pid=$(cat ~/.spotcluster/controller.pid 2>/dev/null || true)
-if [ -n "$pid" ] && ps -o args= -p "$pid" 2>/dev/null | grep -q ipyparallel; then
-    kill "$pid"
-    for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
-    kill -9 "$pid" 2>/dev/null || true
-fi
-rm -f ~/.spotcluster/controller.pid
-"""
-
-
-def _stop_engines(node: Node, seconds: float) -> int:
-    output = node.run(
-        f"seconds={int(seconds)}\n" + templates.read("stop_engines.sh"),
-        what="stopping engines",
-        timeout=seconds + 60,
+def _give_engine_file(cluster: Cluster, node: Node) -> bool:
+    """Give a node the engines' connection file; return whether it had another one."""
+    said = node.account.run(
+        f"umask 077\nmkdir -p {_SECURITY}\n"
+        f"cat >{_ENGINE_FILE}.new\n"
+        f"if [ -s {_ENGINE_FILE} ] && ! cmp -s {_ENGINE_FILE} {_ENGINE_FILE}.new; then\n"
+        "    echo another\nfi\n"
+        f"mv {_ENGINE_FILE}.new {_ENGINE_FILE}\n",
+        what="writing the engines' connection file",
+        timeout=60,
+        input=cluster.master.account.get(_ENGINE_FILE),
     )
-    return len(output.split())
+    return bool(said.strip())
 
 
 def _on_master(cluster: Cluster, program: str, *arguments: str, timeout: float = 120.0) -> None:
@@ -145,6 +142,6 @@ def _on_master(cluster: Cluster, program: str, *arguments: str, timeout: float =
         ]
     )
     try:
-        cluster.master.run(command, what=f"engines of {arguments[0]}", timeout=timeout)
+        cluster.master.account.run(command, what=f"engines of {arguments[0]}", timeout=timeout)
     except ConnectionFailed as error:
         raise NodeError(arguments[0], f"the master cannot be asked: {error}") from error

@@ -17,20 +17,9 @@ is_right_python() {
     [ "$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$python" ]
 }
 
-make_venv() { # Debian and Ubuntu ship Python without venv
-    "$1" -m venv --clear "$2" && return
-    if sudo -n true 2>/dev/null && command -v apt-get >/dev/null; then
-        sudo -n apt-get -o DPkg::Lock::Timeout=120 update -qq
-        sudo -n env DEBIAN_FRONTEND=noninteractive \
-            apt-get -o DPkg::Lock::Timeout=120 install -y -qq python3-venv
-        "$1" -m venv --clear "$2" && return
-    fi
-    return 1
-}
-
 with_uv() {
     command -v uv >/dev/null || {
-        make_venv python3 "$root/uv" &&
+        python3 -m venv --clear "$root/uv" &&
             "$root/uv/bin/python" -m pip install --quiet uv
     } || return
     is_right_python "$env/bin/python" || uv venv --quiet --clear --python "$python" "$env" || return
@@ -46,7 +35,7 @@ with_pip() {
             echo "This machine has no Python $python and uv could not bring one." >&2
             return 1
         }
-        make_venv "$base" "$env" || return
+        "$base" -m venv --clear "$env" || return
     fi
     "$env/bin/python" -m pip install --quiet --constraint "$root/constraints.txt" "${packages[@]}"
 }

@@ -32,7 +32,7 @@ def tunnel(cluster: Cluster) -> tuple[ssh.Tunnel, dict[str, Any]]:
     """
     master = cluster.master
     try:
-        info = json.loads(master.get(CLIENT_FILE))
+        info = json.loads(master.account.get(CLIENT_FILE))
     except (SpotclusterError, FileNotFoundError) as error:
         if isinstance(error, ConnectionFailed):
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import logging
 import shlex
@@ -14,9 +15,11 @@ from spotcluster import ssh, templates
 from spotcluster.aws import tags
 from spotcluster.aws.instances import Instance
 from spotcluster.cluster import limits
-from spotcluster.errors import NodeError
+from spotcluster.errors import NodeError, RemoteCommandFailed
 
 log = logging.getLogger("spotcluster.node")
+
+_MISSING = 44  # a status of ours, for a file that is not there
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,14 @@ class Facts:
     python: str
     home: str
     cluster_key: str
+    account: str
+    account_home: str
+    account_key: str
+
+    @property
+    def has_units(self) -> bool:
+        """Whether services can be units of systemd's."""
+        return self.sudo and self.systemd
 
     @classmethod
     def parse(cls, text: str) -> Facts:
@@ -45,7 +56,54 @@ class Facts:
             python=given["python"],
             home=given["home"],
             cluster_key=given["cluster_key"],
+            account=given["account"],
+            account_home=given["account_home"],
+            account_key=given["account_key"],
         )
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user of a node, in the user's own home; see `spotcluster.plugins.base.Account`."""
+
+    node: Node
+    name: str
+    home: str
+
+    def run(
+        self,
+        script: str,
+        *,
+        what: str = "",
+        timeout: float = 600.0,
+        input: bytes | None = None,  # noqa: A002 - the name that subprocess.run has for it
+    ) -> str:
+        """Run a bash script as this user."""
+        return self.node.run(script, what=what, timeout=timeout, user=self.name, input=input)
+
+    def put(self, data: bytes, target: str, *, mode: int = 0o600) -> None:
+        """Write a file of this user's, aside and then renamed; `target` may start with ``~/``."""
+        path = target.removeprefix("~/")
+        script = (
+            f"umask 077\npath={shlex.quote(path)}\n"
+            'mkdir -p "$(dirname -- "$path")"\n'
+            'cat >"$path.new"\n'
+            f'chmod {mode:o} "$path.new"\n'
+            'mv -- "$path.new" "$path"\n'
+        )
+        self.run(script, what=f"writing {target}", timeout=60, input=data)
+
+    def get(self, source: str) -> bytes:
+        """Return the content of a file of this user's; `source` may start with ``~/``."""
+        path = shlex.quote(source.removeprefix("~/"))
+        script = f"[ -e {path} ] || exit {_MISSING}\nbase64 <{path}"
+        try:
+            said = self.run(script, what=f"reading {source}", timeout=60)
+        except RemoteCommandFailed as error:
+            if error.status == _MISSING:
+                raise FileNotFoundError(f"{self.node.alias} has no {source}") from None
+            raise
+        return base64.b64decode(said)
 
 
 class Node:
@@ -103,7 +161,12 @@ class Node:
             key_path=self.key_path,
             host_key=host_key,
             host_key_alias=self.instance.id,
+            next_host_key=self._next_host_key(host_key),
         )
+
+    def _next_host_key(self, host_key: str) -> str:
+        coming = self.instance.tags.get(tags.NEXT_HOST_KEY, "")
+        return "" if coming == host_key else coming
 
     @property
     def facts(self) -> Facts:
@@ -114,22 +177,43 @@ class Node:
 
     def wait_for_ssh(self, *, timeout: float, should_stop: Callable[[], str | None]) -> None:
         """Wait until SSH lets us in; `should_stop` may say why to give up."""
-        connection = ssh.wait_for(self.target, timeout=timeout, should_stop=should_stop)
+        self._take(ssh.wait_for(self.target, timeout=timeout, should_stop=should_stop))
+
+    def reconnect(self, target: ssh.Target, *, timeout: float) -> None:
+        """Leave the connection there is for a new one, to the machine that `target` pins."""
+        self._take(ssh.wait_for(target, timeout=timeout))
+
+    def _take(self, connection: ssh.Connection) -> None:
         with self._lock:
             self._connection, old = connection, self._connection
         if old:
             old.close()
 
     def prepare(self) -> Facts:
-        """Make its folder and ask what its machine has."""
-        script = f"master={int(self.is_master)}\n" + templates.read("prepare.sh")
+        """Ask what its machine has."""
+        script = templates.read("prepare.sh")
         self._facts = Facts.parse(self.run(script, what="asking what the machine has", timeout=60))
         return self._facts
 
-    def run(self, script: str, *, what: str = "", timeout: float = 600.0) -> str:
+    @property
+    def account(self) -> Account:
+        """Who the cluster's work runs as: the cluster user, or the login where there is none."""
+        facts = self.facts
+        return Account(self, facts.account or self.target.user, facts.account_home or facts.home)
+
+    def run(
+        self,
+        script: str,
+        *,
+        what: str = "",
+        timeout: float = 600.0,
+        user: str | None = None,
+        input: bytes | None = None,  # noqa: A002 - the name that subprocess.run has for it
+    ) -> str:
         """Run a bash script in one round trip; see `spotcluster.plugins.base.Node.run`."""
         timeout = limits.within(timeout, self.alias, what)
-        result = self.connection().run(script, timeout=timeout, what=what)
+        connection = self.connection()
+        result = connection.run(script, timeout=timeout, what=what, user=user, input=input)
         log.debug("%s: %s\n%s%s", self.alias, what or "script", result.stdout, result.stderr)
         return result.stdout
 
@@ -157,30 +241,52 @@ class Node:
 
 
 def introduce(master: Node, worker: Node) -> None:
-    """Let ``ssh ALIAS`` on the master reach the worker: known host key, key let in, no agent."""
-    worker.run(
-        f"key={shlex.quote(master.facts.cluster_key)}\n" + templates.read("authorize.sh"),
-        what="letting the master in",
-        timeout=60,
-    )
+    """Let ``ssh ALIAS`` on the master reach the worker: known host key, key let in, no agent.
+
+    Where the machines have a cluster user, that one is let in as itself, with a key of its own:
+    the master's login could become root on the worker, and the cluster user must not.
+    """
+    what = "letting the master in"
+    authorize = templates.read("authorize.sh")
+    worker.run(f"key={shlex.quote(master.facts.cluster_key)}\n{authorize}", what=what, timeout=60)
+    if worker.facts.account and master.facts.account_key:
+        key = shlex.quote(master.facts.account_key)
+        worker.account.run(f"key={key}\n{authorize}", what=what, timeout=60)
+    if worker.facts.sudo:
+        name(worker, master.alias, master.private_ip)
     target = worker.target
     given = {
         "alias": worker.alias,
         "address": worker.private_ip,
         "port": str(target.port),
+        # Where there is no cluster user, whoever asks is let in as the node's login.
+        "login": master.target.user if master.facts.account else "*",
         "user": target.user,
         "host_id": target.host_key_alias,
         "host_key": " ".join(target.host_key.split()[:2]),
     }
     lines = "".join(f"{key}={shlex.quote(value)}\n" for key, value in given.items())
-    master.run(lines + templates.read("alias.sh"), what=f"naming {worker.alias}", timeout=60)
+    _run_naming(master, lines + templates.read("alias.sh"), f"naming {worker.alias}")
+
+
+def name(node: Node, alias: str, address: str) -> None:
+    """Let a node know another one, or itself, by name: a line of its /etc/hosts."""
+    script = f"alias={shlex.quote(alias)}\naddress={shlex.quote(address)}\n"
+    script += templates.read("hosts.sh")
+    node.run(script, what=f"naming {alias}", timeout=60, user="root")
 
 
 def forget(master: Node, alias: str) -> None:
     """Take a node's name from the master."""
-    name = shlex.quote(alias)
-    master.run(
-        f'rm -f "$HOME/.ssh/spotcluster/"{name}.conf "$HOME/.ssh/spotcluster/"{name}.known_hosts',
-        what=f"forgetting {alias}",
-        timeout=30,
-    )
+    given = f"alias={shlex.quote(alias)}\naddress=\nhost_key=\n"
+    _run_naming(master, given + templates.read("alias.sh"), f"forgetting {alias}")
+
+
+def _run_naming(master: Node, script: str, what: str) -> None:
+    if master.facts.sudo:
+        hosts = templates.read("hosts.sh")
+        script = f"folder=/etc/spotcluster/ssh\nmode=644\n{script}\n{hosts}"
+        master.run(script, what=what, timeout=60, user="root")
+    else:
+        script = f"folder=$HOME/.ssh/spotcluster\nmode=600\n{script}"
+        master.run(script, what=what, timeout=60)

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from spotcluster import ssh
 from spotcluster.aws import instances
 from spotcluster.aws.instances import Instance
 from spotcluster.cluster import limits
 from spotcluster.cluster.cluster import Cluster
+from spotcluster.cluster.equip import equip
 from spotcluster.cluster.failures import (
     REPLACEMENTS,
     Failure,
@@ -145,6 +145,8 @@ class Pipeline:
         self._interrupted = threading.Event()
         self._aborted = threading.Event()
         self._why_aborted = ""
+        self._left_out: set[tuple[str, ...]] = set()
+        self._noting = threading.Lock()
 
     @property
     def aborted(self) -> bool:
@@ -343,9 +345,8 @@ class Pipeline:
 
     def _set_up(self, node: Node, gate: Gate, *, is_master: bool) -> None:
         with limits.limit(self.setup_timeout):
-            facts = node.prepare()
-            if is_master and not facts.cluster_key:
-                give_cluster_key(node)
+            left_out = equip(self.cluster, node)
+        self._note_left_out(left_out)
         self.cluster.joined(node)
         if is_master:
             gate.open()
@@ -353,6 +354,16 @@ class Pipeline:
         gate.wait(node.alias, "its set-up", self._for_the_master)
         with limits.limit(self.setup_timeout):
             introduce(self.cluster.master, node)
+
+    def _note_left_out(self, steps: Sequence[str]) -> None:
+        """Say once, not for every node, what its machine cannot do."""
+        with self._noting:
+            is_new = bool(steps) and tuple(steps) not in self._left_out
+            self._left_out.add(tuple(steps))
+        if is_new:
+            *first, last = steps
+            what = f"{', '.join(first)} and {last}" if first else last
+            self.cluster.note(f"Left out, since these hosts cannot do it: {what}")
 
 
 @contextlib.contextmanager
@@ -364,11 +375,3 @@ def naming(plugin: str) -> Iterator[None]:
         raise RemoteCommandFailed(
             error.alias, f"plugin {plugin}, {error.what}", error.command, error.status, error.output
         ) from error
-
-
-def give_cluster_key(master: Node) -> None:
-    """Give the master the key by which it reaches the other nodes, and ask its facts again."""
-    pair = ssh.keys.generate()
-    master.put(pair.private.encode(), "~/.ssh/id_ed25519")
-    master.put(f"{pair.public}\n".encode(), "~/.ssh/id_ed25519.pub")
-    master.prepare()

@@ -7,6 +7,7 @@ import logging
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import paramiko
@@ -74,8 +75,9 @@ def connect(target: Target, *, timeout: float) -> Connection:
 def dial(target: Target, key: Any, *, timeout: float, tcp_timeout: float) -> Connection:
     """Connect with a key that is loaded already; `tcp_timeout` limits the first step alone."""
     deadline = time.monotonic() + timeout
-    wanted = keys.parse_public(target.host_key)
-    transport = _shake_hands(_reach(target, min(timeout, tcp_timeout)), target, wanted[0], deadline)
+    wanted = [keys.parse_public(line) for line in target.host_keys]
+    sock = _reach(target, min(timeout, tcp_timeout))
+    transport = _shake_hands(sock, target, wanted[0][0], deadline)
     try:
         _check_host_key(transport, target, wanted)
         _log_in(transport, target, key, deadline)
@@ -155,16 +157,17 @@ def _handshake_failure(target: Target, error: Exception, deadline: float) -> Can
     return CannotConnect(target, Reason.NOT_SSH, said)
 
 
-def _check_host_key(transport: Any, target: Target, wanted: tuple[str, bytes]) -> None:
+def _check_host_key(transport: Any, target: Target, wanted: Sequence[tuple[str, bytes]]) -> None:
     offered = transport.get_remote_server_key()
-    if (offered.get_name(), offered.asbytes()) == wanted:
+    if (offered.get_name(), offered.asbytes()) in wanted:
         return
+    own = target.host_keys[-1]  # of a node that changes its key, the one that it will keep
     shown = keys.fingerprint(f"{offered.get_name()} {offered.get_base64()}")
     raise HostKeyMismatch(
         target.alias,
         f"the machine at {target.where} has the host key {shown} ({offered.get_name()}), not the"
-        f" node's {keys.fingerprint(target.host_key)} ({wanted[0]}); it may be another machine on"
-        " the same address.",
+        f" node's {keys.fingerprint(own)} ({wanted[-1][0]}); it may be another machine on the same"
+        " address.",
         "Nothing was sent to it. If it lasts, remove the node and add a new one.",
     )
 

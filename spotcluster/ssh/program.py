@@ -74,13 +74,17 @@ def command_line(
 
 def known_hosts_text(targets: Iterable[Target]) -> str:
     """Return the content of a known_hosts file that pins the targets' host keys by their alias."""
-    lines = (f"{_safe(one)} {' '.join(one.host_key.split()[:2])}\n" for one in _checked(targets))
-    return "".join(lines)
+    return "".join(
+        f"{_safe(one)} {' '.join(key.split()[:2])}\n"
+        for one in _checked(targets)
+        for key in one.host_keys
+    )
 
 
 def _checked(targets: Iterable[Target]) -> Iterable[Target]:
     for target in targets:
-        keys.parse_public(target.host_key)
+        for key in target.host_keys:
+            keys.parse_public(key)
         yield target
 
 

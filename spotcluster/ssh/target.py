@@ -27,6 +27,9 @@ class Target:
     host_key_alias : str
         The name of that key in known_hosts: one that does not come back with another machine, as
         an address does. The alias, unless given.
+    next_host_key : str
+        Another key that it may prove instead: a machine that is changing its key has, for a moment,
+        either. Of the same kind as `host_key`; mostly empty.
     """
 
     alias: str
@@ -36,10 +39,16 @@ class Target:
     key_path: Path
     host_key: str
     host_key_alias: str = ""
+    next_host_key: str = ""
 
     def __post_init__(self) -> None:
         if not self.host_key_alias:
             object.__setattr__(self, "host_key_alias", self.alias)
+
+    @property
+    def host_keys(self) -> tuple[str, ...]:
+        """Every key that it may have, mostly one."""
+        return (self.host_key, self.next_host_key) if self.next_host_key else (self.host_key,)
 
     @property
     def where(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+from types import SimpleNamespace
 
 import pytest
 from pydantic import ValidationError
@@ -80,6 +81,8 @@ class Recorder:
 
     def __init__(self) -> None:
         self.scripts: list[str] = []
+        self.account = self
+        self.facts = SimpleNamespace(sudo=False)
 
     def run(self, script: str, **_: object) -> str:
         self.scripts.append(script)

@@ -1,0 +1,144 @@
+"""Services on a node: started, started again when they die, stopped; whatever the machine has.
+
+A service is a script in ``~/.spotcluster/services`` of the account that it runs as, called with
+its number where there are several of it. It writes its own log. One that ends with the status
+`DONE` wants to stay ended.
+
+Two do the work: systemd, where it is and where we can become root, and a script of ours beside
+each service elsewhere. The first brings services back after a reboot too.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from spotcluster import templates
+from spotcluster.plugins.base import Node
+
+DONE = 78
+"""The status by which a service says that it is not to be started again."""
+
+SERVICES = "~/.spotcluster/services"
+_STOPPING = 5.0  # seconds that a service may take to end cleanly
+
+
+class Supervisor(Protocol):
+    """Looks after the services of one node."""
+
+    def start(self, service: str, numbers: Sequence[int] = ()) -> None:
+        """Start a service, or as many of it as there are numbers; what runs is not touched."""
+
+    def stop(self, service: str, *, patience: float = 0.0) -> list[str]:
+        """Stop a service, and all that there are of it.
+
+        Parameters
+        ----------
+        patience : float
+            Seconds to wait for them to end by themselves before they are told to.
+
+        Returns
+        -------
+        list of str
+            Those that had to be told.
+        """
+
+    def status(self, service: str) -> dict[str, bool]:
+        """Return whether each of a service runs, by its name: ``engine@1``."""
+
+
+def of(node: Node) -> Supervisor:
+    """Return the supervisor of a node."""
+    return _Systemd(node) if node.facts.has_units else _Plain(node)
+
+
+def install(node: Node, service: str, script: str) -> None:
+    """Write a service's script; one that runs goes on with the one that it was started by."""
+    node.account.put(script.encode(), f"{SERVICES}/{service}", mode=0o700)
+
+
+class _Systemd:
+    """Units of the system's systemd, named ``spotcluster-SERVICE``, run as the account."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def start(self, service: str, numbers: Sequence[int] = ()) -> None:
+        unit = templates.read("service.unit")
+        values = {
+            "SERVICE": service,
+            "USER": self._node.account.name,
+            "HOME": self._node.account.home,
+            "NUMBER": "%i" if numbers else "",
+            "DONE": str(DONE),
+            "STOPPING": f"{_STOPPING:.0f}",
+        }
+        for key, value in values.items():
+            unit = unit.replace(f"@{key}@", value)
+        self._do("start", service, numbers, unit=unit)
+
+    def stop(self, service: str, *, patience: float = 0.0) -> list[str]:
+        return self._do("stop", service, patience=patience).split()
+
+    def status(self, service: str) -> dict[str, bool]:
+        return _states(self._do("status", service))
+
+    def _do(
+        self,
+        action: str,
+        service: str,
+        numbers: Sequence[int] = (),
+        *,
+        unit: str = "",
+        patience: float = 0.0,
+    ) -> str:
+        given = {"action": action, "service": service, "unit": unit, "patience": f"{patience:.0f}"}
+        return self._node.run(
+            _assignments(given, numbers) + templates.read("units.sh"),
+            what=f"{action} of {service}",
+            timeout=patience + 60,
+            user="root",
+        )
+
+
+class _Plain:
+    """A shell beside each service, which starts it again."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def start(self, service: str, numbers: Sequence[int] = ()) -> None:
+        install(self._node, "supervise", templates.read("supervise.sh"))
+        self._do("start", service, numbers)
+
+    def stop(self, service: str, *, patience: float = 0.0) -> list[str]:
+        return self._do("stop", service, patience=patience).split()
+
+    def status(self, service: str) -> dict[str, bool]:
+        return _states(self._do("status", service))
+
+    def _do(
+        self, action: str, service: str, numbers: Sequence[int] = (), *, patience: float = 0.0
+    ) -> str:
+        given = {
+            "action": action,
+            "service": service,
+            "patience": f"{patience:.0f}",
+            "stopping": f"{_STOPPING:.0f}",
+        }
+        return self._node.account.run(
+            _assignments(given, numbers) + templates.read("processes.sh"),
+            what=f"{action} of {service}",
+            timeout=patience + 60,
+        )
+
+
+def _assignments(given: Mapping[str, str], numbers: Sequence[int]) -> str:
+    lines = [f"{name}={shlex.quote(value)}" for name, value in given.items()]
+    return "\n".join([*lines, f"numbers=({' '.join(str(number) for number in numbers)})", ""])
+
+
+def _states(said: str) -> dict[str, bool]:
+    words = (line.split() for line in said.splitlines())
+    return {name: state == "running" for name, state in words}

@@ -1,0 +1,61 @@
+"""ipyparallel's controller, which also takes in engines that it does not know.
+
+An engine is unknown to a controller that was started again, and to one that heard nothing of it
+for 5 s, as when the network was cut. ipyparallel ignores such an engine for ever, though it goes
+on answering heartbeats, and the engine never notices. `--restore` is no way out: it believes in
+every engine that was there once, also in those that have died, and gives them work. Here an engine
+comes back with its first heartbeat, and under its former number, by which clients know it.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ipyparallel.controller import app, hub
+
+
+class Hub(hub.Hub):  # type: ignore[misc]  # ipyparallel has no types
+    """A hub that takes in whoever has the cluster's keys and a beating heart."""
+
+    former: dict[str, int] = {}  # noqa: RUF012 - traitlets leaves what is no trait alone
+
+    def handle_new_heart(self, heart: bytes) -> None:
+        """Take the engine in if nobody has announced it."""
+        if heart not in self.incoming_registrations and heart not in self.by_ident:
+            uuid = heart.decode("utf8", "replace")
+            number = self.new_engine_id(self.former.get(uuid))
+            self.former[uuid] = number
+            self.incoming_registrations[heart] = hub.EngineConnector(
+                id=number, uuid=uuid, ident=heart
+            )
+            self.log.info("heartbeat::taking in engine %i:%s", number, uuid)
+        super().handle_new_heart(heart)
+
+    def register_engine(self, reg: bytes, msg: dict[str, Any]) -> int | None:
+        """Remember the number of every engine."""
+        number: int | None = super().register_engine(reg, msg)
+        if number is not None:
+            self.former[msg["content"]["uuid"]] = number
+        return number
+
+
+class Controller(app.IPController):  # type: ignore[misc]
+    """A controller with such a hub."""
+
+    name = "ipcontroller"
+
+    def init_hub(self) -> None:
+        """Make the hub, and tell it what the numbers of the engines were."""
+        super().init_hub()
+        try:
+            state = json.loads(Path(self.hub.engine_state_file).read_text())
+            self.hub.former = {uuid: int(number) for number, uuid in state["engines"].items()}
+            self.hub._idcounter = int(state["next_id"])
+        except (OSError, ValueError, KeyError):
+            self.log.info("no engines are known from earlier")
+            self.hub.former = {}
+
+
+if __name__ == "__main__":
+    app.Hub = Hub
+    Controller.launch_instance()

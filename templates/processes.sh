@@ -1,0 +1,70 @@
+# Services as processes under supervise.sh. Given: action=start, stop or status, service,
+# patience=SECONDS, stopping=SECONDS, numbers=(...)
+services=$HOME/.spotcluster/services
+umask 077
+mkdir -p "$services/run"
+
+supervised() { # whether the process $1 is a supervisor
+    [ -n "$1" ] && ps -o args= -p "$1" 2>/dev/null | grep -q '/services/supervise '
+}
+read_file() { # the supervisor and the service of a file
+    supervisor=
+    child=
+    if [ -s "$1" ]; then read -r supervisor child <"$1" || true; fi
+}
+start() {
+    read_file "$services/run/$service${1:+@$1}"
+    supervised "$supervisor" && return
+    nohup bash "$services/supervise" "$service" ${1:+"$1"} >/dev/null 2>&1 </dev/null &
+}
+
+files=()
+for file in "$services/run/$service" "$services/run/$service@"*; do
+    case $file in *.new) continue ;; esac
+    [ ! -s "$file" ] || files+=("$file")
+done
+
+case $action in
+start)
+    if [ "${#numbers[@]}" = 0 ]; then start ""; else
+        for number in "${numbers[@]}"; do start "$number"; done
+    fi
+    ;;
+stop)
+    now=$(date +%s)
+    told=()
+    for file in ${files[@]+"${files[@]}"}; do
+        while read_file "$file" && supervised "$supervisor"; do
+            [ "$(date +%s)" -lt $((now + patience)) ] || { told+=("$file") && break; }
+            sleep 0.1
+        done
+    done
+    for file in ${told[@]+"${told[@]}"}; do
+        read_file "$file"
+        kill -TERM "$supervisor" 2>/dev/null || true
+    done
+    now=$(date +%s)
+    for file in ${told[@]+"${told[@]}"}; do
+        while read_file "$file" && supervised "$supervisor"; do
+            if [ "$(date +%s)" -ge $((now + stopping)) ]; then
+                kill -KILL "$supervisor" 2>/dev/null || true
+                kill -KILL -- "-$child" 2>/dev/null || true
+                break
+            fi
+            sleep 0.1
+        done
+        basename "$file"
+    done
+    for file in ${files[@]+"${files[@]}"}; do rm -f "$file"; done
+    ;;
+status)
+    for file in ${files[@]+"${files[@]}"}; do
+        read_file "$file"
+        state=ended
+        if supervised "$supervisor" && [ -n "$child" ] && kill -0 "$child" 2>/dev/null; then
+            state=running
+        fi
+        echo "$(basename "$file") $state"
+    done
+    ;;
+esac

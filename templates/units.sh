@@ -1,0 +1,61 @@
+# Services as units of systemd's. As root. Given: action=start, stop or status, service, unit=TEXT,
+# patience=SECONDS, numbers=(...)
+prefix=spotcluster-$service
+
+units_there() { # enabled ones and those that run
+    {
+        systemctl list-units --all --plain --no-legend "$prefix.service" "$prefix@*.service"
+        systemctl list-unit-files --plain --no-legend "$prefix.service"
+        ls /etc/systemd/system/multi-user.target.wants 2>/dev/null |
+            awk -v prefix="$prefix@" 'index($0, prefix) == 1'
+    } | awk '$2 != "not-found" {print $1}' | sort -u
+}
+main_pid() { systemctl show --property=MainPID --value "$1"; }
+name_of() { # spotcluster-engine@1.service is engine@1
+    name=${1#spotcluster-}
+    echo "${name%.service}"
+}
+
+case $action in
+start)
+    file=/etc/systemd/system/$prefix.service
+    units=("$prefix.service")
+    if [ "${#numbers[@]}" -gt 0 ]; then
+        file=/etc/systemd/system/$prefix@.service
+        units=("${numbers[@]/#/$prefix@}")
+        units=("${units[@]/%/.service}")
+    fi
+    if [ "$unit" != "$(cat "$file" 2>/dev/null)" ]; then
+        printf '%s\n' "$unit" >"$file.new"
+        mv "$file.new" "$file"
+        systemctl daemon-reload
+    fi
+    systemctl reset-failed "${units[@]}" 2>/dev/null || true
+    systemctl enable --quiet "${units[@]}"
+    systemctl start "${units[@]}"
+    ;;
+stop)
+    mapfile -t units < <(units_there)
+    [ "${#units[@]}" -gt 0 ] || exit 0
+    end=$(($(date +%s) + patience))
+    while :; do
+        running=()
+        for one in "${units[@]}"; do
+            [ "$(main_pid "$one")" = 0 ] || running+=("$one")
+        done
+        if [ "${#running[@]}" = 0 ] || [ "$(date +%s)" -ge "$end" ]; then break; fi
+        sleep 0.1
+    done
+    systemctl disable --quiet "${units[@]}" 2>/dev/null || true
+    systemctl stop "${units[@]}"
+    for one in "${running[@]}"; do name_of "$one"; done
+    ;;
+status)
+    mapfile -t units < <(units_there)
+    for one in "${units[@]}"; do
+        state=ended
+        [ "$(main_pid "$one")" = 0 ] || state=running
+        echo "$(name_of "$one") $state"
+    done
+    ;;
+esac
