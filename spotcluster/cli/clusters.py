@@ -340,12 +340,8 @@ def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
             }
         )
         return 1 if result.failed else 0
-    bare = [node.alias for node in result.nodes if not node.facts.sudo]
-    if bare:
-        output.out.print(
-            f"Left out on {', '.join(bare)}, which have no sudo: the user"
-            f" {cluster.record.template.cluster_user}, host names, /etc/hosts, system units."
-        )
+    for steps, nodes in result.left_out.items():
+        output.out.print(f"Left out on {', '.join(nodes)}, where it cannot be done: {steps}.")
     phases = ", ".join(
         f"{name} {took:.1f} s" for name, took in result.phases.items() if took >= 0.05
     )

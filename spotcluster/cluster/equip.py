@@ -15,8 +15,8 @@ UID = 2016
 _ALIASES = "/etc/spotcluster/ssh"
 
 
-def equip(cluster: Cluster, node: Node) -> list[str]:
-    """Do all that needs nobody but the node; return the steps that it could not do, in words."""
+def equip(cluster: Cluster, node: Node) -> None:
+    """Do all that needs nobody but the node; what it cannot do is said in its `left_out`."""
     template = cluster.record.template
     facts = node.prepare()
     left_out = []
@@ -36,7 +36,7 @@ def equip(cluster: Cluster, node: Node) -> list[str]:
         if not facts.cluster_key:
             give_cluster_key(node)
         node.prepare()
-    return left_out
+    node.left_out = tuple(left_out)
 
 
 def give_cluster_key(master: Node) -> None:

@@ -145,8 +145,6 @@ class Pipeline:
         self._interrupted = threading.Event()
         self._aborted = threading.Event()
         self._why_aborted = ""
-        self._left_out: set[tuple[str, ...]] = set()
-        self._noting = threading.Lock()
 
     @property
     def aborted(self) -> bool:
@@ -345,8 +343,7 @@ class Pipeline:
 
     def _set_up(self, node: Node, gate: Gate, *, is_master: bool) -> None:
         with limits.limit(self.setup_timeout):
-            left_out = equip(self.cluster, node)
-        self._note_left_out(left_out)
+            equip(self.cluster, node)
         self.cluster.joined(node)
         if is_master:
             gate.open()
@@ -354,16 +351,6 @@ class Pipeline:
         gate.wait(node.alias, "its set-up", self._for_the_master)
         with limits.limit(self.setup_timeout):
             introduce(self.cluster.master, node)
-
-    def _note_left_out(self, steps: Sequence[str]) -> None:
-        """Say once, not for every node, what its machine cannot do."""
-        with self._noting:
-            is_new = bool(steps) and tuple(steps) not in self._left_out
-            self._left_out.add(tuple(steps))
-        if is_new:
-            *first, last = steps
-            what = f"{', '.join(first)} and {last}" if first else last
-            self.cluster.note(f"Left out, since these hosts cannot do it: {what}")
 
 
 @contextlib.contextmanager

@@ -70,6 +70,15 @@ class Result:
         return [member.node for member in self.members if member.ready and member.node]
 
     @property
+    def left_out(self) -> dict[str, list[str]]:
+        """What could not be done, in words, and the nodes where it could not."""
+        found: dict[str, list[str]] = {}
+        for node in self.nodes:
+            if node.left_out:
+                found.setdefault(", ".join(node.left_out), []).append(node.alias)
+        return found
+
+    @property
     def engines(self) -> int:
         """How many engines these nodes have; all of them have answered."""
         plugins = [one for _, one in self.cluster.plugins() if isinstance(one, IPCluster)]
