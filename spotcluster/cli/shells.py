@@ -30,7 +30,7 @@ agent_option = click.option(
 Examples:
   spotcluster sshmaster mycluster
   spotcluster sshmaster -A mycluster
-  spotcluster sshmaster mycluster 'tail -n 3 .spotcluster/logs/*.log'
+  spotcluster sshmaster -u ipuser mycluster 'tail -n 3 .spotcluster/logs/*.log'
 """,
 )
 @agent_option

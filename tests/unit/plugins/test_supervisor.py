@@ -1,0 +1,134 @@
+"""Services where there is no systemd: real processes in a home of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from spotcluster.plugins import supervisor
+from spotcluster.plugins.supervisor import Supervisor
+
+COUNTING = """
+echo "$$ ${1:-}" >>"$HOME/started"
+trap 'echo clean >>"$HOME/ended"; exit 0' TERM
+while :; do sleep 0.05; done
+"""
+
+
+class Host:
+    """A node and its account: scripts run here, with another home."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = str(home)
+        self.name = "me"
+        self.account = self
+        self.facts = SimpleNamespace(has_units=False)
+
+    def run(self, script: str, **given: Any) -> str:
+        done = subprocess.run(
+            ["bash", "-c", f"set -euo pipefail\n{script}"],
+            env={**os.environ, "HOME": self.home},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+        return done.stdout
+
+    def put(self, data: bytes, target: str, *, mode: int = 0o600) -> None:
+        path = Path(self.home) / target.removeprefix("~/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        path.chmod(mode)
+
+
+def wait_until(true: Callable[[], Any], timeout: float = 15) -> None:
+    end = time.monotonic() + timeout
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    made = Host(tmp_path)
+    yield made
+    supervisor.of(made).stop("thing")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def own(host: Host) -> Supervisor:
+    supervisor.install(host, "thing", COUNTING)  # type: ignore[arg-type]
+    return supervisor.of(host)  # type: ignore[arg-type]
+
+
+def started(host: Host) -> list[list[str]]:
+    try:
+        return [line.split() for line in (Path(host.home) / "started").read_text().splitlines()]
+    except FileNotFoundError:
+        return []
+
+
+def test_killed_service_is_started_again(host: Host, own: Supervisor) -> None:
+    own.start("thing")
+    wait_until(lambda: started(host))
+    os.kill(int(started(host)[0][0]), signal.SIGKILL)
+    wait_until(lambda: len(started(host)) == 2)
+    wait_until(lambda: own.status("thing") == {"thing": True})
+
+
+def test_service_that_runs_is_not_started_twice(host: Host, own: Supervisor) -> None:
+    own.start("thing", [1, 2])
+    wait_until(lambda: len(started(host)) == 2)
+    own.start("thing", [1, 2, 3])
+    wait_until(lambda: len(started(host)) == 3)
+    assert sorted(number for _, number in started(host)) == ["1", "2", "3"]
+    assert own.status("thing") == {"thing@1": True, "thing@2": True, "thing@3": True}
+
+
+def test_stopped_service_may_clean_up_and_stays_stopped(host: Host, own: Supervisor) -> None:
+    own.start("thing", [1, 2])
+    wait_until(lambda: len(started(host)) == 2)
+    assert sorted(own.stop("thing")) == ["thing@1", "thing@2"]
+    assert (Path(host.home) / "ended").read_text() == "clean\nclean\n"
+    assert own.status("thing") == {}
+    assert own.stop("thing") == []
+
+
+def test_service_that_does_not_end_is_killed_with_what_it_started(host: Host) -> None:
+    script = "trap '' TERM\nsleep 300 &\necho $! >\"$HOME/child\"\nwhile :; do sleep 1; done\n"
+    supervisor.install(host, "thing", script)  # type: ignore[arg-type]
+    own = supervisor.of(host)  # type: ignore[arg-type]
+    own.start("thing")
+    child = Path(host.home) / "child"
+    wait_until(lambda: child.exists() and child.read_text().strip())
+    own.stop("thing")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(child.read_text()), 0)
+
+
+def test_service_that_is_done_is_not_started_again(host: Host) -> None:
+    script = f'echo "$$" >>"$HOME/started"\nexit {supervisor.DONE}\n'
+    supervisor.install(host, "thing", script)  # type: ignore[arg-type]
+    own = supervisor.of(host)  # type: ignore[arg-type]
+    own.start("thing")
+    wait_until(lambda: started(host))
+    assert own.stop("thing", patience=10) == []
+    assert len(started(host)) == 1
+
+
+def test_service_that_cannot_start_is_tried_ever_more_slowly(host: Host) -> None:
+    supervisor.install(host, "thing", 'date +%s.%N >>"$HOME/started"\nexit 1\n')  # type: ignore[arg-type]
+    own = supervisor.of(host)  # type: ignore[arg-type]
+    own.start("thing")
+    wait_until(lambda: len(started(host)) == 3)
+    first, second, third = (float(line[0]) for line in started(host))
+    assert 0.9 < second - first < third - second
