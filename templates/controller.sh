@@ -2,7 +2,8 @@
 umask 077
 root=$HOME/.spotcluster
 profile=$root/ipython
-mkdir -p "$profile/security" "$profile/pid" "$profile/log" "$root/logs"
+mkdir -p "$profile/security" "$profile/pid" "$profile/log" "$profile/startup" "$root/logs"
+: >>"$profile/startup/README" # IPython would copy its own, with its mode
 exec >>"$root/logs/controller.log" 2>&1
 cd "$HOME" || exit 1
 # --reuse: a controller that is started again has the same ports and, by the pair kept here, the

@@ -4,7 +4,8 @@ number=$1
 root=$HOME/.spotcluster
 profile=$root/ipython
 [ ! -e "$root/drain" ] || exit 78 # its node is leaving: it is not to be started again
-mkdir -p "$profile/pid" "$profile/log" "$root/logs"
+mkdir -p "$profile/pid" "$profile/log" "$profile/startup" "$root/logs"
+: >>"$profile/startup/README" # IPython would copy its own, with its mode
 exec >>"$root/logs/engine-$number.log" 2>&1
 export SPOTCLUSTER_NODE=$alias SPOTCLUSTER_DRAIN_FLAG=$root/drain
 # One engine is one core: more BLAS threads would fight for it.

@@ -36,6 +36,7 @@ change)
     systemctl cat "$unit" >/dev/null 2>&1 || unit=sshd.service
     systemctl reload "$unit" 2>/dev/null || systemctl restart "$unit"
     # The first key opens nothing now; its copies go once cloud-init, which reads them, has ended.
+    # (After a reboot cloud-init fetches the user data again, and with it that key, to no use.)
     systemctl reset-failed spotcluster-forget.service 2>/dev/null || true
     systemd-run --quiet --no-block --collect --unit=spotcluster-forget bash -c '
         timeout 600 cloud-init status --wait >/dev/null 2>&1
@@ -43,7 +44,7 @@ change)
         for file in /var/lib/cloud/instances/*/{user-data.txt,user-data.txt.i,cloud-config.txt} \
             /var/lib/cloud/instances/*/{vendor-data.txt.i,obj.pkl} \
             /run/cloud-init/combined-cloud-config.json; do
-            if grep -qF "OPENSSH PRIVATE KEY" "$file"; then shred -u "$file" || rm -f "$file"; fi
+            if grep -qsF "OPENSSH PRIVATE KEY" "$file"; then shred -u "$file" || rm -f "$file"; fi
         done' 2>/dev/null || true
     ;;
 esac

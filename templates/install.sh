@@ -1,6 +1,7 @@
 # Make ~/.spotcluster/env with $python and install $packages into it, within $constraints.
 # Given: python=3.12 index=URL-or-empty trusted=its-host-if-without-TLS packages=(...)
 #        constraints=LINES
+umask 077
 root=$HOME/.spotcluster
 env=$root/env
 mkdir -p "$root"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,7 +137,7 @@ def test_program_killed_while_a_key_changes_goes_on_when_it_is_repeated(
     program.write_text(KILLED)
     lab.configure(ALONE)
     words = ["start", "-c", "alone", "-s", "1", name]
-    done = lab.call(["python", str(program), str(step), *words], timeout=120)
+    done = lab.call([sys.executable, str(program), str(step), *words], timeout=120)
     assert done.returncode == 9, done.stderr
     lab.run("start", name)
     assert lab.run("sshmaster", name, "echo here") == "here\n"
