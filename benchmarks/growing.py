@@ -5,7 +5,7 @@ Usage: python benchmarks/growing.py [ROUNDS]
 Work is bound by sleep, so that eight engines fit on any machine; what does not are the imports of
 the six that join, seconds of all cores. The ideal is what is left when the engines have registered,
 spread over all eight. Beside it GridSearchCV over joblib's ipyparallel
-backend, which goes on with the number of engines that it began with.
+backend, which goes on with the number of engines that it began with; one round of it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ AFTER = 4.0
 def main() -> None:
     """Measure, and print the ratios."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    taken = in_turn({"spotcluster": lambda: once(ours), "peer": lambda: once(peer)}, rounds)
+    taken = in_turn(
+        {"spotcluster": lambda: once(ours), "peer": lambda: once(peer)}, rounds, once="peer"
+    )
     mine, theirs = (statistics.median(values) for values in taken.values())
     show(
         f"{SIZE} evaluations of {PACE} s on 2 engines, then 8: times the ideal",

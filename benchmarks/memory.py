@@ -33,7 +33,7 @@ def main() -> None:
         "spotcluster": lambda: once(ours, X, y) / size,
         "joblib's ipyparallel backend": lambda: once(peer, X, y) / size,
     }
-    taken = in_turn(ways, rounds)
+    taken = in_turn(ways, rounds, once="joblib's ipyparallel backend")
     mine, theirs = (statistics.median(values) for values in taken.values())
     show(
         f"growth of 8 engines' memory, in {size // 10**6} MB of splits",

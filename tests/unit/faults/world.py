@@ -8,6 +8,7 @@ test can hold, fail, or end the terminal at, all from outside.
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import os
@@ -71,7 +72,7 @@ class Machines:
     faults: list[Callable[[dict[str, Any]], dict[str, Any] | None]] = field(default_factory=list)
 
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Answer one remote step: what `run`, `put` or `get` is to return or raise."""
+        """Answer one remote step: what `run` or `put` is to return or raise."""
         for fault in self.faults:
             if (said := fault(asked)) is not None:
                 return said
@@ -80,10 +81,23 @@ class Machines:
         if asked["kind"] == "put":
             disk[asked["path"]] = asked["data"]
             return {}
-        if asked["kind"] == "get":
-            return {"data": disk.get(asked["path"], "{}")}
-        if asked["what"] == "asking what the machine has":
+        what = asked["what"]
+        if what.startswith("writing ") and asked.get("input") is not None:
+            disk[what.removeprefix("writing ")] = asked["input"]
+            return {"out": ""}
+        if what.startswith("reading "):
+            content = disk.get(what.removeprefix("reading "), "{}")
+            return {"out": base64.b64encode(content.encode()).decode()}
+        if what == "making its host key":
+            if "host_key.pub" not in disk:
+                disk["host_key.pub"] = ssh.keys.generate().public
+            return {"out": disk["host_key.pub"]}
+        if what == "making it a node":
+            disk["account"] = "ipuser"
+            return {"out": ""}
+        if what == "asking what the machine has":
             key = disk.get("~/.ssh/id_ed25519.pub", "").strip()
+            account = disk.get("account", "")
             facts = {
                 "cores": 2,
                 "memory_mb": 4000,
@@ -93,6 +107,9 @@ class Machines:
                 "python": "3.11.7",
                 "home": "/home/ubuntu",
                 "cluster_key": key,
+                "account": account,
+                "account_home": f"/home/{account}" if account else "",
+                "account_key": f"{key} of {account}" if account else "",
             }
             return {"out": "".join(f"{name}={value}\n" for name, value in facts.items())}
         return {"out": ""}
@@ -131,10 +148,19 @@ class StubConnection:
             )
         return answer
 
-    def run(self, script: str, *, timeout: float = 600.0, what: str = "") -> Any:
+    def run(
+        self,
+        script: str,
+        *,
+        timeout: float = 600.0,
+        what: str = "",
+        user: str | None = None,
+        input: bytes | None = None,  # noqa: A002 - as in what it stands for
+    ) -> Any:
         from spotcluster.ssh.connection import Result
 
-        answer = self._ask("run", what, script=script, timeout=timeout)
+        given = None if input is None else input.decode()
+        answer = self._ask("run", what, script=script, timeout=timeout, user=user, input=given)
         return Result(0, answer.get("out", ""), "")
 
     def put(self, data: bytes | Path, target: str, *, mode: int = 0o600) -> None:
@@ -142,7 +168,7 @@ class StubConnection:
         self._ask("put", f"writing {target}", path=target, data=raw.decode())
 
     def get(self, source: str) -> bytes:
-        return str(self._ask("get", f"reading {source}", path=source)["data"]).encode()
+        return base64.b64decode(self._ask("get", f"reading {source}")["out"])
 
     def close(self) -> None:
         pass
