@@ -1,8 +1,13 @@
-"""The product's main job on machines that boot: SSH on port 22, packages from a private mirror."""
+"""The product on machines that boot: its main job, and what a machine becomes in a cluster.
+
+One cluster lives through the whole module; each test leaves it as it was.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -10,21 +15,36 @@ import pytest
 from spotcluster.plugins import environment
 
 from .bed.image import USER, python_version
-from .bed.lab import Lab
+from .bed.lab import Lab, Machine, wait_until
+from .bed.network import LAPTOP
 
+NODES = ("master", "node001")
+OF_THE_IMAGE = ("rpcbind", "111")
+"""The test image has NFS's programs; nobody outside the cluster reaches that port either."""
+
+ENGINES = """
+import spotcluster
+client = spotcluster.connect("mycluster")
+print(len(client.ids))
+client.close()
+"""
 SEARCH = """
 import json
-import numpy as np
-import spotcluster
+import time
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
+import spotcluster
 from spotcluster.search import GridSearch, persist_cv_splits
 
 client = spotcluster.connect("mycluster")
 digits = load_digits()
 splits = persist_cv_splits(digits.data, digits.target, name="digits", random_state=42)
 search = GridSearch(client.load_balanced_view())
-search.launch_for_splits(SVC(), {"C": [1.0, 10.0], "gamma": [0.001, 0.0001]}, splits)
+grid = {"C": [1.0, 10.0], "gamma": [0.001]}
+search.launch_for_splits(SVC(), grid, splits, pace=1.0)
+while search.completed() < 2:
+    time.sleep(0.05)
+print("running", flush=True)
 assert search.wait(timeout=200)
 best = max(search.cv_results_["mean_test_score"])
 print(json.dumps({"best": round(float(best), 5), "nodes": search.evaluations_per_node()}))
@@ -38,25 +58,41 @@ def cluster(lab: Lab) -> Iterator[str]:
     if python_version() != mine:
         pytest.skip(f"engines need Python {mine}, and the image has {python_version()}")
     lab.configure()
-    lab.run("start", "-s", "3", "-b", "0.5", "mycluster")
+    lab.run("start", "-s", "2", "-b", "0.5", "mycluster")
     yield "mycluster"
     lab.run("terminate", "-y", "mycluster")
     assert lab.machines == []
 
 
-def test_start_of_a_master_and_two_workers(lab: Lab, cluster: str) -> None:
+@pytest.fixture(params=NODES)
+def node(request: pytest.FixtureRequest, lab: Lab, cluster: str) -> Machine:
+    return lab.machine(request.param)
+
+
+def unit(machine: Machine, name: str) -> dict[str, str]:
+    """Return what systemd says of a unit of ours."""
+    said = machine.inside(
+        f"systemctl show -p MainPID,ActiveState,UnitFileState,User,NRestarts spotcluster-{name}"
+    )
+    return dict(line.split("=", 1) for line in said.splitlines())
+
+
+def engines(lab: Lab) -> int:
+    return int(lab.python(ENGINES).split()[-1])
+
+
+def test_start_of_a_master_and_a_worker(lab: Lab, cluster: str) -> None:
     (found,) = json.loads(lab.run("listclusters", "--json", cluster))
-    assert [node["alias"] for node in found["nodes"]] == ["master", "node001", "node002"]
+    assert [node["alias"] for node in found["nodes"]] == list(NODES)
     assert all(node["ready"] for node in found["nodes"])
-    assert len(lab.machines) == 3
+    assert len(lab.machines) == 2
 
 
 def test_nodes_are_machines_with_ssh_on_port_22(lab: Lab, cluster: str) -> None:
-    for alias in ("master", "node001"):
+    for alias in NODES:
         assert "spotcluster:ssh-port" not in lab.machine(alias).tags
     said = lab.run("sshnode", cluster, "node001", "id -un; sudo -n id -un; cat /proc/1/comm")
     assert said.split() == [USER, "root", "systemd"]
-    assert lab.machine("node002").ssh("cat /proc/1/comm").stdout == "systemd\n"
     said = lab.run("sshmaster", cluster, "ssh -o BatchMode=yes node001 'echo $SSH_CONNECTION'")
     assert said.split()[-1] == "22"
 
@@ -64,4 +100,194 @@ def test_nodes_are_machines_with_ssh_on_port_22(lab: Lab, cluster: str) -> None:
 def test_search_runs_on_all_nodes(lab: Lab, cluster: str) -> None:
     found = json.loads(lab.python(SEARCH).splitlines()[-1])
     assert found["best"] == 0.99022
-    assert set(found["nodes"]) == {"master", "node001", "node002"}
+    assert set(found["nodes"]) == set(NODES)
+
+
+def test_cluster_user_has_one_number_and_cannot_become_root(
+    node: Machine, lab: Lab, cluster: str
+) -> None:
+    number, shell = node.inside("id -u ipuser; getent passwd ipuser | cut -d : -f 7").split()
+    assert (number, shell.rpartition("/")[2]) == ("2016", "bash")
+    said = node.ssh("sudo -n id -un", user="ipuser")
+    assert said.returncode != 0
+    assert "root" not in said.stdout
+    assert node.ssh("sudo -n id -un").stdout == "root\n"
+    assert node.inside("id -nG ipuser").split() == ["ipuser"]
+
+
+def test_sshmaster_lets_the_cluster_user_in(lab: Lab, cluster: str) -> None:
+    said = lab.run("sshmaster", "-u", "ipuser", cluster, "id -un; pwd; ls .spotcluster/logs")
+    assert said.split() == ["ipuser", "/home/ipuser", "controller.log", "engine-1.log"]
+
+
+def test_master_reaches_nodes_by_name_as_either_user_without_an_agent(
+    lab: Lab, cluster: str
+) -> None:
+    for user in (USER, "ipuser"):
+        said = lab.run(
+            "sshmaster", "-u", user, cluster, "ssh -o BatchMode=yes node001 'id -un; hostname'"
+        )
+        assert said.split() == [user, "node001"]
+
+
+def test_key_of_the_cluster_user_does_not_open_the_login_that_can_become_root(
+    lab: Lab, cluster: str
+) -> None:
+    said = lab.machine("master").ssh(f"ssh -o BatchMode=yes {USER}@node001 true", user="ipuser")
+    assert said.returncode == 255
+    assert "Permission denied" in said.stderr
+
+
+def test_nodes_have_their_names(lab: Lab, cluster: str) -> None:
+    own = {alias: lab.machine(alias) for alias in NODES}
+    for alias, machine in own.items():
+        assert machine.ssh("hostname").stdout == f"{alias}\n"
+        assert machine.ssh("cat /etc/hostname").stdout == f"{alias}\n"
+        for other in NODES:
+            said = machine.ssh(f"getent ahostsv4 {other}").stdout.split()
+            assert said[0] == own[other].address
+
+
+def test_services_are_units_of_the_cluster_users(lab: Lab, cluster: str) -> None:
+    wanted = {"master": ("controller", "engine@1"), "node001": ("engine@1",)}
+    for alias, names in wanted.items():
+        for name in names:
+            found = unit(lab.machine(alias), name)
+            assert (found["ActiveState"], found["UnitFileState"]) == ("active", "enabled")
+            owner = lab.machine(alias).inside(f"ps -o user= -p {found['MainPID']}").strip()
+            assert owner == found["User"] == "ipuser"
+    owners = set(lab.machine("master").inside("ps -o user= -C python").split())
+    assert owners == {"ipuser"}
+
+
+def test_files_of_the_cluster_are_its_users_alone(node: Machine) -> None:
+    bad = node.inside(
+        "cd /home/ipuser; stat -c '%a %U %n' . .ssh .spotcluster;"
+        " find .spotcluster -path .spotcluster/env -prune -o -path .spotcluster/uv -prune"
+        " -o -perm /077 -print -o ! -user ipuser -print"
+    ).splitlines()
+    assert bad == ["700 ipuser .", "700 ipuser .ssh", "700 ipuser .spotcluster"]
+    assert node.inside("stat -c %a /home/ipuser/.ssh/authorized_keys") == "600\n"
+
+
+def test_no_secret_is_in_a_unit_or_a_command_line(lab: Lab, cluster: str) -> None:
+    master = lab.machine("master")
+    info = json.loads(
+        master.inside("cat /home/ipuser/.spotcluster/ipython/security/ipcontroller-client.json")
+    )
+    pair = master.inside("cat /home/ipuser/.spotcluster/ipython/security/curve").split()
+    seen = master.inside("cat /etc/systemd/system/spotcluster-*; ps -eo args=; journalctl -b")
+    logs = master.inside("cat /home/ipuser/.spotcluster/logs/*")
+    assert info["curve_serverkey"] == pair[0]
+    assert pair[1] not in seen
+    assert pair[1] not in logs
+
+
+def test_only_ssh_and_the_cluster_listen(node: Machine) -> None:
+    mine = node.tags["spotcluster:alias"]
+    strangers = []
+    for line in node.inside("ss -Hltnup").splitlines():
+        protocol, _, _, _, local, _, *rest = line.split()
+        address, _, port = local.rpartition(":")
+        who = re.search(r'"([^"]+)"', " ".join(rest))
+        name = who[1] if who else "?"
+        if (name, port) in (("sshd", "22"), OF_THE_IMAGE):
+            pass
+        elif not (
+            name.startswith("python")
+            and protocol == "tcp"
+            # the controller where the nodes reach it; everything else on the machine itself
+            and (address == "127.0.0.1" or (mine == "master" and address == node.address))
+        ):
+            strangers.append((protocol, local, name))
+    assert strangers == []
+
+
+def test_group_lets_in_the_caller_on_port_22_and_the_nodes(lab: Lab, cluster: str) -> None:
+    (group,) = lab.machine("master").described["SecurityGroups"]
+    answer = lab.ec2.describe_security_groups(GroupIds=[group["GroupId"]])
+    rules = [
+        (
+            one["IpProtocol"],
+            one.get("FromPort"),
+            one.get("ToPort"),
+            [r["CidrIp"] for r in one["IpRanges"]],
+            [pair["GroupId"] for pair in one["UserIdGroupPairs"]],
+        )
+        for one in answer["SecurityGroups"][0]["IpPermissions"]
+    ]
+    assert sorted(rules, key=str) == [
+        ("-1", None, None, [], [group["GroupId"]]),
+        ("tcp", 22, 22, [f"{LAPTOP}/32"], []),
+    ] or sorted(rules, key=str) == [
+        ("-1", -1, -1, [], [group["GroupId"]]),
+        ("tcp", 22, 22, [f"{LAPTOP}/32"], []),
+    ]
+
+
+@pytest.mark.parametrize(("alias", "name"), [("node001", "engine@1"), ("master", "controller")])
+def test_killed_service_comes_back_and_all_engines_with_it(
+    lab: Lab, cluster: str, alias: str, name: str
+) -> None:
+    machine = lab.machine(alias)
+    former = unit(machine, name)["MainPID"]
+    machine.inside(f"kill -9 {former}")
+
+    def is_back() -> bool:
+        return unit(machine, name)["MainPID"] not in ("0", former)
+
+    wait_until(f"{name} to be started again", is_back, 20)
+    wait_until("both engines", lambda: engines(lab) == 2, 40)
+
+
+def test_worker_reboots_while_a_search_runs(lab: Lab, cluster: str) -> None:
+    with lab.popen([sys.executable, "-c", SEARCH]) as search:
+        assert search.stdout is not None
+        assert search.stdout.readline() == "running\n"
+        lab.machine("node001").ssh("sudo reboot")
+        out, err = search.communicate(timeout=200)
+    assert json.loads(out)["best"] == 0.99022, err
+    wait_until("both engines", lambda: engines(lab) == 2, 60)
+
+
+def test_master_reboots_and_every_engine_comes_back_to_it(lab: Lab, cluster: str) -> None:
+    lab.ec2.reboot_instances(InstanceIds=[lab.machine("master").id])
+    lab.machine("master").wait_up()
+    wait_until("both engines", lambda: engines(lab) == 2, 60)
+    assert lab.machine("master").ssh("hostname").stdout == "master\n"
+    found = json.loads(lab.python(SEARCH).splitlines()[-1])
+    assert found["best"] == 0.99022
+    assert set(found["nodes"]) == set(NODES)
+
+
+def test_node_that_joins_is_named_on_the_master_and_one_that_leaves_is_not(
+    lab: Lab, cluster: str
+) -> None:
+    before = unit(lab.machine("node001"), "engine@1")["MainPID"]
+    hosts = lab.machine("node001").inside("cat /etc/hosts")
+    lab.run("addnode", "-s", "1", "-b", "0.5", cluster)
+    said = lab.run("sshmaster", "-u", "ipuser", cluster, "ssh -o BatchMode=yes node002 hostname")
+    assert said == "node002\n"
+    assert unit(lab.machine("node001"), "engine@1")["MainPID"] == before
+    assert lab.machine("node001").inside("cat /etc/hosts") == hosts
+    lab.run("removenode", "-y", cluster, "node002")
+    left = lab.machine("master").inside(
+        "grep -r node002 /etc/hosts /etc/spotcluster /home/*/.ssh || true"
+    )
+    assert left == ""
+    assert engines(lab) == 2
+
+
+def test_services_that_were_stopped_stay_stopped_until_they_are_started(
+    lab: Lab, cluster: str
+) -> None:
+    lab.configure("\n[plugin stop]\nSETUP_CLASS = spotcluster.plugins.ipcluster.IPClusterStop\n")
+    lab.run("runplugin", "stop", cluster)
+    for alias in NODES:
+        found = unit(lab.machine(alias), "engine@1")
+        assert found["MainPID"] == "0"
+        assert found["UnitFileState"] != "enabled"
+    journal = lab.machine("master").inside("journalctl -b -u 'spotcluster-*' | tail -n 20")
+    assert "SIGKILL" not in journal
+    lab.run("runplugin", "ipcluster", cluster)
+    assert engines(lab) == 2
