@@ -1,6 +1,7 @@
 """The config file: an INI grammar in, typed and checked settings out."""
 
 from spotcluster.config.config import Config
+from spotcluster.config.node_types import NodeGroup, NodeTypes
 from spotcluster.config.reader import empty, load, load_if_there, load_text
 from spotcluster.config.settings import (
     AwsSettings,
@@ -17,6 +18,8 @@ __all__ = [
     "Config",
     "GlobalSettings",
     "KeySettings",
+    "NodeGroup",
+    "NodeTypes",
     "Permission",
     "PluginSection",
     "Template",
