@@ -2,7 +2,15 @@
 
 from spotcluster.config.config import Config
 from spotcluster.config.node_types import NodeGroup, NodeTypes
-from spotcluster.config.reader import empty, load, load_if_there, load_text
+from spotcluster.config.reader import (
+    HINT,
+    empty,
+    examine,
+    examine_bytes,
+    load,
+    load_if_there,
+    load_text,
+)
 from spotcluster.config.settings import (
     AwsSettings,
     GlobalSettings,
@@ -14,6 +22,7 @@ from spotcluster.config.settings import (
 from spotcluster.config.template import Template
 
 __all__ = [
+    "HINT",
     "AwsSettings",
     "Config",
     "GlobalSettings",
@@ -25,6 +34,8 @@ __all__ = [
     "Template",
     "Volume",
     "empty",
+    "examine",
+    "examine_bytes",
     "load",
     "load_if_there",
     "load_text",

@@ -34,6 +34,8 @@ class Config(Settings):
         The complete templates, EXTENDS resolved.
     incomplete : dict of str to tuple of str
         The templates that are there for others to extend, each with what it lacks.
+    files : tuple of str
+        The files that were read, those that are included too.
     origins : dict of str to dict of str to Origin
         Where each value comes from: by section (``cluster NAME``, ``aws info``, ``key NAME``, ...;
         of a cluster, EXTENDS resolved), then by key in lower case. What has none is a default.
@@ -48,6 +50,7 @@ class Config(Settings):
     volumes: dict[str, Volume] = Field(default_factory=dict)
     permissions: dict[str, Permission] = Field(default_factory=dict)
     incomplete: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    files: tuple[str, ...] = Field(default=(), exclude=True)
     origins: dict[str, dict[str, Origin]] = Field(default_factory=dict, exclude=True, repr=False)
 
     def template(self, name: str | None = None) -> Template:

@@ -19,7 +19,7 @@ PROFILE = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
 KEY = "AWS_ACCESS_KEY_ID"
 """boto3 looks for the other variables only where this one is set."""
 
-_KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 
 
 def apply(entries: Mapping[str, Entry], environ: Mapping[str, str]) -> dict[str, Entry]:
@@ -27,7 +27,7 @@ def apply(entries: Mapping[str, Entry], environ: Mapping[str, str]) -> dict[str,
     changed = dict(entries)
     profile = _first(PROFILE, environ)
     if profile or environ.get(KEY):
-        for key in _KEYS:
+        for key in KEYS:
             changed.pop(key, None)
     if environ.get(KEY):
         # A profile that boto3 is told of wins over keys in the environment; one there does not.

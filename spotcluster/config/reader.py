@@ -49,7 +49,7 @@ _UNWRITTEN = {"cluster": ("key_location",)}  # fields that no key of the file se
 _FORMER = {("permission", "protocol"): "ip_protocol"}
 _ELSEWHERE = {"cluster": "extends", "global": "include"}  # keys that are acted on before
 
-_HINT = "Correct the file; `spotcluster help config` prints a template that is right."
+HINT = "Correct it: `spotcluster config edit`. `spotcluster help config` prints one that is right."
 
 
 def load(path: Path | None = None, *, check_plugins: bool = True) -> Config:
@@ -97,19 +97,44 @@ def load_text(
     return _config(read, path, environ or {}, check_plugins=check_plugins)
 
 
+def examine(path: Path | None = None) -> tuple[Config, list[Problem]]:
+    """Read a config file; return what is right in it, and every problem.
+
+    Raises
+    ------
+    UsageError
+        There is no such file, or it cannot be read.
+    """
+    where = (path or files.config_file()).expanduser()
+    return _examined(sources.read(where), where, os.environ, check_plugins=True)
+
+
+def examine_bytes(raw: bytes, path: Path) -> tuple[list[Problem], bool]:
+    """Return every problem in what is to be written to `path`, and whether it holds secrets."""
+    read, secret = sources.read_bytes(raw, path)
+    return _examined(read, path, os.environ, check_plugins=True)[1], secret
+
+
 def _config(
     read: Sources, path: Path | None, environ: Mapping[str, str], *, check_plugins: bool
 ) -> Config:
-    reading = _Reading(read.sections, read.problems, environ, check_plugins=check_plugins)
-    config = reading.config(path)
-    if reading.problems:
-        # Files in the order in which they were read; a variable of the environment first.
-        order = {name: number for number, name in enumerate(read.names)}
-        found = sorted(
-            dict.fromkeys(reading.problems), key=lambda one: (order.get(one.source, -1), one.line)
-        )
-        raise ConfigError([str(problem) for problem in found], _HINT)
+    config, problems = _examined(read, path, environ, check_plugins=check_plugins)
+    if problems:
+        raise ConfigError([str(problem) for problem in problems], HINT)
     return config
+
+
+def _examined(
+    read: Sources, path: Path | None, environ: Mapping[str, str], *, check_plugins: bool
+) -> tuple[Config, list[Problem]]:
+    reading = _Reading(read.sections, read.problems, environ, check_plugins=check_plugins)
+    config = reading.config(path).model_copy(update={"files": tuple(read.names)})
+    # Files in the order in which they were read; a variable of the environment first.
+    order = {name: number for number, name in enumerate(read.names)}
+    found = sorted(
+        dict.fromkeys(reading.problems), key=lambda one: (order.get(one.source, -1), one.line)
+    )
+    return config, found
 
 
 def empty() -> Config:
@@ -144,6 +169,9 @@ class _Reading:
             for section in found.values():
                 if kind != "cluster":
                     self._note(section, {key: (one, ()) for key, one in section.entries.items()})
+        if environ.get(environment.KEY):  # boto3 will find them; that they hold is worth showing
+            place = Origin(f"${environment.KEY}", 0, "aws info")
+            self.origins.setdefault("aws info", {})["aws_access_key_id"] = place
 
     def _note(self, section: Section, entries: Mapping[str, tuple[Entry, tuple[str, ...]]]) -> None:
         """Remember where the values of a section come from."""

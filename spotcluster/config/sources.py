@@ -54,7 +54,8 @@ def read(path: Path) -> Sources:
     """
     sources = Sources()
     try:
-        _add_file(sources, path, path.read_bytes(), ())
+        raw = path.read_bytes()
+        _refuse_open_secrets(path, _add_file(sources, path, raw, ()))
     except FileNotFoundError:
         raise UsageError(
             f"The config file {path} does not exist.", "`spotcluster help` offers to write one."
@@ -62,6 +63,12 @@ def read(path: Path) -> Sources:
     except OSError as error:
         raise UsageError(f"The config file {path} cannot be read: {_reason(error)}.") from error
     return sources
+
+
+def read_bytes(raw: bytes, path: Path) -> tuple[Sources, bool]:
+    """Read what is to be written to `path`; tell too whether it holds secrets."""
+    sources = Sources()
+    return sources, _has_secrets(_add_file(sources, path, raw, ()))
 
 
 def read_text(text: str, name: str, path: Path | None = None) -> Sources:
@@ -75,16 +82,20 @@ def _reason(error: OSError) -> str:
     return error.strerror or type(error).__name__
 
 
-def _add_file(sources: Sources, path: Path, raw: bytes, chain: tuple[Path, ...]) -> None:
-    """Add what a file says, whose content has been read."""
+def _add_file(sources: Sources, path: Path, raw: bytes, chain: tuple[Path, ...]) -> list[Section]:
+    """Add what a file says, whose content has been read; return the file's own sections."""
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         sources.names.append(str(path))
         line = raw[: error.start].count(b"\n") + 1
         sources.problems.append(Problem(str(path), line, "this line is not UTF-8 text."))
-        return
-    if _has_secrets(_add(sources, text, str(path), path, chain)) and path.stat().st_mode & 0o077:
+        return []
+    return _add(sources, text, str(path), path, chain)
+
+
+def _refuse_open_secrets(path: Path, sections: Iterable[Section]) -> None:
+    if _has_secrets(sections) and path.stat().st_mode & 0o077:
         raise UsageError(
             f"The config file {path} holds AWS_SECRET_ACCESS_KEY and can be read by other users.",
             f"Run `chmod 600 {shlex.quote(str(path))}`.",
@@ -140,7 +151,7 @@ def _include(
             real = Path(os.path.realpath(one))
             _refuse_circle(real, here)
             if real not in sources.files:  # two files may include the same one: it is read once
-                _add_file(sources, one, one.read_bytes(), here)
+                _refuse_open_secrets(one, _add_file(sources, one, one.read_bytes(), here))
     except ValueError as error:
         where = entry.section
         sources.problems.append(where.problem(f"{error}.", key=entry.key, line=entry.line))
