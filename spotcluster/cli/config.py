@@ -56,9 +56,11 @@ def show(
     from spotcluster.config import explained
 
     config = context.config()
-    chosen = config.template(name).with_overrides(size=cluster_size, bid=spot_bid, **flags)
-    chosen = config.with_key(chosen)
+    chosen = config.template(name)
     given = {"cluster_size": cluster_size, "spot_bid": spot_bid, **flags}
+    if any(value is not None for value in given.values()):
+        chosen = chosen.with_overrides(size=cluster_size, bid=spot_bid, **flags)
+    chosen = config.with_key(chosen)
     settings = explained.explain(config, chosen, given, _region(context, config, chosen))
     if as_json:
         output.document(

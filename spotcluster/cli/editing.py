@@ -69,6 +69,8 @@ def _until_right(path: Path, target: Path, aside: Path, before: bytes | None) ->
         after = _content(aside) or b""
         if after == before:
             return f"{path} is as it was."
+        if before is None and after == _template():
+            return f"{path} is not written: the template is as it was."
         problems, secret = config.examine_bytes(after, path)
         if problems:
             choice = _ask(path, problems)
