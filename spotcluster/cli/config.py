@@ -53,6 +53,7 @@ def show(
     **flags: Any,
 ) -> None:
     """Show a template as `start` goes by it, and where each value comes from."""
+    from spotcluster.cluster.withheld import without_secrets
     from spotcluster.config import explained
 
     config = context.config()
@@ -60,7 +61,7 @@ def show(
     given = {"cluster_size": cluster_size, "spot_bid": spot_bid, **flags}
     if any(value is not None for value in given.values()):
         chosen = chosen.with_overrides(size=cluster_size, bid=spot_bid, **flags)
-    chosen = config.with_key(chosen)
+    chosen = without_secrets(config.with_key(chosen))
     settings = explained.explain(config, chosen, given, _region(context, config, chosen))
     if as_json:
         output.document(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -67,7 +66,7 @@ def explain(
     Parameters
     ----------
     template : Template
-        With what the flags say, and its key.
+        With what the flags say, and its key, and without the secrets of plugins.
     flags : mapping
         What the command line says, by the names of the fields; None for what it does not say.
     region : (str, Origin or None)
@@ -132,6 +131,8 @@ def _plugin(config: Config, name: str, template: Template) -> Iterator[Setting]:
     yield _setting(title, "setup_class", plugin.setup_class, places.get("setup_class"))
     for key, value in plugin.settings.items():
         yield _setting(title, key, value, places.get(key))
+    for key in plugin.withheld:
+        yield _setting(title, key, None, places.get(key), hidden=True)
 
 
 def _named(config: Config, kind: str, section: Settings) -> Iterator[Setting]:
@@ -142,16 +143,16 @@ def _named(config: Config, kind: str, section: Settings) -> Iterator[Setting]:
         yield _setting(title, key, value, places.get(key))
 
 
-def _setting(title: str, key: str, value: Any, origin: Origin | None) -> Setting:
+def _setting(
+    title: str, key: str, value: Any, origin: Origin | None, *, hidden: bool = False
+) -> Setting:
     kind: Kind = "file"
     if origin is None:
         kind = "default"
     elif not origin.line:
         kind = "environment" if origin.source.startswith("$") else "flag"
-    if loader.sounds_secret(key):
+    if hidden or loader.sounds_secret(key):
         return Setting(title, key.upper(), None, HIDDEN, origin, kind)
-    if isinstance(value, str):
-        value = _without_password(value)
     return Setting(title, key.upper(), value, _text(key, value), origin, kind)
 
 
@@ -161,8 +162,3 @@ def _text(key: str, value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return " ".join(str(value).split())
-
-
-def _without_password(value: str) -> str:
-    """Hide the user and the password in front of a host, as in an index's URL."""
-    return re.sub(r"(?<=://)[^/@\s]+(?=@)", HIDDEN, value)

@@ -35,10 +35,12 @@ PLUGINS = f"""\
 SETUP_CLASS = mine.Mine
 PASSWORD = {SECRET}
 INDEX = https://ann:{SECRET}@example.org/simple
+PHRASE = {SECRET}
 """
 MINE = (
-    "from spotcluster.plugins.base import Plugin\n"
+    "from pydantic import SecretStr\nfrom spotcluster.plugins.base import Plugin\n"
     "class Mine(Plugin):\n    password: str = ''\n    index: str = ''\n"
+    "    phrase: SecretStr = ''\n"
 )
 
 
@@ -79,7 +81,8 @@ def test_show_says_where_each_value_comes_from(
     assert cells["SPOT_BID"] == "0.5 --bid"
     assert cells["KEYNAME"] == f"mykey {config}:8, [cluster base], which large extends"
     assert cells["CLUSTER_SHELL"] == "bash default"
-    assert cells["INDEX"].startswith("https://(not shown)@example.org/simple")
+    assert cells["INDEX"] == f"(not shown) {config.parent / 'plugins.ini'}:4"
+    assert cells["PHRASE"] == f"(not shown) {config.parent / 'plugins.ini'}:5"
     assert cells["PASSWORD"] == f"(not shown) {config.parent / 'plugins.ini'}:3"
     assert cells["AWS_SECRET_ACCESS_KEY"] == f"(not shown) {config}:5"
 
@@ -178,7 +181,7 @@ def test_check_lists_every_problem_at_once_and_ends_with_2(
         f"{config}:17: [cluster x] SPOT_BID: '0' must be greater than 0.",
         f"{config}:15: [cluster x] KEYNAME: is missing",
         "plugins.ini:4: [plugin mine] INDX: is not known here. Did you mean 'INDEX'?",
-        "plugins.ini:6: [plugin z] SETUP_CLASS: 'no.Z': there is no module 'no'",
+        "plugins.ini:7: [plugin z] SETUP_CLASS: 'no.Z': there is no module 'no'",
         "7 problems.",
     ):
         assert part in said
