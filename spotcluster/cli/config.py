@@ -125,14 +125,15 @@ def _files(config: Config) -> str:
 
 
 def _region(context: Context, config: Config, template: Template) -> tuple[str, Origin | None]:
-    """Return the region where `start` would go, and why, where the template does not say."""
+    """Return the region where `start` would go, and where that comes from; None by default."""
     from spotcluster.cluster import lookup
     from spotcluster.config.origins import Origin
 
     if context.region:
         return context.region, Origin("--region", 0, "")
     if template.region:
-        return template.region, config.origins.get("aws info", {}).get("aws_region_name")
+        own = config.origins.get(f"cluster {template.name}", {}).get("region")
+        return template.region, own or config.origins.get("aws info", {}).get("aws_region_name")
     return lookup.regions(config, None)[0], None
 
 

@@ -130,12 +130,11 @@ def _editor() -> list[str]:
 
 def _ask(path: Path, problems: list[Problem]) -> str:
     """Say what is wrong and ask what to do: e(dit), s(ave) or q(uit)."""
-    from spotcluster import config
     from spotcluster.errors import ConfigError
 
     lines = [str(problem) for problem in problems]
     if not sys.stdin.isatty():
-        raise ConfigError(lines, f"Nobody can be asked here, so {path} is as it was. {config.HINT}")
+        raise ConfigError(lines, f"Nobody can be asked here, so {path} is as it was.")
     for line in lines:
         output.error(line)
     question = "[e] edit again, [s] save it all the same, [q] leave the file as it was"

@@ -70,7 +70,7 @@ def explain(
     flags : mapping
         What the command line says, by the names of the fields; None for what it does not say.
     region : (str, Origin or None)
-        The region, and where it comes from where the template does not say it.
+        Where the start would go, and where that comes from.
     """
     given = {key: f"--{key.replace('_', '-')}" for key, value in flags.items() if value is not None}
     given |= {key: flag for key, flag in FLAGS.items() if key in given}
@@ -100,8 +100,7 @@ def _cluster(
         if key in ("plugins", "volumes", "permissions"):
             value = [one["name"] for one in value]
         if key == "region":
-            value = region[0]
-            origin = region[1] or origin
+            value, origin = region
         if key in given:
             origin = Origin(given[key], 0, "")
         yield _setting(title, key, value, origin)

@@ -127,6 +127,8 @@ def test_show_follows_the_command_line_then_the_environment_then_the_file(
     assert region() == ("eu-west-1", "file")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
     assert region() == ("us-west-2", "environment")
+    config.write_text(config.read_text() + "REGION = eu-central-1\n")
+    assert region() == ("eu-central-1", "file")
     assert region("-r", "local") == ("local", "flag")
 
 
