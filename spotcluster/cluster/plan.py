@@ -116,7 +116,8 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
     if template.splits_bucket:
         Bucket(session, template.splits_bucket).check()
     kinds = {alias: _kind(template, alias) for alias in aliases}
-    wanted = {kind.type for kind in kinds.values()}
+    # Where all nodes are there and are to be set up only, there is a subnet to name all the same.
+    wanted = {kind.type for kind in kinds.values()} or {template.node_instance_type.rest.type}
     types = instance_types.describe(session, wanted)
     offered = instance_types.zones_with(session, wanted)
     subnet = network.find_subnet(session, template.subnet_id, template.availability_zone, offered)

@@ -182,8 +182,12 @@ class Template(Settings):
             changed = Template.model_validate({**base, **changes})
         except ValidationError as error:
             problems = loader.explain(error, list(Template.model_fields))
+            grouped = any(not key for key, _ in problems)  # what fits no single flag: the groups
             raise UsageError(
-                " ".join(_flagged(key, why, changes) for key, why in problems)
+                " ".join(_flagged(key, why, changes) for key, why in problems),
+                "Say a larger size with -s, or one type for all workers with -i."
+                if grouped
+                else "",
             ) from None
         if changes.get("force_spot_master") and changed.spot_bid is None:
             raise UsageError(

@@ -133,3 +133,13 @@ def test_an_image_is_looked_up_once_for_all_types(session: Session, x86: list[st
     aliases = ["master", "node001", "node002"]
     planned(session, aliases, node_instance_type="c5.large:1, m5.large", node_image_id=x86[0])
     assert len(asked) == 1
+
+
+@pytest.mark.usefixtures("key")
+def test_plan_of_no_new_nodes_names_a_subnet_all_the_same(session: Session) -> None:
+    template = Template.model_validate(
+        {"name": "c", "keyname": "k", "node_instance_type": "c5.large:1, m5.large"}
+    )
+    made = plan.make(session, "c", template, [])
+    assert (made.nodes, made.price) == ((), 0)
+    assert made.subnet.id
