@@ -10,6 +10,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from spotcluster.config import environment
+
 # How long an example takes says something of the machine and its other users only.
 hypothesis.settings.register_profile(
     "spotcluster", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -23,5 +25,7 @@ def spotcluster_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="sc-"))
     monkeypatch.setenv("SPOTCLUSTER_HOME", str(folder))
     monkeypatch.delenv("SPOTCLUSTER_CONFIG", raising=False)
+    for name in (*environment.REGION, *environment.PROFILE):  # they stand in for the config's
+        monkeypatch.delenv(name, raising=False)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
+from spotcluster.aws import login
 from spotcluster.errors import CapacityError, CloudError, CredentialsError
 
 _NO_CREDENTIALS = (
@@ -148,12 +149,16 @@ def _once(operation: Callable[..., Any], parameters: dict[str, Any]) -> Any:
         boto_errors.NoCredentialsError,
         boto_errors.PartialCredentialsError,
         boto_errors.CredentialRetrievalError,
-        boto_errors.TokenRetrievalError,
-        boto_errors.SSOError,
     ) as error:
         raise CredentialsError(
             f"There are no usable AWS credentials: {error}.", _NO_CREDENTIALS
         ) from error
+    except (
+        boto_errors.TokenRetrievalError,
+        boto_errors.SSOError,
+        getattr(boto_errors, "LoginError", boto_errors.SSOError),  # since botocore 1.41
+    ) as error:
+        raise _logged_out(operation, error) from error
     except boto_errors.BotoCoreError as error:
         refused = CloudError(
             f"EC2 did not answer {name}: {error}", "Check the network and the region, then repeat."
@@ -162,6 +167,20 @@ def _once(operation: Callable[..., Any], parameters: dict[str, Any]) -> Any:
             error, (boto_errors.HTTPClientError, boto_errors.ConnectionError)
         ) and not isinstance(error, (boto_errors.ProxyConnectionError, boto_errors.SSLError))
         raise refused from error
+
+
+def _logged_out(operation: Callable[..., Any], error: Exception) -> CredentialsError:
+    """Return the error of a profile whose login is missing or has expired, with what renews it."""
+    # The session that made the client wrote there which profile it uses.
+    profile = getattr(getattr(operation, "__self__", None), "spotcluster_profile", None)
+    renewal = login.command(profile) if profile else ""
+    if not renewal:
+        reason = str(error).rstrip(".")
+        return CredentialsError(f"There are no usable AWS credentials: {reason}.", _NO_CREDENTIALS)
+    return CredentialsError(
+        f"The AWS login of the profile '{profile}' has expired, or was never made.",
+        f"Run `{renewal}`, then repeat.",
+    )
 
 
 def _refused(name: str, error: Any) -> CloudError:

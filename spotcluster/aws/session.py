@@ -90,7 +90,7 @@ class Session:
             )
         except botocore.exceptions.ProfileNotFound as error:
             raise UsageError(
-                f"The AWS config files have no profile '{profile}'.",
+                f"The AWS config files have no profile '{error.kwargs['profile']}'.",
                 "List them with `aws configure list-profiles`.",
             ) from error
 
@@ -112,7 +112,9 @@ class Session:
             proxies=self._proxies,
         ).merge(overrides.pop("config", None) or Config())
         make: Any = self._boto.client
-        return make(service, config=config, **{**self._endpoint, **overrides})
+        made = make(service, config=config, **{**self._endpoint, **overrides})
+        made.spotcluster_profile = self._boto.profile_name  # for what `calls` says of its login
+        return made
 
     @cached_property
     def ec2(self) -> EC2Client:

@@ -12,6 +12,7 @@ import click
 from spotcluster import __version__, errors
 from spotcluster.cli import (
     clusters,
+    config,
     demo,
     helping,
     keys,
@@ -87,6 +88,7 @@ for command in (
     listings.listregions,
     listings.listimages,
     policy.iam_policy,
+    config.config_,
     demo.demo,
     localcloud.local,
     helping.help_,

@@ -59,7 +59,10 @@ def document(value: Any) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table."""
-    shown = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    # As it is: rich would take the [ and ] of a config's section for a style.
+    shown = Table(
+        title=Text(title) if title else None, title_justify="left", box=None, pad_edge=False
+    )
     for column in columns:
         shown.add_column(column, overflow="fold")
     for row in rows:

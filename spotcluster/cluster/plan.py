@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from spotcluster import ssh
@@ -12,7 +12,7 @@ from spotcluster.aws import images, instance_types, keypairs, network, prices
 from spotcluster.aws.instance_types import InstanceType
 from spotcluster.aws.objects import Bucket
 from spotcluster.aws.session import Session
-from spotcluster.config import Template
+from spotcluster.config import NodeGroup, Template
 from spotcluster.errors import CapacityError, UsageError
 
 MASTER = "master"
@@ -115,8 +115,9 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
     _check_key(session, template)
     if template.splits_bucket:
         Bucket(session, template.splits_bucket).check()
-    master_type = template.master_instance_type or template.node_instance_type
-    wanted = {template.node_instance_type, *([master_type] if MASTER in aliases else [])}
+    kinds = {alias: _kind(template, alias) for alias in aliases}
+    # Where all nodes are there and are to be set up only, there is a subnet to name all the same.
+    wanted = {kind.type for kind in kinds.values()} or {template.node_instance_type.rest.type}
     types = instance_types.describe(session, wanted)
     offered = instance_types.zones_with(session, wanted)
     subnet = network.find_subnet(session, template.subnet_id, template.availability_zone, offered)
@@ -125,14 +126,12 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
             f"The subnet {subnet.id} has {subnet.free} free addresses; {len(aliases)} are needed.",
             "Choose another subnet with SUBNET_ID.",
         )
-    roles = {alias == MASTER for alias in aliases}
-    found = {master: _image(session, template, types, master=master) for master in roles}
+    found = _images(session, dict.fromkeys(kinds.values()), types)
     bought: dict[tuple[str, bool], float | None] = {}
     nodes = []
     for alias in aliases:
-        is_master = alias == MASTER
-        kind = types[master_type if is_master else template.node_instance_type]
-        spot = template.spot_bid is not None and (not is_master or template.force_spot_master)
+        kind = types[kinds[alias].type]
+        spot = template.spot_bid is not None and (alias != MASTER or template.force_spot_master)
         if (kind.name, spot) not in bought:
             bought[kind.name, spot] = _price(session, kind.name, subnet.zone, spot=spot)
         price = bought[kind.name, spot]
@@ -143,7 +142,7 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
                 f" which is ${price:g}/h now.",
                 "Raise the bid (-b), choose another type, or another AVAILABILITY_ZONE.",
             )
-        nodes.append(PlannedNode(alias, kind, found[is_master], spot, bid, price))
+        nodes.append(PlannedNode(alias, kind, found[kinds[alias]], spot, bid, price))
     return Plan(cluster, session.region, template, subnet, tuple(nodes))
 
 
@@ -151,20 +150,39 @@ def _price(session: Session, name: str, zone: str, *, spot: bool) -> float | Non
     return prices.spot_now(session, name, zone) if spot else prices.on_demand(session, name)
 
 
-def _image(
-    session: Session, template: Template, types: dict[str, InstanceType], *, master: bool
-) -> images.Image:
-    named = (template.master_image_id if master else None) or template.node_image_id
-    kind = template.master_instance_type if master else None
-    architecture = types[kind or template.node_instance_type].architecture
-    image = images.describe(session, named or images.default_image_id(session, architecture))
-    if image.architecture != architecture:
-        raise UsageError(
-            f"The image {image.id} is for {image.architecture},"
-            f" but {kind or template.node_instance_type} is {architecture}.",
-            "Choose another image or instance type.",
-        )
-    return image
+def _kind(template: Template, alias: str) -> NodeGroup:
+    """Return the type and the image of a node, by its alias alone: they stay on a repeated start.
+
+    The master is what the nodes are that no group names, unless the template says more of it.
+    """
+    if alias == MASTER:
+        rest = template.node_instance_type.rest
+        image = template.master_image_id or template.node_image_id
+        return NodeGroup(template.master_instance_type or rest.type, image)
+    group = template.node_instance_type.of(alias)
+    return NodeGroup(group.type, group.image or template.node_image_id)
+
+
+def _images(
+    session: Session, kinds: Iterable[NodeGroup], types: Mapping[str, InstanceType]
+) -> dict[NodeGroup, images.Image]:
+    """Return the image of each kind of node; each image is looked up once."""
+    described: dict[tuple[str | None, str], images.Image] = {}
+    found = {}
+    for kind in kinds:
+        architecture = types[kind.type].architecture
+        key = (kind.image, architecture)
+        if key not in described:
+            named = kind.image or images.default_image_id(session, architecture)
+            described[key] = images.describe(session, named)
+        image = found[kind] = described[key]
+        if image.architecture != architecture:
+            raise UsageError(
+                f"The image {image.id} is for {image.architecture}, but {kind.type} is"
+                f" {architecture}.",
+                "Choose another image or instance type.",
+            )
+    return found
 
 
 def _check_key(session: Session, template: Template) -> None:

@@ -1,7 +1,16 @@
 """The config file: an INI grammar in, typed and checked settings out."""
 
 from spotcluster.config.config import Config
-from spotcluster.config.reader import empty, load, load_if_there, load_text
+from spotcluster.config.node_types import NodeGroup, NodeTypes
+from spotcluster.config.reader import (
+    HINT,
+    empty,
+    examine,
+    examine_bytes,
+    load,
+    load_if_there,
+    load_text,
+)
 from spotcluster.config.settings import (
     AwsSettings,
     GlobalSettings,
@@ -13,15 +22,20 @@ from spotcluster.config.settings import (
 from spotcluster.config.template import Template
 
 __all__ = [
+    "HINT",
     "AwsSettings",
     "Config",
     "GlobalSettings",
     "KeySettings",
+    "NodeGroup",
+    "NodeTypes",
     "Permission",
     "PluginSection",
     "Template",
     "Volume",
     "empty",
+    "examine",
+    "examine_bytes",
     "load",
     "load_if_there",
     "load_text",

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from spotcluster.config.names import find
+from spotcluster.config.origins import Origin
 from spotcluster.config.settings import (
     AwsSettings,
     GlobalSettings,
@@ -33,6 +34,11 @@ class Config(Settings):
         The complete templates, EXTENDS resolved.
     incomplete : dict of str to tuple of str
         The templates that are there for others to extend, each with what it lacks.
+    files : tuple of str
+        The files that were read, those that are included too.
+    origins : dict of str to dict of str to Origin
+        Where each value comes from: by section (``cluster NAME``, ``aws info``, ``key NAME``, ...;
+        of a cluster, EXTENDS resolved), then by key in lower case. What has none is a default.
     """
 
     path: Path | None = None
@@ -44,6 +50,8 @@ class Config(Settings):
     volumes: dict[str, Volume] = Field(default_factory=dict)
     permissions: dict[str, Permission] = Field(default_factory=dict)
     incomplete: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    files: tuple[str, ...] = Field(default=(), exclude=True)
+    origins: dict[str, dict[str, Origin]] = Field(default_factory=dict, exclude=True, repr=False)
 
     def template(self, name: str | None = None) -> Template:
         """Return the template `name`; without a name the default one, or the only one there is.

@@ -47,6 +47,21 @@ class Inheritance:
             self._done[name] = merged | own
         return self._done[name]
 
+    def through(self, name: str, key: str) -> tuple[str, ...]:
+        """Return the templates from `name` to the one whose own `key` holds for it; () for none.
+
+        The parents must have been resolved by `entries`.
+        """
+        section = self._sections[name]
+        if key != "extends" and key in section.entries:
+            return (name,)
+        extends = section.entries.get("extends")
+        for parent in reversed(split(extends.value) if extends else []):
+            found = find(self._sections, parent)
+            if found and key in self._done.get(found, {}):
+                return (name, *self.through(found, key))
+        return ()
+
     def _parent(self, section: Section, parent: str, chain: tuple[str, ...]) -> str | None:
         line = section.entries["extends"].line
         found = find(self._sections, parent)

@@ -14,7 +14,7 @@ class Problem:
     source : str
         The file.
     line : int
-        Its line, from 1.
+        Its line, from 1; 0 where there are no lines, in a variable of the environment.
     text : str
         What is wrong with which value, in a sentence.
     section, key : str
@@ -28,7 +28,7 @@ class Problem:
     key: str = ""
 
     def __str__(self) -> str:
-        where = f"{self.source}:{self.line}:"
+        where = f"{self.source}:{self.line}:" if self.line else f"{self.source}:"
         place = f"[{_visible(self.section)}]" if self.section else ""
         named = f"{place} {_visible(self.key).upper()}".strip()
         text = _visible(self.text)

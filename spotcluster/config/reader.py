@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
+import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from spotcluster import files
-from spotcluster.config import grammar
+from spotcluster.config import environment, grammar, origins, sources
 from spotcluster.config.config import Config
 from spotcluster.config.grammar import Entry, Section
 from spotcluster.config.inheritance import Inheritance
 from spotcluster.config.names import find, split
+from spotcluster.config.origins import Origin
 from spotcluster.config.problems import Problem
 from spotcluster.config.settings import (
     IGNORED,
@@ -28,8 +30,9 @@ from spotcluster.config.settings import (
     key_location,
     there,
 )
+from spotcluster.config.sources import Sources
 from spotcluster.config.template import Template
-from spotcluster.errors import ConfigError, UsageError
+from spotcluster.errors import ConfigError
 from spotcluster.plugins import loader
 
 _Model = TypeVar("_Model", bound=Settings)
@@ -44,9 +47,9 @@ _MISSING = {
 _LISTS = ("userdata_scripts", "allow")
 _UNWRITTEN = {"cluster": ("key_location",)}  # fields that no key of the file sets
 _FORMER = {("permission", "protocol"): "ip_protocol"}
-_GONE = {("global", "include"): "is not supported; put those sections into this file."}
+_ELSEWHERE = {"cluster": "extends", "global": "include"}  # keys that are acted on before
 
-_HINT = "Correct the file; `spotcluster help config` prints a template that is right."
+HINT = "Correct it: `spotcluster config edit`. `spotcluster help config` prints one that is right."
 
 
 def load(path: Path | None = None, *, check_plugins: bool = True) -> Config:
@@ -68,46 +71,70 @@ def load(path: Path | None = None, *, check_plugins: bool = True) -> Config:
         Something in it is wrong; all that is, is listed.
     """
     where = (path or files.config_file()).expanduser()
-    try:
-        text = where.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise UsageError(
-            f"The config file {where} does not exist.",
-            "`spotcluster help` offers to write one.",
-        ) from None
-    except UnicodeDecodeError as error:
-        line = where.read_bytes()[: error.start].count(b"\n") + 1
-        raise ConfigError([f"{where}:{line}: this line is not UTF-8 text."], _HINT) from None
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise UsageError(f"The config file {where} cannot be read: {reason}.") from error
-    config = load_text(text, str(where), path=where, check_plugins=check_plugins)
-    if config.aws.secret_access_key and where.stat().st_mode & 0o077:
-        raise UsageError(
-            f"The config file {where} holds AWS_SECRET_ACCESS_KEY and can be read by other users.",
-            f"Run `chmod 600 {shlex.quote(str(where))}`.",
-        )
-    return config
+    return _config(sources.read(where), where, os.environ, check_plugins=check_plugins)
 
 
 def load_if_there(path: Path | None = None, *, check_plugins: bool = True) -> Config:
-    """Read a config file as `load` does; without a default file, return an empty config."""
+    """Read a config file as `load` does; without a default file, what the environment says."""
     if path is None and not files.config_file().exists():
-        return empty()
+        return _config(Sources(), None, os.environ, check_plugins=check_plugins)
     return load(path, check_plugins=check_plugins)
 
 
 def load_text(
-    text: str, name: str, *, path: Path | None = None, check_plugins: bool = True
+    text: str,
+    name: str,
+    *,
+    path: Path | None = None,
+    check_plugins: bool = True,
+    environ: Mapping[str, str] | None = None,
 ) -> Config:
-    """Read the text of a config file; `name` is what messages call it."""
-    sections, problems = grammar.read(text, name)
-    reading = _Reading(sections, problems, check_plugins=check_plugins)
-    config = reading.config(path)
-    if reading.problems:
-        found = sorted(dict.fromkeys(reading.problems), key=lambda one: one.line)
-        raise ConfigError([str(problem) for problem in found], _HINT)
+    """Read the text of a config file; `name` is what messages call it.
+
+    The environment changes nothing of it, unless one is given.
+    """
+    read = sources.read_text(text, name, path)
+    return _config(read, path, environ or {}, check_plugins=check_plugins)
+
+
+def examine(path: Path | None = None) -> tuple[Config, list[Problem]]:
+    """Read a config file; return what is right in it, and every problem.
+
+    Raises
+    ------
+    UsageError
+        There is no such file, or it cannot be read.
+    """
+    where = (path or files.config_file()).expanduser()
+    return _examined(sources.read(where), where, os.environ, check_plugins=True)
+
+
+def examine_bytes(raw: bytes, path: Path) -> tuple[list[Problem], bool]:
+    """Return every problem in what is to be written to `path`, and whether it holds secrets."""
+    read, secret = sources.read_bytes(raw, path)
+    return _examined(read, path, os.environ, check_plugins=True)[1], secret
+
+
+def _config(
+    read: Sources, path: Path | None, environ: Mapping[str, str], *, check_plugins: bool
+) -> Config:
+    config, problems = _examined(read, path, environ, check_plugins=check_plugins)
+    if problems:
+        raise ConfigError([str(problem) for problem in problems], HINT)
     return config
+
+
+def _examined(
+    read: Sources, path: Path | None, environ: Mapping[str, str], *, check_plugins: bool
+) -> tuple[Config, list[Problem]]:
+    reading = _Reading(read.sections, read.problems, environ, check_plugins=check_plugins)
+    config = reading.config(path).model_copy(update={"files": tuple(read.names)})
+    # Files in the order in which they were read; a variable of the environment first.
+    order = {name: number for number, name in enumerate(read.names)}
+    found = sorted(
+        dict.fromkeys(reading.problems), key=lambda one: (order.get(one.source, -1), one.line)
+    )
+    return config, found
 
 
 def empty() -> Config:
@@ -119,15 +146,41 @@ class _Reading:
     """One pass over the sections; what is wrong is collected in `problems`."""
 
     def __init__(
-        self, sections: Iterable[Section], problems: Iterable[Problem], *, check_plugins: bool
+        self,
+        sections: Iterable[Section],
+        problems: Iterable[Problem],
+        environ: Mapping[str, str],
+        *,
+        check_plugins: bool,
     ) -> None:
         self.problems = list(problems)
         self.check_plugins = check_plugins
+        self.origins: dict[str, dict[str, Origin]] = {}
         self.sections: dict[str, dict[str, Section]] = {
             kind: {} for kind in (*grammar.PLAIN, *grammar.NAMED)
         }
         for section in sections:
             self._sort(section)
+        aws = self.sections["aws info"].get("") or Section("aws info", "", 0, "")
+        own = environment.apply(aws.entries, environ)
+        if own or aws.entries:
+            self.sections["aws info"][""] = replace(aws, entries=own)
+        for kind, found in self.sections.items():
+            for section in found.values():
+                if kind != "cluster":
+                    self._note(section, {key: (one, ()) for key, one in section.entries.items()})
+        if environ.get(environment.KEY):  # boto3 will find them; that they hold is worth showing
+            place = Origin(f"${environment.KEY}", 0, "aws info")
+            self.origins.setdefault("aws info", {})["aws_access_key_id"] = place
+
+    def _note(self, section: Section, entries: Mapping[str, tuple[Entry, tuple[str, ...]]]) -> None:
+        """Remember where the values of a section come from."""
+        found = {
+            _FORMER.get((section.kind, key), key): origins.of(entry, through)
+            for key, (entry, through) in entries.items()
+        }
+        if found:
+            self.origins[section.title] = found
 
     def _sort(self, section: Section) -> None:
         if section.kind not in self.sections:
@@ -166,6 +219,7 @@ class _Reading:
             volumes=volumes,
             permissions=permissions,
             plugins=plugins,
+            origins=self.origins,
         )
 
     def _check_default(self, name: str | None) -> None:
@@ -236,6 +290,14 @@ class _Reading:
         self.problems += inherited.problems
         complete, incomplete = {}, {}
         for name, section in sections.items():
+            chains = {key: inherited.through(name, key) for key in merged[name]}
+            self._note(
+                section,
+                {
+                    key: (entry, chains[key] if len(chains[key]) > 1 else ())
+                    for key, entry in merged[name].items()
+                },
+            )
             entries = self._known(merged[name], "cluster", Template)
             given: dict[str, Any] = {"name": name}
             for key, entry in entries.items():
@@ -293,15 +355,15 @@ class _Reading:
         """Return the entries that the model has a field for; the others are problems."""
         names = [field.alias or name for name, field in model.model_fields.items()]
         ours = [name for name in names if name not in ("name", *_UNWRITTEN.get(kind, ()))]
-        extra = ["extends"] if kind == "cluster" else []
+        extra = _ELSEWHERE.get(kind)
         known: dict[str, Entry] = {}
         for written, entry in entries.items():
             key = _FORMER.get((kind, written), written)
             if key in ours and key not in known:
                 known[key] = entry
-            elif key not in IGNORED.get(kind, ()):
-                near = loader.hint(written, [name.upper() for name in [*ours, *extra]])
-                self._at(entry, _GONE.get((kind, written)) or f"there is no such key.{near}")
+            elif key != extra and key not in IGNORED.get(kind, ()):
+                near = loader.hint(written, [name.upper() for name in [*ours, extra] if name])
+                self._at(entry, f"there is no such key.{near}")
         return known
 
     def _model(self, model: type[_Model], section: Section, **given: Any) -> _Model | None:

@@ -64,15 +64,27 @@ def _check_mount_path(value: str) -> str:
     return str(path)
 
 
-def _expand(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
+def expand(value: str) -> str:
+    """Return a path with ``~`` and ``$VARIABLES`` replaced.
+
+    Raises
+    ------
+    ValueError
+        There is no such user, or no such variable.
+    """
     expanded = os.path.expanduser(os.path.expandvars(value))  # noqa: PTH111 - never raises
     if expanded.startswith("~"):
         raise ValueError("begins with the home of a user who does not exist here")
     unknown = re.search(r"\$(\w+|\{[^}]*\})", expanded)
     if unknown:
         raise ValueError(f"uses the variable {unknown[0]}, which is not set")
+    return expanded
+
+
+def _expand(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    expanded = expand(value)
     if not Path(expanded).is_absolute():
         raise ValueError("is a relative path; begin it with / or ~")
     return expanded

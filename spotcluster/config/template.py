@@ -6,11 +6,19 @@ import os
 import shlex
 import stat
 from pathlib import Path
-from typing import Annotated, Any, TypedDict, Unpack
+from typing import Annotated, Any, Self, TypedDict, Unpack
 
-from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from spotcluster.config import shapes
+from spotcluster.config.node_types import NodeTypes
 from spotcluster.config.settings import (
     Permission,
     PluginSection,
@@ -68,6 +76,8 @@ class Template(Settings):
         Nodes, the master included.
     node_image_id, master_image_id : str or None
         The image; None for the region's default image, and for the master that of the nodes.
+    node_instance_type : NodeTypes
+        What each worker is; text, as it stands in the file.
     spot_bid : float or None
         Highest price of a worker in USD per hour; None for workers on demand.
     force_spot_master : bool
@@ -91,7 +101,7 @@ class Template(Settings):
     cluster_size: Annotated[int, Field(ge=1)] = 1
     node_image_id: shapes.ImageId | None = None
     master_image_id: shapes.ImageId | None = None
-    node_instance_type: shapes.InstanceType
+    node_instance_type: NodeTypes
     master_instance_type: shapes.InstanceType | None = None
     region: shapes.Region | None = None
     availability_zone: shapes.Zone | None = None
@@ -125,6 +135,18 @@ class Template(Settings):
         if zone and region and region != "local" and not zone.startswith(region):
             raise ValueError(f"is not in the region {region}")
         return zone
+
+    @model_validator(mode="after")
+    def _has_room_for_its_groups(self) -> Self:
+        """Refuse more nodes with a type of their own than the size that is given has."""
+        types, workers = self.node_instance_type, self.cluster_size - 1
+        # A file may leave the size to the command line; what is kept in EC2 leaves defaults out.
+        if types.groups and "cluster_size" in self.model_fields_set and types.named > workers:
+            raise ValueError(
+                f"'{types}' (NODE_INSTANCE_TYPE) is for at least {types.named} workers, but"
+                f" CLUSTER_SIZE = {self.cluster_size} has {workers or 'none'} besides the master"
+            )
+        return self
 
     def with_overrides(
         self,
@@ -160,8 +182,12 @@ class Template(Settings):
             changed = Template.model_validate({**base, **changes})
         except ValidationError as error:
             problems = loader.explain(error, list(Template.model_fields))
+            grouped = any(not key for key, _ in problems)  # what fits no single flag: the groups
             raise UsageError(
-                " ".join(_flagged(key, why, changes) for key, why in problems)
+                " ".join(_flagged(key, why, changes) for key, why in problems),
+                "Say a larger size with -s, or one type for all workers with -i."
+                if grouped
+                else "",
             ) from None
         if changes.get("force_spot_master") and changed.spot_bid is None:
             raise UsageError(

@@ -122,7 +122,10 @@ def test_wrong_line_in_a_template(line: str, said: str) -> None:
         ("[cluster]\n", "f:1: [cluster]: the section needs a name: [cluster NAME]."),
         ("[global]\nDEFAULT = c\n", "f:2: [global] DEFAULT: there is no such key. Did you mean"),
         ("[global]\nDEFAULT_TEMPLATE = d\n", "DEFAULT_TEMPLATE: there is no [cluster d]."),
-        ("[global]\nINCLUDE = x\n", "f:2: [global] INCLUDE: is not supported; put those"),
+        (
+            "[global]\nINCLUD = /x\n",
+            "f:2: [global] INCLUD: there is no such key. Did you mean",
+        ),
         ("[global]\nREFRESH_INTERVAL = x\n", "REFRESH_INTERVAL: 'x' is not a number."),
         ("[aws info]\nREGION = local\n", "REGION: there is no such key. Did you mean 'AWS_REGION"),
         ("[aws info]\nAWS_REGION_NAME = usa\n", "AWS_REGION_NAME: 'usa' is not a region"),
