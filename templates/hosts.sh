@@ -1,11 +1,14 @@
-# Give a machine a name in /etc/hosts, or take it away (no address). As root. Given: alias, address
+# Give a machine a name in /etc/hosts, or take it away (no address). As root. Given: alias, address,
+# and for a machine's own line its hostname, which may be longer.
 # Many nodes join at once, so one after the other; our lines are those that end with our name.
 exec 9>/run/lock/spotcluster.hosts
 flock -w 30 9
 cp -p /etc/hosts /etc/hosts.spotcluster # with its mode, and its label where there is SELinux
 awk -v alias="$alias" '!(/# spotcluster$/ && $2 == alias)' /etc/hosts >/etc/hosts.spotcluster
 if [ -n "$address" ]; then
-    printf '%s %s # spotcluster\n' "$address" "$alias" >>/etc/hosts.spotcluster
+    names=$alias
+    [ "${hostname:-$alias}" = "$alias" ] || names="$alias $hostname"
+    printf '%s %s # spotcluster\n' "$address" "$names" >>/etc/hosts.spotcluster
 fi
 mv /etc/hosts.spotcluster /etc/hosts
 exec 9>&-

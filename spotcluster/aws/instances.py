@@ -91,7 +91,7 @@ class Launch:
     key_name: str
     subnet_id: str
     group_id: str
-    user_data: str = field(repr=False)
+    user_data: bytes = field(repr=False)
     tags: Mapping[str, str]
     spot: bool
     bid: float | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from spotcluster import ssh, templates
-from spotcluster.cluster import hostkeys
+from spotcluster.cluster import hostkeys, hostnames
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
 
@@ -23,7 +23,8 @@ def equip(cluster: Cluster, node: Node) -> None:
     if facts.has_units:
         hostkeys.renew(cluster.session, node)
     if facts.sudo:
-        left_out += _make_machine(node, template.cluster_user, template.cluster_shell)
+        hostname = hostnames.of(cluster.name, node.alias, dns_prefix=template.dns_prefix)
+        left_out += _make_machine(node, hostname, template.cluster_user, template.cluster_shell)
         facts = node.prepare()
     else:
         left_out += [f"the user {template.cluster_user}", "host names", "/etc/hosts"]
@@ -46,9 +47,10 @@ def give_cluster_key(master: Node) -> None:
     master.put(f"{pair.public}\n".encode(), "~/.ssh/id_ed25519.pub")
 
 
-def _make_machine(node: Node, account: str, shell: str) -> list[str]:
+def _make_machine(node: Node, hostname: str, account: str, shell: str) -> list[str]:
     given = {
         "alias": node.alias,
+        "hostname": hostname,
         "address": node.private_ip,
         "account": account,
         "shell": shell,

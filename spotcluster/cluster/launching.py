@@ -10,7 +10,6 @@ other is told `IdempotentParameterMismatch`: no lock is needed, and none can be 
 from __future__ import annotations
 
 import itertools
-import json
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -20,6 +19,7 @@ from spotcluster.aws import instances, network, tags
 from spotcluster.aws.calls import SETTLE
 from spotcluster.aws.instances import Instance, Launch
 from spotcluster.cluster import plan as plans
+from spotcluster.cluster import userdata
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.plan import MASTER, Plan, PlannedNode
 from spotcluster.errors import CloudError, ClusterError
@@ -60,6 +60,7 @@ class Launcher:
         self._cluster = cluster
         self._todo = todo
         self._addition = addition
+        self._scripts = userdata.read_scripts(todo.template.userdata_scripts)
         self._launched = [one.alias for one in found]
         planned = [one.alias for one in todo.nodes]
         self._names = Names([*self._launched, *planned])
@@ -125,7 +126,7 @@ class Launcher:
             key_name=template.keyname,
             subnet_id=self._todo.subnet.id,
             group_id=cluster.record.group_id,
-            user_data=_user_data(host_key),
+            user_data=userdata.build(host_key, self._scripts),
             tags=own_tags,
             spot=planned.spot,
             bid=planned.bid,
@@ -162,9 +163,3 @@ def ended_elsewhere(name: str) -> ClusterError:
         " too.",
         f"`spotcluster start {name}` starts it anew.",
     )
-
-
-def _user_data(host_key: ssh.keys.KeyPair) -> str:
-    """Return the cloud-config that gives a node its host key; JSON is YAML, and quotes safely."""
-    keys = {"ed25519_private": host_key.private, "ed25519_public": host_key.public}
-    return "#cloud-config\n" + json.dumps({"ssh_deletekeys": True, "ssh_keys": keys})

@@ -112,6 +112,9 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
         The bid is below the spot price, or the subnet has too few addresses.
     """
     _refuse_unsupported(template)
+    _check_user_data(template)
+    for alias in aliases:
+        hostnames.of(cluster, alias, dns_prefix=template.dns_prefix)
     _check_key(session, template)
     if template.splits_bucket:
         Bucket(session, template.splits_bucket).check()
@@ -204,13 +207,12 @@ def _check_key(session: Session, template: Template) -> None:
 
 def _refuse_unsupported(template: Template) -> None:
     """Refuse settings of StarCluster's that nothing here would act on."""
-    given = {
-        "VOLUMES": template.volumes,
-        "USERDATA_SCRIPTS": template.userdata_scripts,
-        "DNS_PREFIX": template.dns_prefix,
-    }
-    for key, value in given.items():
-        if value:
-            raise UsageError(
-                f"{key} in [cluster {template.name}] is not supported yet.", "Leave it out."
-            )
+    if template.volumes:
+        raise UsageError(
+            f"VOLUMES in [cluster {template.name}] is not supported yet.", "Leave it out."
+        )
+
+
+def _check_user_data(template: Template) -> None:
+    """Refuse scripts that cannot be read, or that EC2 would not take, before anything is made."""
+    userdata.build(ssh.keys.generate(), userdata.read_scripts(template.userdata_scripts))
