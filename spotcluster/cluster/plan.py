@@ -12,6 +12,7 @@ from spotcluster.aws import images, instance_types, keypairs, network, prices
 from spotcluster.aws.instance_types import InstanceType
 from spotcluster.aws.objects import Bucket
 from spotcluster.aws.session import Session
+from spotcluster.cluster import hostnames, userdata
 from spotcluster.config import NodeGroup, Template
 from spotcluster.errors import CapacityError, UsageError
 
