@@ -115,7 +115,7 @@ def start(
     )
     chosen = config.with_key(chosen)
     chosen.check_key()
-    region = context.region or chosen.region or lookup.regions(config, None)[0]
+    region = context.region or chosen.region or lookup.default_region(config)
     session = lookup.open_session(config, region)
     if dry_run:
         show_plan(starting.plan(session, name, chosen), as_json=as_json)

@@ -134,7 +134,7 @@ def _region(context: Context, config: Config, template: Template) -> tuple[str, 
     if template.region:
         own = config.origins.get(f"cluster {template.name}", {}).get("region")
         return template.region, own or config.origins.get("aws info", {}).get("aws_region_name")
-    return lookup.regions(config, None)[0], None
+    return lookup.default_region(config), None
 
 
 def _unknown_regions(config: Config, said: set[str]) -> list[Problem]:

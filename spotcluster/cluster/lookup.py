@@ -22,7 +22,15 @@ def regions(config: Config, region: str | None) -> list[str]:
         return [region]
     named = [config.aws.region, *(config.template(name).region for name in config.clusters)]
     own = list(dict.fromkeys(one for one in named if one))
-    return own or [os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or FALLBACK]
+    return own or [default_region(config)]
+
+
+def default_region(config: Config) -> str:
+    """Return the region for what names none itself."""
+    given = (
+        config.aws.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    )
+    return given or FALLBACK
 
 
 def open_session(config: Config, region: str) -> Session:

@@ -170,17 +170,19 @@ def test_killed_at_every_call(
     command.before(world)
     saved = world.save()
     met: dict[str, int] = {}
+    left: dict[int, str] = {}
     rows = []
     for number, side, name in cuts(world, command, saved):
         there = state(world, spotcluster_home)
         is_new = there not in met
-        rows.append(f"{number:4} {side:7} {met.setdefault(there, len(met) + 1):6}  {name}")
+        rows.append((number, side, met.setdefault(there, len(met) + 1), name))
         if not is_new:
             continue
         cut = world.save()
         where = f"{what}, killed {side} call {number}, {name}"
         done = world.terminal("terminate", "-y", "mycluster").wait()
         assert done.status == 0 or "There is no cluster" in done.err, f"{where}:\n{done.err}"
+        left[met[there]] = ", ".join(world.left()) or "nothing"
         assert world.left() == [], f"{where}:\n{done.err}"
         world.restore(cut)
         if what == "addnode" and (side, name) == ("after", "DeleteTags"):
@@ -188,9 +190,13 @@ def test_killed_at_every_call(
         done = world.terminal(*command.words).wait()
         check_converged(world, command, f"{where}:\n{done.err}")
     with capsys.disabled():
-        title = f"{what}: killed {len(rows)} times; {len(met)} states; left over: nothing"
-        table = "\n".join(["", title, "   k side     state  call", *rows, ""])
-        sys.stdout.write(table)
+        lines = [
+            f"{number:4} {side:7} {known:6}  {left[known]:10} {name}"
+            for number, side, known, name in rows
+        ]
+        title = f"{what}: killed {len(rows)} times, in {len(met)} states"
+        head = "   k side     state  left over  call"
+        sys.stdout.write("\n".join(["", title, head, *lines, ""]))
     assert len(rows) > 5
 
 

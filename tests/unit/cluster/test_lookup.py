@@ -1,0 +1,41 @@
+"""In which regions a cluster is looked for, and where one goes that names none."""
+
+from __future__ import annotations
+
+import pytest
+
+from spotcluster import config as configs
+from spotcluster.cluster import lookup
+
+TWO = """
+[key mykey]
+
+[cluster here]
+KEYNAME = mykey
+REGION = local
+NODE_INSTANCE_TYPE = c5.large
+
+[cluster anywhere]
+KEYNAME = mykey
+NODE_INSTANCE_TYPE = c5.large
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_REGION_NAME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_template_without_a_region_went_to_the_region_of_another_template() -> None:
+    config = configs.load_text(TWO, "config")
+    assert config.template("anywhere").region is None
+    assert lookup.default_region(config) == "us-east-1"
+    assert lookup.regions(config, None) == ["local"]
+
+
+def test_environment_names_the_region_of_what_names_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert lookup.default_region(configs.empty()) == "eu-west-1"
+    assert lookup.regions(configs.empty(), None) == ["eu-west-1"]
+    assert lookup.regions(configs.empty(), "us-west-2") == ["us-west-2"]
