@@ -81,7 +81,7 @@ def main() -> None:
             assert search.failed() == []
             os.chdir("/")
             by_client.append(counter.sent / 1e6)
-            between = sum(fetched for _, fetched in search._run.dispatcher.delivered().values())
+            between = sum(fetched for _, fetched in search.delivered().values())
             return (counter.sent + between) / 1e6
 
     def peer() -> float:

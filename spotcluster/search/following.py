@@ -167,6 +167,17 @@ class FollowedSearch(SearchEstimator):
         """Return the evaluations that raised or were given up, with the reason in `error`."""
         return [evaluation for evaluation in self.evaluations() if evaluation.error]
 
+    def delivered(self) -> dict[str, tuple[int, int]]:
+        """Return the bytes of split files that came to each host.
+
+        Returns
+        -------
+        dict
+            By host: how many came from this computer, and how many from other hosts or the bucket.
+            Hosts that see the files where they are get none.
+        """
+        return {} if self._run is None else self._run.delivered()
+
     def evaluations_per_node(self) -> dict[str, int]:
         """Return how many evaluations each host did."""
         with self._changed:

@@ -260,6 +260,10 @@ class Run:
         """Return when engines were there, as far as this client has seen it."""
         return self.dispatcher.presence() if self.dispatcher else []
 
+    def delivered(self) -> dict[str, tuple[int, int]]:
+        """Return the bytes that came to each host from this client, and from elsewhere."""
+        return self.dispatcher.delivered() if self.dispatcher else {}
+
     def engines(self) -> Counter[str]:
         """Return how many engines each host has now."""
         return self.dispatcher.engines() if self.dispatcher and self.running else Counter()

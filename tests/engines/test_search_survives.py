@@ -244,9 +244,7 @@ def test_files_go_from_host_to_host(machines: Machines, unshared: list[str]) -> 
     search.abort()
     assert search.failed() == []
     size = sum(Path(name).stat().st_size for name in unshared)
-    assert search._run is not None
-    assert search._run.dispatcher is not None
-    delivered = search._run.dispatcher.delivered()
+    delivered = search.delivered()
     assert delivered == {"node001": (size, 0), "node002": (0, size), "node003": (0, size)}
 
 
@@ -258,9 +256,7 @@ def test_hosts_that_begin_together_are_sent_each_file_once(
     search = launch(machines, unshared)
     assert search.wait(60)
     size = sum(Path(name).stat().st_size for name in unshared)
-    assert search._run is not None
-    assert search._run.dispatcher is not None
-    delivered = search._run.dispatcher.delivered().values()
+    delivered = search.delivered().values()
     assert sum(sent for sent, _ in delivered) == size
     assert sum(fetched for _, fetched in delivered) == 2 * size
 
@@ -274,9 +270,7 @@ def test_hosts_that_share_a_store_are_sent_each_file_once(
     search = launch(machines, unshared)
     assert search.wait(60)
     size = sum(Path(name).stat().st_size for name in unshared)
-    assert search._run is not None
-    assert search._run.dispatcher is not None
-    assert sum(sum(both) for both in search._run.dispatcher.delivered().values()) == size
+    assert sum(sum(both) for both in search.delivered().values()) == size
 
 
 def test_a_host_that_serves_files_dies_before_another_asks(
@@ -303,10 +297,8 @@ def test_files_come_from_a_store_that_all_hosts_reach(
     finally:
         del machines.client.split_depot
     assert depot.uploads == 3
-    assert search._run is not None
-    assert search._run.dispatcher is not None
     size = sum(Path(name).stat().st_size for name in unshared)
-    delivered = search._run.dispatcher.delivered()
+    delivered = search.delivered()
     assert delivered == {"node001": (0, size), "node002": (0, size)}
 
 

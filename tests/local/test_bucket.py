@@ -61,10 +61,8 @@ def test_split_files_go_through_the_bucket(
         search = GridSearch(client).launch_for_splits(SVC(), {"C": [0.1, 1.0, 10.0]}, unseen)
         assert search.wait(120)
         assert search.failed() == []
-        assert search._run is not None
-        assert search._run.dispatcher is not None
         size = sum(Path(name).stat().st_size for name in names)
-        delivered = search._run.dispatcher.delivered()
+        delivered = search.delivered()
         assert delivered == {"master": (0, size), "node001": (0, size)}
         client.close()
     objects = s3.list_objects_v2(Bucket="my-bucket")["Contents"]
