@@ -218,7 +218,7 @@ def test_node_added_mid_search_takes_evaluations_and_one_removed_loses_none(
     cluster: str, client: Any, splits: list[str], undisturbed: dict[str, Any]
 ) -> None:
     search = GridSearch(client.load_balanced_view())
-    search.launch_for_splits(SVC(), GRID, splits, pace=2.0)
+    search.launch_for_splits(SVC(), GRID, splits, pace=4.0)
     cli("addnode", "-s", "1", "-b", "0.5", cluster)
     wait_until("node003 to take one", lambda: search.evaluations_per_node().get("node003"))
     said = cli("removenode", "-y", cluster, "node001")
