@@ -35,7 +35,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from spotcluster import local
+from spotcluster import files, local
 from spotcluster.errors import LocalCloudError
 from spotcluster.local import processes, record
 
@@ -705,7 +705,7 @@ def test_the_daemon_leaves_the_process_that_starts_it(own_cloud: Path) -> None:
 
 def test_unreadable_state_is_said_and_nothing_started(own_cloud: Path) -> None:
     folder = record.folder()
-    (folder / "state.pickle").write_bytes(b"nonsense")
+    files.write_private(folder / "state.pickle", b"nonsense")
     with pytest.raises(LocalCloudError, match=r"state\.pickle cannot be read") as error:
         local.start()
     assert "remove" in str(error.value)
@@ -746,15 +746,18 @@ while [h.state for h in local.status().hosts] != ["running"]:
 local.stop()
 print("works")
 """
-    done = subprocess.run(
-        [python, "-c", script],
-        env=environment,
-        cwd="/",
-        capture_output=True,
-        text=True,
-        timeout=120,
-        **as_nobody,
-    )
+    try:
+        done = subprocess.run(
+            [python, "-c", script],
+            env=environment,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=120,
+            **as_nobody,
+        )
+    finally:
+        os.chown(own_cloud, 0, 0)  # or it is not ours to clean up
     assert done.stdout == "works\n", done.stderr
 
 
@@ -769,7 +772,7 @@ def can_run(program: str, **who: Any) -> bool:
 
 
 def test_an_unknown_key_pair_leaves_no_host(ec2: Any, launch: Any) -> None:
-    before = {path.name for path in (record.folder() / "hosts").iterdir()}
+    before = {path.name for path in (record.folder() / "hosts").glob("*")}
     with pytest.raises(ClientError, match=r"InvalidKeyPair\.NotFound"):
         launch(KeyName="nobody")
-    assert {path.name for path in (record.folder() / "hosts").iterdir()} == before
+    assert {path.name for path in (record.folder() / "hosts").glob("*")} == before
