@@ -2,8 +2,8 @@
 
 `sklearn.utils.resample` takes what it draws from one generator: for each round and split the rows
 of the training part, and then those of the test part. An engine that evaluates one split needs the
-generator as it was just before that split, which is a few kilobytes of text; `engine.generator`
-reads it.
+generator as it was just before that split, which is a few kilobytes of text, read by
+`engine_part.generator`.
 """
 
 from __future__ import annotations

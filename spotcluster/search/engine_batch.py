@@ -24,7 +24,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from . import engine, engine_prune
+from . import engine, engine_fit, engine_prune
 
 PUBLISH = 0.5  # seconds of work after which finished evaluations are told of before the others are
 KEPT = 32  # splits that stay mapped
@@ -51,7 +51,7 @@ def perform(
     bundle : str
         The bundle of their split files.
     common : bytes
-        Pickled dictionary: what `engine.fit_and_score` is given each time, and ``pace``.
+        Pickled dictionary: what `engine_fit.fit_and_score` is given each time, and ``pace``.
     items : bytes
         Pickled list of pairs: a split file's digest, and a dictionary of what is given this time.
     budget : float
@@ -65,8 +65,8 @@ def perform(
         Who did it, see `engine.identity`.
     bytes
         Pickled list of the results, one for each evaluation that was done: what
-        `engine.fit_and_score` gave, ``started`` and ``ended`` (seconds since 1970 by this host's
-        clock) and ``took`` (seconds). They are published too, in parts, as they are there.
+        `engine_fit.fit_and_score` gave, ``started`` and ``ended`` (seconds since 1970 by this
+        host's clock) and ``took`` (seconds). They are published too, in parts, as they are there.
 
     Raises
     ------
@@ -143,16 +143,16 @@ def _evaluate(
 
         split = _split(entry)
         with time_limit(timeout):
-            result = engine.fit_and_score(split, **task)
+            result = engine_fit.fit_and_score(split, **task)
             time.sleep(max(0.0, pace - (time.perf_counter() - clock)))
     except TimeLimit:
         where = "".join(traceback.format_exc().splitlines(keepends=True)[-9:-1])
         text = f"{where}TimeoutError: It took longer than timeout={timeout:g} s and was stopped."
-        result = engine._failed(task.get("error_score"), text, time.perf_counter() - clock)
+        result = engine_fit.failed(task.get("error_score"), text, time.perf_counter() - clock)
     except Exception as error:
         if not engine.is_verified(entry, digest):
             raise _Damaged from error
-        result = engine._failed(task.get("error_score"), traceback.format_exc())
+        result = engine_fit.failed(task.get("error_score"), traceback.format_exc())
     took = time.perf_counter() - clock
     return {"started": started, "ended": time.time(), "took": took, **result}
 

@@ -71,7 +71,7 @@ class Evaluation:
 
     @classmethod
     def from_engine(cls, key: Key, answer: dict[str, Any], error_score: float) -> Evaluation:
-        """Make one of what `engine.evaluate` returned."""
+        """Make one of what `engine_batch.perform` returned."""
         test = answer.pop("test")
         train = answer.pop("train")
         return cls(

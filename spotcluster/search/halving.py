@@ -24,7 +24,7 @@ from spotcluster.search.candidates import (
     random_candidates,
 )
 from spotcluster.search.draws import skip, snapshot, snapshots, twister
-from spotcluster.search.engine import generator
+from spotcluster.search.engine_part import generator
 from spotcluster.search.evaluations import Evaluation
 from spotcluster.search.folds import Extent, rows_of
 from spotcluster.search.outcome import Round

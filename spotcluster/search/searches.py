@@ -311,7 +311,7 @@ class Search(FollowedSearch):
         candidates : list of Candidate, optional
             The first ones, where they have been proposed already.
         task : dict, optional
-            What else all evaluations have in common, see `engine.fit_and_score`.
+            What else all evaluations have in common, see `engine_fit.fit_and_score`.
         train : bool
             Whether training scores are wanted, where the search does not say.
         """

@@ -17,7 +17,15 @@ except ImportError:
 
 _FOLDER = resources.files("spotcluster.search")
 # each imports those before it only
-_MODULES = ("engine", "engine_prune", "engine_transfer", "engine_peer", "engine_batch")
+_MODULES = (
+    "engine",
+    "engine_prune",
+    "engine_transfer",
+    "engine_peer",
+    "engine_part",
+    "engine_fit",
+    "engine_batch",
+)
 _TEXT = json.dumps(
     [(name, _FOLDER.joinpath(f"{name}.py").read_text(encoding="utf-8")) for name in _MODULES]
 ).encode()

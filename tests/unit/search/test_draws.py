@@ -7,7 +7,7 @@ import pytest
 from sklearn.utils import resample
 
 from spotcluster.search.draws import skip, snapshot, snapshots, twister
-from spotcluster.search.engine import _part_of, generator
+from spotcluster.search.engine_part import generator, part_of
 
 ROWS = [(30, 12), (31, 11), (30, 12)]
 
@@ -24,7 +24,7 @@ def test_each_split_can_be_drawn_alone() -> None:
     ]
     for split, (rows, (train, test)) in reversed(list(enumerate(zip(ROWS, expected, strict=True)))):
         data = (np.arange(rows[0]), np.arange(rows[0]), np.arange(rows[1]), np.arange(rows[1]))
-        (X_train, y_train, *_), (X_test, y_test, _) = _part_of(
+        (X_train, y_train, *_), (X_test, y_test, _) = part_of(
             data, train_fraction=0.5, test_fraction=0.5, state=states[split]
         )
         assert X_train.tolist() == y_train.tolist() == train.tolist()

@@ -19,7 +19,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 from sklearn.utils import resample
 
-from spotcluster.search import engine, engine_batch, engine_peer, engine_transfer, shipping
+from spotcluster.search import (
+    engine,
+    engine_batch,
+    engine_fit,
+    engine_part,
+    engine_peer,
+    engine_transfer,
+    shipping,
+)
 
 SPLIT = ([[0.0], [1.0]] * 5, [0, 1] * 5, [[0.0], [1.0]], [0, 1])
 
@@ -188,7 +196,7 @@ def test_a_scorer_that_raises_is_an_error() -> None:
     def scorer(estimator: Any, X: Any, y: Any) -> float:  # noqa: N803
         raise RuntimeError("no score today")
 
-    result = engine.fit_and_score(
+    result = engine_fit.fit_and_score(
         SPLIT, model=LogisticRegression(), params={}, scoring=scorer, error_score=0.0
     )
     assert (result["test"], result["train"]) == (0.0, 0.0)
@@ -214,13 +222,13 @@ def test_a_part_of_the_training_data() -> None:
     rows = {"fit": {"sample_weight": y}, "train": {}, "test": {"sample_weight": y[:4]}}
     split = (X, y, X[:4], y[:4], rows)
     for size in ({"n_samples": 5}, {"train_fraction": 0.59}):
-        (X_train, y_train, fit, _), (X_test, _, _) = engine._part_of(split, **size)
+        (X_train, y_train, fit, _), (X_test, _, _) = engine_part.part_of(split, **size)
         assert np.shares_memory(X_train, X)  # nothing is copied
         assert y_train.tolist() == fit["sample_weight"].tolist() == y[:5].tolist()
         assert len(X_test) == 4
-    part = engine._part_of(split[:4], train_fraction=0.5, test_fraction=0.5, seed=3)
+    part = engine_part.part_of(split[:4], train_fraction=0.5, test_fraction=0.5, seed=3)
     (_, drawn, *_), (_, tested, _) = part
     assert drawn.tolist() == resample(y, replace=False, random_state=3, n_samples=5).tolist()
     assert tested.tolist() == resample(y[:4], replace=False, random_state=3, n_samples=2).tolist()
-    result = engine.fit_and_score(SPLIT, model=SVC(), params={}, part={"n_samples": 1})
+    result = engine_fit.fit_and_score(SPLIT, model=SVC(), params={}, part={"n_samples": 1})
     assert "classes" in result["error"]

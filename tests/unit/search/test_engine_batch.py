@@ -21,7 +21,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
-from spotcluster.search import engine, engine_batch, shipping
+from spotcluster.search import engine, engine_batch, engine_fit, shipping
 
 X, Y = np.arange(20.0).reshape(10, 2), np.arange(10) % 2
 
@@ -88,7 +88,7 @@ def test_results_are_those_of_single_evaluations(digest: str) -> None:
     grid = [{"C": 0.1}, {"C": 10.0}, {"C": -1.0}]
     results = perform(digest, SVC(), grid)
     for params, result in zip(grid, results, strict=True):
-        alone = engine.fit_and_score((X, Y, X, Y), model=SVC(), params=params, error_score=-1.0)
+        alone = engine_fit.fit_and_score((X, Y, X, Y), model=SVC(), params=params, error_score=-1.0)
         assert result["test"] == alone["test"]
         assert bool(result["error"]) == bool(alone["error"])
         assert result["started"] <= result["ended"]

@@ -15,7 +15,7 @@ from sklearn.svm import SVC
 from sklearn.utils.metaestimators import _safe_split
 
 from spotcluster.search.candidates import Candidate
-from spotcluster.search.engine import _part_of
+from spotcluster.search.engine_part import part_of
 from spotcluster.search.folds import Dataset, Extent, rows_of, takes_kernel
 from spotcluster.search.splits import Bundle
 
@@ -63,8 +63,8 @@ def test_a_kernel_is_cut_as_by_scikit_learn(X: Any, kernel: bool | None, part: A
     indices = list(KFold(3, shuffle=True, random_state=0).split(Y))
     folds = Dataset(X, Y).folds(indices, kernel=kernel)
     for (train, test), fold in zip(indices, folds, strict=True):
-        (_, drawn, *_), _ = _part_of((train, train, test, test), **part)
-        (X_train, y_train, *_), (X_test, y_test, _) = _part_of(fold, kernel=True, **part)
+        (_, drawn, *_), _ = part_of((train, train, test, test), **part)
+        (X_train, y_train, *_), (X_test, y_test, _) = part_of(fold, kernel=True, **part)
         for mine, other in (
             ((X_train, y_train), _safe_split(PRECOMPUTED, X, Y, drawn)),
             ((X_test, y_test), _safe_split(PRECOMPUTED, X, Y, test, drawn)),
@@ -74,14 +74,14 @@ def test_a_kernel_is_cut_as_by_scikit_learn(X: Any, kernel: bool | None, part: A
             if isinstance(X, np.ndarray) and "n_samples" not in part:  # a slice copies nothing
                 assert mine[0].flags.c_contiguous == other[0].flags.c_contiguous
         if kernel is None:  # and any other candidate has the columns that there are
-            (X_train, *_), (X_test, *_) = _part_of(fold, **part)
+            (X_train, *_), (X_test, *_) = part_of(fold, **part)
             assert (dense(X_train) == dense(X)[drawn]).all()
             assert (dense(X_test) == dense(X)[test]).all()
 
 
 def test_a_slice_of_a_kernel_copies_nothing() -> None:
     fold = (K[:8, :8], Y[:8], K[8:, :8], Y[8:])
-    (X_train, *_), (X_test, *_) = _part_of(fold, kernel=True, n_samples=3)
+    (X_train, *_), (X_test, *_) = part_of(fold, kernel=True, n_samples=3)
     assert X_train.shape == (3, 3)
     assert X_test.shape == (4, 3)
     assert np.shares_memory(X_train, K)
