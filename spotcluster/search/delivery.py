@@ -72,6 +72,7 @@ class Delivery(threading.Thread):
         self._upload = uuid.uuid4().hex
         self._given_up = threading.Event()
         self._to_purge: list[str] = []
+        self._offering = False
 
     def give_up(self) -> None:
         """Stop after the answer that is being waited for, and have nobody wait for this host."""
@@ -105,7 +106,9 @@ class Delivery(threading.Thread):
                 self.remark = f"The bucket cannot be used, the cluster itself sends files: {error}"
         if not missing:
             return
-        offer = self._ask("engine_peer.offer", self._search, list(missing.values()))
+        self._offering = True
+        files = list(missing.values())
+        offer = self._ask("engine_peer.offer", self._search, self._bundle.digest, files)
         if offer is not None:
             self._spread.serves(self.node, self.engine, offer)
         while missing:
@@ -214,3 +217,5 @@ class Delivery(threading.Thread):
         # unless the engine has gone, or the client
         with contextlib.suppress(Exception):
             self._apply("engine_transfer.discard", self._upload)
+            if self._given_up.is_set() and self._offering:  # then nobody else knows of it
+                self._apply("engine_peer.withdraw", self._search)

@@ -24,7 +24,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from . import engine, engine_fit, engine_prune
+from . import engine, engine_fit, engine_peer, engine_prune
 
 PUBLISH = 0.5  # seconds of work after which finished evaluations are told of before the others are
 KEPT = 32  # splits that stay mapped
@@ -84,7 +84,7 @@ def perform(
     settings, batch = _unpacked(common, items)
     results: list[dict[str, Any]] = []
     try:
-        with _heard(settings.get("filters", ())) as warned:
+        with engine_peer.working(bundle), _heard(settings.get("filters", ())) as warned:
             for digest, item in _until(budget, batch, results):
                 result = _evaluate(entries[digest], digest, {**settings, **item}, timeout)
                 if warned:

@@ -5,6 +5,10 @@ the searches that asked it to have ended. It listens at the address at which it 
 controller, which is the network that the cluster's hosts share, and speaks CurveZMQ with a key of
 its own. That key is told, through the client, to those that may ask: without it nobody can begin a
 conversation, because already the first message is encrypted for it.
+
+A client that was killed cannot say that its search has ended, and the controller does not notice
+when one goes. What it leaves behind is that evaluations come no more, so a search is over too when
+this engine has had none of it for a while, and nobody has asked for a file.
 """
 
 from __future__ import annotations
@@ -15,21 +19,25 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from . import engine
 
-IDLE = 900.0  # seconds without a question after which nobody is thought to be there any more
+IDLE = 120.0  # seconds without an evaluation or a question after which a search is over
 LOOK = 500  # milliseconds between two looks at whether to end
 LARGEST = 1 << 24  # bytes that may be asked for at once
 
 _NOTHING = [b"0", b"-1", b""]
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _server: Server | None = None
+_working: str | None = None  # the bundle of the evaluations that run now
+_worked: dict[str, float] = {}  # when evaluations of a bundle ended last, on the monotonic clock
 
 
-def offer(search: str, files: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Serve this host's split files for a search, until `withdraw`.
+def offer(search: str, bundle: str, files: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Serve this host's split files for a search, until `withdraw`, or until it seems over.
 
     Returns
     -------
@@ -40,11 +48,11 @@ def offer(search: str, files: list[dict[str, Any]]) -> dict[str, Any] | None:
     global _server
     if _server is None or not _server.is_alive():
         try:
-            _server = Server(search)
+            _server = Server(search, bundle)
         except (OSError, AttributeError, ImportError):
             return None
         _server.start()
-    _server.searches.add(search)
+    _server.take(search, bundle)
     has = [x["digest"] for x in files if os.path.exists(engine.stored(x["digest"]))]  # noqa: PTH110
     return {"address": _server.address, "key": _server.key, "has": has}
 
@@ -52,19 +60,32 @@ def offer(search: str, files: list[dict[str, Any]]) -> dict[str, Any] | None:
 def withdraw(search: str) -> None:
     """Serve them no longer, unless another search wants it."""
     if _server is not None:
-        _server.searches.discard(search)
+        _server.searches.pop(search, None)
+
+
+@contextmanager
+def working(bundle: str) -> Iterator[None]:
+    """Take note, for as long as this is open, that the searches with this bundle go on."""
+    global _working
+    _working = bundle
+    try:
+        yield
+    finally:
+        _working = None
+        _worked[bundle] = time.monotonic()
 
 
 class Server(threading.Thread):
     """Answers ``[digest, offset, length]`` with the offset, the length and these bytes."""
 
-    def __init__(self, search: str) -> None:
+    def __init__(self, search: str, bundle: str) -> None:
         import zmq
 
         super().__init__(name="spotcluster files", daemon=True)
         if not zmq.has("curve"):
             raise OSError("this libzmq cannot encrypt")
-        self.searches = {search}
+        self.searches: dict[str, str] = {}  # their bundles
+        self.take(search, bundle)
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.linger = 0
@@ -74,12 +95,25 @@ class Server(threading.Thread):
         address = f"tcp://{_address()}"
         self.address = f"{address}:{self._socket.bind_to_random_port(address)}"
 
+    def take(self, search: str, bundle: str) -> None:
+        """Serve files for a search."""
+        self.searches[search] = bundle
+        self._asked = time.monotonic()
+
+    def wanted(self) -> bool:
+        """Return whether any search goes on, as far as can be told."""
+        now = time.monotonic()
+        for search, bundle in list(self.searches.items()):
+            last = max(self._asked, _worked.get(bundle, 0.0))
+            if bundle != _working and now - last > IDLE:
+                self.searches.pop(search, None)
+        return bool(self.searches)
+
     def run(self) -> None:
-        asked = time.monotonic()
         try:
-            while self.searches and time.monotonic() - asked < IDLE:
+            while self.wanted():
                 if self._socket.poll(LOOK):
-                    asked = time.monotonic()
+                    self._asked = time.monotonic()
                     who, question = self._socket.recv_multipart()[:2]
                     self._socket.send_multipart([who, *_answer(question)], copy=False)
         finally:

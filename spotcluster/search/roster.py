@@ -17,6 +17,7 @@ from spotcluster.search.splits import Bundle
 from spotcluster.search.spread import Spread
 
 RETRY = 5.0  # seconds until something that failed on a host, or a draining engine, is tried again
+FAREWELL = 1.0  # seconds that the end of a search waits for engines to hear of it
 STALLED = 120.0  # seconds without an answer after which another engine of the host delivers
 
 
@@ -155,12 +156,25 @@ class Roster:
 
     def close(self) -> None:
         """Stop what is under way."""
-        for host in self.hosts.values():
-            if host.delivery is not None:
-                host.delivery.give_up()
-        for engine in self._spread.peers().values():
+        # A host that stops to get files is none that serves them any more.
+        servers = list(self._spread.peers().values())
+        under_way = [host.delivery for host in self.hosts.values() if host.delivery is not None]
+        for delivery in under_way:
+            delivery.give_up()
+        told = []
+        for engine in servers:
             with contextlib.suppress(ipyparallel.error.IPythonError, OSError, IndexError):
-                shipping.send(self._client[engine], "engine_peer.withdraw", self._search)
+                told.append(
+                    shipping.send(self._client[engine], "engine_peer.withdraw", self._search)
+                )
+        # ipyparallel sends on a thread that ends with the client, whether it has sent all or not,
+        # and who waits for the search may close the client next. An engine that is busy has the
+        # message by the end of this time, and acts on it later.
+        end = time.monotonic() + FAREWELL
+        for one in told:
+            one.wait(max(0.0, end - time.monotonic()))
+        for delivery in under_way:
+            delivery.join(max(0.0, end - time.monotonic()))
 
     def _meet(self, who: dict[str, Any]) -> Host:
         engine = self.engines[who["engine"]]

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
@@ -19,7 +21,7 @@ from .bed.lab import Lab, Machine, wait_until
 from .bed.network import LAPTOP
 
 NODES = ("master", "node001")
-OF_THE_IMAGE = ("rpcbind", "111")
+OF_THE_IMAGE = ("rpcbind", 111)
 """The test image has NFS's programs; nobody outside the cluster reaches that port either."""
 
 ENGINES = """
@@ -50,6 +52,46 @@ best = max(search.cv_results_["mean_test_score"])
 print(json.dumps({"best": round(float(best), 5), "nodes": search.evaluations_per_node()}))
 client.close()
 """
+HELD_SEARCH = """
+import time
+from sklearn.datasets import load_digits
+from sklearn.svm import SVC
+import spotcluster
+from spotcluster.search import GridSearch, persist_cv_splits
+
+client = spotcluster.connect("mycluster")
+digits = load_digits()
+splits = persist_cv_splits(digits.data, digits.target, name="held", random_state=7)
+search = GridSearch(client.load_balanced_view())
+search.launch_for_splits(SVC(), {"C": [1.0, 10.0, 100.0]}, splits, pace=6.0)
+while len(search.delivered()) < 2 or not all(map(sum, search.delivered().values())):
+    time.sleep(0.05)
+print("running", flush=True)
+input()
+search.abort()
+client.close()
+"""
+"""A search with data of its own, until it is told to end."""
+KNOCK = """
+import json
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+
+def opens(where):
+    try:
+        socket.create_connection(tuple(where), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+places = json.loads(sys.argv[1])
+with ThreadPoolExecutor(32) as pool:
+    print(json.dumps(list(pool.map(opens, places))))
+"""
+"""Says which of some TCP ports let one in."""
 
 
 @pytest.fixture(scope="module")
@@ -183,24 +225,102 @@ def test_no_secret_is_in_a_unit_or_a_command_line(lab: Lab, cluster: str) -> Non
     assert pair[1] not in logs
 
 
-def test_only_ssh_and_the_cluster_listen(node: Machine) -> None:
-    mine = node.tags["spotcluster:alias"]
-    strangers = []
-    for line in node.inside("ss -Hltnup").splitlines():
-        protocol, _, _, _, local, _, *rest = line.split()
-        address, _, port = local.rpartition(":")
-        who = re.search(r'"([^"]+)"', " ".join(rest))
-        name = who[1] if who else "?"
-        if (name, port) in (("sshd", "22"), OF_THE_IMAGE):
-            pass
-        elif not (
-            name.startswith("python")
-            and protocol == "tcp"
-            # the controller where the nodes reach it; everything else on the machine itself
-            and (address == "127.0.0.1" or (mine == "master" and address == node.address))
-        ):
-            strangers.append((protocol, local, name))
-    assert strangers == []
+@dataclass(frozen=True)
+class Socket:
+    """A socket of a node that others could send to."""
+
+    alias: str
+    protocol: str
+    address: str
+    port: int
+    program: str
+    unit: str
+
+    @property
+    def is_on_loopback(self) -> bool:
+        return self.address.startswith("127.") or self.address == "[::1]"
+
+    @property
+    def serves_files(self) -> bool:
+        """Whether it is an engine's, where it reaches the controller."""
+        return self.unit.startswith("spotcluster-engine@") and not self.is_on_loopback
+
+    def is_expected(self, lab: Lab) -> bool:
+        if self.is_on_loopback or (self.program, self.port) in (("sshd", 22), OF_THE_IMAGE):
+            return True
+        own = self.protocol == "tcp" and self.address == lab.machine(self.alias).address
+        if self.unit == "spotcluster-controller.service":
+            return own and self.alias == "master"
+        return own and self.serves_files
+
+
+def inventory(lab: Lab) -> list[Socket]:
+    """Return everything that listens on any node."""
+    found = []
+    for alias in NODES:
+        said = lab.machine(alias).inside(
+            "ss -Hltnup | while read -r line; do"
+            " pid=$(grep -o 'pid=[0-9]*' <<<\"$line\" | head -n 1 | cut -d = -f 2);"
+            " unit=$(grep -om 1 'spotcluster-[a-z0-9@]*[.]service' /proc/$pid/cgroup | head -n 1);"
+            ' echo "${unit:-?} $line"; done'
+        )
+        for line in said.splitlines():
+            unit, protocol, _, _, _, local, *rest = line.split()
+            address, _, port = local.rpartition(":")
+            program = re.search(r'"([^"]+)"', " ".join(rest))
+            name = program[1] if program else "?"
+            found.append(Socket(alias, protocol, address, int(port), name, unit))
+    return found
+
+
+def reached(lab: Lab, sockets: list[Socket], stranger: Machine) -> dict[str, set[Socket]]:
+    """Try every TCP port from the laptop, both nodes, and a machine beside the cluster."""
+    ports = [one for one in sockets if one.protocol == "tcp"]
+    places = json.dumps([(lab.machine(one.alias).address, one.port) for one in ports])
+    found = {}
+    for who in ("laptop", *NODES, "stranger"):
+        if who == "laptop":
+            said = lab.call([sys.executable, "-c", KNOCK, places]).stdout
+        else:
+            machine = stranger if who == "stranger" else lab.machine(who)
+            said = machine.inside(f"python3 -c '{KNOCK}' '{places}'")
+        found[who] = {one for one, opens in zip(ports, json.loads(said), strict=True) if opens}
+    return found
+
+
+def test_every_socket_and_who_can_reach_it(lab: Lab, cluster: str) -> None:
+    stranger = lab.launch("stranger")
+
+    def at_rest() -> bool:
+        return not any(one.serves_files for one in inventory(lab))
+
+    # A search that has just ended takes half a second to take its servers away.
+    wait_until("the file servers of earlier searches to end", at_rest, 20)
+    with lab.popen([sys.executable, "-c", HELD_SEARCH], stdin=subprocess.PIPE) as search:
+        assert search.stdin
+        assert search.stdout
+        assert search.stdout.readline() == "running\n"
+        sockets = inventory(lab)
+        stranger.wait_up()
+        opened = reached(lab, sockets, stranger)
+        search.stdin.write("\n")
+        search.stdin.flush()
+        assert search.wait(60) == 0
+    wait_until("the file servers to end with the last evaluation", at_rest, 40)
+    assert [one for one in sockets if not one.is_expected(lab)] == []
+    assert sum(one.unit == "spotcluster-controller.service" for one in sockets) >= 7
+    assert {one.alias for one in sockets if one.serves_files} == set(NODES)
+    sshd = {one for one in sockets if one.program == "sshd"}
+    open_to_nodes = {one for one in sockets if one.protocol == "tcp" and not one.is_on_loopback}
+    assert opened["stranger"] == set()
+    assert {one.port for one in opened["laptop"]} == {22}
+    assert opened["laptop"] <= sshd
+    for node in NODES:
+        # What is on loopback is reached at no address but its own machine's 127.0.0.1.
+        assert {one.port for one in opened[node]} <= {one.port for one in open_to_nodes}
+        assert {one for one in sockets if one.serves_files} <= opened[node]
+    lab.ec2.terminate_instances(InstanceIds=[stranger.id])
+    stranger.wait("terminated")
 
 
 def test_group_lets_in_the_caller_on_port_22_and_the_nodes(lab: Lab, cluster: str) -> None:

@@ -1,0 +1,70 @@
+"""For how long a host serves split files; who is served is tested in tests/engines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from spotcluster.search import engine_peer
+
+
+@pytest.fixture
+def offer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """`engine_peer.offer`, on this machine alone, for searches that are over after 0.2 s."""
+    monkeypatch.setattr(engine_peer, "_address", lambda: "127.0.0.1")
+    monkeypatch.setattr(engine_peer, "_server", None)
+    monkeypatch.setattr(engine_peer, "_worked", {})
+    monkeypatch.setattr(engine_peer, "IDLE", 0.2)
+    monkeypatch.setattr(engine_peer, "LOOK", 10)
+    yield engine_peer.offer
+    if engine_peer._server is not None:
+        engine_peer._server.searches.clear()
+        engine_peer._server.join(10)
+
+
+def server() -> engine_peer.Server:
+    assert engine_peer._server is not None
+    return engine_peer._server
+
+
+def test_server_ends_when_its_client_was_killed(offer: Callable[..., Any]) -> None:
+    offer("search", "bundle", [])
+    server().join(10)
+    assert not server().is_alive()
+
+
+def test_server_goes_on_while_an_evaluation_runs_and_ends_after_the_last(
+    offer: Callable[..., Any],
+) -> None:
+    with engine_peer.working("bundle"):
+        offer("search", "bundle", [])
+        server().join(3 * engine_peer.IDLE)
+        assert server().is_alive()
+    server().join(10)
+    assert not server().is_alive()
+
+
+def test_evaluations_of_another_search_do_not_keep_a_server(offer: Callable[..., Any]) -> None:
+    with engine_peer.working("another bundle"):
+        offer("search", "bundle", [])
+        server().join(10)
+        assert not server().is_alive()
+
+
+def test_server_goes_on_for_the_search_that_is_left(
+    offer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_peer, "IDLE", 60.0)
+    first = offer("one", "bundle", [])
+    assert offer("two", "bundle", [])["address"] == first["address"]
+    engine_peer.withdraw("one")
+    server().join(10 * engine_peer.LOOK / 1000)
+    assert server().is_alive()
+    begin = time.monotonic()
+    engine_peer.withdraw("two")
+    server().join(10)
+    assert time.monotonic() - begin < 5
+    assert offer("three", "bundle", [])["key"] != first["key"]
