@@ -112,6 +112,9 @@ class Cluster(Protocol):
     def master(self) -> Node: ...
     @property
     def nodes(self) -> Sequence[Node]: ...
+    @property
+    def drain_timeout(self) -> float:
+        """Seconds that what runs on a node may still take when it leaves (``DRAIN_TIMEOUT``)."""
 
     def note(self, message: str) -> None:
         """Tell the user something, in one line."""

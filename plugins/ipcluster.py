@@ -28,14 +28,14 @@ class IPCluster(Plugin):
         Engines on each node; by default one per core.
     engines_on_master : int, optional
         Engines on the master; by default as on the other nodes, 0 for none.
-    drain_timeout : float
+    drain_timeout : float, optional
         Seconds that an evaluation may still take when its node is removed; then it is stopped,
-        and the search runs it again elsewhere.
+        and the search runs it again elsewhere. By default what the cluster's template says.
     """
 
     engines_per_node: int | None = Field(default=None, ge=1)
     engines_on_master: int | None = Field(default=None, ge=0)
-    drain_timeout: float = Field(default=120.0, ge=0)
+    drain_timeout: float | None = Field(default=None, ge=0)
 
     def setup(self, cluster: Cluster, node: Node) -> None:
         """Start what is missing on the node, and wait until its engines answer."""
@@ -52,13 +52,13 @@ class IPCluster(Plugin):
     def remove(self, cluster: Cluster, node: Node) -> None:
         """Let the node's engines finish what they run, and take nothing new."""
         node.account.run("touch ~/.spotcluster/drain", what="draining", timeout=30)
-        limit = self.drain_timeout
+        limit = cluster.drain_timeout if self.drain_timeout is None else self.drain_timeout
         _on_master(cluster, "release_engines.py", node.alias, str(limit), timeout=limit + 60)
         killed = supervisor.of(node).stop(_ENGINE, patience=_LEAVING)
         if killed:
             cluster.note(
                 f"{node.alias}: {len(killed)} evaluation(s) did not end within"
-                f" {self.drain_timeout:.0f} s; the search runs them again elsewhere"
+                f" {limit:.0f} s; the search runs them again elsewhere"
             )
 
     def engines(self, node: Node) -> int:

@@ -6,6 +6,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 
 from spotcluster.aws import login
@@ -48,13 +49,31 @@ _PASSING = frozenset(
 
 # botocore's own retries share a budget that half the calls being throttled uses up in a minute,
 # so the policy is ours: as long as a limit in time allows, with pauses that grow and differ.
-THROTTLED_FOR = 180.0
-"""Seconds for which a call that EC2 throttles is repeated."""
-UNANSWERED_FOR = 60.0
-"""Seconds within which a call that got no answer, or an internal error, is repeated."""
-SETTLE = 60.0
-"""Seconds that EC2 may need until every call knows of what a call has made."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """For how long calls are repeated, in seconds.
+
+    Attributes
+    ----------
+    throttled : float
+        A call that EC2 throttles.
+    unanswered : float
+        A call that got no answer, or an internal error.
+    settle : float
+        A call about what was just made, until EC2 knows of it everywhere.
+    """
+
+    throttled: float = 180.0
+    unanswered: float = 60.0
+    settle: float = 60.0
+
+
+USUAL = Patience()
+"""Without anything in the config."""
+
 
 _CREDENTIALS = frozenset(
     {
@@ -106,7 +125,7 @@ def call_soon(
     Parameters
     ----------
     unknown : collection of str
-        Codes by which EC2 says that it does not know of it yet; repeated for `SETTLE` seconds.
+        Codes by which EC2 says that it does not know of it yet; repeated for a while.
     """
     return _repeat(operation, parameters, passing=unknown)
 
@@ -116,11 +135,13 @@ def _repeat(
 ) -> Any:
     begin = time.monotonic()
     pause = _FIRST_PAUSE
+    # The session that made the client wrote there what its config says.
+    patience = getattr(getattr(operation, "__self__", None), "spotcluster_patience", USUAL)
     while True:
         try:
             return _once(operation, parameters)
         except CloudError as error:
-            limit = SETTLE if error.code in passing else _patience(error)
+            limit = patience.settle if error.code in passing else _limit(error, patience)
             wait = pause * (0.5 + random.random() / 2)  # noqa: S311 - so that callers spread
             if time.monotonic() - begin + wait > limit:
                 raise
@@ -128,11 +149,11 @@ def _repeat(
         pause = min(pause * 1.7, _LONGEST_PAUSE)
 
 
-def _patience(error: CloudError) -> float:
+def _limit(error: CloudError, patience: Patience) -> float:
     """Return for how many seconds a call that failed so is repeated; 0 for not at all."""
     if error.code in _THROTTLED:
-        return THROTTLED_FOR
-    return UNANSWERED_FOR if error.passing else 0.0
+        return patience.throttled
+    return patience.unanswered if error.passing else 0.0
 
 
 def _once(operation: Callable[..., Any], parameters: dict[str, Any]) -> Any:

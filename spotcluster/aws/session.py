@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from spotcluster.aws.calls import USUAL, Patience
 from spotcluster.errors import CloudError, UsageError
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Session:
         Keys from the config file.
     profile : str, optional
         A profile of the AWS config files.
+    patience : Patience, optional
+        For how long its calls are repeated.
 
     Raises
     ------
@@ -55,12 +58,18 @@ class Session:
     """
 
     def __init__(
-        self, region: str, *, credentials: Credentials | None = None, profile: str | None = None
+        self,
+        region: str,
+        *,
+        credentials: Credentials | None = None,
+        profile: str | None = None,
+        patience: Patience | None = None,
     ) -> None:
         import boto3
         import botocore.exceptions
 
         self.region = region
+        self.patience = patience or USUAL
         self._endpoint: dict[str, Any] = {}
         self._checkip = CHECKIP
         self._clients: dict[tuple[Any, ...], Any] = {}
@@ -114,6 +123,7 @@ class Session:
         make: Any = self._boto.client
         made = make(service, config=config, **{**self._endpoint, **overrides})
         made.spotcluster_profile = self._boto.profile_name  # for what `calls` says of its login
+        made.spotcluster_patience = self.patience
         return made
 
     @cached_property

@@ -27,7 +27,8 @@ on_failure_option = click.option(
     type=click.Choice(["replace", "drop", "abort"]),
     default="replace",
     show_default=True,
-    help="A node that does not get ready is replaced (twice, then dropped), dropped, or ends all.",
+    help="A node that does not get ready is replaced (twice, or as often as REPLACEMENTS says, then"
+    " dropped), dropped, or ends all.",
 )
 yes_option = click.option("-y", "--yes", "-c", "--confirm", is_flag=True, help="Do not ask.")
 
@@ -190,10 +191,12 @@ def removenode(context: Context, name: str, *, aliases: tuple[str, ...], yes: bo
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @yes_option
 @click.option(
-    "--timeout", type=float, default=300.0, show_default=True, help="Seconds to wait for the end."
+    "--timeout",
+    type=click.FloatRange(min=0),
+    help="Seconds to wait for the end; TERMINATE_TIMEOUT of its template by default.",
 )
 @pass_context
-def terminate(context: Context, names: tuple[str, ...], *, yes: bool, timeout: float) -> int:
+def terminate(context: Context, names: tuple[str, ...], *, yes: bool, timeout: float | None) -> int:
     """End clusters: every node, and everything that was made for them."""
     from spotcluster.cluster import end
 

@@ -63,6 +63,11 @@ class Cluster:
         return self.session.region
 
     @property
+    def drain_timeout(self) -> float:
+        """Seconds that what runs on a node may still take when it leaves."""
+        return self.record.template.drain_timeout
+
+    @property
     def nodes(self) -> list[Node]:
         """Its live nodes, the master first."""
         with self._lock:

@@ -11,7 +11,8 @@ from spotcluster.aws import instances, network
 from spotcluster.aws.session import Session
 from spotcluster.cluster import record as records
 from spotcluster.cluster.progress import Reporter
-from spotcluster.errors import CloudError, ClusterError
+from spotcluster.config import Template
+from spotcluster.errors import CloudError, ClusterError, SpotclusterError
 
 _POLL = 1.0
 
@@ -55,24 +56,34 @@ def remains(session: Session, name: str) -> Remains:
     )
 
 
-def terminate(session: Session, name: str, reporter: Reporter, *, timeout: float) -> int:
+def terminate(
+    session: Session, name: str, reporter: Reporter, *, timeout: float | None = None
+) -> int:
     """End every node and delete everything that was made for a cluster; return how many nodes.
 
     Needs neither the config nor the key nor a node that answers: all is found by its tags. What
     another process makes meanwhile is ended too, as it looks again until nothing is left.
+
+    Parameters
+    ----------
+    timeout : float, optional
+        Seconds until it gives up looking; by default what the cluster's template says.
 
     Raises
     ------
     ClusterError
         There is no such cluster, or something was still there after `timeout` seconds.
     """
-    end = time.monotonic() + timeout
+    begin = time.monotonic()
     left = remains(session, name)
     if not left:
         raise ClusterError(
             f"There is no cluster '{name}' in {session.region}.",
             "`spotcluster listclusters` shows those there are; -r chooses another region.",
         )
+    if timeout is None:
+        timeout = _limit(session, name)
+    end = begin + timeout
     _announce(session, left)
     ended: set[str] = set()
     pause = _POLL / 4
@@ -98,6 +109,13 @@ def forget_files(region: str, name: str) -> None:
     for path in (files.known_hosts_file(region, name), files.connection_file(region, name)):
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
+
+
+def _limit(session: Session, name: str) -> float:
+    with contextlib.suppress(SpotclusterError):  # a template that cannot be read keeps no cluster
+        if record := records.find(session, name):
+            return record.template.terminate_timeout
+    return float(Template.model_fields["terminate_timeout"].default)
 
 
 def _announce(session: Session, left: Remains) -> None:

@@ -26,9 +26,6 @@ from spotcluster.errors import (
 
 log = logging.getLogger("spotcluster.failures")
 
-REPLACEMENTS = 2
-"""How often a node that fails is replaced before it is dropped."""
-
 _CONSOLE_LINES = 8  # on the terminal; the log file has all
 _REFUSED = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException")
 
@@ -37,7 +34,7 @@ class OnFailure(StrEnum):
     """What `--on-failure` may say."""
 
     REPLACE = "replace"
-    """Terminate the node and launch another one, twice at most, then drop it."""
+    """Terminate the node and launch another one, as often as REPLACEMENTS says, then drop it."""
     DROP = "drop"
     """Terminate it and go on without."""
     ABORT = "abort"

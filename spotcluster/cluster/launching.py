@@ -16,7 +16,6 @@ from collections.abc import Iterable, Sequence
 
 from spotcluster import ssh
 from spotcluster.aws import instances, network, tags
-from spotcluster.aws.calls import SETTLE
 from spotcluster.aws.instances import Instance, Launch
 from spotcluster.cluster import plan as plans
 from spotcluster.cluster import userdata
@@ -138,7 +137,7 @@ class Launcher:
 
     def _there(self, alias: str) -> Instance | None:
         """Return the node that has a name; wait, as EC2 may not show yet what was just made."""
-        end = time.monotonic() + SETTLE
+        end = time.monotonic() + self._cluster.session.patience.settle
         while True:
             found = instances.describe(self._cluster.session, self._cluster.name)
             named = [one for one in found if one.alias == alias]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from spotcluster.aws.calls import Patience
 from spotcluster.aws.session import Credentials, Session
 from spotcluster.cluster import cluster as clusters
 from spotcluster.cluster.cluster import Cluster
@@ -43,7 +44,8 @@ def open_session(config: Config, region: str) -> Session:
             aws.secret_access_key.get_secret_value(),
             aws.session_token.get_secret_value() if aws.session_token else None,
         )
-    return Session(region, credentials=own, profile=aws.profile)
+    patience = Patience(aws.throttle_timeout, aws.answer_timeout, aws.settle_timeout)
+    return Session(region, credentials=own, profile=aws.profile, patience=patience)
 
 
 def sessions(config: Config, region: str | None) -> list[Session]:

@@ -14,14 +14,7 @@ from spotcluster.aws.instances import Instance
 from spotcluster.cluster import limits
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.equip import equip
-from spotcluster.cluster.failures import (
-    REPLACEMENTS,
-    Failure,
-    GivenUp,
-    OnFailure,
-    can_be_cured,
-    examine,
-)
+from spotcluster.cluster.failures import Failure, GivenUp, OnFailure, can_be_cured, examine
 from spotcluster.cluster.node import Node, introduce
 from spotcluster.cluster.progress import Reporter
 from spotcluster.cluster.watcher import Watcher
@@ -116,6 +109,8 @@ class Pipeline:
     ----------
     plugins : sequence of (str, Plugin)
         Name and plugin, in the order in which they run.
+    replacements : int
+        How often a node that fails is replaced before it is dropped.
     still_wanted : callable
         Tells whether a node that failed is still to be replaced: the cluster may have been ended.
     """
@@ -131,6 +126,7 @@ class Pipeline:
         ssh_timeout: float,
         setup_timeout: float,
         on_failure: OnFailure = OnFailure.REPLACE,
+        replacements: int = 2,
         still_wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         self.cluster = cluster
@@ -141,6 +137,7 @@ class Pipeline:
         self.ssh_timeout = ssh_timeout
         self.setup_timeout = setup_timeout
         self.on_failure = on_failure
+        self.replacements = replacements if on_failure is OnFailure.REPLACE else 0
         self.still_wanted = still_wanted
         self._interrupted = threading.Event()
         self._aborted = threading.Event()
@@ -154,9 +151,8 @@ class Pipeline:
     @property
     def _for_the_master(self) -> float:
         """Seconds after which the master must be ready or have failed for good."""
-        tries = 1 + (REPLACEMENTS if self.on_failure is OnFailure.REPLACE else 0)
         set_up = self.setup_timeout * (1 + len(self.plugins))
-        return tries * (self.launch_timeout + self.ssh_timeout + set_up)
+        return (1 + self.replacements) * (self.launch_timeout + self.ssh_timeout + set_up)
 
     def run(self, members: Sequence[Member]) -> None:
         """Bring the members up; returns when each is ready or has its `error`.
@@ -249,7 +245,7 @@ class Pipeline:
 
     def _replaces(self, member: Member, failure: Failure) -> bool:
         """Take a failed member's machine away to put another in its place; False if not."""
-        if self.on_failure is not OnFailure.REPLACE or len(member.failures) > REPLACEMENTS:
+        if len(member.failures) > self.replacements:
             return False
         if not can_be_cured(failure.error):
             return False
@@ -263,7 +259,7 @@ class Pipeline:
         count = len(member.failures)
         self.reporter.note(
             f"{member.alias}: {failure.instance.id if failure.instance else 'the launch'} is"
-            f" replaced ({count} of {REPLACEMENTS})"
+            f" replaced ({count} of {self.replacements})"
         )
         if isinstance(failure.error, CapacityError):
             self._interrupted.wait(_CAPACITY_PAUSE * count)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from spotcluster.aws import instances, network, tags
-from spotcluster.aws.calls import SETTLE
 from spotcluster.aws.session import Session
 from spotcluster.cluster import additions
 from spotcluster.cluster.additions import Addition
@@ -99,7 +98,7 @@ def create(session: Session, name: str, template: Template, vpc_id: str) -> Reco
 
 def _made_by_us(session: Session, name: str, own_id: str) -> str | None:
     """Return the group that carries our id; None if another is there, or none after a while."""
-    end = time.monotonic() + SETTLE
+    end = time.monotonic() + session.patience.settle
     while True:
         groups = network.find_groups(session, name)
         if groups or time.monotonic() > end:

@@ -16,7 +16,7 @@ from spotcluster.cluster import plan as plans
 from spotcluster.cluster import record as records
 from spotcluster.cluster.additions import Addition
 from spotcluster.cluster.cluster import Cluster, nodes_of
-from spotcluster.cluster.failures import REPLACEMENTS, OnFailure
+from spotcluster.cluster.failures import OnFailure
 from spotcluster.cluster.launching import Launcher, ended_elsewhere
 from spotcluster.cluster.node import Node
 from spotcluster.cluster.pipeline import Member, Pipeline
@@ -179,6 +179,7 @@ def bring_up(
             ssh_timeout=limits.ssh_timeout,
             setup_timeout=limits.setup_timeout,
             on_failure=on_failure,
+            replacements=limits.replacements,
             still_wanted=lambda: _is_there(cluster),
         )
         pipeline.run(members)
@@ -269,7 +270,8 @@ def _longest(record: records.Record) -> float:
     """Return the seconds after which an addition must have ended, by the limits of its waits."""
     limits = record.template
     set_up = limits.setup_timeout * (1 + len(limits.plugins))
-    return (1 + REPLACEMENTS) * (limits.launch_timeout + limits.ssh_timeout + set_up) + 600
+    tries = 1 + limits.replacements
+    return tries * (limits.launch_timeout + limits.ssh_timeout + set_up) + 600
 
 
 def _own(record: records.Record, found: Sequence[Instance]) -> list[Instance]:

@@ -121,6 +121,8 @@ def _aws(config: Config) -> Iterator[Setting]:
     for key in environment.KEYS:
         if key in places:
             yield _setting("aws info", key, None, places[key])
+    for key in ("throttle_timeout", "answer_timeout", "settle_timeout"):
+        yield _setting("aws info", key, getattr(aws, key), places.get(key))
 
 
 def _plugin(config: Config, name: str, template: Template) -> Iterator[Setting]:

@@ -29,7 +29,14 @@ class GlobalSettings(Settings):
 
 
 class AwsSettings(Settings):
-    """``[aws info]``; without keys, boto3's own chain finds the credentials."""
+    """``[aws info]``; without keys, boto3's own chain finds the credentials.
+
+    Attributes
+    ----------
+    throttle_timeout, answer_timeout, settle_timeout : int
+        Seconds for which a call is repeated that AWS throttles, that gets no answer, and that
+        speaks of what AWS made a moment ago and does not know everywhere yet.
+    """
 
     region: shapes.Region | None = Field(default=None, alias="aws_region_name")
     profile: str | None = Field(default=None, alias="aws_profile")
@@ -38,6 +45,9 @@ class AwsSettings(Settings):
         default=None, alias="aws_secret_access_key", validate_default=True
     )
     session_token: SecretStr | None = Field(default=None, alias="aws_session_token")
+    throttle_timeout: shapes.Seconds = 180
+    answer_timeout: shapes.Seconds = 60
+    settle_timeout: shapes.Seconds = 60
 
     @field_validator("secret_access_key")
     @classmethod

@@ -88,6 +88,8 @@ class Template(Settings):
         CIDR blocks that may reach SSH; empty for this computer's own address.
     launch_timeout, ssh_timeout, setup_timeout, drain_timeout, terminate_timeout : int
         Limits in seconds for each stage in a node's life.
+    replacements : int
+        How often a node that does not get ready is replaced until it is dropped.
     root_volume_size : int or None
         GiB; None for the image's own size.
     splits_bucket : str or None
@@ -125,6 +127,7 @@ class Template(Settings):
     setup_timeout: shapes.Seconds = 900
     drain_timeout: shapes.Seconds = 120
     terminate_timeout: shapes.Seconds = 300
+    replacements: Annotated[int, Field(ge=0, le=100)] = 2
     root_volume_size: Annotated[int, Field(ge=1, le=16384)] | None = None
     splits_bucket: shapes.Bucket | None = None
 

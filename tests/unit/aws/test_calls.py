@@ -110,7 +110,7 @@ def test_what_was_just_made_is_asked_for_until_it_is_known() -> None:
 
 
 def test_no_answer_is_a_cloud_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "UNANSWERED_FOR", 0.3)
+    monkeypatch.setattr(calls, "USUAL", calls.Patience(unanswered=0.3))
 
     def describe(**_: Any) -> None:
         raise ConnectTimeoutError(endpoint_url="https://ec2")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spotcluster import config as configs
+from spotcluster.aws.calls import Patience
 from spotcluster.cluster import lookup
 
 TWO = """
@@ -39,3 +40,12 @@ def test_environment_names_the_region_of_what_names_none(monkeypatch: pytest.Mon
     assert lookup.default_region(configs.empty()) == "eu-west-1"
     assert lookup.regions(configs.empty(), None) == ["eu-west-1"]
     assert lookup.regions(configs.empty(), "us-west-2") == ["us-west-2"]
+
+
+def test_config_says_for_how_long_calls_are_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    text = "[aws info]\nTHROTTLE_TIMEOUT = 7\nanswer_timeout = 5\nSETTLE_TIMEOUT = 3\n"
+    session = lookup.open_session(configs.load_text(text, "config"), "us-east-1")
+    assert session.patience == Patience(throttled=7, unanswered=5, settle=3)
+    assert session.ec2.spotcluster_patience is session.patience  # type: ignore[attr-defined]

@@ -89,6 +89,18 @@ def test_node_that_fails_a_third_time_is_dropped_with_console_and_log_file(world
         assert log.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_config_says_how_often_a_node_is_replaced(
+    world: World, spotcluster_home: Path, number: int
+) -> None:
+    path = spotcluster_home / "config"
+    path.write_text(path.read_text().replace("[plugin", f"REPLACEMENTS = {number}\n[plugin"))
+    machines = bad(world, "node001", 9, "connecting", {"lost": "sshd is dead."})
+    done = world.run("start", "-c", "bare", "mycluster", status=1)
+    assert len(machines) == 1 + number
+    assert ("is replaced (1 of 1)" in done.err.replace("\n", " ")) == (number == 1)
+
+
 def test_node_that_never_boots_does_not_hold_up_the_others(world: World) -> None:
     world.frozen = {"node001"}
     terminal = world.terminal("start", "-c", "bare", "-s", "3", "--on-failure", "drop", "mycluster")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from world import World
 
-from spotcluster.aws import calls
 from spotcluster.cluster import pipeline
 
 MAKING = ("CreateSecurityGroup", "RunInstances", "CreateTags", "AuthorizeSecurityGroupIngress")
@@ -64,10 +64,9 @@ def test_throttling_makes_it_slower_only(world: World, rate: float) -> None:
     assert hits(world)[0] > 5
 
 
-def test_throttling_that_does_not_end_is_named(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(calls, "THROTTLED_FOR", 0.5)
+def test_throttling_that_does_not_end_is_named(world: World, spotcluster_home: Path) -> None:
+    with (spotcluster_home / "config").open("a") as config:
+        config.write("\n[aws info]\nTHROTTLE_TIMEOUT = 1\n")
     said = begin(world, {"action": "DescribeImages", "code": "RequestLimitExceeded"})
     assert "EC2 is throttling this account" in said
     assert world.left() == []
