@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -155,7 +157,8 @@ def addnode(
     from spotcluster.cluster import start as starting
     from spotcluster.cluster.failures import OnFailure
 
-    cluster = context.cluster(name)
+    with nothing_done_yet(name):
+        cluster = context.cluster(name)
     try:
         with output.progress() as reporter:
             result = starting.add_nodes(
@@ -176,13 +179,18 @@ def removenode(context: Context, name: str, *, aliases: tuple[str, ...], yes: bo
     """Remove nodes: what they compute is finished first, then they are terminated."""
     from spotcluster.cluster import remove
 
-    cluster = context.cluster(name)
-    for alias in aliases:
-        cluster.node(alias)
-    output.confirm(f"Remove {', '.join(aliases)} from '{name}'?", yes=yes)
-    with output.progress() as reporter:
-        cluster.reporter = reporter
-        gone = remove.remove_nodes(cluster, aliases)
+    with nothing_done_yet(name):
+        cluster = context.cluster(name)
+        for alias in aliases:
+            cluster.node(alias)
+        output.confirm(f"Remove {', '.join(aliases)} from '{name}'?", yes=yes)
+    try:
+        with output.progress() as reporter:
+            cluster.reporter = reporter
+            gone = remove.remove_nodes(cluster, aliases)
+    except (KeyboardInterrupt, CloudError):
+        say_what_exists(cluster.session, name, f"removenode {name} {' '.join(aliases)}")
+        raise
     output.out.print(f"Removed {', '.join(gone)}; '{name}' has {len(cluster.nodes)} node(s) left.")
     return 0
 
@@ -201,13 +209,15 @@ def terminate(context: Context, names: tuple[str, ...], *, yes: bool, timeout: f
     from spotcluster.cluster import end
 
     for name in names:
-        session = _session_with(context, name)
-        output.confirm(f"Terminate '{name}' in {session.region}? Its disks are deleted.", yes=yes)
+        with nothing_done_yet(name):
+            session = _session_with(context, name)
+            question = f"Terminate '{name}' in {session.region}? Its disks are deleted."
+            output.confirm(question, yes=yes)
         try:
             with output.progress() as reporter:
                 number = end.terminate(session, name, reporter, timeout=timeout)
         except KeyboardInterrupt:
-            say_what_exists(session, name)
+            say_what_exists(session, name, "")
             raise
         output.out.print(
             f"Terminated '{name}': {number} node(s) ended; EC2 has nothing of it any more."
@@ -369,8 +379,24 @@ def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
     return 0
 
 
-def say_what_exists(session: Session, name: str) -> None:
-    """After an interrupt: what is there now, and the command that ends it."""
+@contextmanager
+def nothing_done_yet(name: str) -> Iterator[None]:
+    """Say so to whoever interrupts while a cluster is still looked for."""
+    try:
+        yield
+    except (KeyboardInterrupt, click.Abort):
+        output.err.print(f"Nothing of '{name}' was changed.")
+        raise
+
+
+def say_what_exists(session: Session, name: str, going_on: str | None = None) -> None:
+    """After an interrupt: what is there now, and the commands that end it and go on with it.
+
+    Parameters
+    ----------
+    going_on : str, optional
+        The command that goes on, `start` by default; empty where it is the one that ends it.
+    """
     from spotcluster.cluster import end
 
     try:
@@ -381,11 +407,11 @@ def say_what_exists(session: Session, name: str) -> None:
     if not there:
         output.err.print(f"Nothing of '{name}' exists.")
         return
-    output.err.print(
-        f"{there}\n"
-        f"  spotcluster -r {session.region} terminate {name}   ends it\n"
-        f"  spotcluster -r {session.region} start {name}       goes on with it"
-    )
+    output.err.print(f"{there}\n  spotcluster -r {session.region} terminate {name}   ends it")
+    if going_on is None:
+        going_on = f"start {name}    "
+    if going_on:
+        output.err.print(f"  spotcluster -r {session.region} {going_on}   goes on with it")
 
 
 def _session_with(context: Context, name: str) -> Session:

@@ -108,6 +108,11 @@ def cut_off(
     return cut.name, terminal
 
 
+def only_reads(name: str) -> bool:
+    """Return whether a call changes nothing."""
+    return name.startswith(("Describe", "Get")) or ": reading" in name
+
+
 def cuts(world: World, command: Command, saved: Any) -> Iterator[tuple[int, str, str]]:
     """Cut a command off at every call; yield the number, the side and the call."""
     number, reads = 1, False
@@ -121,7 +126,7 @@ def cuts(world: World, command: Command, saved: Any) -> Iterator[tuple[int, str,
                 assert terminal.done
                 assert terminal.done.status == 0, terminal.done.err
                 return
-            reads = name.startswith(("Describe", "Get")) or ": reading" in name
+            reads = only_reads(name)
             yield number, side, name
         number += 1
         reads = False
@@ -200,15 +205,25 @@ def test_killed_at_every_call(
     assert len(rows) > 5
 
 
-@pytest.mark.parametrize("what", ["start", "addnode"])
-def test_interrupt_says_what_exists_and_what_ends_it(world: World, what: str) -> None:
+@pytest.mark.timeout(280)
+@pytest.mark.parametrize("what", COMMANDS)
+def test_interrupt_at_any_call_says_what_exists_and_what_ends_it(
+    world: World, spotcluster_home: Path, what: str
+) -> None:
     command = COMMANDS[what]
     command.before(world)
     saved = world.save()
-    number = 0
+    world.begin()
+    world.run(*command.words)
+    usual = list(world.calls)
+    number, reads = 0, 0
     while True:
-        number += 3
+        number += 1
+        reads = reads + 1 if number <= len(usual) and only_reads(usual[number - 1]) else 0
+        if reads > 1:
+            continue  # as after the one before
         world.restore(saved)
+        before = state(world, spotcluster_home)
         name, terminal = cut_off(world, command, number, signal.SIGINT, after=True)
         if not name:
             break
@@ -219,8 +234,10 @@ def test_interrupt_says_what_exists_and_what_ends_it(world: World, what: str) ->
             continue
         assert done.status == 130, where
         assert "Traceback" not in done.err, where
-        if what == "addnode" and "terminate" not in done.err:
-            continue  # it had not found out yet which cluster that is
+        if "Nothing of 'mycluster' was changed" in done.err:
+            assert what not in ("start", "start again"), where
+            assert state(world, spotcluster_home) == before, where
+            continue
         for found in world.instances().values():
             for one in found:
                 assert one.id in done.err, where
