@@ -74,14 +74,14 @@ class Moved:
         Bytes.
     sent : int
         Bytes of it that went over; 0 if it was there already.
-    sha256 : str
-        Its digest; of a store's file what the store has for one.
+    digest : str
+        What it was proved by: ``sha256:...``, or ``etag:...`` for what S3 has.
     """
 
     name: str
     size: int
     sent: int
-    sha256: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def report_of(
     """Return the report of a copy from what one end knows of it."""
     bad = {name for name, _ in failed}
     files = [
-        Moved(to_wire(name), size, end.sent.get(index, 0), end.digests.get(index, ""))
+        Moved(to_wire(name), size, end.sent.get(index, 0), f"sha256:{end.digests.get(index, '')}")
         for index, name, kind, size, _ in listed
         if kind == "f" and to_wire(name) not in bad
     ]

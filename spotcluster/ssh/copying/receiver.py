@@ -62,6 +62,25 @@ class Entry:
         self.state = ""
 
 
+def manifest(pipe: Pipe, patterns: Sequence[str] | None) -> list[Entry]:
+    """Return what the other end has, if it is what was asked for."""
+    entries: list[Entry] = []
+    while True:
+        kind, payload = pipe.expect()
+        if kind == wire.END:
+            return entries
+        for said in wire.parsed(payload):
+            entry = Entry(said)
+            top = entry.name.split("/")[0]
+            if patterns is not None and not any(
+                top == one or (top != "." and fnmatch.fnmatchcase(top, one)) for one in patterns
+            ):
+                raise RefusedError(
+                    "hostile", "it sent " + shown(entry.name) + ", which was not asked for"
+                )
+            entries.append(entry)
+
+
 class Receiver:
     """Takes what a `Sender` has.
 
@@ -112,20 +131,8 @@ class Receiver:
             self._folders.close()
 
     def _manifest(self) -> None:
-        while True:
-            kind, payload = self._pipe.expect()
-            if kind == wire.END:
-                break
-            self.entries += [Entry(said) for said in wire.parsed(payload)]
+        self.entries = manifest(self._pipe, self._patterns)
         for entry in self.entries:
-            top = entry.name.split("/")[0]
-            if self._patterns is not None and not any(
-                top == one or (top != "." and fnmatch.fnmatchcase(top, one))
-                for one in self._patterns
-            ):
-                raise RefusedError(
-                    "hostile", "it sent " + shown(entry.name) + ", which was not asked for"
-                )
             if entry.kind == "!":
                 self.failed.append((entry.name, to_wire(entry.target)))
         sizes = [entry.size for entry in self.entries if entry.kind == "f"]
