@@ -164,6 +164,11 @@ class Store:
         try:
             return operation(Bucket=self.bucket, **parameters)
         except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
+            code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
+            if code in ("404", "NoSuchBucket"):
+                raise CloudError(
+                    f"There is no bucket '{self.bucket}'.", "`aws s3 ls` lists yours.", code=code
+                ) from error
             raise CloudError(
                 f"The bucket '{self.bucket}' cannot {doing}: {error}",
                 "Check its name and what the credentials may do with it; `spotcluster iam-policy"

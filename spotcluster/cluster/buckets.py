@@ -22,7 +22,7 @@ from spotcluster.ssh.transfer import Moved, Report
 
 _AHEAD = 64
 """Jobs that a node has at a time: more would be addresses that grow old."""
-PART = 64 * 1024 * 1024
+PART = 16 * 1024 * 1024
 _PARTS = 9000  # S3's limit is 10,000
 _BATCH = 500
 _NOT_A_PATH = "its key is not the path of a file"

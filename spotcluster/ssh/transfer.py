@@ -247,9 +247,9 @@ def opened(connection: Connection, asked: dict[str, Any], user: str | None) -> I
             if isinstance(error.__cause__, TimeoutError):
                 text = f"its end of the copy said nothing for {ANSWER:.0f} s."
                 raise NodeError(alias, text, AGAIN) from error
-            raise _broken(connection, channel, user) from error
+            raise _broken(connection, channel, user, started=stream.started) from error
         except EOFError as error:
-            raise _broken(connection, channel, user) from error
+            raise _broken(connection, channel, user, started=stream.started) from error
         except OSError as error:
             text = f"This computer cannot go on with the copy: {wire.reason(error)}."
             raise SpotclusterError(text, AGAIN) from error
@@ -265,6 +265,7 @@ class _Stream:
     def __init__(self, channel: Any) -> None:
         self._channel = channel
         self._first = b""
+        self.started = False
 
     def skip_to(self, mark: bytes) -> None:
         """Leave out what a login prints before the program."""
@@ -274,6 +275,7 @@ class _Stream:
             if not data or len(noise) > _NOISE:
                 raise EOFError
             noise += data
+        self.started = True
         self._first = bytes(noise[noise.index(mark) + len(mark) :])
 
     def read(self, size: int) -> bytes:
@@ -325,7 +327,9 @@ def _explained(alias: str, error: RefusedError) -> SpotclusterError:
     return SpotclusterError(text, hint)
 
 
-def _broken(connection: Connection, channel: Any, user: str | None) -> SpotclusterError:
+def _broken(
+    connection: Connection, channel: Any, user: str | None, *, started: bool
+) -> SpotclusterError:
     alias = connection.target.alias
     if not connection.alive:
         where = connection.target.where
@@ -343,8 +347,10 @@ def _broken(connection: Connection, channel: Any, user: str | None) -> Spotclust
         said = channel.recv_stderr(wire.CHUNK)
     lines = _plain(said.decode(errors="replace").strip()).splitlines()
     why = f": {lines[-1]}" if lines else "."
-    who = f" as {user}" if user else ""
-    return NodeError(alias, f"its end of the copy{who} ended with status {status}{why}", AGAIN)
+    if user and not started:
+        hint = "Where a user may not log in itself, the login must be let become it by sudo."
+        return NodeError(alias, f"nothing could be started as {user}{why}", hint)
+    return NodeError(alias, f"its end of the copy ended with status {status}{why}", AGAIN)
 
 
 def _plain(text: str) -> str:
