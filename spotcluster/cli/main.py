@@ -24,6 +24,7 @@ from spotcluster.cli import (
     plugins,
     policy,
     shells,
+    transfers,
 )
 from spotcluster.cli.context import Context
 
@@ -77,6 +78,8 @@ for command in (
     clusters.listclusters,
     shells.sshmaster,
     shells.sshnode,
+    transfers.put,
+    transfers.get,
     keys.createkey,
     keys.listkeypairs,
     keys.removekey,

@@ -77,6 +77,15 @@ def dollars(price: float | None) -> str:
     return "price unknown" if price is None else f"${price:.4f}/h"
 
 
+def amount(size: float) -> str:
+    """Return a number of bytes in words."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Ask on a terminal; where there is none, refuse unless `yes`.
 

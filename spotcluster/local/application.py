@@ -32,6 +32,7 @@ from .lags import Lags
 log = logging.getLogger(__name__)
 
 _LARGEST_BODY = 8 * 1024 * 1024
+_LARGEST_OBJECT = 128 * 1024 * 1024  # in one request, for S3
 _READING = ("Describe", "Get", "List", "Search")
 
 
@@ -108,7 +109,7 @@ class Application:
                 "`spotcluster local status` prints the credentials.",
                 401,
             )
-        body = _body(environ)
+        body = _body(environ, _LARGEST_OBJECT if caller.service == "s3" else _LARGEST_BODY)
         if path.startswith("/control/"):
             return self._control(environ["REQUEST_METHOD"], path, body)
         if path.startswith("/moto-api"):
@@ -143,7 +144,8 @@ class Application:
                     f"The local cloud does not have {action}, or not with these parameters: "
                     f"{error}",
                 )
-            if not action.startswith(_READING):
+            # What is saved is EC2's; objects of S3 are gone with the process.
+            if caller.service != "s3" and not action.startswith(_READING):
                 self._cloud.save()
                 self._changed()
         if response.status_code >= 500:
@@ -177,9 +179,9 @@ class Application:
         return answers.document({"error": f"there is no {method} {path}"}, 404)
 
 
-def _body(environ: dict[str, Any]) -> bytes:
+def _body(environ: dict[str, Any], largest: int) -> bytes:
     size = int(environ.get("CONTENT_LENGTH") or 0)
-    if size > _LARGEST_BODY:
+    if size > largest:
         raise ValueError("the body of a request is too large")
     body: bytes = environ["wsgi.input"].read(size) if size else b""
     return body

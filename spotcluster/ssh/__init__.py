@@ -10,7 +10,9 @@
     connection.py   a connection: run, put, get
     script.py       what goes over for a script, and what its output says
     channels.py     one command on a channel: feeds and drains it within a limit
-    transfer.py     files over SFTP
+    sftp.py         single files over SFTP, for set-up
+    copying/        both ends of a copy of trees; one is sent to the machine
+    transfer.py     trees of files to a machine and from it
     tunnel.py       local ports that lead to ports behind the machine
     program.py      the arguments and known hosts for the system's own ssh
 """

@@ -14,7 +14,7 @@ from typing import Any, Self
 import paramiko
 
 from spotcluster.errors import ConnectionFailed, NodeError, RemoteCommandFailed
-from spotcluster.ssh import channels, transfer
+from spotcluster.ssh import channels, sftp
 from spotcluster.ssh.script import KILLED_AFTER, Ending, Script
 from spotcluster.ssh.target import Target
 
@@ -160,8 +160,8 @@ class Connection:
         ConnectionFailed
             The connection was lost.
         """
-        with self._files(f"writing {target}") as sftp:
-            transfer.put(sftp, data, target, mode=mode)
+        with self._files(f"writing {target}") as client:
+            sftp.put(client, data, target, mode=mode)
 
     def get(self, source: str) -> bytes:
         """Return the content of a file on the machine.
@@ -178,8 +178,25 @@ class Connection:
         ConnectionFailed
             The connection was lost.
         """
-        with self._files(f"reading {source}") as sftp:
-            return transfer.get(sftp, source)
+        with self._files(f"reading {source}") as client:
+            return sftp.get(client, source)
+
+    @contextlib.contextmanager
+    def program(self, line: str, what: str) -> Iterator[Any]:
+        """Run a command line of the login's shell and give its channel; it ends with the block.
+
+        Raises
+        ------
+        ConnectionFailed
+            The connection was lost.
+        NodeError
+            No session could be opened.
+        """
+        deadline = time.monotonic() + _OPEN_TIMEOUT
+        with self._session(what, deadline=deadline) as channel:
+            with channels.closing_at(channel, deadline):
+                channel.exec_command(line)
+            yield channel
 
     def open_forward(self, host: str, port: int, origin: tuple[str, int]) -> Any:
         """Return a channel to a port that the machine can reach, for `Tunnel`.
@@ -250,7 +267,7 @@ class Connection:
                     raise self._lost(what) from error
                 reason = getattr(error, "strerror", None) or str(error) or "no answer"
                 raise NodeError(
-                    self.target.alias, f"{what} failed: {reason}.", transfer.hint(error)
+                    self.target.alias, f"{what} failed: {reason}.", sftp.hint(error)
                 ) from error
 
     def _lost(self, what: str) -> ConnectionFailed:
