@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import pytest
 
 from .bed.lab import Lab, LabError, Machine, wait_until
+from .bed.network import GATEWAY
 
 BARE = """
 [cluster bare]
@@ -162,6 +164,95 @@ def test_a_node_that_fails_is_replaced_by_another_machine(lab: Lab) -> None:
     nodes = {one.tags["spotcluster:alias"]: one.id for one in lab.machines}
     assert len(nodes) == 2
     assert harmed[0] not in nodes.values()
+
+
+PACKED = """
+[cluster packed]
+EXTENDS = bare
+PLUGINS = pypackages
+CLUSTER_SIZE = 4
+REPLACEMENTS = 1
+SSH_TIMEOUT = 45
+SETUP_TIMEOUT = 200
+"""
+
+
+def never_boots(machine: Machine) -> None:
+    wait_until("the first words of its console", lambda: machine.console, 60)
+    machine.freeze()
+
+
+def cannot_install(machine: Machine) -> None:
+    before_anyone_gets_in(machine, f"ip route add prohibit {GATEWAY}")  # where the index is
+    machine.lab.heal(machine, "laptop")
+
+
+def dies_while_it_installs(machine: Machine) -> None:
+    def installs() -> bool:
+        try:
+            return bool(machine.inside("pgrep -u ipuser -f -- '-m (venv|pip) |uv pip' || true"))
+        except LabError:  # it is at its beginning still
+            return False
+
+    wait_until("its installation", installs, 120)
+    machine.power_loss(noticed=False)
+
+
+def test_each_node_that_fails_in_its_way_is_said_to_and_replaced(lab: Lab) -> None:
+    """All at once: one never boots, one cannot install packages, one dies while it installs."""
+    lab.configure(BARE + PACKED)
+    harms = {
+        "node001": never_boots,
+        "node002": cannot_install,
+        "node003": dies_while_it_installs,
+    }
+    harmed: dict[str, str] = {}
+    problems: list[str] = []
+
+    def find_and_harm(alias: str) -> None:
+        try:
+            wait_until(f"{alias} has power", lambda: powered(lab, alias), 60)
+            machine = lab.machine(alias)
+            harmed[alias] = machine.id
+            harms[alias](machine)
+        except LabError as error:
+            problems.append(str(error))
+
+    words = [sys.executable, "-m", "spotcluster", "start", "-c", "packed", "mycluster"]
+    with lab.popen(words) as program:
+        harming = [threading.Thread(target=find_and_harm, args=(alias,)) for alias in harms]
+        for one in harming:
+            one.start()
+        _, err = program.communicate(timeout=400)
+        for one in harming:
+            one.join()
+    assert not problems
+    assert program.returncode == 0, err
+    said = {
+        alias: re.search(rf"{alias} FAILED: (.*?Its log file: \S+)", err, re.DOTALL)
+        for alias in harms
+    }
+    for alias, machine in harmed.items():
+        found = said[alias]
+        assert found, f"{alias} did not fail:\n{err}"
+        assert f"mycluster-{alias}-{machine}.log" in found[1]
+        assert f"{alias}, {machine}, failed at" in log_of(lab, alias, machine)
+        assert f"The console of {machine} says last:" in found[1]
+        assert f"{alias}: {machine} is replaced (1 of 1)" in err
+    assert said["node001"]
+    assert "SSH" in said["node001"][1]
+    assert said["node002"]
+    assert "plugin pypackages, installing packages" in said["node002"][1]
+    assert "failed at pypackages" in log_of(lab, "node003", harmed["node003"])
+    assert sorted(one.tags["spotcluster:alias"] for one in lab.machines) == ["master", *harms]
+    assert not {one.id for one in lab.machines} & set(harmed.values())
+    for alias in harms:
+        assert lab.run("sshnode", "mycluster", alias, "hostname").strip() == alias
+
+
+def log_of(lab: Lab, alias: str, machine: str) -> str:
+    name = f"us-east-1-mycluster-{alias}-{machine}.log"
+    return (lab.home / "logs" / "nodes" / name).read_text()
 
 
 MOMENTS = ["master: launch", "node001: ssh", "master: set-up"]
