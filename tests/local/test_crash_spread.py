@@ -1,0 +1,112 @@
+"""kill -9 at a spread of calls and remote steps of every command, on the local cloud's hosts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from commands import cli, nodes
+from crash_spread import Spread
+
+from spotcluster import files, local
+from spotcluster.aws import keypairs
+from spotcluster.aws.session import Session
+from spotcluster.cluster import end
+from spotcluster.local import processes
+
+CONFIG = """
+[key mykey]
+
+[cluster bare]
+KEYNAME = mykey
+REGION = local
+NODE_INSTANCE_TYPE = c5.large
+CLUSTER_SIZE = 2
+SPOT_BID = 0.5
+"""
+
+
+class LocalCloud:
+    """The local cloud below a home folder."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.hosts: set[str] = set()
+
+    def call(self, command: Sequence[str]) -> tuple[int, str]:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
+        )
+        self.hosts |= {path.name for path in (self.home / "local" / "hosts").glob("i-*")}
+        return done.returncode, done.stderr
+
+    def nodes(self) -> list[str]:
+        if json.loads(cli("listclusters", "--json")) == []:
+            return []
+        found = nodes("mycluster")
+        assert all(one["ready"] for one in found.values()), found
+        last = list(found)[-1]
+        hop = f"ssh -o BatchMode=yes {last} echo here" if last != "master" else "echo here"
+        assert cli("sshmaster", "mycluster", hop).strip() == "here"
+        return list(found)
+
+    def left(self) -> list[str]:
+        session = Session("local")
+        ec2 = session.ec2
+        there = end.remains(session, "mycluster")
+        groups = ec2.describe_security_groups()["SecurityGroups"]
+        states = [{"Name": "state", "Values": ["open", "active"]}]
+        return [
+            *([str(there)] if there else []),
+            *(one["GroupName"] for one in groups if one["GroupName"] != "default"),
+            *(one["VolumeId"] for one in ec2.describe_volumes()["Volumes"]),
+            *(
+                one["LaunchTemplateId"]
+                for one in ec2.describe_launch_templates()["LaunchTemplates"]
+            ),
+            *(
+                one["SpotInstanceRequestId"]
+                for one in ec2.describe_spot_instance_requests(Filters=states)[
+                    "SpotInstanceRequests"
+                ]
+            ),
+            *(pair.name for pair in keypairs.list_all(session) if pair.name != "mykey"),
+            *(
+                f"process {one.pid} of {host}"
+                for host, found in processes.marks().items()
+                if host in self.hosts
+                for one in found
+            ),
+            *(str(path) for path in (self.home / "local" / "hosts").glob("i-*")),
+            *(
+                str(path)
+                for path in (files.known_hosts_file("local", "mycluster"),)
+                if path.exists()
+            ),
+        ]
+
+
+@pytest.fixture
+def spread(spotcluster_home: Path, tmp_path: Path) -> Iterator[Spread]:
+    (spotcluster_home / "config").write_text(CONFIG)
+    try:
+        cli("createkey", "mykey")
+        yield Spread(LocalCloud(spotcluster_home), tmp_path)
+    finally:
+        local.stop()
+
+
+@pytest.mark.timeout(900)  # many commands, each with a limit of its own
+def test_killed_anywhere_it_converges_or_leaves_nothing(
+    spread: Spread, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spread.learn()
+    for share in (0.3, 0.7):
+        spread.converges(share)
+    spread.leaves_nothing(0.5)
+    with capsys.disabled():
+        sys.stdout.write("\n".join(["", *spread.told, ""]))

@@ -1,0 +1,84 @@
+"""kill -9 at a spread of calls and remote steps of every command, on machines that boot."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from crash_spread import Spread
+
+from .bed.lab import Lab
+
+CONFIG = """
+[cluster bare]
+EXTENDS = iptemplate
+PLUGINS =
+SPOT_BID = 0.5
+CLUSTER_SIZE = 2
+"""
+
+
+class Machines:
+    """The machines of a lab."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+
+    def call(self, command: Sequence[str]) -> tuple[int, str]:
+        done = self.lab.call(command, timeout=200)
+        # What enters the lab's namespaces for it ends as it does, but says so as a shell does.
+        return -9 if done.returncode in (-9, 137) else done.returncode, done.stderr
+
+    def nodes(self) -> list[str]:
+        found = json.loads(self.lab.run("listclusters", "--json"))
+        if not found:
+            return []
+        (cluster,) = found
+        assert all(node["ready"] for node in cluster["nodes"]), cluster
+        aliases = [node["alias"] for node in cluster["nodes"]]
+        hop = f"ssh -o BatchMode=yes {aliases[-1]} hostname" if len(aliases) > 1 else "hostname"
+        assert self.lab.run("sshmaster", "mycluster", hop).strip() == aliases[-1]
+        return aliases
+
+    def left(self) -> list[str]:
+        ec2 = self.lab.ec2
+        open_ = [{"Name": "state", "Values": ["open", "active"]}]
+        requests = ec2.describe_spot_instance_requests(Filters=open_)["SpotInstanceRequests"]
+        return [
+            *(one.id for one in self.lab.machines),
+            *(
+                one["GroupName"]
+                for one in ec2.describe_security_groups()["SecurityGroups"]
+                if one["GroupName"] != "default"
+            ),
+            *(one["VolumeId"] for one in ec2.describe_volumes()["Volumes"]),
+            *(
+                one["LaunchTemplateId"]
+                for one in ec2.describe_launch_templates()["LaunchTemplates"]
+            ),
+            *(one["GroupName"] for one in ec2.describe_placement_groups()["PlacementGroups"]),
+            *(
+                one["KeyName"]
+                for one in ec2.describe_key_pairs()["KeyPairs"]
+                if one["KeyName"] != "mykey"
+            ),
+            *(one["SpotInstanceRequestId"] for one in requests),
+            *(str(path) for path in (self.lab.home / "known_hosts").rglob("mycluster")),
+        ]
+
+
+@pytest.mark.timeout(900)  # many commands, each with a limit of its own
+def test_killed_anywhere_it_converges_or_leaves_nothing(
+    lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab.configure(CONFIG)
+    spread = Spread(Machines(lab), tmp_path)
+    spread.learn()
+    spread.converges(0.45)
+    spread.converges(0.8)
+    spread.leaves_nothing(0.6)
+    with capsys.disabled():
+        sys.stdout.write("\n".join(["", *spread.told, ""]))
