@@ -1,6 +1,7 @@
 # Mount volumes that are attached to this machine. As root, and as often as anybody likes.
-# Given: format=1 to make a file system on what is new, patience=SECONDS, account=OWNER, and an item
-# for each volume in ids, devices (what it was attached as), partitions, paths, sizes (GiB).
+# Given: format=1 to make a file system on what is new, booting=1 to do nothing that may take long,
+# patience=SECONDS, account=OWNER, and an item for each volume
+# in ids, devices (what it was attached as), partitions, paths, sizes (GiB).
 # Prints a line for each: path, what came of it, and why or of what type and size; with tabs between.
 say() {
     printf '%s\t%s\t%s\n' "$path" "$1" "$2"
@@ -75,6 +76,20 @@ grow() { # make the file system as large as its disk
     esac
 }
 
+grow_unmounted() { # the same for one that the kernel does not let us grow while it is mounted
+    local status=0
+    case $booting$type in 0ext?) ;; *) return 1 ;; esac
+    umount "$path" || return 1
+    # In a session of its own: cut off half-way it would leave the file system broken.
+    setsid --wait e2fsck -f -p "$target" >/dev/null 2>&1 || status=$?
+    if [ "$status" -le 1 ]; then setsid --wait resize2fs "$target" >/dev/null 2>&1 || status=4; fi
+    mount -t "$type" "$target" "$path" && [ "$status" -le 1 ]
+}
+
+tell_mounted() { # say how it is mounted now
+    say "$1" "$type $(df -B1 --output=size "$path" | tail -n 1)${2:+ ${2//[$'\t\n']/ }}"
+}
+
 choose_target() { # the disk, or its one partition, or the one that was named
     local found number name several=0
     target=$disk
@@ -113,11 +128,7 @@ mount_one() {
     choose_target || return 0
     if is_mounted; then
         type=$(findmnt -n -o FSTYPE --mountpoint "$path")
-        if ! said=$(grow 2>&1); then
-            say failed "its file system cannot be grown: ${said//[$'\t\n']/ }"
-            return
-        fi
-        say there "$type $(df -B1 --output=size "$path" | tail -n 1)"
+        if said=$(grow 2>&1); then tell_mounted there; else tell_mounted small "$said"; fi
         return
     fi
     if mountpoint -q "$path"; then
@@ -153,11 +164,8 @@ mount_one() {
         say failed "${said//[$'\t\n']/ }"
         return
     fi
-    if ! said=$(grow 2>&1); then
-        say failed "it is mounted, but its file system cannot be grown: ${said//[$'\t\n']/ }"
-        return
-    fi
-    say "$fresh" "$type $(df -B1 --output=size "$path" | tail -n 1)"
+    if ! said=$(grow 2>&1) && ! grow_unmounted; then fresh=small; else said=; fi
+    tell_mounted "$fresh" "$said"
 }
 
 deadline=$((SECONDS + patience))

@@ -135,8 +135,9 @@ def resizevolume(context: Context, volume: str, *, size: int) -> int:
     output.out.print(f"The volume {before} {how} {size} GiB.")
     if trouble:
         raise SpotclusterError(
-            f"Its file system could not be made larger: {trouble}",
-            f"Repeat `spotcluster resizevolume {volume} {size}`; nothing on it is lost.",
+            trouble,
+            f"`spotcluster resizevolume {volume} {size}` tries again, and so does whatever mounts"
+            " the volume next; nothing on it is lost.",
         )
     if mounted:
         output.out.print(

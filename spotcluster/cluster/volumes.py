@@ -64,7 +64,7 @@ class Mounted:
     @property
     def before(self) -> bool:
         """Whether it was mounted already."""
-        return self.outcome == "there"
+        return self.outcome in ("there", "small")
 
 
 @dataclass(frozen=True)
@@ -308,9 +308,9 @@ def _script(
     given += "".join(f"{name}=({shlex.join(items)})\n" for name, items in lists.items())
     body = given + templates.read("volumes.sh")
     # A boot formats nothing, and is seen to have failed where a volume is not mounted.
-    boot = f'set -euo pipefail\nformat=0\n{body}[ "$bad" = 0 ]\n'
+    boot = f'set -euo pipefail\nformat=0\nbooting=1\n{body}[ "$bad" = 0 ]\n'
     unit = f"boot={shlex.quote(boot)}\nhas_units={int(has_units)}\n"
-    return f"format={int(format_new)}\n{body}{unit}{templates.read('volumes_unit.sh')}"
+    return f"format={int(format_new)}\nbooting=0\n{body}{unit}{templates.read('volumes_unit.sh')}"
 
 
 def _read(said: str, wanted: Sequence[Volume]) -> tuple[list[Mounted], list[str]]:
@@ -322,9 +322,14 @@ def _read(said: str, wanted: Sequence[Volume]) -> tuple[list[Mounted], list[str]
     mounted, troubles = [], []
     for one in wanted:
         outcome, detail = outcomes.get(one.mount_path, ("failed", "nothing was said of it"))
-        if outcome in ("there", "mounted", "formatted"):
-            kind, size = detail.split()
+        if outcome in ("there", "small", "mounted", "formatted"):
+            kind, size, why = [*detail.split(" ", 2), ""][:3]
             mounted.append(Mounted(one.mount_path, kind, int(size), outcome))
+            if outcome == "small":
+                troubles.append(
+                    f"The file system of the volume '{one.name}' ({one.volume_id}) on"
+                    f" {one.mount_path} could not be made as large as the volume: {why}."
+                )
             continue
         also = "; --format makes one" if outcome == "new" else ""
         troubles.append(
@@ -537,7 +542,7 @@ def resize(
     Mounted or None
         Its file system now; None where it is not mounted.
     str
-        Why it could not be grown; empty where it could.
+        What went wrong with it, in a sentence; empty where nothing did.
 
     Raises
     ------
