@@ -64,11 +64,6 @@ class Volume:
         return self.tags.get(tags.CONTENT) == tags.EMPTY
 
     @property
-    def may_be_empty(self) -> bool:
-        """Whether it may have no file system yet."""
-        return self.known_empty or not (tags.CONTENT in self.tags or self.snapshot)
-
-    @property
     def of_a_node(self) -> bool:
         """Whether it was made with a node, and ends with it."""
         return tags.CLUSTER in self.tags

@@ -143,6 +143,7 @@ def start(
                 allow=blocks,
                 format_new=format_new,
             )
+        _offer_format(result)
         return show_result(session, result, as_json=as_json)
     except (KeyboardInterrupt, CloudError):
         say_what_exists(session, name)
@@ -228,7 +229,7 @@ def terminate(context: Context, names: tuple[str, ...], *, yes: bool, timeout: f
         with nothing_done_yet(name):
             session = _session_with(context, name)
             kept = ", ".join(f"{one}, {one.size} GiB" for one in volumes.kept(session, name))
-            besides = f"; kept is the volume {kept}" if kept else ""
+            besides = f"; volumes that are kept: {kept}" if kept else ""
             output.confirm(
                 f"Terminate '{name}' in {session.region}? Its nodes' disks are deleted{besides}.",
                 yes=yes,
@@ -244,7 +245,7 @@ def terminate(context: Context, names: tuple[str, ...], *, yes: bool, timeout: f
         )
         if kept:
             output.out.print(
-                f"Kept: the volume {kept}; `spotcluster removevolume` deletes what you name."
+                f"Volumes that are kept: {kept}; `spotcluster removevolume` deletes those you name."
             )
     return 0
 
@@ -295,16 +296,26 @@ def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> 
 
 
 def _may_format(session: Session, name: str, template: Template) -> bool:
-    """Ask, on a terminal, whether volumes that may be new are to be formatted."""
+    """Ask, on a terminal, whether volumes that are new are to be formatted."""
     from spotcluster.cluster import volumes
 
     if not output.can_ask():
         return False
     new = volumes.new_ones(session, name, template)
     return bool(new) and output.ask(
-        f"The volume {', '.join(new)} may be new. Make an ext4 file system on it, if there is"
-        " nothing on it at all?"
+        f"Nothing has been put on the volume {', '.join(new)} yet. Make an ext4 file system on it?"
     )
+
+
+def _offer_format(result: Result) -> None:
+    """Ask, on a terminal, whether volumes that turned out to be new are to be formatted."""
+    from spotcluster.cluster import volumes
+
+    for node in result.cluster.nodes:
+        if node.unformatted and output.can_ask():
+            paths = ", ".join(node.unformatted)
+            if output.ask(f"The volume for {paths} is empty. Make an ext4 file system on it?"):
+                volumes.format_and_mount(result.cluster, node)
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:

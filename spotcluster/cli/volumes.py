@@ -25,7 +25,7 @@ Examples:
   spotcluster createvolume --snapshot snap-0123456789abcdef0 -n copy
 """
 )
-@click.argument("size", type=int, required=False, metavar="[SIZE]")
+@click.argument("size", type=int, required=False)
 @click.argument("zone", required=False)
 @click.option("-n", "--name", default="", metavar="NAME", help="What it is called from now on.")
 @click.option(

@@ -37,9 +37,7 @@ def equip(cluster: Cluster, node: Node) -> None:
         if not facts.cluster_key:
             give_cluster_key(node)
         node.prepare()
-        brought = volumes.bring(cluster, node)
-        left_out += brought.left_out
-        node.troubles = brought.troubles
+        left_out += volumes.bring(cluster, node).left_out
     node.left_out = tuple(left_out)
 
 

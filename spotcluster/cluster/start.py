@@ -188,8 +188,10 @@ def _mount_what_is_not(
     master = cluster.master
     reporter.stage(master.alias, "volumes")
     brought = volumes.bring(cluster, master)
-    master.troubles = brought.troubles
     reporter.stage(master.alias, "ready")
+    for one in brought.mounted:
+        if not one.before:
+            reporter.note(f"{master.alias}: {one.path} is mounted")
     return cluster if brought.new or brought.troubles else None
 
 

@@ -77,11 +77,14 @@ class Outcome:
         What the machine does not let us do, in words.
     troubles : tuple of str
         What is not mounted and why, in sentences.
+    unformatted : tuple of str
+        The paths of those to which nothing was ever written.
     """
 
     mounted: tuple[Mounted, ...] = ()
     left_out: tuple[str, ...] = ()
     troubles: tuple[str, ...] = ()
+    unformatted: tuple[str, ...] = ()
 
     @property
     def new(self) -> bool:
@@ -170,10 +173,10 @@ def _taken(session: Session, cluster: str, planned: Sequence[PlannedVolume]) -> 
 
 
 def new_ones(session: Session, name: str, template: Template) -> list[str]:
-    """Return the volumes, in words, that may have to be formatted when the cluster is started."""
+    """Return the volumes, in words, that have to be formatted when the cluster is started."""
     record = records.find(session, name)
     planned, _ = look_up(session, record.template if record else template)
-    return [str(one) for one in planned if one.found.may_be_empty]
+    return [str(one) for one in planned if one.found.known_empty]
 
 
 def check_format(planned: Sequence[PlannedVolume], *, format_new: bool) -> None:
@@ -200,8 +203,20 @@ def bring(cluster: Cluster, master: Node) -> Outcome:
     """Attach the cluster's volumes to its master and mount them; repeating it changes nothing.
 
     A volume that is in the way does not take the cluster with it: why it is not mounted is said,
-    and the cluster is of use without it.
+    and the cluster is of use without it; the node has it too, as its `troubles`.
     """
+    brought = _bring(cluster, master)
+    master.troubles, master.unformatted = brought.troubles, brought.unformatted
+    return brought
+
+
+def format_and_mount(cluster: Cluster, master: Node) -> Outcome:
+    """Make file systems on the volumes that nothing was ever written to, and mount them."""
+    cluster.format_new = True
+    return bring(cluster, master)
+
+
+def _bring(cluster: Cluster, master: Node) -> Outcome:
     wanted = cluster.record.template.volumes
     if not wanted:
         return Outcome()
@@ -232,7 +247,7 @@ def bring(cluster: Cluster, master: Node) -> Outcome:
     except RemoteCommandFailed as error:
         log.warning("%s", error)
         return Outcome(troubles=(*troubles, f"The volumes could not be mounted: {error}"))
-    mounted, refused = _read(said, usable)
+    mounted, refused, unformatted = _read(said, usable)
     kinds = {one.path: one.type for one in mounted}
     for one in usable:
         if one.mount_path in kinds:
@@ -241,7 +256,7 @@ def bring(cluster: Cluster, master: Node) -> Outcome:
         if each.outcome == "formatted":
             cluster.note(f"{master.alias}: {each.path} has a new {each.type} file system")
     left_out = () if master.facts.has_units else ("mounting the volumes again at each boot",)
-    return Outcome(tuple(mounted), left_out, (*troubles, *refused))
+    return Outcome(tuple(mounted), left_out, (*troubles, *refused), tuple(unformatted))
 
 
 def _attach(
@@ -313,13 +328,13 @@ def _script(
     return f"format={int(format_new)}\nbooting=0\n{body}{unit}{templates.read('volumes_unit.sh')}"
 
 
-def _read(said: str, wanted: Sequence[Volume]) -> tuple[list[Mounted], list[str]]:
-    """Return what is mounted, and the sentences for what is not."""
+def _read(said: str, wanted: Sequence[Volume]) -> tuple[list[Mounted], list[str], list[str]]:
+    """Return what is mounted, the sentences for what is not, and the paths of what is new."""
     outcomes = {}
     for line in said.splitlines():
         path, outcome, detail = [*line.split("\t", 2), "", ""][:3]
         outcomes[path] = (outcome, detail)
-    mounted, troubles = [], []
+    mounted, troubles, unformatted = [], [], []
     for one in wanted:
         outcome, detail = outcomes.get(one.mount_path, ("failed", "nothing was said of it"))
         if outcome in ("there", "small", "mounted", "formatted"):
@@ -331,12 +346,15 @@ def _read(said: str, wanted: Sequence[Volume]) -> tuple[list[Mounted], list[str]
                     f" {one.mount_path} could not be made as large as the volume: {why}."
                 )
             continue
-        also = "; --format makes one" if outcome == "new" else ""
+        also = ""
+        if outcome == "new":
+            unformatted.append(one.mount_path)
+            also = "; --format makes one"
         troubles.append(
             f"The volume '{one.name}' ({one.volume_id}) is not mounted on {one.mount_path}:"
             f" {detail}{also}."
         )
-    return mounted, troubles
+    return mounted, troubles, unformatted
 
 
 # When a cluster ends.

@@ -126,6 +126,26 @@ def test_file_system_grows_with_its_volume(lab: Lab, made: dict[str, str]) -> No
     assert "smaller" in lab.run("resizevolume", "data", "2", status=2)
 
 
+def test_device_is_found_by_its_serial_or_by_the_name_that_another_kernel_gives_it(
+    lab: Lab, made: dict[str, str]
+) -> None:
+    master = lab.machine("master")
+    serial = made["data"].replace("-", "")
+    source = "findmnt -n -o SOURCE --mountpoint /data"
+    master.inside(
+        "umount /data; mv /dev/sdf /dev/nvme1n1; mount -t tmpfs none /sys/block;"
+        f" mkdir -p /sys/block/nvme1n1/device; echo '{serial}   ' >/sys/block/nvme1n1/device/serial"
+    )
+    lab.run("start", "first")
+    assert master.inside(source) == "/dev/nvme1n1\n"
+    master.inside("umount /data /sys/block; mv /dev/nvme1n1 /dev/xvdf")
+    lab.run("start", "first")
+    assert master.inside(source) == "/dev/xvdf\n"
+    master.inside("umount /data; mv /dev/xvdf /dev/sdf")
+    lab.run("start", "first")
+    assert lab.run("sshmaster", "-u", "ipuser", "first", "cat /data/file") == "kept\n"
+
+
 def test_volume_outlives_its_cluster_which_says_so(lab: Lab, made: dict[str, str]) -> None:
     master = lab.machine("master")
     device = {"VolumeId": made["theirs"], "InstanceId": master.id, "Device": "/dev/sdz"}
@@ -134,8 +154,10 @@ def test_volume_outlives_its_cluster_which_says_so(lab: Lab, made: dict[str, str
     master.inside(TABLE)
     lab.ec2.detach_volume(VolumeId=made["theirs"])
     said = lab.run("terminate", "-y", "first")
-    assert re.search(rf"Kept: the volume 'data' \({made['data']}\), 3 GiB", said)
+    assert re.search(rf"Volumes that are kept: 'data' \({made['data']}\), 3 GiB", said)
     assert lab.machines == []
+    (log,) = (lab.home / "logs").glob("*terminate*")
+    assert "the volumes of" not in log.read_text()  # that they could not be unmounted
     assert listed(lab, "data")["state"] == "available"
     snapshot = lab.ec2.create_snapshot(VolumeId=made["data"])["SnapshotId"]
     lab.run("createvolume", "4", ZONE, "--snapshot", snapshot, "-n", "copy")

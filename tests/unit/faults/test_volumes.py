@@ -157,7 +157,7 @@ def test_terminate_lets_go_of_the_volume_and_says_that_it_is_kept(world: World) 
         one for one in world.calls if one.endswith(("Volume", "volumes", "TerminateInstances"))
     ]
     assert order[:3] == ["master: unmounting the volumes", "DetachVolume", "TerminateInstances"]
-    assert f"Kept: the volume 'data' ({volume}), 10 GiB" in said.out
+    assert f"Volumes that are kept: 'data' ({volume}), 10 GiB" in said.out
     assert others(world, volume) == []
     world.run(*START)  # there is a file system on it now
     assert world.machines.disks == {volume: "ext4"}
