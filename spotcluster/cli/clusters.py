@@ -131,8 +131,8 @@ def start(
     if dry_run:
         show_plan(starting.plan(session, name, chosen), as_json=as_json)
         return 0
-    format_new = format_new or _may_format(session, name, chosen)
     try:
+        format_new = format_new or _may_format(session, name, chosen)
         with output.progress() as reporter:
             result = starting.start(
                 session,

@@ -59,10 +59,16 @@ def createvolume(
     """
     from spotcluster.cluster import volumes
 
-    session = context.session()
-    made = volumes.create(
-        session, name, size=size, zone=zone, snapshot=snapshot, kind=kind, config=context.config()
-    )
+    session, config = context.session(), context.config()
+    try:
+        made = volumes.create(
+            session, name, size=size, zone=zone, snapshot=snapshot, kind=kind, config=config
+        )
+    except KeyboardInterrupt:
+        output.err.print(
+            f"`spotcluster -r {session.region} listvolumes` shows whether it has been made."
+        )
+        raise
     if as_json:
         output.document(volumes.Listed(made, "", "", "").as_json())
         return 0
