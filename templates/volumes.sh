@@ -47,7 +47,9 @@ partitions_of() { # number and device of each partition
 tell() { blkid -p -o value -s "$1" "$target" 2>/dev/null || true; }
 
 is_zero() { # whether the MiB number $2 of a disk is
-    [ "$(dd if="$1" bs=1M count=1 skip="$2" status=none | LC_ALL=C tr -d '\0' | wc -c)" = 0 ]
+    local others # with the status of dd, as what cannot be read is not zero
+    others=$(dd if="$1" bs=1M count=1 skip="$2" status=none | LC_ALL=C tr -d '\0' | wc -c) &&
+        [ "$others" = 0 ]
 }
 
 is_new() { # whether nothing was ever written to $target; what cannot be told is not new

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from spotcluster import templates
 from spotcluster.aws import volumes as ebs
+from spotcluster.cli import clusters, output
 from spotcluster.cluster import volumes
 from spotcluster.config import Volume
 from spotcluster.errors import CloudError
@@ -87,3 +94,79 @@ def test_devices_are_free_ones_under_any_of_their_names() -> None:
     assert ebs.free_device(["/dev/sdf", "/dev/xvdg"]) == "/dev/sdh"
     with pytest.raises(CloudError, match="no name for another"):
         ebs.free_device([f"/dev/sd{letter}" for letter in "fghijklmnopqrstuvwxyz"])
+
+
+def at(offset: int, data: bytes) -> Callable[[Path], None]:
+    """Return what writes into a disk, from its end where the offset is negative."""
+
+    def write(path: Path) -> None:
+        with path.open("r+b") as file:
+            file.seek(offset, 0 if offset >= 0 else 2)
+            file.write(data)
+
+    return write
+
+
+def formatted(path: Path) -> None:
+    subprocess.run(["mkfs.ext4", "-q", "-F", str(path)], check=True)
+
+
+@pytest.mark.skipif(
+    not all(map(shutil.which, ("bash", "blkid", "mkfs.ext4"))), reason="needs blkid and mkfs.ext4"
+)
+@pytest.mark.parametrize(
+    ("change", "is_new"),
+    [
+        (lambda path: None, True),
+        (formatted, False),
+        (at(510, b"\x55\xaa"), False),
+        (at(512, b"EFI PART"), False),
+        (at(-512, b"EFI PART"), False),
+        (at(4096, b"x"), False),
+        (at(-1, b"x"), False),
+        (Path.unlink, False),
+    ],
+    ids=["zeros", "ext4", "mbr", "gpt", "last-of-gpt", "data", "data-at-end", "unreadable"],
+)
+def test_only_what_nothing_was_ever_written_to_is_new(
+    tmp_path: Path, change: Callable[[Path], None], is_new: bool
+) -> None:
+    disk = tmp_path / "disk"
+    with disk.open("wb") as file:
+        file.truncate(16 << 20)
+    change(disk)
+    functions = templates.read("volumes.sh").partition("\ndeadline=")[0]
+    # A file stands for the disk, which tells its size by another way.
+    script = f"{functions}\nblockdev() {{ echo {16 << 20}; }}\ntarget=$1\nis_new && echo new"
+    done = subprocess.run(
+        ["bash", "-c", f"set -uo pipefail\n{script}", "bash", str(disk)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == ("new\n" if is_new else "")
+
+
+def test_terminal_is_asked_about_what_turned_out_to_be_empty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    node = SimpleNamespace(unformatted=("/data",))
+    result: Any = SimpleNamespace(cluster=SimpleNamespace(nodes=[node]))
+    asked: list[str] = []
+    done: list[object] = []
+    answers = iter([False, True])
+
+    def ask(question: str) -> bool:
+        asked.append(question)
+        return next(answers)
+
+    monkeypatch.setattr(output, "ask", ask)
+    monkeypatch.setattr(volumes, "format_and_mount", lambda _, master: done.append(master))
+    monkeypatch.setattr(output, "can_ask", lambda: False)
+    clusters._offer_format(result)
+    assert asked == []
+    monkeypatch.setattr(output, "can_ask", lambda: True)
+    clusters._offer_format(result)
+    assert (len(asked), done) == (1, [])
+    clusters._offer_format(result)
+    assert done == [node]
+    assert "/data" in asked[1]
