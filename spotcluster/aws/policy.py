@@ -20,13 +20,17 @@ _LOOK = (
     "ec2:DescribeKeyPairs",
     "ec2:DescribeRegions",
     "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSnapshots",
     "ec2:DescribeSpotInstanceRequests",
     "ec2:DescribeSpotPriceHistory",
     "ec2:DescribeSubnets",
     "ec2:DescribeVolumes",
+    "ec2:DescribeVolumesModifications",
     "pricing:GetProducts",
 )
-_MAKE = ("ec2:CreateSecurityGroup", "ec2:RunInstances")
+_MAKE = ("ec2:CreateSecurityGroup", "ec2:CreateVolume", "ec2:RunInstances")
+_VOLUMES = ("ec2:CreateTags", "ec2:DeleteVolume", "ec2:ModifyVolume")
+_ATTACH = ("ec2:AttachVolume", "ec2:DetachVolume")
 _KEYS = ("ec2:DeleteKeyPair", "ec2:ImportKeyPair")
 _CHANGE = (
     "ec2:AuthorizeSecurityGroupIngress",
@@ -51,6 +55,7 @@ def document(bucket: str | None = None, files: str | None = None) -> dict[str, A
         A bucket that `put` reads and `get` writes.
     """
     ours = {"Null": {f"aws:ResourceTag/{tags.CLUSTER}": "false"}}
+    our_volume = {"Null": {f"aws:ResourceTag/{tags.VOLUME}": "false"}}
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -71,6 +76,15 @@ def document(bucket: str | None = None, files: str | None = None) -> dict[str, A
                 },
             ),
             _allow("ChangeAndEndWhatIsOurs", _CHANGE, condition=ours),
+            _allow(
+                "ChangeAndDeleteVolumesOfOurs",
+                _VOLUMES,
+                resource="arn:aws:ec2:*:*:volume/*",
+                condition=our_volume,
+            ),
+            # A volume that somebody else made may be named in a config too; the instance is ours.
+            _allow("AttachToNodes", _ATTACH, resource="arn:aws:ec2:*:*:instance/*", condition=ours),
+            _allow("AttachAnyVolume", _ATTACH, resource="arn:aws:ec2:*:*:volume/*"),
             _allow("KeepKeyPairs", _KEYS, resource="arn:aws:ec2:*:*:key-pair/*"),
             # AWS makes this role when an account asks for spot instances for the first time.
             _allow(

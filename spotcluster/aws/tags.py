@@ -30,6 +30,12 @@ ADDING = "spotcluster:adding:"
 ENDING = "spotcluster:ending"
 """When `terminate` began: nothing may be made for the cluster any more."""
 
+VOLUME = "spotcluster:volume"
+"""The name of a volume that `createvolume` made; it belongs to no cluster, so no cluster's tag."""
+CONTENT = "spotcluster:content"
+"""What is on such a volume: `EMPTY` until it has a file system, then that one's type."""
+EMPTY = "none"
+
 _CHUNK = 250  # EC2 takes 256 characters in a value
 _TEXT = "spotcluster:template:"
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from spotcluster.aws.session import Session
     from spotcluster.cluster.plan import Plan
     from spotcluster.cluster.start import Result
+    from spotcluster.config import Template
 
 bid_option = click.option(
     "-b",
@@ -71,6 +72,12 @@ Examples:
     help="Addresses that may reach SSH too, as 203.0.113.0/24; may be given several times.",
 )
 @click.option(
+    "--format",
+    "format_new",
+    is_flag=True,
+    help="Format volumes that nothing was ever written to; never any other.",
+)
+@click.option(
     "--dry-run",
     "--validate-only",
     "-v",
@@ -95,6 +102,7 @@ def start(
     zone: str | None,
     on_failure: str,
     allow: tuple[str, ...],
+    format_new: bool,
     dry_run: bool,
     as_json: bool,
 ) -> int:
@@ -124,10 +132,18 @@ def start(
         show_plan(starting.plan(session, name, chosen), as_json=as_json)
         return 0
     try:
+        format_new = format_new or _may_format(session, name, chosen)
         with output.progress() as reporter:
             result = starting.start(
-                session, name, chosen, reporter, on_failure=OnFailure(on_failure), allow=blocks
+                session,
+                name,
+                chosen,
+                reporter,
+                on_failure=OnFailure(on_failure),
+                allow=blocks,
+                format_new=format_new,
             )
+        _offer_format(result)
         return show_result(session, result, as_json=as_json)
     except (KeyboardInterrupt, CloudError):
         say_what_exists(session, name)
@@ -205,23 +221,32 @@ def removenode(context: Context, name: str, *, aliases: tuple[str, ...], yes: bo
 )
 @pass_context
 def terminate(context: Context, names: tuple[str, ...], *, yes: bool, timeout: float | None) -> int:
-    """End clusters: every node, and everything that was made for them."""
-    from spotcluster.cluster import end
+    """End clusters: every node, and everything that was made for them; volumes are kept."""
+    from spotcluster.cluster import end, lookup, volumes
 
+    keys = lookup.keys_of(context.config(check_plugins=False))
     for name in names:
         with nothing_done_yet(name):
             session = _session_with(context, name)
-            question = f"Terminate '{name}' in {session.region}? Its disks are deleted."
-            output.confirm(question, yes=yes)
+            kept = ", ".join(f"{one}, {one.size} GiB" for one in volumes.kept(session, name))
+            besides = f"; volumes that are kept: {kept}" if kept else ""
+            output.confirm(
+                f"Terminate '{name}' in {session.region}? Its nodes' disks are deleted{besides}.",
+                yes=yes,
+            )
         try:
             with output.progress() as reporter:
-                number = end.terminate(session, name, reporter, timeout=timeout)
+                number = end.terminate(session, name, reporter, timeout=timeout, keys=keys)
         except KeyboardInterrupt:
             say_what_exists(session, name, "")
             raise
         output.out.print(
             f"Terminated '{name}': {number} node(s) ended; EC2 has nothing of it any more."
         )
+        if kept:
+            output.out.print(
+                f"Volumes that are kept: {kept}; `spotcluster removevolume` deletes those you name."
+            )
     return 0
 
 
@@ -270,6 +295,29 @@ def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> 
     return 0
 
 
+def _may_format(session: Session, name: str, template: Template) -> bool:
+    """Ask, on a terminal, whether volumes that are new are to be formatted."""
+    from spotcluster.cluster import volumes
+
+    if not output.can_ask():
+        return False
+    new = volumes.new_ones(session, name, template)
+    return bool(new) and output.ask(
+        f"Nothing has been put on the volume {', '.join(new)} yet. Make an ext4 file system on it?"
+    )
+
+
+def _offer_format(result: Result) -> None:
+    """Ask, on a terminal, whether volumes that turned out to be new are to be formatted."""
+    from spotcluster.cluster import volumes
+
+    for node in result.cluster.nodes:
+        if node.unformatted and output.can_ask():
+            paths = ", ".join(node.unformatted)
+            if output.ask(f"The volume for {paths} is empty. Make an ext4 file system on it?"):
+                volumes.format_and_mount(result.cluster, node)
+
+
 def show_plan(plan: Plan, *, as_json: bool) -> None:
     """Print what would be launched."""
     if as_json:
@@ -279,6 +327,15 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
                 "region": plan.region,
                 "zone": plan.subnet.zone,
                 "usd_per_hour": plan.price,
+                "volumes": [
+                    {
+                        "name": one.settings.name,
+                        "id": one.found.id,
+                        "size_gb": one.found.size,
+                        "mount": one.settings.mount_path,
+                    }
+                    for one in plan.volumes
+                ],
                 "nodes": [
                     {
                         "alias": one.alias,
@@ -315,6 +372,9 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
     output.out.print(
         f"Also: a security group spotcluster-{plan.cluster} that lets this computer reach SSH."
     )
+    for volume in plan.volumes:
+        new = ", new: say --format" if volume.found.known_empty else ""
+        output.out.print(f"The volume {volume} on the master: {volume.settings.mount_path}{new}")
     output.out.print(f"Together: {output.dollars(plan.price)}")
 
 
@@ -344,6 +404,7 @@ def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
                 "usd_per_hour": price,
                 "nodes": [node.alias for node in cluster.nodes],
                 "failed": {member.alias: str(member.error) for member in result.failed},
+                "troubles": result.troubles,
                 "log_files": {
                     one.alias: str(one.log_file)
                     for member in result.members
@@ -352,7 +413,7 @@ def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
                 },
             }
         )
-        return 1 if result.failed else 0
+        return 1 if result.failed or result.troubles else 0
     for steps, nodes in result.left_out.items():
         output.out.print(f"Left out on {', '.join(nodes)}, where it cannot be done: {steps}.")
     phases = ", ".join(
@@ -370,6 +431,12 @@ def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
             f" {', '.join(member.alias for member in result.failed)}.",
             f"`spotcluster {region}start {cluster.name}` tries again with the template it has;"
             f" to correct the config first, `spotcluster {region}terminate {cluster.name}`.",
+        )
+    if result.troubles:
+        raise SpotclusterError(
+            "\n".join(result.troubles),
+            f"The cluster can be used without; `spotcluster {region}start {cluster.name}` tries"
+            " again to mount what is not mounted.",
         )
     output.out.print(
         f"  spotcluster {region}sshmaster {cluster.name}      log in\n"

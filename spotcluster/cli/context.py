@@ -39,11 +39,13 @@ class Context:
         """Return a session for the one region that a command without a cluster works in."""
         return self.sessions()[0]
 
-    def cluster(self, name: str, reporter: Reporter | None = None) -> Cluster:
-        """Return the cluster `name`, wherever it is."""
+    def cluster(
+        self, name: str, reporter: Reporter | None = None, *, region: str | None = None
+    ) -> Cluster:
+        """Return the cluster `name`, wherever it is, or in the region `region`."""
         from spotcluster.cluster import lookup
 
-        return lookup.locate(self.config(), name, self.region, reporter)
+        return lookup.locate(self.config(), name, region or self.region, reporter)
 
 
 pass_context = click.make_pass_decorator(Context)

@@ -25,6 +25,7 @@ from spotcluster.cli import (
     policy,
     shells,
     transfers,
+    volumes,
 )
 from spotcluster.cli.context import Context
 
@@ -83,6 +84,10 @@ for command in (
     keys.createkey,
     keys.listkeypairs,
     keys.removekey,
+    volumes.createvolume,
+    volumes.listvolumes,
+    volumes.resizevolume,
+    volumes.removevolume,
     plugins.runplugin,
     market.spothistory,
     listings.listinstances,

@@ -103,6 +103,16 @@ def confirm(question: str, *, yes: bool) -> None:
     click.confirm(question, abort=True, err=True)
 
 
+def can_ask() -> bool:
+    """Tell whether somebody is there to answer."""
+    return sys.stdin.isatty()
+
+
+def ask(question: str) -> bool:
+    """Ask something that may well be answered with no."""
+    return click.confirm(question, err=True)
+
+
 class PlainReporter:
     """A line for each thing that happens, for logs and pipes."""
 

@@ -33,6 +33,8 @@ class Cluster:
         Those that are live, the master first.
     own : mapping of str to PluginSection
         The plugins of this computer's config: secrets are kept nowhere else.
+    format_new : bool
+        Whether volumes that nothing was ever written to get a file system.
     """
 
     def __init__(
@@ -43,8 +45,11 @@ class Cluster:
         nodes: Sequence[Node] = (),
         reporter: Reporter | None = None,
         own: Mapping[str, PluginSection] | None = None,
+        *,
+        format_new: bool = False,
     ) -> None:
         self._own = own or {}
+        self.format_new = format_new
         self.session = session
         self.record = record
         self.key_path = key_path

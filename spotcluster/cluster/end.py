@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from spotcluster import files
 from spotcluster.aws import instances, network
 from spotcluster.aws.session import Session
 from spotcluster.cluster import record as records
+from spotcluster.cluster import volumes
 from spotcluster.cluster.progress import Reporter
 from spotcluster.config import Template
 from spotcluster.errors import CloudError, ClusterError, SpotclusterError
@@ -57,17 +60,25 @@ def remains(session: Session, name: str) -> Remains:
 
 
 def terminate(
-    session: Session, name: str, reporter: Reporter, *, timeout: float | None = None
+    session: Session,
+    name: str,
+    reporter: Reporter,
+    *,
+    timeout: float | None = None,
+    keys: Mapping[str, Path] | None = None,
 ) -> int:
     """End every node and delete everything that was made for a cluster; return how many nodes.
 
     Needs neither the config nor the key nor a node that answers: all is found by its tags. What
-    another process makes meanwhile is ended too, as it looks again until nothing is left.
+    another process makes meanwhile is ended too, as it looks again until nothing is left. Volumes
+    of the user's are kept.
 
     Parameters
     ----------
     timeout : float, optional
         Seconds until it gives up looking; by default what the cluster's template says.
+    keys : mapping of str to Path
+        Where this computer has private keys, by which volumes are unmounted before the end.
 
     Raises
     ------
@@ -85,6 +96,7 @@ def terminate(
         timeout = _limit(session, name)
     end = begin + timeout
     _announce(session, left)
+    volumes.release(session, name, keys or {}, reporter)
     ended: set[str] = set()
     pause = _POLL / 4
     while left:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from spotcluster import ssh, templates
-from spotcluster.cluster import hostkeys, hostnames
+from spotcluster.cluster import hostkeys, hostnames, volumes
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
 
@@ -37,6 +37,7 @@ def equip(cluster: Cluster, node: Node) -> None:
         if not facts.cluster_key:
             give_cluster_key(node)
         node.prepare()
+        left_out += volumes.bring(cluster, node).left_out
     node.left_out = tuple(left_out)
 
 

@@ -68,7 +68,7 @@ def locate(
     for place in places:
         try:
             found = clusters.find(
-                open_session(config, place), name, _key_of(config), reporter, config.plugins
+                open_session(config, place), name, keys_of(config), reporter, config.plugins
             )
         except CloudError as error:
             refused = error
@@ -83,5 +83,6 @@ def locate(
     )
 
 
-def _key_of(config: Config) -> dict[str, Path]:
+def keys_of(config: Config) -> dict[str, Path]:
+    """Return where this computer has private keys, by the names of their pairs."""
     return {key: value.key_location for key, value in config.keys.items()}

@@ -12,7 +12,8 @@ from spotcluster.aws import images, instance_types, keypairs, network, prices
 from spotcluster.aws.instance_types import InstanceType
 from spotcluster.aws.objects import Bucket
 from spotcluster.aws.session import Session
-from spotcluster.cluster import hostnames, userdata
+from spotcluster.cluster import hostnames, userdata, volumes
+from spotcluster.cluster.volumes import PlannedVolume
 from spotcluster.config import NodeGroup, Template
 from spotcluster.errors import CapacityError, UsageError
 
@@ -46,13 +47,14 @@ class PlannedNode:
 
 @dataclass(frozen=True)
 class Plan:
-    """Nodes to launch, and where."""
+    """Nodes to launch, and where; the volumes that a master among them is to have."""
 
     cluster: str
     region: str
     template: Template
     subnet: network.Subnet
     nodes: tuple[PlannedNode, ...]
+    volumes: tuple[PlannedVolume, ...] = ()
 
     @property
     def price(self) -> float | None:
@@ -112,19 +114,28 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
     CapacityError
         The bid is below the spot price, or the subnet has too few addresses.
     """
-    _refuse_unsupported(template)
     _check_user_data(template)
     for alias in aliases:
         hostnames.of(cluster, alias, dns_prefix=template.dns_prefix)
     _check_key(session, template)
     if template.splits_bucket:
         Bucket(session, template.splits_bucket).check()
+    found_volumes: tuple[PlannedVolume, ...] = ()
+    # Later nodes go to where the master is, which is where its volumes are.
+    if template.volumes and (MASTER in aliases or not template.availability_zone):
+        template, found_volumes = volumes.check(session, cluster, template)
     kinds = {alias: _kind(template, alias) for alias in aliases}
     # Where all nodes are there and are to be set up only, there is a subnet to name all the same.
     wanted = {kind.type for kind in kinds.values()} or {template.node_instance_type.rest.type}
     types = instance_types.describe(session, wanted)
     offered = instance_types.zones_with(session, wanted)
     subnet = network.find_subnet(session, template.subnet_id, template.availability_zone, offered)
+    if found_volumes and subnet.zone != template.availability_zone:
+        raise UsageError(
+            f"The subnet {subnet.id} is in {subnet.zone}, and the volumes are in"
+            f" {template.availability_zone}.",
+            "Name a subnet of that zone with SUBNET_ID, or leave it out.",
+        )
     if subnet.free < len(aliases):
         raise CapacityError(
             f"The subnet {subnet.id} has {subnet.free} free addresses; {len(aliases)} are needed.",
@@ -147,7 +158,7 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
                 "Raise the bid (-b), choose another type, or another AVAILABILITY_ZONE.",
             )
         nodes.append(PlannedNode(alias, kind, found[kinds[alias]], spot, bid, price))
-    return Plan(cluster, session.region, template, subnet, tuple(nodes))
+    return Plan(cluster, session.region, template, subnet, tuple(nodes), found_volumes)
 
 
 def _price(session: Session, name: str, zone: str, *, spot: bool) -> float | None:
@@ -203,14 +214,6 @@ def _check_key(session: Session, template: Template) -> None:
             f"{path} is not the private key of the key pair '{template.keyname}' in"
             f" {session.region}.",
             "Correct KEY_LOCATION, or make a new pair with `spotcluster createkey`.",
-        )
-
-
-def _refuse_unsupported(template: Template) -> None:
-    """Refuse settings of StarCluster's that nothing here would act on."""
-    if template.volumes:
-        raise UsageError(
-            f"VOLUMES in [cluster {template.name}] is not supported yet.", "Leave it out."
         )
 
 

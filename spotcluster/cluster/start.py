@@ -11,7 +11,7 @@ from pathlib import Path
 from spotcluster.aws import instances, network, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
-from spotcluster.cluster import end
+from spotcluster.cluster import end, volumes
 from spotcluster.cluster import plan as plans
 from spotcluster.cluster import record as records
 from spotcluster.cluster.additions import Addition
@@ -26,6 +26,10 @@ from spotcluster.cluster.watcher import Watcher
 from spotcluster.config import Template
 from spotcluster.errors import CloudError, ClusterError
 from spotcluster.plugins.ipcluster import IPCluster
+
+
+class AlreadyRunning(ClusterError):
+    """The cluster has all its nodes; there is nothing to start."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,11 @@ class Result:
         return found
 
     @property
+    def troubles(self) -> list[str]:
+        """What went wrong without making a node unusable, in sentences."""
+        return [trouble for node in self.cluster.nodes for trouble in node.troubles]
+
+    @property
     def engines(self) -> int:
         """How many engines these nodes have; all of them have answered."""
         plugins = [one for _, one in self.cluster.plugins() if isinstance(one, IPCluster)]
@@ -112,6 +121,7 @@ def start(
     *,
     on_failure: OnFailure = OnFailure.REPLACE,
     allow: Sequence[str] = (),
+    format_new: bool = False,
 ) -> Result:
     """Start a cluster, or give one that was cut off what it lacks.
 
@@ -124,12 +134,21 @@ def start(
         What is done about a node that does not get ready.
     allow : sequence of str
         CIDR blocks that may reach SSH too.
+    format_new : bool
+        Whether volumes that nothing was ever written to get a file system.
     """
     begin = time.monotonic()
-    todo = plan(session, name, template)
+    try:
+        todo = plan(session, name, template)
+    except AlreadyRunning:
+        mounted = _mount_what_is_not(session, name, template, reporter, format_new=format_new)
+        if mounted is None:
+            raise
+        return Result(mounted, (), time.monotonic() - begin)
+    volumes.check_format(todo.volumes, format_new=format_new)
     record = records.find(session, name)
     if record is None:
-        record = records.create(session, name, template, todo.subnet.vpc_id)
+        record = records.create(session, name, todo.template, todo.subnet.vpc_id)
     else:
         reporter.note(f"'{name}' is there already; going on with what it lacks")
     found = _own(record, instances.describe(session, name))
@@ -139,12 +158,13 @@ def start(
     there = instances.present(found)
     ready = [node for node in nodes_of(there, key_path) if node.instance.ready]
     own = {one.name: one for one in template.plugins}
-    cluster = Cluster(session, record, key_path, ready, reporter, own)
+    cluster = Cluster(session, record, key_path, ready, reporter, own, format_new=format_new)
     cluster.plugins()  # that a secret is lacking is said before anything is launched
     unready = [one for one in there if not one.ready]
     whole = todo
     if unready:  # one that fails is launched anew
         again = plans.make(session, name, todo.template, [one.alias for one in unready])
+        volumes.check_format(again.volumes, format_new=format_new)
         whole = replace(todo, nodes=(*todo.nodes, *again.nodes))
     launcher = Launcher(cluster, whole, found)
     members = [_member(launcher, one, key_path, unready) for one in whole.nodes]
@@ -152,6 +172,27 @@ def start(
     cut_off = [one for one in record.additions if one.was_cut_off(longest=_longest(record))]
     cluster.record = replace(record, additions=tuple(cut_off))
     return bring_up(cluster, members, begin, on_failure)
+
+
+def _mount_what_is_not(
+    session: Session, name: str, template: Template, reporter: Reporter, *, format_new: bool
+) -> Cluster | None:
+    """Mount what a running cluster has of volumes; None where there is nothing to do."""
+    record = records.find(session, name)
+    if record is None or not record.template.volumes:
+        return None
+    own = record.template.model_copy(update={"key_location": template.key_location})
+    key_path = own.check_key()
+    nodes = nodes_of(instances.describe(session, name), key_path)
+    cluster = Cluster(session, record, key_path, nodes, reporter, format_new=format_new)
+    master = cluster.master
+    reporter.stage(master.alias, "volumes")
+    brought = volumes.bring(cluster, master)
+    reporter.stage(master.alias, "ready")
+    for one in brought.mounted:
+        if not one.before:
+            reporter.note(f"{master.alias}: {one.path} is mounted")
+    return cluster if brought.new or brought.troubles else None
 
 
 def bring_up(
@@ -293,7 +334,7 @@ def _missing(record: records.Record, found: Sequence[Instance]) -> list[str]:
             f"`spotcluster terminate {record.name}` ends it.",
         )
     if len(live) >= record.size and all(one.ready for one in live):
-        raise ClusterError(
+        raise AlreadyRunning(
             f"The cluster '{record.name}' is already running, with {len(live)} nodes.",
             f"Choose another name, `spotcluster addnode {record.name}` to make it larger, or"
             f" `spotcluster terminate {record.name}` to end it.",

@@ -55,13 +55,27 @@ def _check_cidr(value: str) -> str:
         raise ValueError("is not a CIDR block, as in 192.0.2.0/24") from None
 
 
+# What a machine, or our own set-up of it, needs to find where it was.
+_SYSTEM_TREES = frozenset(
+    {"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "root", "run"}
+    | {"sbin", "snap", "sys", "usr"}
+)
+_SYSTEM = frozenset(
+    {"/home", "/tmp", "/var", "/var/cache", "/var/lib", "/var/log", "/var/run", "/var/spool"}  # noqa: S108 - none is written to
+    | {"/var/tmp", "/var/lib/cloud"}  # noqa: S108
+)
+
+
 def _check_mount_path(value: str) -> str:
     path = PurePosixPath(value)
     if not path.is_absolute() or ".." in path.parts or re.search(r"\s", value):
         raise ValueError("is not an absolute path without '..' and blanks, as in /data")
-    if str(path).strip("/") == "":
+    plain = "/" + str(path).lstrip("/")
+    if plain == "/":
         raise ValueError("must not be the root of the file system")
-    return str(path)
+    if plain in _SYSTEM or PurePosixPath(plain).parts[1] in _SYSTEM_TREES:
+        raise ValueError("is a folder of the system, which the volume would hide; say, /data")
+    return plain
 
 
 def expand(value: str) -> str:
@@ -112,13 +126,21 @@ def unique(items: tuple[Any, ...]) -> tuple[Any, ...]:
     return items
 
 
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
+
 ImageId = Annotated[
     str, _shape(r"ami-[0-9a-f]{8,17}", "the id of an image, as in ami-0123456789abcdef0")
 ]
 SubnetId = Annotated[
     str, _shape(r"subnet-[0-9a-f]{8,17}", "the id of a subnet, as in subnet-0123abcd")
 ]
-VolumeId = Annotated[str, _shape(r"vol-[0-9a-f]{8,17}", "the id of a volume, as in vol-0123abcd")]
+VolumeId = Annotated[
+    str,
+    _shape(
+        rf"vol-[0-9a-f]{{8,17}}|(?!vol-){_NAME}",
+        "the id of a volume, as in vol-0123abcd, or the name that it was made with",
+    ),
+]
 Region = Annotated[
     str,
     _shape(r"local|[a-z]{2}(-[a-z]+)+-\d+", "a region, as in us-east-1; or 'local', this computer"),
@@ -136,12 +158,7 @@ KeyName = Annotated[
         "the name of a key: letters, digits, '_', '-', '.', '@', '+', not first '-' or '.'",
     ),
 ]
-SectionName = Annotated[
-    str,
-    _shape(
-        r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", "a name: up to 64 letters, digits, '_', '-' and '.'"
-    ),
-]
+SectionName = Annotated[str, _shape(_NAME, "a name: up to 64 letters, digits, '_', '-' and '.'")]
 InstanceType = Annotated[str, AfterValidator(_check_instance_type)]
 User = Annotated[str, AfterValidator(_check_user)]
 ClusterUser = Annotated[str, AfterValidator(_check_user), AfterValidator(_check_not_root)]

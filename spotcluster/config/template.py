@@ -31,11 +31,19 @@ from spotcluster.plugins import loader
 
 
 def _check_volumes(volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
-    paths: dict[str, str] = {}
-    for volume in volumes:
-        other = paths.setdefault(volume.mount_path, volume.name)
-        if other != volume.name:
-            raise ValueError(f"'{other}' and '{volume.name}' both mount on {volume.mount_path}")
+    """Refuse volumes that are in each other's way; all that is wrong is said at once."""
+    wrong = []
+    for number, one in enumerate(volumes):
+        for other in volumes[:number]:
+            both = f"'{other.name}' and '{one.name}' both"
+            if one.mount_path == other.mount_path:
+                wrong.append(f"{both} mount on {one.mount_path}")
+            if one.volume_id == other.volume_id and one.partition == other.partition:
+                wrong.append(f"{both} are {one.volume_id}")
+            elif one.device and one.device == other.device and one.volume_id != other.volume_id:
+                wrong.append(f"{both} are attached as {one.device}")
+    if wrong:
+        raise ValueError("; ".join(wrong))
     return volumes
 
 
@@ -149,6 +157,19 @@ class Template(Settings):
                 f"'{types}' (NODE_INSTANCE_TYPE) is for at least {types.named} workers, but"
                 f" CLUSTER_SIZE = {self.cluster_size} has {workers or 'none'} besides the master"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _hides_no_home(self) -> Self:
+        """Refuse a volume on the home of the cluster user, whose keys it would hide."""
+        home = f"/home/{self.cluster_user}"
+        ours = {home, f"{home}/.ssh", f"{home}/.spotcluster"}
+        for volume in self.volumes:
+            if volume.mount_path in ours:
+                raise ValueError(
+                    f"'{volume.name}' (VOLUMES) would be mounted on {volume.mount_path} and hide"
+                    f" what is there; choose a folder in {home}, or /data"
+                )
         return self
 
     def with_overrides(

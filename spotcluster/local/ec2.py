@@ -19,6 +19,7 @@ from moto.ec2.models.elastic_block_store import VolumeAttachment
 from moto.ec2.models.instances import Instance, InstanceState, Reservation, StateReason
 
 from . import images, spot
+from .disks import DiskAnswers
 from .filters import passes
 from .fleets import FleetAnswers
 from .instances import LocalInstance
@@ -202,6 +203,16 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
         volume, instance = self.get_volume(volume_id), self.get_instance(instance_id)
         if volume.attachment is not None:
             raise EC2ClientError("VolumeInUse", f"{volume_id} is already attached to an instance")
+        if instance.state not in ("running", "stopped", "stopping"):
+            raise EC2ClientError(
+                "IncorrectState", f"Instance '{instance_id}' is not 'running' or 'stopped'."
+            )
+        if device_path in instance.block_device_mapping:
+            raise EC2ClientError(
+                "InvalidParameterValue",
+                f"Invalid value '{device_path}' for unixDevice. Attachment point {device_path} is "
+                "already in use",
+            )
         if volume.zone.name != instance.availability_zone:
             raise EC2ClientError(
                 "InvalidVolume.ZoneMismatch",
@@ -253,7 +264,7 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
         )
 
 
-class LocalEC2Response(spot.SpotAnswers, FleetAnswers):
+class LocalEC2Response(spot.SpotAnswers, FleetAnswers, DiskAnswers):
     """The EC2 API of the local cloud."""
 
     cloud: Any

@@ -17,6 +17,7 @@ from pathlib import Path
 
 _GET_FREE = 0x4C82
 _CONFIGURE = 0x4C0A
+_SET_CAPACITY = 0x4C07
 _AUTOCLEAR = 4
 _GIB = 1 << 30
 
@@ -60,12 +61,18 @@ class Disk:
     """
 
     def __init__(self, name: str, size: int, folder: Path) -> None:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            os.ftruncate(file.fileno(), size * _GIB)
-            config = _Config(fd=file.fileno(), block_size=512)
+        self.size = size
+        # It has no name, and stays open, so that it can grow.
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        try:
+            os.ftruncate(self._file.fileno(), size * _GIB)
+            config = _Config(fd=self._file.fileno(), block_size=512)
             config.info.flags = _AUTOCLEAR
             ctypes.memmove(config.info.file_name, name.encode()[:63], min(len(name), 63))
             self.path, self._fd = _configured(config)
+        except BaseException:
+            self._file.close()
+            raise
         number = Path(self.path).stat().st_rdev
         self.major, self.minor = os.major(number), os.minor(number)
 
@@ -75,9 +82,33 @@ class Disk:
         command = ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", options, self.path]
         subprocess.run(command, check=True, timeout=60, stdin=subprocess.DEVNULL)
 
+    def grow(self, size: int) -> None:
+        """Make it larger, also while it is in use, as EC2 does it."""
+        if size > self.size:
+            os.ftruncate(self._file.fileno(), size * _GIB)
+            fcntl.ioctl(self._fd, _SET_CAPACITY)
+            self.size = size
+
+    def copy_to(self, other: Disk) -> None:
+        """Put on another one what is on this one; holes stay holes."""
+        os.fsync(self._fd)
+        source, target = self._file.fileno(), other._file.fileno()
+        start = 0
+        while True:
+            try:
+                start = os.lseek(source, start, os.SEEK_DATA)
+            except OSError:  # nothing but a hole is left
+                return
+            end = os.lseek(source, start, os.SEEK_HOLE)
+            while start < end:
+                data = os.pread(source, min(end - start, 1 << 20), start)
+                os.pwrite(target, data, start)
+                start += len(data)
+
     def close(self) -> None:
         """Give it back; its data is gone when nothing has it mounted any more."""
         os.close(self._fd)
+        self._file.close()
 
 
 _opening = threading.Lock()

@@ -194,9 +194,10 @@ class Machines:
                 _node(init, device).unlink()
             del machine.attached[device]
         for device, volume_id in wanted.items():
+            volume = instance.ec2_backend.get_volume(volume_id)
+            disk = self._disk(volume_id, volume.size, volume.snapshot_id)
+            disk.grow(volume.size)
             if device not in machine.attached:
-                size = instance.ec2_backend.get_volume(volume_id).size
-                disk = self._disk(volume_id, size)
                 node = _node(init, device)
                 os.mknod(node, stat.S_IFBLK | 0o660, os.makedev(disk.major, disk.minor))
                 os.chown(node, 0, _DISK_GROUP)
@@ -247,9 +248,13 @@ class Machines:
         del self._machines[instance_id]
 
     def bury(self) -> None:
-        """Give back the disks of volumes that were deleted."""
+        """Give back the disks of volumes and snapshots that were deleted; take new snapshots."""
         with self._cloud.lock:
             there = {volume for backend in self._cloud.backends() for volume in backend.volumes}
+            for backend in self._cloud.backends():
+                for snapshot in backend.snapshots.values():
+                    there.add(snapshot.id)
+                    self._take(snapshot)
         with self._lock:
             for volume_id in [one for one in self._disks if one not in there]:
                 self._disks.pop(volume_id).close()
@@ -321,11 +326,22 @@ class Machines:
         assert machine.boot is not None
         return Running(machine.boot.pid, machine.booted, machine.address, SSH_PORT)
 
-    def _disk(self, volume_id: str, size: int) -> Disk:
+    def _disk(self, volume_id: str, size: int, snapshot_id: str | None = None) -> Disk:
         with self._lock:
             if volume_id not in self._disks:
-                self._disks[volume_id] = Disk(volume_id, size, self._disks_folder)
+                made = self._disks[volume_id] = Disk(volume_id, size, self._disks_folder)
+                if snapshot_id in self._disks:
+                    self._disks[snapshot_id].copy_to(made)
             return self._disks[volume_id]
+
+    def _take(self, snapshot: Any) -> None:
+        """Keep what is on a snapshot's volume now, which is when EC2 says that it was taken."""
+        with self._lock:
+            source = self._disks.get(snapshot.volume_id)
+            if source is not None and snapshot.id not in self._disks:
+                taken = Disk(snapshot.id, source.size, self._disks_folder)
+                source.copy_to(taken)
+                self._disks[snapshot.id] = taken
 
     def _openings(self, instance: LocalInstance) -> Iterator[Opening]:
         for group in instance.security_groups:

@@ -180,7 +180,11 @@ def test_protocol_is_understood_as_old_files_have_it() -> None:
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ("VOLUME_ID = v\nMOUNT_PATH = /d", "VOLUME_ID: 'v' is not the id of a volume"),
+        ("VOLUME_ID = vol-x\nMOUNT_PATH = /d", "VOLUME_ID: 'vol-x' is not the id of a volume"),
+        ("VOLUME_ID = a b\nMOUNT_PATH = /d", "VOLUME_ID: 'a b' is not the id of a volume"),
+        ("VOLUME_ID = v\nMOUNT_PATH = /etc/x", "'/etc/x' is a folder of the system"),
+        ("VOLUME_ID = v\nMOUNT_PATH = //usr", "'//usr' is a folder of the system"),
+        ("VOLUME_ID = v\nMOUNT_PATH = /home/", "'/home/' is a folder of the system"),
         ("VOLUME_ID = vol-12345678\nMOUNT_PATH = d", "MOUNT_PATH: 'd' is not an absolute path"),
         ("VOLUME_ID = vol-12345678\nMOUNT_PATH = //", "must not be the root of the file system"),
         ("VOLUME_ID = vol-12345678\nMOUNT_PATH = /a/../etc", "is not an absolute path without '.."),
@@ -191,6 +195,17 @@ def test_protocol_is_understood_as_old_files_have_it() -> None:
 def test_wrong_volume(lines: str, said: str) -> None:
     (found,) = problems(f"[volume v]\n{lines}\n")
     assert said in found
+
+
+def test_everything_that_is_wrong_with_volumes_is_said_at_once() -> None:
+    volumes = "".join(
+        f"[volume {name}]\nVOLUME_ID = data\nMOUNT_PATH = {path}\nDEVICE = /dev/sdf\n"
+        for name, path in (("a", "/x"), ("b", "/x/"), ("c", "/home/ipuser"))
+    )
+    (found,) = problems(f"{volumes}{RIGHT}VOLUMES = a, b\n")
+    assert "'a' and 'b' both mount on /x; 'a' and 'b' both are data" in found
+    (found,) = problems(f"{volumes}{RIGHT}VOLUMES = c\n")
+    assert "'c' (VOLUMES) would be mounted on /home/ipuser" in found
 
 
 def test_two_volumes_do_not_mount_on_one_path() -> None:

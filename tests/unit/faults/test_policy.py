@@ -15,7 +15,7 @@ from spotcluster.local import answers
 SERVICES = {"GetParameter": "ssm", "GetProducts": "pricing"}
 NOT_SEEN = {
     "iam:CreateServiceLinkedRole",  # AWS calls it by itself, for an account's first spot instance
-    "ec2:DeleteVolume",  # volumes go with their instances; this is for one that did not
+    "ec2:DescribeVolumesModifications",  # asked when the answer to ModifyVolume was lost
 }
 
 
@@ -24,6 +24,25 @@ def granted(world: World) -> set[str]:
     assert policy["Version"] == "2012-10-17"
     assert {one["Effect"] for one in policy["Statement"]} == {"Allow"}
     return {action for one in policy["Statement"] for action in one["Action"]}
+
+
+def volumes(world: World, home: Path) -> None:
+    """Run every command of volumes, and those that attach them and let go of them."""
+    config = home / "config"
+    more = "[volume data]\nVOLUME_ID = data\nMOUNT_PATH = /data\n"
+    more += "[cluster keeping]\nEXTENDS = bare\nPLUGINS =\nVOLUMES = data\n"
+    config.write_text(f"{config.read_text()}\n{more}")
+    here = ("-r", REGION)
+    volume = json.loads(world.run(*here, "createvolume", "1", "-n", "data", "--json").out)["id"]
+    check, world.on_call = world.on_call, None  # a snapshot is taken by others
+    snapshot = Session(REGION).ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
+    world.on_call = check
+    world.run(*here, "createvolume", "--snapshot", snapshot, "-n", "copy")
+    world.run(*here, "listvolumes")
+    world.run("start", "-c", "keeping", "-s", "1", "--format", "mycluster")
+    world.run(*here, "resizevolume", "data", "2")
+    world.run("terminate", "-y", "mycluster")
+    world.run(*here, "removevolume", "-y", "data", "copy")
 
 
 def test_every_command_needs_what_the_policy_has_and_no_more(
@@ -58,6 +77,7 @@ def test_every_command_needs_what_the_policy_has_and_no_more(
     world.machines.faults.append(lambda step: fail if step["alias"] == "node003" else None)
     world.run("addnode", "--on-failure", "drop", "mycluster", status=1)
     world.run("terminate", "-y", "mycluster")
+    volumes(world, spotcluster_home)
     assert world.left() == []
     assert asked - allowed == set()
     assert allowed - asked == NOT_SEEN
@@ -68,9 +88,12 @@ def test_what_changes_or_ends_things_is_allowed_for_ours_only(world: World) -> N
     for statement in policy["Statement"]:
         for action in statement["Action"]:
             verb = action.partition(":")[2]
-            if verb.startswith(("Terminate", "DeleteS", "DeleteV", "DeleteT", "Cancel", "Auth")):
+            if verb.startswith(
+                ("Terminate", "DeleteS", "DeleteV", "DeleteT", "Cancel", "Auth", "Mod")
+            ):
                 tags = statement["Condition"]["Null"]
-                assert tags == {"aws:ResourceTag/spotcluster:cluster": "false"}
+                kind = "volume" if statement["Resource"].endswith("volume/*") else "cluster"
+                assert tags == {f"aws:ResourceTag/spotcluster:{kind}": "false"}
 
 
 def ssh_rules() -> list[str]:

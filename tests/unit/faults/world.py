@@ -12,6 +12,8 @@ import base64
 import copy
 import json
 import os
+import re
+import shlex
 import signal
 import sys
 import tempfile
@@ -65,11 +67,12 @@ _READING = ("Describe", "Get", "List")
 
 @dataclass
 class Machines:
-    """What the stubs of the nodes' machines keep and answer."""
+    """What the stubs of the nodes' machines keep and answer; `disks` is what is on volumes."""
 
     files: dict[str, dict[str, str]] = field(default_factory=dict)
     steps: list[tuple[str, str]] = field(default_factory=list)
     faults: list[Callable[[dict[str, Any]], dict[str, Any] | None]] = field(default_factory=list)
+    disks: dict[str, str] = field(default_factory=dict)
 
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Answer one remote step: what `run` or `put` is to return or raise."""
@@ -112,7 +115,30 @@ class Machines:
                 "account_key": f"{key} of {account}" if account else "",
             }
             return {"out": "".join(f"{name}={value}\n" for name, value in facts.items())}
-        return {"out": ""}
+        return {"out": "".join(self._volumes(asked.get("script", ""), what, disk))}
+
+    def _volumes(self, script: str, what: str, disk: dict[str, str]) -> Iterator[str]:
+        """Do what the scripts for volumes do, with `disks` for what is on the volumes."""
+        if what == "unmounting the volumes":
+            yield from (f"{path}\n" for path in _items(script, "paths"))
+        if what != "mounting the volumes":
+            return
+        for volume, path in zip(_items(script, "ids"), _items(script, "paths"), strict=True):
+            outcome = "there" if path in disk else "mounted"
+            if volume not in self.disks:
+                if not script.startswith("format=1\n"):
+                    yield f"{path}\tnew\tit has no file system yet\n"
+                    continue
+                self.disks[volume] = "ext4"
+                outcome = "formatted"
+            disk[path] = volume
+            yield f"{path}\t{outcome}\text4 1000000000\n"
+
+
+def _items(script: str, name: str) -> list[str]:
+    found = re.search(rf"^{name}=\((.*)\)$", script, re.MULTILINE)
+    assert found, name
+    return shlex.split(found[1])
 
 
 class StubConnection:

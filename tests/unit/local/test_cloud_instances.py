@@ -223,6 +223,42 @@ def test_a_disk_is_attached_once_and_in_its_own_zone(ec2: Any, run: Any, settle:
     assert left["State"] == "available"
 
 
+def test_volume_is_made_once_for_a_token_in_a_zone_that_is_there(ec2: Any) -> None:
+    asked = {"AvailabilityZone": "us-east-1a", "Size": 2, "ClientToken": "t"}
+    first, second = (ec2.create_volume(**asked)["VolumeId"] for _ in range(2))
+    assert first == second
+    with pytest.raises(ClientError, match="IdempotentParameterMismatch"):
+        ec2.create_volume(**{**asked, "Size": 3})
+    with pytest.raises(ClientError, match=r"InvalidZone\.NotFound"):
+        ec2.create_volume(AvailabilityZone="us-east-1z", Size=1)
+
+
+def test_volume_becomes_larger_only(ec2: Any) -> None:
+    disk = ec2.create_volume(AvailabilityZone="us-east-1a", Size=2)["VolumeId"]
+    with pytest.raises(ClientError, match="smaller than existing"):
+        ec2.modify_volume(VolumeId=disk, Size=1)
+    ec2.modify_volume(VolumeId=disk, Size=3)
+    snapshot = ec2.create_snapshot(VolumeId=disk)["SnapshotId"]
+    with pytest.raises(ClientError, match="smaller than the snapshot's, 3 GiB"):
+        ec2.create_volume(AvailabilityZone="us-east-1a", Size=2, SnapshotId=snapshot)
+    made = ec2.create_volume(AvailabilityZone="us-east-1a", SnapshotId=snapshot)
+    assert made["Size"] == 3
+
+
+def test_two_disks_do_not_have_one_name_on_an_instance(ec2: Any, run: Any, settle: Any) -> None:
+    (instance,) = run(Placement={"AvailabilityZone": "us-east-1a"})
+    one, other = (
+        ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"] for _ in range(2)
+    )
+    where = {"InstanceId": instance["InstanceId"], "Device": "/dev/sdz"}
+    with pytest.raises(ClientError, match="is not 'running'"):
+        ec2.attach_volume(VolumeId=one, **where)
+    settle()
+    ec2.attach_volume(VolumeId=one, **where)
+    with pytest.raises(ClientError, match="already in use"):
+        ec2.attach_volume(VolumeId=other, **where)
+
+
 def test_volume_is_detached_by_its_id_alone(ec2: Any, run: Any, settle: Any) -> None:
     (instance,) = run(Placement={"AvailabilityZone": "us-east-1a"})
     settle()

@@ -1,0 +1,600 @@
+"""The volumes of a cluster: checked, attached to its master, mounted, let go of, made larger.
+
+A volume belongs to nobody: no tag of a cluster is ever put on it, so that nothing that ends a
+cluster finds it. Which volumes a cluster has is in its record; where each is, EC2 says.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from spotcluster import files, templates
+from spotcluster.aws import instance_types, instances, inventory, network, tags
+from spotcluster.aws import volumes as ebs
+from spotcluster.aws.session import Session
+from spotcluster.cluster import record as records
+from spotcluster.cluster.node import Node
+from spotcluster.cluster.progress import Reporter
+from spotcluster.config import Config, Template, Volume
+from spotcluster.errors import (
+    CloudError,
+    CredentialsError,
+    RemoteCommandFailed,
+    SpotclusterError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from spotcluster.cluster.cluster import Cluster
+
+log = logging.getLogger("spotcluster.volumes")
+
+_FREED_AFTER = 120.0  # seconds until EC2 has taken a volume from a master that ends
+_PATIENCE = 60  # seconds for a device to come up
+_RELEASE = 30.0
+_ENLARGED_AFTER = 300.0
+
+
+@dataclass(frozen=True)
+class PlannedVolume:
+    """A volume that the master is to have: as the config names it, and as EC2 has it."""
+
+    settings: Volume
+    found: ebs.Volume
+
+    def __str__(self) -> str:
+        return f"'{self.settings.name}' ({self.found.id}, {self.found.size} GiB)"
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """A volume on a node: its path, the file system's type and size in bytes, and since when."""
+
+    path: str
+    type: str
+    bytes: int
+    outcome: str
+
+    @property
+    def before(self) -> bool:
+        """Whether it was mounted already."""
+        return self.outcome in ("there", "small")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of mounting.
+
+    Attributes
+    ----------
+    left_out : tuple of str
+        What the machine does not let us do, in words.
+    troubles : tuple of str
+        What is not mounted and why, in sentences.
+    unformatted : tuple of str
+        The paths of those to which nothing was ever written.
+    """
+
+    mounted: tuple[Mounted, ...] = ()
+    left_out: tuple[str, ...] = ()
+    troubles: tuple[str, ...] = ()
+    unformatted: tuple[str, ...] = ()
+
+    @property
+    def new(self) -> bool:
+        """Whether anything was mounted that was not before."""
+        return any(not one.before for one in self.mounted)
+
+
+# Before anything is made.
+
+
+def look_up(session: Session, template: Template) -> tuple[list[PlannedVolume], list[str]]:
+    """Return the volumes of a template as EC2 has them, and what is wrong with the others."""
+    found = ebs.find_all(session, [one.volume_id for one in template.volumes])
+    planned, wrong = [], []
+    for settings in template.volumes:
+        there = found[settings.volume_id]
+        if len(there) == 1:
+            planned.append(PlannedVolume(settings, there[0]))
+            continue
+        how = (
+            f"is the name of {len(there)} volumes; name one by its id"
+            if there
+            else f"is not in {session.region}"
+        )
+        wrong.append(f"[volume {settings.name}]: the volume {settings.volume_id} {how}.")
+    return planned, wrong
+
+
+def check(
+    session: Session, cluster: str, template: Template
+) -> tuple[Template, tuple[PlannedVolume, ...]]:
+    """Check the volumes of a template for a cluster whose master is to be launched or set up.
+
+    Returns
+    -------
+    Template
+        With the volumes by their ids, and their zone.
+    tuple of PlannedVolume
+        The volumes.
+
+    Raises
+    ------
+    UsageError
+        A volume is not there, not free or not in the zone; all that is wrong is said.
+    """
+    planned, wrong = look_up(session, template)
+    wrong += _taken(session, cluster, planned)
+    zones = {one.found.zone: one for one in planned}
+    if len(zones) > 1:
+        places = ", ".join(f"{one} in {zone}" for zone, one in sorted(zones.items()))
+        wrong.append(f"VOLUMES must be in one zone, and are not: {places}.")
+    elif zones and template.availability_zone not in (None, *zones):
+        (zone,) = zones
+        wrong.append(
+            f"The volumes are in {zone}, and AVAILABILITY_ZONE (-a) is"
+            f" {template.availability_zone}; leave it out, and the cluster goes where they are."
+        )
+    if wrong:
+        raise UsageError(
+            "\n".join(wrong), "`spotcluster listvolumes` shows the volumes and who has them."
+        )
+    resolved = [one.settings.model_copy(update={"volume_id": one.found.id}) for one in planned]
+    update = {"volumes": tuple(resolved), "availability_zone": next(iter(zones))}
+    return template.model_copy(update=update), tuple(planned)
+
+
+def _taken(session: Session, cluster: str, planned: Sequence[PlannedVolume]) -> list[str]:
+    """Say of each volume that cannot be had why not."""
+    wrong = []
+    nodes = {}
+    if any(one.found.instance for one in planned):
+        nodes = {one.id: one for one in instances.describe(session)}
+    for one in planned:
+        name = f"[volume {one.settings.name}]: {one.found.id}"
+        node = nodes.get(one.found.instance)
+        if one.found.of_a_node:
+            wrong.append(f"{name} is the disk of a node of '{one.found.tags[tags.CLUSTER]}'.")
+        elif node and node.is_master and node.cluster == cluster:
+            continue  # of a start that was cut off, or of a master that ends
+        elif one.found.instance:
+            who = f"{node.alias} of '{node.cluster}'" if node else one.found.instance
+            wrong.append(f"{name} is attached to {who}.")
+        elif one.found.state not in ("available", "creating"):
+            wrong.append(f"{name} is not available: it is {one.found.state}.")
+    return wrong
+
+
+def new_ones(session: Session, name: str, template: Template) -> list[str]:
+    """Return the volumes, in words, that have to be formatted when the cluster is started."""
+    record = records.find(session, name)
+    planned, _ = look_up(session, record.template if record else template)
+    return [str(one) for one in planned if one.found.known_empty]
+
+
+def check_format(planned: Sequence[PlannedVolume], *, format_new: bool) -> None:
+    """Refuse a volume that has no file system, as far as EC2 tells, and is not to have one.
+
+    Raises
+    ------
+    UsageError
+        There is such a volume.
+    """
+    empty = [str(one) for one in planned if one.found.known_empty]
+    if empty and not format_new:
+        raise UsageError(
+            f"Nothing has been put on the volume {', '.join(empty)} yet, so it cannot be mounted.",
+            "With --format, `start` makes an ext4 file system on it; on a volume that has anything"
+            " on it, it never does.",
+        )
+
+
+# On the master.
+
+
+def bring(cluster: Cluster, master: Node) -> Outcome:
+    """Attach the cluster's volumes to its master and mount them; repeating it changes nothing.
+
+    A volume that is in the way does not take the cluster with it: why it is not mounted is said,
+    and the cluster is of use without it; the node has it too, as its `troubles`.
+    """
+    brought = _bring(cluster, master)
+    master.troubles, master.unformatted = brought.troubles, brought.unformatted
+    return brought
+
+
+def format_and_mount(cluster: Cluster, master: Node) -> Outcome:
+    """Make file systems on the volumes that nothing was ever written to, and mount them."""
+    cluster.format_new = True
+    return bring(cluster, master)
+
+
+def _bring(cluster: Cluster, master: Node) -> Outcome:
+    wanted = cluster.record.template.volumes
+    if not wanted:
+        return Outcome()
+    session = cluster.session
+    there, troubles = _attach(session, master, wanted)
+    usable = sorted(
+        (one for one in wanted if one.volume_id in there),
+        key=lambda one: len(PurePosixPath(one.mount_path).parts),  # /data before /data/more
+    )
+    if not usable:
+        return Outcome(troubles=tuple(troubles))
+    if not master.facts.sudo:
+        paths = ", ".join(one.mount_path for one in usable)
+        return Outcome(left_out=(f"mounting the volumes on {paths}",), troubles=tuple(troubles))
+    try:
+        said = master.run(
+            _script(
+                usable,
+                there,
+                master.account.name,
+                format_new=cluster.format_new,
+                has_units=master.facts.has_units,
+            ),
+            what="mounting the volumes",
+            timeout=_PATIENCE + 540,
+            user="root",
+        )
+    except RemoteCommandFailed as error:
+        log.warning("%s", error)
+        return Outcome(troubles=(*troubles, f"The volumes could not be mounted: {error}"))
+    mounted, refused, unformatted = _read(said, usable)
+    kinds = {one.path: one.type for one in mounted}
+    for one in usable:
+        if one.mount_path in kinds:
+            ebs.note_content(session, there[one.volume_id], kinds[one.mount_path])
+    for each in mounted:
+        if each.outcome == "formatted":
+            cluster.note(f"{master.alias}: {each.path} has a new {each.type} file system")
+    left_out = () if master.facts.has_units else ("mounting the volumes again at each boot",)
+    return Outcome(tuple(mounted), left_out, (*troubles, *refused), tuple(unformatted))
+
+
+def _attach(
+    session: Session, master: Node, wanted: Sequence[Volume]
+) -> tuple[dict[str, ebs.Volume], list[str]]:
+    """Attach the volumes; return those that the master has, by id, and why it lacks the others."""
+    mine = master.instance.id
+    troubles = []
+    ids = list(dict.fromkeys(one.volume_id for one in wanted))
+    found = {one.id: one for one in ebs.describe(session, ids)}
+    taken = {one.device for one in ebs.attached_to(session, [mine])}
+    there = {}
+    for one in wanted:
+        name = f"The volume '{one.name}' ({one.volume_id})"
+        volume = found.get(one.volume_id)
+        if volume is None:
+            troubles.append(f"{name} is not in {session.region} any more.")
+            continue
+        if volume.id in there:  # another partition of it
+            continue
+        try:
+            if volume.instance != mine and (volume.instance or volume.state != "available"):
+                # A master that failed has it until it has ended.
+                volume = ebs.wait(session, volume.id, _free_for(mine), timeout=_FREED_AFTER)
+            if volume is None:
+                had_by = found[one.volume_id].instance or "nobody, but not available"
+                troubles.append(f"{name} cannot be attached: it is with {had_by}.")
+                continue
+            device = volume.device
+            if volume.instance != mine:
+                device = one.device or ebs.free_device(taken)
+                ebs.attach(session, volume.id, mine, device)
+        except CredentialsError:
+            raise
+        except CloudError as error:
+            troubles.append(f"{name} cannot be attached: {error}")
+            continue
+        taken.add(device)
+        there[volume.id] = replace(volume, instance=mine, device=device)
+    return there, troubles
+
+
+def _free_for(instance_id: str) -> Callable[[ebs.Volume], bool]:
+    return lambda one: one.instance == instance_id or one.state == "available"
+
+
+def _script(
+    wanted: Sequence[Volume],
+    there: Mapping[str, ebs.Volume],
+    account: str,
+    *,
+    format_new: bool,
+    has_units: bool,
+) -> str:
+    """Return the script that mounts volumes now, and has them mounted at each boot."""
+    lists = {
+        "ids": [one.volume_id for one in wanted],
+        "devices": [there[one.volume_id].device for one in wanted],
+        "partitions": [str(one.partition or "") for one in wanted],
+        "paths": [one.mount_path for one in wanted],
+        "sizes": [str(there[one.volume_id].size) for one in wanted],
+    }
+    given = f"account={shlex.quote(account)}\npatience={_PATIENCE}\n"
+    given += "".join(f"{name}=({shlex.join(items)})\n" for name, items in lists.items())
+    body = given + templates.read("volumes.sh")
+    # A boot formats nothing, and is seen to have failed where a volume is not mounted.
+    boot = f'set -euo pipefail\nformat=0\nbooting=1\n{body}[ "$bad" = 0 ]\n'
+    unit = f"boot={shlex.quote(boot)}\nhas_units={int(has_units)}\n"
+    return f"format={int(format_new)}\nbooting=0\n{body}{unit}{templates.read('volumes_unit.sh')}"
+
+
+def _read(said: str, wanted: Sequence[Volume]) -> tuple[list[Mounted], list[str], list[str]]:
+    """Return what is mounted, the sentences for what is not, and the paths of what is new."""
+    outcomes = {}
+    for line in said.splitlines():
+        path, outcome, detail = [*line.split("\t", 2), "", ""][:3]
+        outcomes[path] = (outcome, detail)
+    mounted, troubles, unformatted = [], [], []
+    for one in wanted:
+        outcome, detail = outcomes.get(one.mount_path, ("failed", "nothing was said of it"))
+        if outcome in ("there", "small", "mounted", "formatted"):
+            kind, size, why = [*detail.split(" ", 2), ""][:3]
+            mounted.append(Mounted(one.mount_path, kind, int(size), outcome))
+            if outcome == "small":
+                troubles.append(
+                    f"The file system of the volume '{one.name}' ({one.volume_id}) on"
+                    f" {one.mount_path} could not be made as large as the volume: {why}."
+                )
+            continue
+        also = ""
+        if outcome == "new":
+            unformatted.append(one.mount_path)
+            also = "; --format makes one"
+        troubles.append(
+            f"The volume '{one.name}' ({one.volume_id}) is not mounted on {one.mount_path}:"
+            f" {detail}{also}."
+        )
+    return mounted, troubles, unformatted
+
+
+# When a cluster ends.
+
+
+def kept(session: Session, name: str) -> list[ebs.Volume]:
+    """Return the volumes that the nodes of a cluster have and that outlive it."""
+    nodes = instances.live(instances.describe(session, name))
+    found = ebs.attached_to(session, [one.id for one in nodes])
+    return [one for one in found if not one.of_a_node]
+
+
+def release(session: Session, name: str, keys: Mapping[str, Path], reporter: Reporter) -> None:
+    """Unmount and detach a cluster's volumes, if its master can be reached.
+
+    Nothing that fails here keeps a cluster from ending: a machine that shuts down unmounts what it
+    has, and EC2 takes the volumes from it then.
+    """
+    try:
+        record = records.find(session, name)
+        if record is None or not record.template.volumes:
+            return
+        found = instances.present(instances.describe(session, name))
+        master = next((one for one in found if one.is_master and one.state == "running"), None)
+        if master is None:
+            return
+        key_path = keys.get(record.template.keyname) or files.key_file(record.template.keyname)
+        own = {one.volume_id: one.mount_path for one in record.template.volumes}
+        there = [one.id for one in ebs.attached_to(session, [master.id]) if one.id in own]
+        if not there:
+            return
+        node = Node(master, key_path)
+        try:
+            _release(session, node, record.template.volumes, there)
+        finally:
+            node.close()
+    except (SpotclusterError, OSError) as error:
+        log.warning("the volumes of %s: %s", name, error)
+        reporter.note("the volumes are not unmounted by us; the master's shutdown does it")
+
+
+def _release(session: Session, node: Node, volumes: Sequence[Volume], there: Sequence[str]) -> None:
+    deepest = sorted((one.mount_path for one in volumes), key=lambda path: -len(path))
+    free = set(deepest)
+    if node.facts.sudo:
+        script = f"paths=({shlex.join(deepest)})\n{templates.read('volumes_release.sh')}"
+        said = node.run(script, what="unmounting the volumes", timeout=_RELEASE, user="root")
+        free = set(said.splitlines())
+    for one in there:
+        if {it.mount_path for it in volumes if it.volume_id == one} <= free:
+            ebs.detach(session, one, node.instance.id)
+
+
+# Listing, and making larger.
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A volume, and who has it."""
+
+    volume: ebs.Volume
+    cluster: str
+    alias: str
+    mount: str
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as plain values for ``--json``."""
+        one = self.volume
+        return {
+            "name": one.name or None,
+            "id": one.id,
+            "size_gb": one.size,
+            "state": one.state,
+            "zone": one.zone,
+            "type": one.type,
+            "encrypted": one.encrypted,
+            "snapshot": one.snapshot or None,
+            "created": one.created.isoformat(),
+            "instance": one.instance or None,
+            "device": one.device or None,
+            "cluster": self.cluster or None,
+            "alias": self.alias or None,
+            "mount": self.mount or None,
+        }
+
+
+def listed(session: Session) -> list[Listed]:
+    """Return the volumes of a region, without the disks that come and go with nodes."""
+    found = [one for one in ebs.describe(session) if not one.of_a_node]
+    nodes = {}
+    mounts: dict[tuple[str, str], str] = {}
+    if any(one.instance for one in found):
+        nodes = {one.id: one for one in instances.describe(session)}
+        for record in records.find_all(session):
+            for each in record.template.volumes:
+                mounts[record.name, each.volume_id] = each.mount_path
+    rows = []
+    for one in found:
+        node = nodes.get(one.instance)
+        cluster, alias = (node.cluster, node.alias) if node else ("", "")
+        mount = mounts.get((cluster, one.id), "") if node and node.is_master else ""
+        rows.append(Listed(one, cluster, alias, mount))
+    return rows
+
+
+def create(
+    session: Session,
+    name: str,
+    *,
+    size: int | None,
+    zone: str | None,
+    snapshot: str | None,
+    kind: str,
+    config: Config,
+) -> ebs.Volume:
+    """Make a volume; where no zone is named, where a cluster of the default template would be.
+
+    Raises
+    ------
+    UsageError
+        The name is taken, the size does not fit, or there is no such zone or snapshot.
+    """
+    if size is None and snapshot is None:
+        raise UsageError(
+            "A volume needs a SIZE in GiB.", "As in `spotcluster createvolume 100 --name data`."
+        )
+    if size is not None:
+        ebs.check_size(size)
+    check_name(session, name)
+    if snapshot is not None:
+        least = ebs.snapshot_size(session, snapshot)
+        if size is not None and size < least:
+            raise UsageError(
+                f"The snapshot {snapshot} is of a volume of {least} GiB; {size} are too few.",
+                f"Say {least} or more, or leave SIZE out.",
+            )
+    zones = [one.name for one in inventory.zones(session)]
+    if zone is not None and zone not in zones:
+        raise UsageError(
+            f"There is no zone '{zone}' in {session.region}.", f"There are: {', '.join(zones)}."
+        )
+    where = zone or _usual_zone(session, config, zones)
+    token = secrets.token_hex(16)
+    return ebs.create(session, name, where, size=size, snapshot=snapshot, kind=kind, token=token)
+
+
+def _usual_zone(session: Session, config: Config, zones: Sequence[str]) -> str:
+    """Return the zone in which the default template's cluster would be started."""
+    try:
+        template = config.template()
+    except UsageError:
+        template = None
+    if template is None or template.region not in (None, session.region):
+        return network.find_subnet(session, None, None, zones).zone
+    wanted = {template.node_instance_type.rest.type, template.master_instance_type}
+    offered = instance_types.zones_with(session, [one for one in wanted if one])
+    return network.find_subnet(
+        session, template.subnet_id, template.availability_zone, offered
+    ).zone
+
+
+def check_name(session: Session, name: str) -> None:
+    """Refuse a name for a new volume that another one has, or that reads like an id."""
+    if not name:
+        return
+    try:
+        Volume(name=name, volume_id=name, mount_path="/data")
+    except ValueError:
+        name_is_wrong = True
+    else:
+        name_is_wrong = not ebs.is_name(name)
+    if name_is_wrong:
+        raise UsageError(
+            f"'{name}' cannot be the name of a volume.",
+            "Use up to 64 letters, digits, '_', '-' and '.', and do not begin with 'vol-'.",
+        )
+    there = ebs.find_all(session, [name])[name]
+    if there:
+        raise UsageError(
+            f"There is already a volume '{name}' in {session.region}: {there[0].id}.",
+            "Choose another name.",
+        )
+
+
+def resize(
+    session: Session,
+    wanted: str,
+    size: int,
+    locate: Callable[[str], Cluster],
+    reporter: Reporter,
+) -> tuple[ebs.Volume, Mounted | None, str]:
+    """Make a volume larger, and its file system too where it is mounted.
+
+    Parameters
+    ----------
+    locate : callable
+        Gives the cluster of a name.
+
+    Returns
+    -------
+    Volume
+        As it was before.
+    Mounted or None
+        Its file system now; None where it is not mounted.
+    str
+        What went wrong with it, in a sentence; empty where nothing did.
+
+    Raises
+    ------
+    UsageError
+        It is larger already.
+    """
+    ebs.check_size(size)
+    volume = ebs.find(session, wanted)
+    if size < volume.size:
+        raise UsageError(
+            f"The volume {volume} has {volume.size} GiB; a volume cannot be made smaller.",
+            "Make a new one with `spotcluster createvolume` and copy what is on it.",
+        )
+    if size > volume.size:
+        ebs.enlarge(session, volume, size)
+        reporter.note(f"{volume.id} is made larger, from {volume.size} to {size} GiB")
+        if not ebs.wait_enlarged(session, volume.id, size, timeout=_ENLARGED_AFTER):
+            raise CloudError(
+                f"After {_ENLARGED_AFTER:.0f} s EC2 does not show {size} GiB for {volume} yet.",
+                f"Repeat `spotcluster resizevolume {wanted} {size}`; it goes on from there.",
+            )
+    nodes = [one for one in instances.describe(session) if one.id == volume.instance]
+    if not nodes or nodes[0].state != "running" or not nodes[0].is_master:
+        return volume, None, ""
+    cluster = locate(nodes[0].cluster)
+    try:
+        own = [one for one in cluster.record.template.volumes if one.volume_id == volume.id]
+        if not own or not nodes[0].ready:
+            return volume, None, ""
+        outcome = bring(cluster, cluster.master)
+    except SpotclusterError as error:
+        return volume, None, str(error)
+    finally:
+        cluster.close()
+    found = [one for one in outcome.mounted if one.path == own[0].mount_path]
+    why = [one for one in outcome.troubles if volume.id in one]
+    return volume, found[0] if found else None, why[0] if why else ""
