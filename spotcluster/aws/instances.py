@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from spotcluster.aws import tags
@@ -24,10 +25,20 @@ PRESENT = ("pending", "running", "stopping", "stopped")
 UNKNOWN = "InvalidInstanceID.NotFound"
 """The code by which EC2 says that there is no such instance, or not yet."""
 
+_NO_LATEST = ("UnsupportedOperation", "InvalidParameterCombination", "IncorrectInstanceState")
+
 
 @dataclass(frozen=True)
 class Instance:
-    """An instance as EC2 describes it; what tags say is given by name."""
+    """An instance as EC2 describes it; what tags say is given by name.
+
+    Attributes
+    ----------
+    launched : datetime
+        When it was started last.
+    ended : datetime or None
+        When it was told to stop or to end, where EC2 says so.
+    """
 
     id: str
     state: str
@@ -40,6 +51,7 @@ class Instance:
     launched: datetime
     reason: str
     tags: Mapping[str, str] = field(repr=False)
+    ended: datetime | None = None
 
     @property
     def alias(self) -> str:
@@ -259,18 +271,37 @@ def delete_volume(session: Session, volume_id: str) -> None:
 
 def console_tail(session: Session, instance_id: str, lines: int = 10) -> str:
     """Return the last lines that an instance wrote to its console; empty when there are none."""
+    try:
+        text = console(session, instance_id)
+    except CloudError:
+        return ""  # the console is only ever extra information about another error
+    return "\n".join(text.strip().splitlines()[-lines:])
+
+
+def console(session: Session, instance_id: str, *, latest: bool = False) -> str:
+    """Return what an instance wrote to its console, as far as EC2 has it by now.
+
+    Parameters
+    ----------
+    latest : bool
+        Whether to ask for what it has written since its last change of state too, which EC2 can
+        tell of newer types only, and only while they run.
+    """
     import base64
 
     try:
-        answer = call(session.ec2.get_console_output, InstanceId=instance_id)
-    except CloudError:
-        return ""  # the console is only ever extra information about another error
+        answer = call(
+            session.ec2.get_console_output, InstanceId=instance_id, Latest=True if latest else None
+        )
+    except CloudError as error:
+        if not latest or error.code not in _NO_LATEST:
+            raise
+        return console(session, instance_id)
     raw = answer.get("Output") or ""
     try:
-        text = base64.b64decode(raw, validate=True).decode(errors="replace")
+        return base64.b64decode(raw, validate=True).decode(errors="replace")
     except ValueError:
-        text = raw
-    return "\n".join(text.strip().splitlines()[-lines:])
+        return raw
 
 
 def _instance(item: Any) -> Instance:
@@ -286,4 +317,19 @@ def _instance(item: Any) -> Instance:
         launched=item["LaunchTime"],
         reason=(item.get("StateReason") or {}).get("Message", ""),
         tags=tags.mapping(item.get("Tags")),
+        ended=_ended(item),
     )
+
+
+def _ended(item: Any) -> datetime | None:
+    """Return when an instance began to stop or to end: EC2 has it as words only."""
+    said = re.search(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)", _transition(item))
+    if said is None:
+        return None
+    return datetime.strptime(said[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+
+
+def _transition(item: Any) -> str:
+    if item["State"]["Name"] in ("pending", "running"):
+        return ""
+    return item.get("StateTransitionReason") or ""

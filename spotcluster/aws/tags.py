@@ -29,6 +29,8 @@ ADDING = "spotcluster:adding:"
 """Before the name of an `addnode` that has not ended: who runs it, and how many nodes it adds."""
 ENDING = "spotcluster:ending"
 """When `terminate` began: nothing may be made for the cluster any more."""
+SPENT = "spotcluster:spent"
+"""What the cluster's ended instances have cost, see `spotcluster.cluster.costs`."""
 
 VOLUME = "spotcluster:volume"
 """The name of a volume that `createvolume` made; it belongs to no cluster, so no cluster's tag."""

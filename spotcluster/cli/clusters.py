@@ -255,7 +255,11 @@ def terminate(context: Context, names: tuple[str, ...], *, yes: bool, timeout: f
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @pass_context
 def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> int:
-    """List clusters: state, nodes, uptime, price."""
+    """List clusters: state, nodes, uptime, price per hour, and cost so far.
+
+    The cost is about what EC2 charges for the instances, those that have ended too; disks and
+    traffic are not in it.
+    """
     from spotcluster.cluster import listing
 
     sessions = context.sessions()
@@ -277,7 +281,7 @@ def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> 
         up = listing.uptime(one.created)
         output.table(
             f"{one.name}: {one.state}, {len(one.nodes)} of {one.size} nodes in {one.region},"
-            f" up {up}, {output.dollars(one.price)}",
+            f" up {up}, {output.dollars(one.price)}, {output.spent(one.cost)}",
             ("node", "state", "type", "market", "zone", "address", "instance"),
             [
                 (

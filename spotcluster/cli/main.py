@@ -26,6 +26,7 @@ from spotcluster.cli import (
     shells,
     transfers,
     volumes,
+    status,
 )
 from spotcluster.cli.context import Context
 
@@ -77,6 +78,7 @@ for command in (
     clusters.removenode,
     clusters.terminate,
     clusters.listclusters,
+    status.status,
     shells.sshmaster,
     shells.sshnode,
     transfers.put,

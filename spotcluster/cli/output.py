@@ -86,6 +86,20 @@ def amount(size: float) -> str:
     return f"{size:.3g} TB"
 
 
+def spent(cost: float | None) -> str:
+    """Return what something has cost so far in words."""
+    return "cost so far unknown" if cost is None else f"about ${cost:.2f} so far"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: ``45 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    hours, left = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {left:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Ask on a terminal; where there is none, refuse unless `yes`.
 

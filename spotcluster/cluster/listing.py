@@ -9,6 +9,7 @@ from typing import Any
 from spotcluster.aws import instances, prices
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
+from spotcluster.cluster import costs
 from spotcluster.cluster import record as records
 
 
@@ -22,6 +23,8 @@ class Listed:
         What its instances cost now, in USD per hour; None when AWS does not tell us.
     size : int
         How many nodes it should have.
+    cost : float or None
+        What its instances have cost so far in USD, about; see `spotcluster.cluster.costs`.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Listed:
     created: datetime
     size: int
     price: float | None
+    cost: float | None
     nodes: tuple[Instance, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -40,7 +44,9 @@ class Listed:
             "state": self.state,
             "created": self.created.isoformat(),
             "size": self.size,
+            "uptime_seconds": int((datetime.now(UTC) - self.created).total_seconds()),
             "usd_per_hour": self.price,
+            "usd_so_far": None if self.cost is None else round(self.cost, 6),
             "nodes": [
                 {
                     "alias": one.alias,
@@ -63,11 +69,13 @@ class Listed:
 
 def clusters(session: Session) -> list[Listed]:
     """Return every cluster of the region, also what is left of half-made ones."""
+    everything = instances.describe(session)
     by_name: dict[str, list[Instance]] = {}
-    for one in instances.live(instances.describe(session)):
+    for one in instances.live(everything):
         by_name.setdefault(one.cluster, []).append(one)
     known = {record.name: record for record in records.find_all(session)}
     cache: dict[tuple[str, bool, str], float | None] = {}
+    tariff = costs.Tariff(session)
     found = []
     for name in sorted({*by_name, *known}):
         nodes = tuple(by_name.get(name, ()))
@@ -75,7 +83,12 @@ def clusters(session: Session) -> list[Listed]:
         created = record.created if record else min(one.launched for one in nodes)
         size = record.size if record else len(nodes)
         price = hourly(session, nodes, cache)
-        found.append(Listed(name, session.region, _state(nodes, size), created, size, price, nodes))
+        cost = None
+        if record:
+            own = [one for one in everything if one.cluster == name]
+            cost = costs.so_far(session, record, own, tariff)
+        state = state_of(nodes, size)
+        found.append(Listed(name, session.region, state, created, size, price, cost, nodes))
     return found
 
 
@@ -90,28 +103,39 @@ def hourly(
     for one in nodes:
         if one.state not in ("pending", "running"):
             continue
-        key = (one.type, one.spot, one.zone)
-        if key not in cache:
-            cache[key] = (
-                prices.spot_now(session, one.type, one.zone)
-                if one.spot
-                else prices.on_demand(session, one.type)
-            )
-        price = cache[key]
+        price = price_of(session, one, cache)
         if price is None:
             return None
         total += price
     return total
 
 
+def price_of(
+    session: Session, one: Instance, cache: dict[tuple[str, bool, str], float | None]
+) -> float | None:
+    """Return what an instance costs in USD per hour while it runs; None when it is not known."""
+    key = (one.type, one.spot, one.zone)
+    if key not in cache:
+        cache[key] = (
+            prices.spot_now(session, one.type, one.zone)
+            if one.spot
+            else prices.on_demand(session, one.type)
+        )
+    return cache[key]
+
+
 def uptime(since: datetime) -> str:
     """Return how long ago `since` is, in words: ``2 h 05 min``."""
-    minutes = int((datetime.now(UTC) - since).total_seconds() // 60)
+    minutes = max(0, int((datetime.now(UTC) - since).total_seconds() // 60))
     hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours:02d} h"
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
-def _state(nodes: tuple[Instance, ...], size: int) -> str:
+def state_of(nodes: tuple[Instance, ...], size: int) -> str:
+    """Return in a word how a cluster is that should have `size` nodes."""
     states = {one.state for one in nodes}
     if not nodes:
         return "empty"

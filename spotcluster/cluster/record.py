@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from spotcluster.aws import instances, network, tags
@@ -35,6 +35,8 @@ class Record:
         Whether `terminate` has begun.
     new : bool
         Whether this process has made it, so that EC2 may not know of it yet.
+    tags : mapping of str to str
+        All that is written down of it.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Record:
     additions: tuple[Addition, ...] = ()
     ending: bool = False
     new: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def find(session: Session, name: str) -> Record | None:
@@ -177,4 +180,5 @@ def _read(group: network.Group) -> Record:
         template=template,
         additions=additions.read(group.tags),
         ending=tags.ENDING in group.tags,
+        tags=group.tags,
     )

@@ -36,6 +36,7 @@ from spotcluster.search import engine_prune, shipping
 from spotcluster.search.durations import Durations
 from spotcluster.search.evaluations import Evaluation, Key, Retry
 from spotcluster.search.messages import Message
+from spotcluster.search.progress import Progress
 from spotcluster.search.roster import Presence, Roster
 from spotcluster.search.splits import Bundle
 
@@ -77,6 +78,8 @@ class Dispatcher(threading.Thread):
         How many engines an evaluation has killed before.
     timeout : float, optional
         Seconds that an evaluation may take.
+    progress : Progress, optional
+        Tells others how far the search is.
     open : bool
         Whether to wait for more evaluations when all are finished, until `close_intake` is called.
     """
@@ -94,6 +97,7 @@ class Dispatcher(threading.Thread):
         deaths: Mapping[Key, int],
         *,
         timeout: float | None = None,
+        progress: Progress | None = None,
         open: bool = False,  # noqa: A002 - what it is
     ) -> None:
         super().__init__(name="spotcluster search", daemon=True)
@@ -108,6 +112,7 @@ class Dispatcher(threading.Thread):
         self._common = shipping.pack(common)
         self._work = work
         self._timeout = timeout
+        self._progress = progress
         self._record = record
         self._ended = ended
         self._error_score = error_score
@@ -231,6 +236,8 @@ class Dispatcher(threading.Thread):
         if self._news:
             news, self._news = self._news, []
             self._record(news)
+        if self._progress is not None:
+            self._progress.pulse()
 
     # --- sending ----------------------------------------------------------------------------------
 
@@ -286,7 +293,8 @@ class Dispatcher(threading.Thread):
         if not targets:  # which would mean any engine
             return False
         try:
-            self._view.set_flags(timeout=limit, targets=targets)
+            label = self._progress.label(keys) if self._progress else None
+            self._view.set_flags(timeout=limit, targets=targets, label=label)
             pending = shipping.send(
                 self._view,
                 "engine_batch.perform",

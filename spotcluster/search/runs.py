@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from spotcluster.errors import SearchError
+from spotcluster.published import controller_of
 from spotcluster.search.candidates import Candidate
 from spotcluster.search.dispatch import Dispatcher, News
 from spotcluster.search.evaluations import Evaluation, Key, Retry
 from spotcluster.search.folds import Dataset
 from spotcluster.search.ledger import Header, Ledger, Record
 from spotcluster.search.outcome import Outcome
-from spotcluster.search.results import Results
+from spotcluster.search.progress import Progress
+from spotcluster.search.results import Best, Results
 from spotcluster.search.roster import Presence
 from spotcluster.search.splits import Bundle
 
@@ -103,6 +105,8 @@ class Run:
         self.remark = ""  # what else the user should know
         self.warned = False  # of what engines have warned of
         self.seen: tuple[int, Outcome] | None = None  # after so many evaluations
+        self._id, self._kind = header.id, header.kind
+        self._progress: Progress | None = None
         self._told = told
         self._raised: BaseException | None = None
         self._deaths: Counter[Key] = Counter()
@@ -119,6 +123,10 @@ class Run:
 
     def prepare(self, view: Any, *, open: bool) -> None:  # noqa: A002 - as the dispatcher's
         """Make ready to start; candidates may be added from now on."""
+        controller = controller_of(view.client.session.key)
+        self._progress = Progress(
+            self._id, self._kind, self.path, controller, self._look, self._describe
+        )
         self.dispatcher = Dispatcher(
             view,
             self.bundle,
@@ -130,6 +138,7 @@ class Run:
             self.plan.error_score,
             self._deaths,
             timeout=self.plan.timeout,
+            progress=self._progress,
             open=open,
         )
         self.running = True
@@ -192,6 +201,17 @@ class Run:
             self._ledger.close()
             self.running = False
             self.changed.notify_all()
+        if self._progress is not None:
+            self._progress.end()
+
+    def _look(self) -> tuple[int, int, list[Best], list[str]]:
+        failure = self.dispatcher.failure if self.dispatcher else None
+        with self.changed:
+            remarks = [*self.remarks(), *([f"It has stopped: {failure}"] if failure else [])]
+            return len(self.results), self.results.total, self.results.ranking(), remarks
+
+    def _describe(self, key: Key) -> tuple[dict[str, Any], int]:
+        return self.results.candidates[key[0]].params, key[1]
 
     # --- following --------------------------------------------------------------------------------
 
