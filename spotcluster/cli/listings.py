@@ -1,4 +1,4 @@
-"""listregions, listzones, listimages, listinstances, listspots."""
+"""listregions, listzones, listimages, listinstances, listspots, showconsole."""
 
 from __future__ import annotations
 
@@ -29,13 +29,15 @@ def listregions(context: Context, *, as_json: bool) -> None:
         output.table("", ("region",), [(name,) for name in found])
 
 
-@click.command()
+@click.command(epilog="Example: spotcluster listzones -r eu-west-1")
+@click.option("-r", "--region", metavar="REGION", help="As -r before the command.")
 @_as_json
 @pass_context
-def listzones(context: Context, *, as_json: bool) -> None:
+def listzones(context: Context, *, region: str | None, as_json: bool) -> None:
     """List the availability zones of a region."""
     from spotcluster.aws import inventory
 
+    context.region = region or context.region
     session = context.session()
     _show(session.region, inventory.zones(session), as_json=as_json)
 
@@ -71,6 +73,34 @@ def listspots(context: Context, *, as_json: bool) -> None:
 
     session = context.session()
     _show(session.region, inventory.spot_requests(session), as_json=as_json)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  spotcluster showconsole mycluster
+  spotcluster showconsole mycluster node001
+  spotcluster showconsole i-0abcdef1234567890
+"""
+)
+@click.argument("name", metavar="NAME|INSTANCE")
+@click.argument("alias", required=False)
+@pass_context
+def showconsole(context: Context, name: str, alias: str | None) -> None:
+    """Show what a node has written to its console; the master's without ALIAS.
+
+    Nodes that are stopped, or ended less than an hour ago, have one too.
+    """
+    from spotcluster.cluster import consoles
+
+    found = consoles.read(context.sessions(), name, alias)
+    if not found.text:
+        output.err.print(
+            f"EC2 has nothing of the console of {found.who} yet: it takes some minutes after"
+            " a start, and after an end it is gone within the hour."
+        )
+        return
+    click.echo(found.text)
 
 
 def _show(region: str, found: Sequence[Any], *, as_json: bool) -> None:

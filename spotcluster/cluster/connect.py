@@ -77,26 +77,34 @@ def connect(
     >>> client = spotcluster.connect("mycluster")  # doctest: +SKIP
     >>> view = client.load_balanced_view()  # doctest: +SKIP
     """
+    return client_of(lookup.locate(configs.load_if_there(config), name, region), timeout=timeout)
+
+
+def client_of(cluster: Cluster, *, timeout: float = 60.0) -> ipyparallel.Client:
+    """Return an ipyparallel client for the engines of `cluster`, as `connect` does.
+
+    Closing it closes the tunnel, and the cluster's own connections.
+    """
     import ipyparallel
 
-    found = lookup.locate(configs.load_if_there(config), name, region)
-    opened, info = tunnel(found)
+    opened, info = tunnel(cluster)
 
     class Client(ipyparallel.Client):  # type: ignore[misc]  # ipyparallel has no types
         def close(self, *args: Any, **kwargs: Any) -> None:
             super().close(*args, **kwargs)
             opened.close()
-            found.close()
+            cluster.close()
 
     try:
         client = Client(connection_info=info, timeout=timeout)
-        if bucket := found.record.template.splits_bucket:
-            client.split_depot = Bucket(found.session, bucket)
+        if bucket := cluster.record.template.splits_bucket:
+            client.split_depot = Bucket(cluster.session, bucket)
         return client  # noqa: TRY300 - the handler closes what is not returned
     except BaseException as error:
         opened.close()
-        found.close()
+        cluster.close()
         if isinstance(error, TimeoutError):
+            name = cluster.name
             raise ClusterError(
                 f"The controller of '{name}' did not answer within {timeout:.0f} s.",
                 f"`spotcluster runplugin ipcluster {name}` starts it again.",

@@ -105,9 +105,7 @@ class Tariff:
         return known
 
 
-def integral(
-    changes: Sequence[tuple[datetime, float]], begin: datetime, end: datetime
-) -> float:
+def integral(changes: Sequence[tuple[datetime, float]], begin: datetime, end: datetime) -> float:
     """Return what a spot instance costs from `begin` to `end`.
 
     Parameters

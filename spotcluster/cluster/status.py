@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from spotcluster.aws import instances, tags
 from spotcluster.aws.instances import Instance
@@ -108,9 +108,7 @@ class Status:
     def searches_on_master(self) -> str:
         """What searches that run on the master say."""
         return "".join(
-            node.vitals.searches
-            for node in self.nodes
-            if node.instance.is_master and node.vitals
+            node.vitals.searches for node in self.nodes if node.instance.is_master and node.vitals
         )
 
 
@@ -209,7 +207,7 @@ class Observer:
         self._controller: _Source[Answer] | None = None
         self._ec2 = self._source("EC2", self._look, lambda: None, _SELDOM)
 
-    def __enter__(self) -> Observer:
+    def __enter__(self) -> Self:
         self._follow()
         if self._watching:
             self._ec2.start()
@@ -269,7 +267,9 @@ class Observer:
         problem = said.problem(watching=self._watching) if source else ""
         if one.state == "running" and tags.HOST_KEY not in one.tags:
             problem = "its instance has lost its tags"
-        return NodeStatus(one, self._cloud.prices.get(one.id) if runs else None, said.value, problem)
+        return NodeStatus(
+            one, self._cloud.prices.get(one.id) if runs else None, said.value, problem
+        )
 
     def _all_asked(self) -> bool:
         every = [self._controller, *self._sources.values()]

@@ -85,7 +85,7 @@ class Progress:
         self._publish(time.monotonic(), running=False)
 
     def label(self, keys: Sequence[Key]) -> str:
-        """Return what a message with these evaluations tells of itself and of the search, as JSON."""
+        """Return as JSON what a message with these evaluations tells of itself and its search."""
         with contextlib.suppress(Exception):  # a value may not even have a text
             params, split = self._describe(keys[0])
             return json.dumps(
@@ -145,7 +145,9 @@ class Progress:
         aside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(json.dumps(document, allow_nan=False) + "\n")  # on one line: see `published.parse`
+            file.write(
+                json.dumps(document, allow_nan=False) + "\n"
+            )  # on one line: see `published.parse`
         aside.replace(self._path)
 
 
