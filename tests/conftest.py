@@ -27,5 +27,6 @@ def spotcluster_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.delenv("SPOTCLUSTER_CONFIG", raising=False)
     for name in (*environment.REGION, *environment.PROFILE):  # they stand in for the config's
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "no-aws-config"))  # nor does the user's own
     yield folder
     shutil.rmtree(folder, ignore_errors=True)

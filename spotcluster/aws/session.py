@@ -147,6 +147,18 @@ class Session:
             ) from error
 
 
+def configured_region(profile: str | None) -> str | None:
+    """Return the region that the AWS config files name for a profile, or for the one in use."""
+    import boto3
+    import botocore.exceptions
+
+    try:
+        found: str | None = boto3.Session(profile_name=profile).region_name
+    except botocore.exceptions.BotoCoreError:  # whoever opens a session with it is told
+        return None
+    return found
+
+
 @functools.cache
 def known_regions() -> tuple[str, ...]:
     """Return the regions that botocore's data knows; no call is made."""

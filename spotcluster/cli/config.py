@@ -134,7 +134,8 @@ def _region(context: Context, config: Config, template: Template) -> tuple[str, 
     if template.region:
         own = config.origins.get(f"cluster {template.name}", {}).get("region")
         return template.region, own or config.origins.get("aws info", {}).get("aws_region_name")
-    return lookup.default_region(config), None
+    region, named = lookup.default_region(config), lookup.profile_region(config)
+    return region, Origin("the AWS profile", 0, "") if named == region else None
 
 
 def _unknown_regions(config: Config, said: set[str]) -> list[Problem]:
@@ -161,12 +162,12 @@ def _unknown_regions(config: Config, said: set[str]) -> list[Problem]:
 
 def _notes(config: Config) -> list[str]:
     """Say what `start` would stop at, or pass over, on this computer."""
+    from spotcluster.cluster import plan
+
     notes = []
     for template in config.clusters.values():
-        try:
-            config.with_key(template).check_key()
-        except UsageError as error:
-            notes.append(f"`start` will stop at this: {error}")
+        refused = plan.refusals(config.with_key(template))
+        notes += [f"`start` will stop at this: {error}" for error in refused]
         if template.force_spot_master and template.spot_bid is None:
             notes.append(
                 f"[cluster {template.name}] FORCE_SPOT_MASTER has no effect without a SPOT_BID,"

@@ -12,6 +12,8 @@ from spotcluster.cli.context import Context, pass_context
 from spotcluster.errors import ClusterError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from spotcluster.aws.instance_types import InstanceType
     from spotcluster.aws.prices import ZoneHistory
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 Examples:
   spotcluster -r us-west-1 spothistory c5.xlarge
   spotcluster -r local spothistory c5.xlarge m5.large -d 7
+  spotcluster spothistory c5.xlarge --plot
   spotcluster spothistory c5.xlarge --plot prices.png
 """
 )
@@ -37,9 +40,11 @@ Examples:
 @click.option(
     "-p",
     "--plot",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Draw the prices over time into a PNG or SVG.",
+    "wanted_plot",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    help="Draw the prices over time, into a PNG or SVG; without FILE it is shown.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @pass_context
@@ -49,7 +54,7 @@ def spothistory(
     *,
     days: float,
     zone: str | None,
-    plot: Path | None,
+    wanted_plot: str | None,
     as_json: bool,
 ) -> None:
     """Show spot prices: now, the highest, and the average over time, by type and zone.
@@ -59,6 +64,7 @@ def spothistory(
     from spotcluster.aws import instance_types, prices
     from spotcluster.cli import pictures
 
+    plot = None if wanted_plot is None else Path(wanted_plot or pictures.own_file("spothistory"))
     if plot is not None:
         pictures.check_picture(plot)
     session = context.session()
@@ -78,11 +84,23 @@ def spothistory(
         output.document(
             {name: [_plain(one, known[name]) for one in zones] for name, zones in found.items()}
         )
-        return
+    else:
+        _show(session.region, found, known, days)
+    if plot is not None:
+        shown = not wanted_plot and pictures.show(plot)
+        output.err.print(f"The picture is {plot}{', and is shown.' if shown else ''}", markup=False)
+
+
+def _show(
+    region: str,
+    found: Mapping[str, Sequence[ZoneHistory]],
+    known: Mapping[str, InstanceType],
+    days: float,
+) -> None:
     pairs = [(known[name], one) for name, zones in found.items() for one in zones]
     pairs.sort(key=lambda pair: (pair[1].current, pair[0].name, pair[1].zone))
     output.table(
-        f"Spot prices in {session.region}, last {days:g} days, USD per hour",
+        f"Spot prices in {region}, last {days:g} days, USD per hour",
         _COLUMNS,
         [
             (
@@ -93,8 +111,13 @@ def spothistory(
             for kind, one in pairs
         ],
     )
-    if plot is not None:
-        output.err.print(f"The picture is {plot}")
+    if len(found) == 1:  # in StarCluster's words
+        (zones,) = found.values()
+        cheapest = min(zones, key=lambda one: one.current)
+        average = sum(one.average for one in zones) / len(zones)
+        output.out.print(f"Current price: ${cheapest.current:.4f} in {cheapest.zone}")
+        output.out.print(f"Max price: ${max(one.maximum for one in zones):.4f}")
+        output.out.print(f"Average price: ${average:.4f}")
 
 
 _COLUMNS = (

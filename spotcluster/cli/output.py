@@ -59,10 +59,11 @@ def document(value: Any) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table."""
-    # As it is: rich would take the [ and ] of a config's section for a style.
-    shown = Table(
-        title=Text(title) if title else None, title_justify="left", box=None, pad_edge=False
-    )
+    # As it is: rich would take the [ and ] of a config's section for a style. And not as the
+    # table's title, which is folded at the table's width.
+    if title:
+        out.print(Text(title, style="italic"))
+    shown = Table(box=None, pad_edge=False)
     for column in columns:
         shown.add_column(column, overflow="fold")
     for row in rows:
@@ -88,7 +89,9 @@ def amount(size: float) -> str:
 
 def spent(cost: float | None) -> str:
     """Return what something has cost so far in words."""
-    return "cost so far unknown" if cost is None else f"about ${cost:.2f} so far"
+    if cost is None:
+        return "cost so far unknown"
+    return f"about ${cost:.2f} so far" if cost >= 0.005 else "less than a cent so far"
 
 
 def duration(seconds: float) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
+from spotcluster import files
 from spotcluster.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +40,20 @@ def check_picture(path: Path) -> None:
         raise UsageError(f"The folder {path.parent} of '{path.name}' does not exist.")
 
 
+def own_file(name: str) -> Path:
+    """Return where a picture goes that the user has named no file for."""
+    return files.private_dir("pictures") / f"{name}.png"
+
+
+def show(path: Path) -> bool:
+    """Open a picture in the desktop's viewer; return whether there is a desktop."""
+    if sys.platform == "linux" and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        return False
+    return click.launch(str(path)) == 0
+
+
 def spot_prices(
     path: Path, region: str, found: Mapping[str, Sequence[ZoneHistory]], days: float
 ) -> None:
@@ -42,14 +61,22 @@ def spot_prices(
     import matplotlib.pyplot as plt
 
     now = datetime.now(UTC)
+    places = sorted({one.zone for zones in found.values() for one in zones})
+    colours = {zone: f"C{number % 10}" for number, zone in enumerate(places)}  # the same in each
     figure, axes = plt.subplots(
         len(found), 1, sharex=True, squeeze=False, figsize=(9, 1 + 2.6 * len(found))
     )
     for axis, (name, zones) in zip(axes[:, 0], found.items(), strict=True):
-        for one in sorted(zones, key=lambda one: one.zone):  # the same colours in each
+        for one in sorted(zones, key=lambda one: one.zone):
             times = [*(when for when, _ in one.changes), now]
             prices = [*(price for _, price in one.changes), one.current]
-            axis.step(times, prices, where="post", label=one.zone, linewidth=1.3)
+            axis.step(
+                *(times, prices),
+                where="post",
+                label=one.zone,
+                linewidth=1.3,
+                color=colours[one.zone],
+            )
         axis.set_title(name, loc="left", fontsize=11)
         axis.set_ylabel("USD per hour")
         axis.set_ylim(bottom=0)

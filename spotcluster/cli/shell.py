@@ -14,7 +14,7 @@ from spotcluster.cli.context import Context, pass_context
 if TYPE_CHECKING:
     from spotcluster.cluster.cluster import Cluster
 
-_ACTIVATE = "client.activate();"  # so that %px and its like mean the engines of this cluster
+_ACTIVATE = "_px = client.activate()"  # so that %px and its like mean the engines of this cluster
 
 
 @click.command(

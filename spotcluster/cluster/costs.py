@@ -23,6 +23,7 @@ from datetime import UTC, datetime, timedelta
 from spotcluster.aws import instances, network, prices, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
+from spotcluster.cluster import record as records
 from spotcluster.cluster.record import Record
 from spotcluster.errors import CloudError
 
@@ -160,7 +161,7 @@ def so_far(
             known = False
             continue
         total += cost
-        if over and one.state in ("stopped", "terminated"):
+        if over and (one.ended or one.state in ("stopped", "terminated")):
             ended.append((one, cost))
     if ended:
         shown = {run_of(one) for one in own}
@@ -176,12 +177,14 @@ def so_far(
 
 
 def settle(session: Session, record: Record) -> None:
-    """Write down what instances that have ended, or are stopped, have cost.
+    """Write down what instances that have ended, or are stopped, have cost, if EC2 lets us.
 
     To be called before a stopped instance is started, as EC2 then forgets when that was before.
     """
     with contextlib.suppress(CloudError):
-        so_far(session, record, instances.describe(session, record.name))
+        now = records.find(session, record.name)  # others may have written since it was read
+        if now is not None and now.id == record.id:
+            so_far(session, now, instances.describe(session, record.name))
 
 
 def _end(one: Instance, now: datetime) -> datetime:

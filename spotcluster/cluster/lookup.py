@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from spotcluster.aws.calls import Patience
-from spotcluster.aws.session import Credentials, Session
+from spotcluster.aws.session import Credentials, Session, configured_region
 from spotcluster.cluster import cluster as clusters
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.progress import Reporter
@@ -31,7 +31,12 @@ def default_region(config: Config) -> str:
     given = (
         config.aws.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     )
-    return given or FALLBACK
+    return given or profile_region(config) or FALLBACK
+
+
+def profile_region(config: Config) -> str | None:
+    """Return the region that the AWS config files name for the profile in use, if they do."""
+    return configured_region(config.aws.profile)
 
 
 def open_session(config: Config, region: str) -> Session:

@@ -161,6 +161,17 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
     return Plan(cluster, session.region, template, subnet, tuple(nodes), found_volumes)
 
 
+def refusals(template: Template) -> list[UsageError]:
+    """Return what `make` would refuse whatever EC2 says: no call is made."""
+    found = []
+    for check in (Template.check_key, _refuse_unsupported, _check_user_data):
+        try:
+            check(template)
+        except UsageError as error:
+            found.append(error)
+    return found
+
+
 def _price(session: Session, name: str, zone: str, *, spot: bool) -> float | None:
     return prices.spot_now(session, name, zone) if spot else prices.on_demand(session, name)
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 
 from spotcluster.aws import instances
+from spotcluster.cluster import costs
 from spotcluster.cluster import record as records
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node, forget
@@ -52,6 +53,7 @@ def remove_nodes(cluster: Cluster, aliases: Sequence[str]) -> list[str]:
         cluster.left(node.alias)
         cluster.reporter.stage(node.alias, "terminated")
     cluster.pin_host_keys()
+    costs.settle(cluster.session, cluster.record)
     return [node.alias for node in leaving]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from spotcluster import ssh, templates
 from spotcluster.cluster.node import Node
+from spotcluster.errors import NodeError
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,11 @@ class Examiner:
         except BaseException:
             self.close()
             raise
-        return Vitals.parse(said.stdout, time.time())
+        try:
+            return Vitals.parse(said.stdout, time.time())
+        except (KeyError, ValueError) as error:
+            message = "what it says of its load and memory cannot be read."
+            raise NodeError(self._target.alias, message) from error
 
     def close(self) -> None:
         """Leave the machine."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from spotcluster import config as configs
@@ -49,3 +51,19 @@ def test_config_says_for_how_long_calls_are_repeated(monkeypatch: pytest.MonkeyP
     session = lookup.open_session(configs.load_text(text, "config"), "us-east-1")
     assert session.patience == Patience(throttled=7, unanswered=5, settle=3)
     assert session.ec2.spotcluster_patience is session.patience  # type: ignore[attr-defined]
+
+
+def test_region_of_the_aws_profile_goes_before_the_fallback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "[default]\nregion = eu-west-3\n[profile work]\nregion = eu-north-1\n"
+    (tmp_path / "config").write_text(text)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    assert lookup.default_region(configs.empty()) == "eu-west-3"
+    work = configs.load_text("[aws info]\nAWS_PROFILE = work\n", "config")
+    assert lookup.default_region(work) == "eu-north-1"
+    assert lookup.default_region(configs.load_text("[aws info]\nAWS_PROFILE = no\n", "c")) == (
+        "us-east-1"
+    )
+    monkeypatch.setenv("AWS_REGION", "us-west-1")
+    assert lookup.default_region(work) == "us-west-1"

@@ -71,6 +71,8 @@ def test_every_command_needs_what_the_policy_has_and_no_more(
     world.run("start", "-c", "bare", "mycluster")
     world.run("addnode", "mycluster")
     world.run("listclusters")
+    world.run("status", "mycluster")
+    world.run("showconsole", "mycluster", "node001")
     world.run("runplugin", "ipcluster", "mycluster")
     world.run("removenode", "-y", "mycluster", "node001")
     fail = {"lost": "sshd is dead."}
