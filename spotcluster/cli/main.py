@@ -28,6 +28,7 @@ from spotcluster.cli import (
     transfers,
     volumes,
     status,
+    transfers,
 )
 from spotcluster.cli.context import Context
 
