@@ -238,7 +238,8 @@ def _search(one: Mapping[str, Any]) -> list[RenderableType]:
     if state == "silent":
         since = time.strftime("%H:%M:%S", time.localtime(one["updated"]))
         remarks.append(f"It has said nothing since {since}: its process may have been killed.")
-    return [*parts, *(Text(remark, style="yellow") for remark in remarks)]
+    # A traceback's last line may bring colours of its own.
+    return [*parts, *(Text(Text.from_ansi(one).plain, style="yellow") for one in remarks)]
 
 
 def _score(mean: float | None, error: float | None) -> str:

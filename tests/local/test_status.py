@@ -1,0 +1,284 @@
+"""Looking at a cluster while it works, from other terminals; and the Python prompt with it.
+
+One cluster of one node, with two engines, lives through the module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import cli, wait_until
+from sklearn.datasets import load_iris
+from sklearn.svm import SVC
+
+import spotcluster
+from spotcluster import config as configs
+from spotcluster import local, published
+from spotcluster.cluster import lookup
+from spotcluster.cluster.controller import Controller
+from spotcluster.search import GridSearch, persist_cv_splits
+
+CONFIG = """
+[key mykey]
+
+[plugin ipcluster]
+SETUP_CLASS = spotcluster.plugins.ipcluster.IPCluster
+ENGINES_PER_NODE = 2
+
+[cluster small]
+KEYNAME = mykey
+REGION = local
+CLUSTER_SIZE = 1
+NODE_INSTANCE_TYPE = c5.large
+PLUGINS = pypackages, ipcluster
+
+[plugin pypackages]
+SETUP_CLASS = spotcluster.plugins.pypackages.PyPkgInstaller
+PACKAGES = scikit-learn
+"""
+GRID = {"C": np.logspace(-1, 2, 4), "gamma": np.logspace(-3, 0, 5)}
+
+
+@pytest.fixture(scope="module")
+def shared_home() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="sc-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def spotcluster_home(shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Replace the home of each test by one for the module: its cluster lives through all."""
+    monkeypatch.setenv("SPOTCLUSTER_HOME", str(shared_home))
+    return shared_home
+
+
+@pytest.fixture(scope="module")
+def cluster(shared_home: Path) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPOTCLUSTER_HOME", str(shared_home))
+        (shared_home / "config").write_text(CONFIG)
+        try:
+            cli("createkey", "mykey")
+            cli("start", "mycluster")
+            yield "mycluster"
+        finally:
+            local.stop()
+
+
+@pytest.fixture
+def searching(cluster: str, tmp_path: Path) -> Iterator[GridSearch]:
+    """Give a search that has found something and keeps both engines busy."""
+    iris = load_iris()
+    files = persist_cv_splits(iris.data, iris.target, name=str(tmp_path / "iris"), random_state=0)
+    client = spotcluster.connect(cluster)
+    search = GridSearch(client.load_balanced_view())
+    try:
+        search.launch_for_splits(SVC(), GRID, files, pace=2.0)
+        wait_until("two evaluations", lambda: search.completed() >= 2)
+        yield search
+    finally:
+        with contextlib.suppress(Exception):
+            search.abort()
+        client.close()
+
+
+def status(name: str) -> dict[str, Any]:
+    return dict(json.loads(cli("status", name, "--json")))
+
+
+def test_status_of_an_idle_cluster(cluster: str) -> None:
+    seen = status(cluster)
+    assert (seen["state"], seen["size"]) == ("running", 1)
+    (node,) = seen["nodes"]
+    assert (node["state"], node["engines"], node["problem"]) == ("ready", 2, None)
+    assert node["cores"] >= 1
+    assert 0 < node["memory_used_mb"] < node["memory_total_mb"]
+    assert node["usd_per_hour"] == seen["usd_per_hour"] > 0
+    assert [(one["node"], one["number"], one["state"]) for one in seen["engines"]] == [
+        ("master", one["number"], "idle") for one in seen["engines"]
+    ]
+    assert {one["number"] for one in seen["engines"]} == {1, 2}
+    assert (seen["queue"]["waiting"], seen["queue"]["running"]) == (0, 0)
+    assert seen["searches"] == []
+
+
+def test_busy_engines_do_not_delay_the_status_and_it_says_what_they_do(
+    cluster: str, searching: GridSearch
+) -> None:
+    seen = status(cluster)
+    assert {one["state"] for one in seen["engines"]} == {"busy"}
+    for one in seen["engines"]:
+        assert one["task"]["kind"] == "GridSearch"
+        assert set(one["task"]["params"]) == {"C", "gamma"}
+        assert one["since"] is not None
+    assert seen["queue"]["running"] == 2
+    (search,) = seen["searches"]
+    assert (search["kind"], search["state"], search["total"]) == ("GridSearch", "running", 100)
+    assert 2 <= search["done"] <= searching.completed()
+    best = search["bests"][0]
+    assert 0 < best["validation"] <= 1
+    assert set(best["params"]) == {"C", "gamma"}
+    said = cli("status", cluster)
+    assert "GridSearch: C=" in said
+    assert re.search(r"GridSearch +\d+/100 evaluations", said)
+
+
+def test_another_laptop_sees_the_search_in_the_labels_of_its_messages(
+    cluster: str, searching: GridSearch
+) -> None:
+    found = lookup.locate(configs.load_if_there(None), cluster, "local")
+    controller = Controller(found)
+    try:
+        answer = controller.ask(60)
+        again = controller.ask(60)  # over the same connection
+    finally:
+        controller.close()
+        found.close()
+    assert again.key == answer.key
+    name = published.controller_of(answer.key)
+    (search,) = published.merged([], answer.labels, name, time.time())
+    assert (search["kind"], search["state"], search["total"]) == ("GridSearch", "running", 100)
+    assert [one["controller"] for one in published.read() if one["running"]] == [name]
+
+
+def test_search_that_runs_on_the_master_is_seen_from_the_laptop(cluster: str) -> None:
+    key = json.loads(
+        cli("sshmaster", cluster, "cat .spotcluster/ipython/security/ipcontroller-client.json")
+    )["key"]
+    said = {
+        "format": published.FORMAT,
+        "id": "there",
+        "kind": "ASHASearch",
+        "controller": published.controller_of(key.encode()),
+        "started": time.time(),
+        "updated": time.time() + 60,
+        "running": True,
+        "done": 7,
+        "total": 9,
+        "bests": [],
+        "remarks": [],
+    }
+    text = json.dumps(said).replace('"', '\\"')
+    cli(
+        "sshmaster",
+        cluster,
+        f'mkdir -p .spotcluster/searches; cd .spotcluster/searches; echo "{text}" >there.progress',
+    )
+    try:
+        (search,) = status(cluster)["searches"]
+    finally:
+        cli("sshmaster", cluster, "rm .spotcluster/searches/there.progress")
+    assert (search["id"], search["done"], search["state"]) == ("there", 7, "running")
+
+
+class Terminal:
+    """A command in a terminal of its own."""
+
+    def __init__(self, *words: str, columns: int, lines: int = 40) -> None:
+        self.pid, self._end = pty.fork()
+        if self.pid == 0:
+            os.environ["TERM"] = "xterm-256color"
+            os.execv(sys.executable, [sys.executable, "-m", "spotcluster", *words])
+        fcntl.ioctl(self._end, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self.out = ""
+
+    def read(self) -> bool:
+        """Take what has come; return whether it is still there."""
+        if select.select([self._end], [], [], 0.1)[0]:
+            try:
+                self.out += os.read(self._end, 1 << 16).decode(errors="replace")
+            except OSError:
+                return False
+        return True
+
+    def shows(self, text: str) -> bool:
+        self.read()
+        return text in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.out)
+
+    def end(self) -> int:
+        """Press Ctrl-C; return the exit status."""
+        os.write(self._end, b"\x03")
+        end = time.monotonic() + 60
+        while self.read():
+            if time.monotonic() > end:
+                os.kill(self.pid, signal.SIGKILL)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_watching_goes_on_until_ctrl_c_and_fits_into_the_terminal(
+    cluster: str, searching: GridSearch, columns: int
+) -> None:
+    terminal = Terminal("status", cluster, "--watch", columns=columns)
+    before = searching.completed()
+    wait_until("engines at work", lambda: terminal.shows("GridSearch: C="))
+    wait_until("more to be done", lambda: searching.completed() > before)
+    later = f"{searching.completed()}/100"
+    wait_until("the next picture", lambda: terminal.shows(later))
+    assert terminal.end() == 0
+    assert "Traceback" not in terminal.out
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.out).replace("\r", "").split("\n")
+    assert max(len(line) for line in lines) <= columns + len("^C")
+
+
+def test_prompt_runs_what_comes_from_a_pipe(cluster: str) -> None:
+    code = (
+        "print(len(client), len(cluster.nodes))\n"
+        "%px import os\n"
+        "%px print('on ' + os.environ['SPOTCLUSTER_NODE'])\n"
+        "def double(x): return 2 * x\n"
+        "print(view.apply_sync(double, 4), sum(lview.map_sync(double, range(10))))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "spotcluster", "shell", cluster],
+        input=code,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "2 1"
+    assert done.stdout.count("on master") == 2
+    assert done.stdout.splitlines()[-1] == "[8, 8] 90"
+
+
+@pytest.mark.parametrize(("code", "status"), [("1/0", 1), ("exit(3)", 3), ("x = 1", 0)])
+def test_prompt_passes_on_how_the_code_ended(code: str, status: int) -> None:
+    words = [sys.executable, "-m", "spotcluster", "-r", "local", "shell", "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == status, done.stderr
+
+
+def test_console_of_the_master(cluster: str) -> None:
+    assert cli("showconsole", cluster).strip()
+
+
+def test_controller_that_was_stopped_is_said_not_to_answer(cluster: str) -> None:
+    cli("sshmaster", cluster, "mv .spotcluster/ipython .spotcluster/elsewhere")
+    try:
+        seen = status(cluster)
+        assert seen["controller"]["answers"] is False
+        assert "has no controller" in seen["controller"]["problem"]
+        assert [node["state"] for node in seen["nodes"]] == ["ready"]
+    finally:
+        cli("sshmaster", cluster, "mv .spotcluster/elsewhere .spotcluster/ipython")
