@@ -126,6 +126,8 @@ def picture(
     engines = seen.controller.engines if seen.controller else ()
     for one in searches:
         parts += [Text(), *_search(one)]
+    if seen.controller is None and not seen.problem:
+        parts += [Text(), Text("The controller is being asked …", style="dim")]
     if seen.problem:
         parts += [Text(), Text(f"The controller does not answer: {seen.problem}", style="yellow")]
     if seen.controller:

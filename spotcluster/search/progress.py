@@ -24,7 +24,7 @@ from spotcluster.search.results import Best
 
 OFTEN = 1.0  # seconds between two states, at least
 SELDOM = 5.0  # seconds after which it says that it is still there, when nothing has changed
-SHARE = 0.005  # of the thread's time, at most: the ranking of very many candidates takes long
+SHARE = 0.005  # of the thread's time for the ranking, which takes long with very many candidates
 LEADERS = 5
 KEPT = 7 * 24 * 3600.0  # seconds that the file of a search that has ended stays
 _SCORES = ("validation", "validation_error", "train", "train_error")
@@ -43,7 +43,9 @@ class Progress:
     controller : str
         See `spotcluster.published.controller_of`.
     look : callable
-        Gives how many evaluations are done, how many there are, the best candidates, and remarks.
+        Gives how many evaluations are done, how many there are, and remarks.
+    rank : callable
+        Gives the best candidates.
     describe : callable
         Gives an evaluation's parameters and its split's number.
     """
@@ -54,7 +56,8 @@ class Progress:
         kind: str,
         ledger: Path,
         controller: str,
-        look: Callable[[], tuple[int, int, Sequence[Best], Sequence[str]]],
+        look: Callable[[], tuple[int, int, Sequence[str]]],
+        rank: Callable[[], Sequence[Best]],
         describe: Callable[[Key], tuple[dict[str, Any], int]],
     ) -> None:
         self._id = id
@@ -62,13 +65,15 @@ class Progress:
         self._ledger = ledger
         self._controller = controller
         self._look = look
+        self._rank = rank
         self._describe = describe
         self._started = time.time()
         self._meter = Meter()
         self._next = 0.0
         self._written = 0.0
         self._figures: tuple[Any, ...] = ()
-        self._leader: dict[str, Any] | None = None
+        self._leaders: list[dict[str, Any]] = []
+        self._rank_next = 0.0
         self._done = self._total = 0
         self._path: Path | None = None
 
@@ -77,8 +82,8 @@ class Progress:
         now = time.monotonic()
         if now < self._next:
             return
+        self._next = now + OFTEN
         self._publish(now, running=True)
-        self._next = now + max(OFTEN, (time.monotonic() - now) / SHARE)
 
     def end(self) -> None:
         """Publish the last state."""
@@ -99,7 +104,7 @@ class Progress:
                     "done": self._done,
                     "total": self._total,
                     "started": self._started,
-                    "best": self._leader,
+                    "best": self._leaders[0] if self._leaders else None,
                 },
                 allow_nan=False,
             )
@@ -107,14 +112,15 @@ class Progress:
 
     def _publish(self, now: float, *, running: bool) -> None:
         with contextlib.suppress(Exception):  # a full disk here is no reason to end the search
-            done, total, bests, remarks = self._look()
+            done, total, remarks = self._look()
             self._done, self._total = done, total
-            leaders = [_leader(best) for best in bests[:LEADERS]]
-            self._leader = leaders[0] if leaders else None
             rate = self._meter.rate(now, done)
             figures = (done, total, running, tuple(remarks))
             if figures == self._figures and now - self._written < SELDOM:
                 return
+            if now >= self._rank_next or not running:
+                self._leaders = [_leader(best) for best in self._rank()[:LEADERS]]
+                self._rank_next = now + (time.monotonic() - now) / SHARE
             self._write(
                 {
                     "format": FORMAT,
@@ -131,7 +137,7 @@ class Progress:
                     "total": total,
                     "per_second": rate if running else None,
                     "seconds_left": (total - done) / rate if running and rate else None,
-                    "bests": leaders,
+                    "bests": self._leaders,
                     "remarks": list(remarks),
                 }
             )

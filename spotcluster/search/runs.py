@@ -125,7 +125,8 @@ class Run:
         """Make ready to start; candidates may be added from now on."""
         controller = controller_of(view.client.session.key)
         self._progress = Progress(
-            self._id, self._kind, self.path, controller, self._look, self._describe
+            *(self._id, self._kind, self.path, controller),
+            *(self._look, self._rank, self._describe),
         )
         self.dispatcher = Dispatcher(
             view,
@@ -204,11 +205,15 @@ class Run:
         if self._progress is not None:
             self._progress.end()
 
-    def _look(self) -> tuple[int, int, list[Best], list[str]]:
+    def _look(self) -> tuple[int, int, list[str]]:
         failure = self.dispatcher.failure if self.dispatcher else None
         with self.changed:
             remarks = [*self.remarks(), *([f"It has stopped: {failure}"] if failure else [])]
-            return len(self.results), self.results.total, self.results.ranking(), remarks
+            return len(self.results), self.results.total, remarks
+
+    def _rank(self) -> list[Best]:
+        with self.changed:
+            return self.results.ranking()
 
     def _describe(self, key: Key) -> tuple[dict[str, Any], int]:
         return self.results.candidates[key[0]].params, key[1]

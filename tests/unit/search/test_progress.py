@@ -26,11 +26,18 @@ class Searching:
         settings = [{"C": np.float64(c), **(params or {})} for c in (0.1, 1.0, 10.0)]
         self.results = Results([Candidate(one, n) for n, one in enumerate(settings)], 2)
         self.looks = 0
-        self.progress = Progress("abc", "GridSearch", Path("/l"), MINE, self.look, self.describe)
+        self.ranks = 0
+        self.progress = Progress(
+            *("abc", "GridSearch", Path("/l"), MINE, self.look, self.rank, self.describe)
+        )
 
-    def look(self) -> tuple[int, int, Any, list[str]]:
+    def look(self) -> tuple[int, int, list[str]]:
         self.looks += 1
-        return len(self.results), self.results.total, self.results.ranking(), []
+        return len(self.results), self.results.total, []
+
+    def rank(self) -> Any:
+        self.ranks += 1
+        return self.results.ranking()
 
     def describe(self, key: Key) -> tuple[dict[str, Any], int]:
         return self.results.candidates[key[0]].params, key[1]
@@ -65,9 +72,7 @@ def test_file_is_for_its_owner_only(spotcluster_home: Path) -> None:
     assert b"secret" not in path.read_bytes()
 
 
-def test_state_is_made_once_a_second_at_most_and_seldom_when_it_takes_long(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_state_is_made_once_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     search = Searching()
@@ -78,22 +83,33 @@ def test_state_is_made_once_a_second_at_most_and_seldom_when_it_takes_long(
     search.progress.pulse()
     assert search.looks == 2
 
-    def slow() -> tuple[int, int, Any, list[str]]:
-        nonlocal now
-        now += 0.5
-        return 0, 6, [], []
 
-    search.progress._look = slow
-    now += 1.01
+def test_search_with_very_many_candidates_seldom_ranks_them_and_is_never_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    search = Searching()
+    ranks = 0
+
+    def slow() -> Any:
+        nonlocal now, ranks
+        now += 0.5
+        ranks += 1
+        return []
+
+    search.progress._rank = slow
+    for second in range(1, 90):
+        search.progress.pulse()
+        search.finish(second, 0, 0.5)  # there is always something new
+        assert said()["done"] == second - 1
+        now += 1.01
+    assert ranks == 1
+    now += 20
     search.progress.pulse()
-    began = now
-    search.progress._look = search.look
-    now = began + 90
-    search.progress.pulse()
-    assert search.looks == 2
-    now = began + 101
-    search.progress.pulse()
-    assert search.looks == 3
+    assert ranks == 2
+    search.progress.end()
+    assert ranks == 3, "the last state has the final ranking"
 
 
 def test_search_without_news_says_so_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
