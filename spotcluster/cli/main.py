@@ -42,7 +42,36 @@ Examples:
 """
 
 
+_SHORT = {
+    "an": "addnode",
+    "ck": "createkey",
+    "lc": "listclusters",
+    "li": "listimages",
+    "lk": "listkeypairs",
+    "lr": "listregions",
+    "ls": "listspots",
+    "lsi": "listinstances",
+    "lz": "listzones",
+    "rk": "removekey",
+    "rn": "removenode",
+    "rp": "runplugin",
+    "sc": "showconsole",
+    "sh": "shell",
+    "shi": "spothistory",
+    "sm": "sshmaster",
+    "sn": "sshnode",
+}
+"""StarCluster's short names of commands, which its users type."""
+
+
+class _Commands(click.Group):
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, by its short name too."""
+        return super().get_command(ctx, _SHORT.get(cmd_name, cmd_name))
+
+
 @click.group(
+    cls=_Commands,
     epilog=_EPILOG,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,17 @@ def test_prices_are_drawn(tmp_path: Path, name: str, begin: bytes) -> None:
     cli("-r", "local", "spothistory", "c5.xlarge", "--plot", str(tmp_path / name))
     assert (tmp_path / name).read_bytes().startswith(begin)
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_picture_without_a_file_goes_to_our_own_folder(module_home: Path) -> None:
+    pytest.importorskip("matplotlib")
+    said = cli("-r", "local", "spothistory", "c5.xlarge", "--plot")
+    assert (module_home / "pictures" / "spothistory.png").read_bytes().startswith(b"\x89PNG")
+    rows = said.splitlines()[2:]
+    assert re.fullmatch(r"Current price: \$0\.\d{4} in us-east-1\w", rows[-3])
+    assert [row.split(":")[0] for row in rows[-2:]] == ["Max price", "Average price"]
+    current = float(rows[-3].split("$")[1].split()[0])
+    assert current == min(float(row.split()[2]) for row in rows[:-3])
 
 
 def test_what_is_no_picture_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
