@@ -378,3 +378,24 @@ def test_editor_that_fails_changes_nothing(
     assert said in capsys.readouterr().err
     assert config.read_bytes() == before
     assert not leftovers(config)
+
+
+def test_check_says_what_start_refuses_whatever_ec2_says(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "setup.sh"
+    script.write_bytes(b"#!/bin/sh\n# " + b"".join(b"%d " % (n * n) for n in range(20000)))
+    config.write_text(config.read_text() + f"USERDATA_SCRIPTS = {script}\n")
+    assert run(["config", "check", "--json"]) == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert [one for one in notes if "will stop at this: USERDATA_SCRIPTS: setup.sh" in one]
+
+
+def test_show_says_that_the_region_is_the_aws_profiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "aws").write_text("[default]\nregion = eu-west-3\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws"))
+    assert run(["config", "show", "large"]) == 0
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if "eu-west-3" in x]
+    assert "the AWS profile" in line
