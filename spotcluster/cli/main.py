@@ -25,10 +25,9 @@ from spotcluster.cli import (
     policy,
     shell,
     shells,
-    transfers,
-    volumes,
     status,
     transfers,
+    volumes,
 )
 from spotcluster.cli.context import Context
 
@@ -45,16 +44,20 @@ Examples:
 _SHORT = {
     "an": "addnode",
     "ck": "createkey",
+    "cv": "createvolume",
     "lc": "listclusters",
     "li": "listimages",
     "lk": "listkeypairs",
     "lr": "listregions",
     "ls": "listspots",
     "lsi": "listinstances",
+    "lv": "listvolumes",
     "lz": "listzones",
+    "res": "resizevolume",
     "rk": "removekey",
     "rn": "removenode",
     "rp": "runplugin",
+    "rv": "removevolume",
     "sc": "showconsole",
     "sh": "shell",
     "shi": "spothistory",

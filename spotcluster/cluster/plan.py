@@ -164,7 +164,7 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
 def refusals(template: Template) -> list[UsageError]:
     """Return what `make` would refuse whatever EC2 says: no call is made."""
     found = []
-    for check in (Template.check_key, _refuse_unsupported, _check_user_data):
+    for check in (Template.check_key, _check_user_data):
         try:
             check(template)
         except UsageError as error:
