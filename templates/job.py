@@ -237,7 +237,7 @@ class Run:
         if command[0] == "python" and shutil.which("python", path=env.get("PATH")) is None:
             command[0] = "python3"
         try:
-            return subprocess.Popen(
+            child = subprocess.Popen(
                 command,
                 executable=shutil.which(command[0], path=env.get("PATH")),
                 cwd=str(HOME / "jobs" / str(self.number)),
@@ -246,11 +246,13 @@ class Run:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-            ).pid
+            )
         except OSError as error:
             output.write(f"spotcluster: cannot run {command[0]}: {error.strerror}\n".encode())
             self.status = 126 if isinstance(error, PermissionError) else 127
             return None
+        child.returncode = 0  # keep Popen from waiting for it, wherever it is thrown away: we do
+        return child.pid
 
     def watch(self, child: int) -> None:
         """Wait for the job; when told so, end all that belongs to it."""
