@@ -140,6 +140,7 @@ class Jobs:
             except BaseException:
                 with contextlib.suppress(SpotclusterError):
                     self.cancel(number, grace=0)
+                    self.cluster.note(f"Job {number} is given up.")
                 raise
 
     def _start(self, number: int) -> Job:
