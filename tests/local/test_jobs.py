@@ -65,7 +65,7 @@ assert search.wait(timeout=100)
 print(helper.shown(search.best_score_))
 sys.exit(7)
 """
-COUNT = "import time\nfor i in range(10**6):\n    print(i)\n    time.sleep(0.05)\n"
+COUNT = "import os, time\nfor i in range(10**6):\n    print(i)\n    time.sleep(0.05)\n"
 
 
 @pytest.fixture(scope="module")
@@ -183,15 +183,18 @@ def test_lost_connection_is_made_again_and_no_byte_is_lost_or_doubled(
     cluster: str, tmp_path: Path, master: Path
 ) -> None:
     script = tmp_path / "count.py"
-    script.write_text(COUNT.replace("10**6", "300"))
+    script.write_text(COUNT + "    if os.path.exists('stop'):\n        break\n")
     following = Following("run", cluster, str(script), folder=tmp_path)
     following.wait_lines(5)
     for connection in psutil.Process(following.process.pid).net_connections("tcp"):
         if connection.status == "ESTABLISHED":
             cut(following.process.pid, connection.fd)
     following.wait_said("connecting again")
+    (master / "jobs" / following.err.read_text().split("Job ")[1].split()[0] / "stop").touch()
     assert following.process.wait(120) == 0
-    assert following.out.read_text().splitlines() == [str(i) for i in range(300)]
+    lines = following.out.read_text().splitlines()
+    assert lines == [str(i) for i in range(len(lines))]
+    assert lines == cli("logs", cluster).splitlines()
 
 
 def cut(pid: int, fd: int) -> None:
@@ -243,7 +246,16 @@ def test_large_output_is_not_held_in_memory(cluster: str, tmp_path: Path) -> Non
 def test_job_is_lost_with_its_machine(cluster: str, tmp_path: Path) -> None:
     number = start(cluster, tmp_path / "count.py", COUNT)
     ec2_reboot(nodes(cluster)["master"]["id"])
-    wait_until("the job to be lost", lambda: job(cluster, number)["state"] == "lost")
+
+    def is_lost() -> bool:
+        words = [sys.executable, "-m", "spotcluster", "jobs", "--json", cluster]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+        if done.returncode:  # it goes down, or comes up
+            assert "Traceback" not in done.stderr
+            return False
+        return any((one["id"], one["state"]) == (number, "lost") for one in json.loads(done.stdout))
+
+    wait_until("the job to be lost", is_lost)
     said = cli("attach", cluster, str(number), status=1)
     assert "lost" in said
     cli("runplugin", "ipcluster", cluster)
