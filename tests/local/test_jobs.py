@@ -132,16 +132,15 @@ def start(cluster: str, path: Path, text: str, *words: str) -> int:
     return int(cli("run", "-D", cluster, str(path), *words))
 
 
-def test_folder_runs_on_the_master_as_it_would_on_the_laptop(
-    cluster: str, tmp_path: Path, master: Path
-) -> None:
+def test_folder_runs_on_the_master_as_it_would_on_the_laptop(cluster: str, tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(SEARCH)
     (tmp_path / "helper.py").write_text("def shown(score):\n    return f'{score:.5f}'\n")
     said = cli("run", cluster, str(tmp_path), "main.py", cluster, status=7)
     assert "failed with status 7" in said
     assert f"get {cluster} jobs/1" in said
     assert cli("logs", cluster).splitlines()[-1] == "0.99022"
-    assert (master / "jobs" / "1" / "main.py").exists()
+    cli("get", cluster, "jobs/1", str(tmp_path / "got"))
+    assert (tmp_path / "got" / "main.py").read_text() == SEARCH
 
 
 def test_output_and_exit_status_come_back_and_arguments_arrive_as_they_are(
