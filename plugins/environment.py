@@ -15,8 +15,8 @@ from spotcluster import templates
 from spotcluster.errors import RemoteCommandFailed
 from spotcluster.plugins.base import Node
 
-BASE = ("ipyparallel", "cloudpickle", "joblib", "psutil")
-"""What the engines need, whatever else the user asks for."""
+BASE = ("ipyparallel", "cloudpickle", "joblib", "psutil", "rich")
+"""What engines need, and searches on the master, whatever else the user asks for."""
 
 BIN = "~/.spotcluster/env/bin"
 """Where a node has its environment's programs."""

@@ -152,6 +152,20 @@ class PlainReporter:
         self._line(message)
 
 
+class Notes:
+    """Says what happens in one line each, where no node changes."""
+
+    def stage(self, alias: str, stage: str) -> None:
+        """Nothing: there is none."""
+
+    def failed(self, alias: str, message: str) -> None:
+        """Nothing: none can."""
+
+    def note(self, message: str) -> None:
+        """Print it."""
+        err.print(Text(message))
+
+
 class LiveReporter:
     """A table of nodes that follows what happens; notes scroll by above it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -14,10 +15,21 @@ if TYPE_CHECKING:
     from spotcluster.cluster.cluster import Cluster
     from spotcluster.cluster.node import Node
 
+# A terminal that the node has never heard of is one that does what xterm does.
+_ENTER_TMUX = """\
+command -v tmux >/dev/null || { echo "This node has no tmux, and it could not be installed." >&2; \
+exit 1; }; infocmp >/dev/null 2>&1 || export TERM=xterm-256color; \
+exec tmux -u new-session -A -s spotcluster"""
+
 _REST = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 user_option = click.option(
     "-u", "--user", metavar="USER", help="Log in as this user; the image's own by default."
+)
+tmux_option = click.option(
+    "--tmux",
+    is_flag=True,
+    help="Enter the tmux session that is there for you, or a new one: it outlives the connection.",
 )
 agent_option = click.option(
     "-A", "--forward-agent", "agent", is_flag=True, help="Let the node use your ssh agent."
@@ -30,20 +42,30 @@ agent_option = click.option(
 Examples:
   spotcluster sshmaster mycluster
   spotcluster sshmaster -A mycluster
+  spotcluster sshmaster --tmux -u ipuser mycluster
   spotcluster sshmaster -u ipuser mycluster 'tail -n 3 .spotcluster/logs/*.log'
 """,
 )
 @agent_option
+@tmux_option
 @user_option
 @click.argument("name")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @pass_context
 def sshmaster(
-    context: Context, name: str, *, user: str | None, agent: bool, command: tuple[str, ...]
+    context: Context,
+    name: str,
+    *,
+    user: str | None,
+    agent: bool,
+    tmux: bool,
+    command: tuple[str, ...],
 ) -> None:
     """Log in to the master, or run COMMAND there; its exit status is passed on."""
+    if tmux:
+        command = _in_tmux(command)
     cluster = context.cluster(name)
-    _ssh(cluster, cluster.master, user, command, agent=agent)
+    _ssh(cluster, cluster.master, user, command, agent=agent, tty=tmux or None)
 
 
 @click.command(
@@ -55,6 +77,7 @@ Examples:
 """,
 )
 @agent_option
+@tmux_option
 @user_option
 @click.argument("name")
 @click.argument("alias")
@@ -67,15 +90,34 @@ def sshnode(
     *,
     user: str | None,
     agent: bool,
+    tmux: bool,
     command: tuple[str, ...],
 ) -> None:
     """Log in to a node, or run COMMAND there; its exit status is passed on."""
+    if tmux:
+        command = _in_tmux(command)
     cluster = context.cluster(name)
-    _ssh(cluster, cluster.node(alias), user, command, agent=agent)
+    _ssh(cluster, cluster.node(alias), user, command, agent=agent, tty=tmux or None)
+
+
+def _in_tmux(command: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the command that enters a tmux session."""
+    if command:
+        raise click.UsageError("--tmux is a session to work in: give it no command.")
+    if not sys.stdin.isatty():
+        raise click.UsageError("--tmux needs a terminal, and standard input is none.")
+    # The login's shell may be any; ssh passes it one string.
+    return "sh", "-c", shlex.quote(_ENTER_TMUX)
 
 
 def _ssh(
-    cluster: Cluster, node: Node, user: str | None, command: tuple[str, ...], *, agent: bool
+    cluster: Cluster,
+    node: Node,
+    user: str | None,
+    command: tuple[str, ...],
+    *,
+    agent: bool,
+    tty: bool | None = None,
 ) -> NoReturn:
     """Become ssh: its terminal, its signals and its exit status are the user's."""
     from dataclasses import replace
@@ -84,6 +126,6 @@ def _ssh(
 
     known_hosts = cluster.pin_host_keys()
     target = replace(node.target, user=user) if user else node.target
-    arguments = ssh.command_line(target, known_hosts, agent_forward=agent, command=command)
+    arguments = ssh.command_line(target, known_hosts, agent_forward=agent, tty=tty, command=command)
     sys.stdout.flush()
     os.execvp(arguments[0], arguments)  # noqa: S606 - no shell is wanted

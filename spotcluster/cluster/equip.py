@@ -30,6 +30,7 @@ def equip(cluster: Cluster, node: Node) -> None:
         left_out += [f"the user {template.cluster_user}", "host names", "/etc/hosts"]
     if not facts.has_units:
         left_out += ["systemd units", "a host key of the node's own"]
+    left_out += _bring_tmux(node)
     _make_folders(node, node.target.user, ssh.keys.public_of(node.key_path))
     if facts.account:
         _make_folders(node, facts.account, ssh.keys.public_of(node.key_path))
@@ -63,6 +64,17 @@ def _make_machine(node: Node, hostname: str, account: str, shell: str) -> list[s
     parts = [templates.read(part) for part in ("machine.sh", "hosts.sh", "hostname.sh")]
     said = node.run(lines + "\n".join(parts), what="making it a node", timeout=120, user="root")
     return said.splitlines()
+
+
+def _bring_tmux(node: Node) -> list[str]:
+    """Install tmux where it is missing; return that it cannot be had, in words."""
+    facts = node.facts
+    if facts.tmux:
+        return []
+    if not facts.sudo or not facts.package_manager:
+        return ["tmux"]
+    script = f"manager={shlex.quote(facts.package_manager)}\n{templates.read('tmux.sh')}"
+    return node.run(script, what="installing tmux", timeout=120, user="root").splitlines()
 
 
 def _make_folders(node: Node, user: str, key: str) -> None:

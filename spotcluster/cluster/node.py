@@ -37,6 +37,7 @@ class Facts:
     account: str
     account_home: str
     account_key: str
+    tmux: bool
 
     @property
     def has_units(self) -> bool:
@@ -59,6 +60,7 @@ class Facts:
             account=given["account"],
             account_home=given["account_home"],
             account_key=given["account_key"],
+            tmux=given["tmux"] == "1",
         )
 
 
@@ -97,8 +99,12 @@ class Account:
         """Return the content of a file of this user's; `source` may start with ``~/``."""
         path = shlex.quote(source.removeprefix("~/"))
         script = f"[ -e {path} ] || exit {_MISSING}\nbase64 <{path}"
+        what = f"reading {source}"
         try:
-            said = self.run(script, what=f"reading {source}", timeout=60)
+            # Not by `run`: what it prints is logged, and this may be anybody's secret.
+            timeout = limits.within(60, self.node.alias, what)
+            connection = self.node.connection()
+            said = connection.run(script, what=what, timeout=timeout, user=self.name).stdout
         except RemoteCommandFailed as error:
             if error.status == _MISSING:
                 raise FileNotFoundError(f"{self.node.alias} has no {source}") from None

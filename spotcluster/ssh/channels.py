@@ -106,6 +106,43 @@ def execute(channel: Any, line: str, stdin: bytes, *, ends: bool, deadline: floa
     return exchange
 
 
+def stream(
+    channel: Any, line: str, *, silence: float, deadline: float
+) -> Iterator[tuple[bool, bytes]]:
+    """Run a command line on a new channel and yield what it prints as it comes.
+
+    It may last for ever, and print any amount, of which nothing is kept; True marks standard error.
+    `deadline` (monotonic) is for its start alone.
+
+    Raises
+    ------
+    TimeoutError
+        It printed nothing for `silence` seconds.
+    """
+    with closing_at(channel, deadline):
+        channel.exec_command(line)
+    arriving = Exchange()
+    spoken = time.monotonic()
+    channel.setblocking(0)
+    with selectors.DefaultSelector() as selector:
+        selector.register(channel.fileno(), selectors.EVENT_READ)
+        while True:
+            arrived = _drain(channel, arriving)
+            yield from arriving.chunks
+            arriving.chunks.clear()
+            now = time.monotonic()
+            if arrived:
+                spoken = now
+            elif _is_over(channel, quiet=now - spoken > _QUIET):
+                return
+            elif now - spoken > silence:
+                raise TimeoutError
+            elif channel.eof_received:  # the selector would return at once
+                channel.status_event.wait(_TICK)
+            else:
+                selector.select(_TICK)
+
+
 def kill(channel: Any) -> None:
     """Ask the SSH server to kill the process group of a command (RFC 4254, section 6.9).
 

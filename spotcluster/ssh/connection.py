@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ from spotcluster.ssh.target import Target
 _SESSIONS = 8  # sshd's MaxSessions is 10 unless changed; one more would be refused, not queued
 _OPEN_TIMEOUT = 30.0
 _FILE_TIMEOUT = 60.0
+_LAST_ERRORS = 16 * 1024  # bytes of standard error that a message may be made of
 _ANSWER = 1.0  # for the answer of a machine that ended a script at its limit
 
 
@@ -198,6 +200,55 @@ class Connection:
                 channel.exec_command(line)
             yield channel
 
+    def stream(
+        self, command: Sequence[str], *, what: str, user: str | None = None, silence: float
+    ) -> Generator[bytes, None, None]:
+        """Run a program and yield its standard output as it comes, for as long as that lasts.
+
+        Nothing of it is kept, so it may be of any size. Closing the iterator closes the channel.
+
+        Parameters
+        ----------
+        command : sequence of str
+            The program and its arguments.
+        what : str
+            What it is for, as the user would call it.
+        user : str, optional
+            Who runs it, by ``sudo -n -H -u``; the login unless given.
+        silence : float
+            Seconds without any output after which the connection counts as lost.
+
+        Raises
+        ------
+        RemoteCommandFailed
+            Its status was not 0.
+        ConnectionFailed
+            The connection was lost before it ended.
+        """
+        words = list(command)
+        if user and user != self.target.user:
+            words = ["sudo", "-n", "-H", "-u", user, "--", *words]
+        errors = bytearray()
+        deadline = time.monotonic() + _OPEN_TIMEOUT
+        with self._session(what, deadline=deadline) as channel:
+            try:
+                for is_error, data in channels.stream(
+                    channel, f"exec {shlex.join(words)}", silence=silence, deadline=deadline
+                ):
+                    if is_error:
+                        errors[:] = (errors + data)[-_LAST_ERRORS:]
+                    else:
+                        yield data
+            except TimeoutError as error:
+                raise self._lost(what) from error
+            status = channel.exit_status if channel.status_event.is_set() else -1
+        if status < 0 and not self.alive:
+            raise self._lost(what)
+        if status:
+            raise RemoteCommandFailed(
+                self.target.alias, what, _shorten(shlex.join(command)), status, _decode(errors)
+            )
+
     def open_forward(self, host: str, port: int, origin: tuple[str, int]) -> Any:
         """Return a channel to a port that the machine can reach, for `Tunnel`.
 
@@ -308,5 +359,5 @@ def _shorten(command: str) -> str:
     return line[:157] + "..." if len(line) > 160 else line + (" ..." if more else "")
 
 
-def _decode(data: bytes) -> str:
+def _decode(data: bytes | bytearray) -> str:
     return data.decode(errors="replace")

@@ -30,6 +30,16 @@ client = spotcluster.connect("mycluster")
 print(len(client.ids))
 client.close()
 """
+JOB = """
+import getpass, os, subprocess, sys, time
+import ipyparallel
+
+subprocess.Popen(["setsid", "sleep", "12345"])
+print(*sys.argv[1:], getpass.getuser(), os.getcwd(), len(ipyparallel.Client().ids))
+for i in range(10**6):
+    print(i)
+    time.sleep(0.1)
+"""
 SEARCH = """
 import json
 import time
@@ -378,6 +388,40 @@ def test_master_reboots_and_every_engine_comes_back_to_it(lab: Lab, cluster: str
     found = json.loads(lab.python(SEARCH).splitlines()[-1])
     assert found["best"] == 0.99022
     assert set(found["nodes"]) == set(NODES)
+
+
+def test_job_is_a_unit_that_outlives_the_connection_and_is_lost_when_the_master_reboots(
+    lab: Lab, cluster: str
+) -> None:
+    master = lab.machine("master")
+    (lab.home / "job.py").write_text(JOB)
+    number = lab.run("run", "-D", cluster, str(lab.home / "job.py"), "a b").strip()
+
+    def output() -> str:
+        return lab.run("logs", cluster, number)
+
+    wait_until("the job to count", lambda: "3" in output().split(), 30)
+    assert output().splitlines()[0] == f"a b ipuser /home/ipuser/jobs/{number} 2"
+    found = unit(master, f"job-{number}")
+    assert (found["ActiveState"], found["User"]) == ("active", "ipuser")
+    stray = master.inside("pgrep -x sleep").split()[0]
+    cgroup = master.inside(f"cat /proc/{stray}/cgroup")
+    assert f"spotcluster-job-{number}.service" in cgroup
+    second = lab.run("run", "-D", cluster, str(lab.home / "job.py")).strip()
+    assert "cancelled" in lab.run("cancel", cluster, second)
+    assert unit(master, f"job-{second}")["ActiveState"] == "inactive"
+
+    master.ssh("sudo reboot")
+
+    def is_lost() -> bool:
+        found = json.loads(lab.run("jobs", "--json", cluster))
+        return [one["state"] for one in found] == ["lost", "cancelled"]
+
+    master.wait_up()
+    wait_until("the job to be lost", is_lost, 60)
+    assert "shut down" in lab.run("attach", cluster, number, status=1)
+    assert master.inside("pgrep -x sleep || true") == ""
+    wait_until("both engines", lambda: engines(lab) == 2, 60)
 
 
 def test_node_that_joins_is_named_on_the_master_and_one_that_leaves_is_not(

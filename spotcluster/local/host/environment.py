@@ -107,6 +107,7 @@ def session_environment(
         "SHELL": shell(),
         "LANG": laptop.get("LANG") or "C.UTF-8",
         "TMPDIR": str(layout.tmp),
+        "TMUX_TMPDIR": str(layout.tmp),  # or its sessions would be the laptop's
         "PATH": f"{layout.bin}:{SYSTEM_PATH}",
         # The hosts of one local cloud share one disk, so they share one package cache too: what
         # the first one downloads, the others link (uv hard-links where the file system can).

@@ -106,6 +106,7 @@ class Machines:
                 "memory_mb": 4000,
                 "sudo": 1,
                 "systemd": 1,
+                "tmux": 1,
                 "package_manager": "apt-get",
                 "python": "3.11.7",
                 "home": "/home/ubuntu",

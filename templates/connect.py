@@ -1,0 +1,54 @@
+"""`spotcluster.connect` as the master has it: nothing is between it and the controller.
+
+A program that was written on the laptop runs on the master as it is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spotcluster.errors import ClusterError
+
+if TYPE_CHECKING:
+    import ipyparallel
+
+_ROOT = Path.home() / ".spotcluster"
+_FILE = _ROOT / "ipython" / "security" / "ipcontroller-client.json"
+
+
+def connect(name: str = "", *, timeout: float = 60.0, **_: Any) -> ipyparallel.Client:
+    """Return an ipyparallel client for the engines of this master's cluster.
+
+    Parameters
+    ----------
+    name : str
+        The cluster; there is but this one.
+    timeout : float
+        Seconds to wait for the controller's answer.
+
+    Raises
+    ------
+    ClusterError
+        This is the master of another cluster, or it has no controller.
+    """
+    import ipyparallel
+
+    own = (_ROOT / "cluster").read_text().strip()
+    if name not in ("", own):
+        raise ClusterError(
+            f"This is the master of '{own}', from where no other cluster can be reached.",
+            f"Connect to '{name}' on your own computer.",
+        )
+    if not _FILE.exists():
+        raise ClusterError(
+            f"The cluster '{own}' has no controller.",
+            f"`spotcluster runplugin ipcluster {own}` starts one.",
+        )
+    try:
+        return ipyparallel.Client(connection_info=str(_FILE), timeout=timeout)
+    except TimeoutError as error:
+        raise ClusterError(
+            f"The controller of '{own}' did not answer within {timeout:.0f} s.",
+            f"`spotcluster runplugin ipcluster {own}` starts it again.",
+        ) from error
