@@ -16,7 +16,7 @@ CHUNK = 256 * 1024
 """Bytes of a file that are in memory at a time."""
 BEAT = 2.0
 """Seconds after which an end that is busy says that it is there."""
-SILENCE = 60.0
+SILENCE = 30.0
 """Seconds of silence after which a node's end gives the other one up."""
 HELD = SILENCE + 15.0
 """Seconds to wait for a file that an end without its other end may still hold."""

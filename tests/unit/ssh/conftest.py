@@ -150,6 +150,8 @@ class Server:
         finally:
             for task in (feeding, pumping, gone):
                 task.cancel()
+            if child.stdin:  # as sshd: what still reads sees the end
+                child.stdin.close()
             await asyncio.gather(feeding, pumping, gone, return_exceptions=True)
 
 
