@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _BEGUN_AT_MOST = 16
 _BATCH = 500
 _PART = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -110,6 +111,7 @@ class Receiver:
         self._patterns = patterns
         self._begun: dict[int, tuple[int, Any, int]] = {}
         self._renamed: tuple[bytes, bytes] | None = None
+        self._renamed_file = False
         self._resumed = False
         self.entries: list[Entry] = []
         self.failed: list[tuple[str, str]] = []
@@ -180,6 +182,8 @@ class Receiver:
         if self.entries and self.entries[0].kind == "d":
             new = aside(name)
             self._renamed = (new, name)
+        else:
+            self._renamed_file = True
         for entry in self.entries:
             entry.names[0] = new
 
@@ -440,6 +444,9 @@ class Receiver:
             raise RefusedError(
                 "full", "there is no room for " + shown(entry.name) + ": " + reason(error)
             ) from None
+        alone = self._renamed_file and error.errno
+        if alone or (len(entry.names) < 2 and error.errno in _FORBIDDEN):
+            raise _cannot_write(self._dest, error) from None  # so nothing can be written there
         if entry.state != "failed":
             entry.state = "failed"
             self.failed.append((entry.name, reason(error)))
