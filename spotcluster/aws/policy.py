@@ -40,8 +40,16 @@ _CHANGE = (
 )
 
 
-def document(bucket: str | None = None) -> dict[str, Any]:
-    """Return the policy; with a bucket, for the split files of searches there too."""
+def document(bucket: str | None = None, files: str | None = None) -> dict[str, Any]:
+    """Return the policy.
+
+    Parameters
+    ----------
+    bucket : str, optional
+        A bucket for the split files of searches.
+    files : str, optional
+        A bucket that `put` reads and `get` writes.
+    """
     ours = {"Null": {f"aws:ResourceTag/{tags.CLUSTER}": "false"}}
     return {
         "Version": "2012-10-17",
@@ -72,6 +80,7 @@ def document(bucket: str | None = None) -> dict[str, Any]:
                 condition={"StringLike": {"iam:AWSServiceName": "spot.amazonaws.com"}},
             ),
             *([] if bucket is None else _splits(f"arn:aws:s3:::{bucket}")),
+            *([] if files is None else _files(f"arn:aws:s3:::{files}")),
         ],
     }
 
@@ -83,6 +92,23 @@ def _splits(bucket: str) -> list[dict[str, Any]]:
             "KeepSplitFiles",
             ("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"),
             resource=f"{bucket}/{PREFIX}*",
+        ),
+    ]
+
+
+def _files(bucket: str) -> list[dict[str, Any]]:
+    # A node acts by addresses that these credentials sign, so it needs none of its own.
+    return [
+        _allow("ListFiles", ("s3:ListBucket", "s3:ListBucketMultipartUploads"), resource=bucket),
+        _allow(
+            "MoveFiles",
+            (
+                "s3:AbortMultipartUpload",
+                "s3:GetObject",
+                "s3:ListMultipartUploadParts",
+                "s3:PutObject",
+            ),
+            resource=f"{bucket}/*",
         ),
     ]
 

@@ -18,8 +18,9 @@ Examples:
 @click.option(
     "--bucket", metavar="NAME", help="The SPLITS_BUCKET of your templates, if they have one."
 )
-def iam_policy(*, bucket: str | None) -> None:
+@click.option("--files", metavar="NAME", help="A bucket that `put` and `get` use as s3://NAME.")
+def iam_policy(*, bucket: str | None, files: str | None) -> None:
     """Print the least IAM policy that the commands need, as JSON."""
     from spotcluster.aws import policy
 
-    output.document(policy.document(bucket))
+    output.document(policy.document(bucket, files))

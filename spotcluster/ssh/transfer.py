@@ -346,7 +346,8 @@ def _broken(
     with contextlib.suppress(OSError):
         said = channel.recv_stderr(wire.CHUNK)
     lines = _plain(said.decode(errors="replace").strip()).splitlines()
-    why = f": {lines[-1]}" if lines else "."
+    refused = [line for line in lines if line.startswith("sudo: ")]
+    why = f": {(refused or lines[-1:])[0]}" if lines else "."
     if user and not started:
         hint = "Where a user may not log in itself, the login must be let become it by sudo."
         return NodeError(alias, f"nothing could be started as {user}{why}", hint)

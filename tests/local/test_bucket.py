@@ -87,3 +87,15 @@ def test_policy_for_a_bucket_is_for_our_files_in_it_only() -> None:
         "arn:aws:s3:::my-bucket",
         "arn:aws:s3:::my-bucket/spotcluster/splits/*",
     }
+
+
+def test_policy_for_files_is_for_that_bucket_only() -> None:
+    with_it, without = (
+        {one["Sid"]: one for one in json.loads(cli("iam-policy", *words))["Statement"]}
+        for words in (("--files", "my-bucket"), ())
+    )
+    ours = [one for name, one in with_it.items() if name not in without]
+    assert {one["Resource"] for one in ours} == {
+        "arn:aws:s3:::my-bucket",
+        "arn:aws:s3:::my-bucket/*",
+    }
