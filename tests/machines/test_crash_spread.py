@@ -59,7 +59,6 @@ class Machines:
                 one["LaunchTemplateId"]
                 for one in ec2.describe_launch_templates()["LaunchTemplates"]
             ),
-            *(one["GroupName"] for one in ec2.describe_placement_groups()["PlacementGroups"]),
             *(
                 one["KeyName"]
                 for one in ec2.describe_key_pairs()["KeyPairs"]
