@@ -402,7 +402,7 @@ def test_master_reboots_and_every_engine_comes_back_to_it(lab: Lab, cluster: str
     assert set(found["nodes"]) == set(NODES)
 
 
-def test_node_that_joins_is_named_on_the_master_and_one_that_leaves_is_not(
+def test_node_that_joins_is_named_on_the_master_and_one_that_is_taken_back_drains_and_is_not(
     lab: Lab, cluster: str
 ) -> None:
     before = unit(lab.machine("node001"), "engine@1")["MainPID"]
@@ -412,6 +412,11 @@ def test_node_that_joins_is_named_on_the_master_and_one_that_leaves_is_not(
     assert said == "node002\n"
     assert unit(lab.machine("node001"), "engine@1")["MainPID"] == before
     assert lab.machine("node001").inside("cat /etc/hosts") == hosts
+    leaving = lab.machine("node002")
+    assert "yes" not in leaving.inside("test ! -e /home/ipuser/.spotcluster/drain || echo yes")
+    leaving.spot_notice(then=False)
+    noticed = "test -e /home/ipuser/.spotcluster/drain && echo yes || true"
+    wait_until("the node to drain", lambda: "yes" in leaving.inside(noticed), 60)
     lab.run("removenode", "-y", cluster, "node002")
     left = lab.machine("master").inside(
         "grep -r node002 /etc/hosts /etc/spotcluster /home/*/.ssh || true"
