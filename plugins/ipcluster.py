@@ -89,8 +89,9 @@ class IPCluster(Plugin):
         if not node.is_master and _give_engine_file(cluster, node):
             own.stop(_ENGINE)  # those of another controller
         node.account.run("rm -f ~/.spotcluster/drain", what="starting engines", timeout=30)
-        alias = f"alias={shlex.quote(node.alias)}\n"
-        supervisor.install(node, _ENGINE, alias + templates.read("engine.sh"))
+        # A host of the local cloud is no machine of EC2's, though this computer may be one.
+        given = f"alias={shlex.quote(node.alias)}\nimds={int(node.facts.has_units)}\n"
+        supervisor.install(node, _ENGINE, given + templates.read("engine.sh"))
         own.start(_ENGINE, range(1, number + 1))
         _on_master(cluster, "await_engines.py", node.alias, str(number), "90")
 

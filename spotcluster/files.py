@@ -52,6 +52,20 @@ def private_dir(*parts: str) -> Path:
     return path
 
 
+def make_parents(path: Path) -> None:
+    """Make the folders that a file needs and that are missing, all of them with mode 0700.
+
+    `Path.mkdir` gives its mode to the last one only.
+    """
+    missing = []
+    folder = path.absolute().parent
+    while not folder.is_dir() and folder != folder.parent:
+        missing.append(folder)
+        folder = folder.parent
+    for one in reversed(missing):
+        one.mkdir(mode=0o700, exist_ok=True)
+
+
 def read_private(path: Path) -> bytes:
     """Return the content of a file that nobody else may know, or may have written.
 
@@ -74,7 +88,7 @@ def read_private(path: Path) -> bytes:
 
 def write_private(path: Path, data: str | bytes, *, mode: int = 0o600) -> None:
     """Write `data` to `path` whole or not at all: aside, then renamed; mode 0600 from the start."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_parents(path)
     raw = data.encode() if isinstance(data, str) else data
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

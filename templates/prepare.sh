@@ -18,7 +18,10 @@ account_key=
 if [ "$sudo" = 1 ] && [ -s /etc/spotcluster/account ]; then
     account=$(cat /etc/spotcluster/account)
     account_home=$(getent passwd "$account" | cut -d : -f 6)
-    account_key=$(sudo -n cat "$account_home/.ssh/id_ed25519.pub" 2>/dev/null || true)
+    # As that user, and one line: what is there is the user's to choose, and must neither show a
+    # file that only root may read nor say something else of the machine.
+    account_key=$(sudo -n -u "$account" head -n 1 -- "$account_home/.ssh/id_ed25519.pub" \
+        2>/dev/null || true)
 fi
 echo "sudo=$sudo"
 echo "account=$account"

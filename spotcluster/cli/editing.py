@@ -42,7 +42,7 @@ def edit(path: Path) -> str:
     """
     target = path.resolve()  # where it is a link, the file behind it is what changes
     before = _content(target)
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.make_parents(target)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".ini")
     aside = Path(name)
     with os.fdopen(handle, "wb") as file:  # mode 0600 from the start: it may hold secrets

@@ -47,7 +47,11 @@ class Facts:
     @classmethod
     def parse(cls, text: str) -> Facts:
         """Read the ``name=value`` lines that prepare.sh prints."""
-        given = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+        given: dict[str, str] = {}
+        for line in text.splitlines():
+            name, there, value = line.partition("=")
+            if there:  # of two with one name, the second is not the script's own
+                given.setdefault(name, value)
         return cls(
             cores=int(given["cores"]),
             memory_mb=int(given["memory_mb"]),
@@ -101,10 +105,7 @@ class Account:
         script = f"[ -e {path} ] || exit {_MISSING}\nbase64 <{path}"
         what = f"reading {source}"
         try:
-            # Not by `run`: what it prints is logged, and this may be anybody's secret.
-            timeout = limits.within(60, self.node.alias, what)
-            connection = self.node.connection()
-            said = connection.run(script, what=what, timeout=timeout, user=self.name).stdout
+            said = self.node.run_unlogged(script, what=what, timeout=60, user=self.name)
         except RemoteCommandFailed as error:
             if error.status == _MISSING:
                 raise FileNotFoundError(f"{self.node.alias} has no {source}") from None
@@ -229,10 +230,24 @@ class Node:
         input: bytes | None = None,  # noqa: A002 - the name that subprocess.run has for it
     ) -> str:
         """Run a bash script in one round trip; see `spotcluster.plugins.base.Node.run`."""
+        said = self.run_unlogged(script, what=what, timeout=timeout, user=user, input=input)
+        log.debug("%s: %s\n%s", self.alias, what or "script", said)
+        return said
+
+    def run_unlogged(
+        self,
+        script: str,
+        *,
+        what: str = "",
+        timeout: float = 600.0,
+        user: str | None = None,
+        input: bytes | None = None,  # noqa: A002 - the name that subprocess.run has for it
+    ) -> str:
+        """Run a bash script whose output may be a secret, and is not written to the log."""
         timeout = limits.within(timeout, self.alias, what)
         connection = self.connection()
         result = connection.run(script, timeout=timeout, what=what, user=user, input=input)
-        log.debug("%s: %s\n%s%s", self.alias, what or "script", result.stdout, result.stderr)
+        log.debug("%s: %s: done\n%s", self.alias, what or "script", result.stderr)
         return result.stdout
 
     def put(self, data: bytes | Path, target: str, *, mode: int = 0o600) -> None:

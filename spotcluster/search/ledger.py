@@ -122,7 +122,7 @@ class Ledger:
             self._file = None
 
     def _open(self) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.make_parents(self.path)
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         self._file = os.fdopen(handle, "ab")
         try:

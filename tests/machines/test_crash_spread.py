@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from crash_spread import Spread
+from crash_spread import ADD, START, Spread
 
 from .bed.lab import Lab
 
@@ -59,7 +59,6 @@ class Machines:
                 one["LaunchTemplateId"]
                 for one in ec2.describe_launch_templates()["LaunchTemplates"]
             ),
-            *(one["GroupName"] for one in ec2.describe_placement_groups()["PlacementGroups"]),
             *(
                 one["KeyName"]
                 for one in ec2.describe_key_pairs()["KeyPairs"]
@@ -79,6 +78,6 @@ def test_killed_anywhere_it_converges_or_leaves_nothing(
     spread.learn()
     spread.converges(0.45)
     spread.converges(0.8)
-    spread.leaves_nothing(0.6)
+    spread.leaves_nothing(0.6, (START, ADD))
     with capsys.disabled():
         sys.stdout.write("\n".join(["", *spread.told, ""]))

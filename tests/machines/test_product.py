@@ -10,10 +10,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
+from spotcluster import templates
+from spotcluster.cluster.node import Facts
 from spotcluster.plugins import environment
 
 from .bed.image import USER, python_version
@@ -180,6 +182,26 @@ def test_master_reaches_nodes_by_name_as_either_user_without_an_agent(
             "sshmaster", "-u", user, cluster, "ssh -o BatchMode=yes node001 'id -un; hostname'"
         )
         assert said.split() == [user, "node001"]
+
+
+def test_cluster_user_cannot_have_root_read_or_believe_what_it_writes(
+    lab: Lab, cluster: str
+) -> None:
+    """Its public key is asked for by the login, which may become root."""
+    master = lab.machine("master")
+    prepare = templates.read("prepare.sh")
+    key = ".ssh/id_ed25519.pub"
+    before = Facts.parse(master.ssh(prepare).stdout)
+    assert master.ssh(f"mv {key} {key}.kept", user="ipuser").returncode == 0
+    try:
+        master.ssh(f"ln -s /etc/shadow {key}", user="ipuser")
+        assert "root:" not in master.ssh(prepare).stdout
+        lying = "account=root\\naccount_home=/root\\nsystemd=0"
+        master.ssh(f"rm {key}; printf 'ssh-ed25519 x\\n{lying}\\n' >{key}", user="ipuser")
+        said = Facts.parse(master.ssh(prepare).stdout)
+        assert said == replace(before, account_key="ssh-ed25519 x")
+    finally:
+        master.ssh(f"mv {key}.kept {key}", user="ipuser")
 
 
 def test_key_of_the_cluster_user_does_not_open_the_login_that_can_become_root(
@@ -424,7 +446,7 @@ def test_job_is_a_unit_that_outlives_the_connection_and_is_lost_when_the_master_
     wait_until("both engines", lambda: engines(lab) == 2, 60)
 
 
-def test_node_that_joins_is_named_on_the_master_and_one_that_leaves_is_not(
+def test_node_that_joins_is_named_on_the_master_and_one_that_is_taken_back_drains_and_is_not(
     lab: Lab, cluster: str
 ) -> None:
     before = unit(lab.machine("node001"), "engine@1")["MainPID"]
@@ -434,6 +456,11 @@ def test_node_that_joins_is_named_on_the_master_and_one_that_leaves_is_not(
     assert said == "node002\n"
     assert unit(lab.machine("node001"), "engine@1")["MainPID"] == before
     assert lab.machine("node001").inside("cat /etc/hosts") == hosts
+    leaving = lab.machine("node002")
+    assert "yes" not in leaving.inside("test ! -e /home/ipuser/.spotcluster/drain || echo yes")
+    leaving.spot_notice(then=False)
+    noticed = "test -e /home/ipuser/.spotcluster/drain && echo yes || true"
+    wait_until("the node to drain", lambda: "yes" in leaving.inside(noticed), 60)
     lab.run("removenode", "-y", cluster, "node002")
     left = lab.machine("master").inside(
         "grep -r node002 /etc/hosts /etc/spotcluster /home/*/.ssh || true"

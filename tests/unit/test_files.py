@@ -79,3 +79,9 @@ def test_a_private_file_that_others_could_touch_is_not_trusted(
         files.read_private(path)
     assert "chmod 600" in refused.value.hint
     assert "secret" not in str(refused.value)
+
+
+def test_every_folder_that_is_made_is_for_its_owner_only(spotcluster_home: Path) -> None:
+    path = spotcluster_home / "known_hosts" / "us-east-1" / "mycluster"
+    files.write_private(path, "keys")
+    assert {mode(folder) for folder in (path.parent, path.parent.parent)} == {0o700}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,27 @@ def test_secrets_are_in_no_tag_and_reach_the_nodes(
     assert "hush" not in said
     for found in world.instances().values():
         assert world.machines.files[found[0].id]["~/login"] == "hush-1"
+
+
+def test_connection_files_that_are_read_from_nodes_are_in_no_log(
+    world: World, spotcluster_home: Path
+) -> None:
+    """Who has the keys in them may run anything on the engines; in base64 they are no less keys."""
+    content = '{"key": "hush-4"}'
+
+    def fault(asked: dict[str, Any]) -> dict[str, Any] | None:
+        if "reading" in asked["what"] and "ipcontroller" in asked["what"]:
+            return {"out": base64.b64encode(content.encode()).decode()}
+        return None
+
+    world.machines.faults.append(fault)
+    world.run("-d", "start", "-c", "bare", "mycluster")
+    (copy,) = (spotcluster_home / "connections").rglob("mycluster.json")
+    assert copy.read_text() == content
+    said = shown(world, spotcluster_home)
+    assert "reading ~/.spotcluster/ipython/security/ipcontroller-client.json" in said
+    assert base64.b64encode(content.encode()).decode() not in said
+    assert "hush" not in said
 
 
 def test_computer_that_lacks_a_secret_says_which(world: World, config: Path) -> None:
