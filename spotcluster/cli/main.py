@@ -75,6 +75,8 @@ for command in (
     clusters.start,
     clusters.addnode,
     clusters.removenode,
+    clusters.stop,
+    clusters.restart,
     clusters.terminate,
     clusters.listclusters,
     shells.sshmaster,

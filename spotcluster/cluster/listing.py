@@ -75,7 +75,8 @@ def clusters(session: Session) -> list[Listed]:
         created = record.created if record else min(one.launched for one in nodes)
         size = record.size if record else len(nodes)
         price = hourly(session, nodes, cache)
-        found.append(Listed(name, session.region, _state(nodes, size), created, size, price, nodes))
+        state = _state(nodes, size, stopped=record is not None and record.stopped)
+        found.append(Listed(name, session.region, state, created, size, price, nodes))
     return found
 
 
@@ -111,12 +112,14 @@ def uptime(since: datetime) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
-def _state(nodes: tuple[Instance, ...], size: int) -> str:
+def _state(nodes: tuple[Instance, ...], size: int, *, stopped: bool) -> str:
     states = {one.state for one in nodes}
     if not nodes:
         return "empty"
-    if states <= {"stopped", "stopping"}:
+    if states == {"stopped"}:
         return "stopped"
+    if stopped or states == {"stopping", "stopped"}:
+        return "stopping"
     if not any(one.is_master for one in nodes):
         return "no master"
     if len(nodes) < size or not all(one.ready for one in nodes):
