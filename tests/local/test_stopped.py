@@ -134,9 +134,9 @@ def test_client_connects_again_and_the_master_knows_its_new_worker(cluster: str)
     client = spotcluster.connect(cluster)
     try:
         assert len(client.ids) == 2
-        engines = client[:]
-        engines.execute("import os; node = os.environ['SPOTCLUSTER_NODE']", block=True)
-        assert sorted(engines["node"]) == ["master", "node001"]
+        where = [identity.split(".")[0] for identity in dict(client._engines).values()]
+        assert sorted(where) == ["master", "node001"]
+        assert client.load_balanced_view().apply_sync(int) == 0
     finally:
         client.close()
     assert cli("sshmaster", cluster, "ssh -o BatchMode=yes node001 echo in") == "in\n"
