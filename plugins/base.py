@@ -143,7 +143,7 @@ class Plugin(BaseModel):
         """Prepare the node to leave; called before it is terminated."""
 
     def restart(self, cluster: Cluster, node: Node) -> None:
-        """Bring the node back after a stop and start."""
+        """Bring the node back after a stop and start, or a reboot: its disk is as it was."""
 
     def shutdown(self, cluster: Cluster) -> None:
         """Prepare the whole cluster to stop or terminate."""

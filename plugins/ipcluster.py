@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextvars
 import shlex
+import threading
+from collections.abc import Callable, Sequence
 
 from pydantic import Field
 
 from spotcluster import files, templates
-from spotcluster.errors import ConnectionFailed, NodeError
+from spotcluster.errors import ConnectionFailed, NodeError, SpotclusterError
 from spotcluster.plugins import environment, supervisor
 from spotcluster.plugins.base import Cluster, Node, Plugin
 
@@ -59,6 +62,26 @@ class IPCluster(Plugin):
             cluster.note(
                 f"{node.alias}: {len(killed)} evaluation(s) did not end within"
                 f" {limit:.0f} s; the search runs them again elsewhere"
+            )
+
+    def shutdown(self, cluster: Cluster) -> None:
+        """Let all engines finish what they run, and take nothing new."""
+        reached: list[Node] = []
+
+        def drain(node: Node) -> None:
+            node.account.run("touch ~/.spotcluster/drain", what="draining", timeout=30)
+            reached.append(node)
+
+        _on_each(cluster, cluster.nodes, drain)
+        if not reached:
+            return
+        names = ",".join(node.alias for node in reached)
+        limit = cluster.drain_timeout if self.drain_timeout is None else self.drain_timeout
+        try:
+            _on_master(cluster, "release_engines.py", names, str(limit), timeout=limit + 60)
+        finally:
+            _on_each(
+                cluster, reached, lambda node: supervisor.of(node).stop(_ENGINE, patience=_LEAVING)
             )
 
     def engines(self, node: Node) -> int:
@@ -129,6 +152,26 @@ def _give_engine_file(cluster: Cluster, node: Node) -> bool:
         input=cluster.master.account.get(_ENGINE_FILE),
     )
     return bool(said.strip())
+
+
+def _on_each(cluster: Cluster, nodes: Sequence[Node], do: Callable[[Node], object]) -> None:
+    """Do something on several nodes at once; where that fails, it is noted."""
+
+    def on(node: Node) -> None:
+        try:
+            do(node)
+        except SpotclusterError as error:
+            cluster.note(str(error))
+
+    threads = [
+        # In a copy of our context, where the limit for all of this is.
+        threading.Thread(target=contextvars.copy_context().run, args=(on, node), daemon=True)
+        for node in nodes
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def _on_master(cluster: Cluster, program: str, *arguments: str, timeout: float = 120.0) -> None:

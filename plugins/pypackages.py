@@ -50,3 +50,7 @@ class PyPkgInstaller(Plugin):
     def setup(self, cluster: Cluster, node: Node) -> None:  # noqa: ARG002 - the hook's signature
         """Install the packages; a failure stops this node, with the installer's output."""
         environment.install(node, self.packages, python=self.python, index_url=self.index_url)
+
+    def restart(self, cluster: Cluster, node: Node) -> None:
+        """Install again, as nodes made now do: all nodes have the same versions."""
+        self.setup(cluster, node)

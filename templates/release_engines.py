@@ -1,7 +1,7 @@
-"""Wait, on the master, until a node's engines have finished what they run, and end them.
+"""Wait, on the master, until the engines of nodes have finished what they run, and end them.
 
-The node's drain flag is up, so they take nothing new.
-Arguments: connection file, node, limit in seconds.
+The nodes' drain flags are up, so they take nothing new.
+Arguments: connection file, nodes (a,b,c), limit in seconds.
 """
 
 import sys
@@ -9,9 +9,9 @@ import time
 
 import ipyparallel
 
-file, node, limit = sys.argv[1], sys.argv[2], float(sys.argv[3])
+file, nodes, limit = sys.argv[1], sys.argv[2], float(sys.argv[3])
 client = ipyparallel.Client(connection_info=file, timeout=20)
-mine = [i for i, ident in dict(client._engines).items() if ident.split(".")[0] == node]
+mine = [i for i, ident in dict(client._engines).items() if ident.split(".")[0] in nodes.split(",")]
 if mine:
     # An engine does one thing after the other: when it answers, what it ran before has ended.
     # Ending it earlier would not do: 5 s after an engine has left, the controller gives up what
@@ -21,6 +21,6 @@ if mine:
     end = time.monotonic() + 20
     while set(mine) & set(client.ids):  # leaving now could lose the message
         if time.monotonic() > end:
-            sys.exit(f"the engines of {node} did not leave the rotation within 20 s")
+            sys.exit(f"the engines of {nodes} did not leave the rotation within 20 s")
         time.sleep(0.02)
 client.close()

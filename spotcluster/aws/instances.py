@@ -22,10 +22,14 @@ LIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
 PRESENT = ("pending", "running", "stopping", "stopped")
 """States in which an instance is a node, or may be one again."""
 
+STOPPED = ("stopping", "stopped")
+"""States of an instance that keeps its disk and does not run."""
+
 UNKNOWN = "InvalidInstanceID.NotFound"
 """The code by which EC2 says that there is no such instance, or not yet."""
 
 _NO_LATEST = ("UnsupportedOperation", "InvalidParameterCombination", "IncorrectInstanceState")
+_NOT_NOW = "IncorrectInstanceState"
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,11 @@ class Instance:
     def ready(self) -> bool:
         """Whether the node has been set up."""
         return self.tags.get(tags.STATE) == "ready"
+
+    @property
+    def returning(self) -> bool:
+        """Whether it was set up once and is to be brought back, or is being so."""
+        return self.tags.get(tags.STATE) == tags.RETURNING or (self.ready and self.state in STOPPED)
 
     @property
     def address(self) -> str:
@@ -232,6 +241,31 @@ def terminate(session: Session, ids: Sequence[str], *, new: bool = False) -> Non
         if len(ids) > 1:  # EC2 refuses the whole call for one id that is gone
             for one in ids:
                 terminate(session, [one])
+
+
+def stop(session: Session, ids: Sequence[str]) -> None:
+    """Stop instances, which keep their disks; one that is not far enough to stop is no error."""
+    if not ids:
+        return
+    try:
+        call(session.ec2.stop_instances, InstanceIds=list(ids))
+    except CloudError as error:
+        if error.code not in (UNKNOWN, _NOT_NOW):
+            raise
+        if len(ids) > 1:  # EC2 refuses the whole call for one that it cannot stop now
+            for one in ids:
+                stop(session, [one])
+
+
+def start(session: Session, instance_id: str) -> None:
+    """Start an instance that has stopped; one that runs already is no error."""
+    # EC2 may show that it has stopped a moment before it can start it.
+    call_soon(session.ec2.start_instances, unknown=[_NOT_NOW], InstanceIds=[instance_id])
+
+
+def reboot(session: Session, instance_id: str) -> None:
+    """Reboot an instance."""
+    call(session.ec2.reboot_instances, InstanceIds=[instance_id])
 
 
 def open_spot_requests(session: Session, cluster: str) -> list[str]:

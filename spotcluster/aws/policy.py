@@ -40,6 +40,9 @@ _CHANGE = (
     "ec2:DeleteTags",
     "ec2:DeleteVolume",
     "ec2:GetConsoleOutput",
+    "ec2:RebootInstances",
+    "ec2:StartInstances",
+    "ec2:StopInstances",
     "ec2:TerminateInstances",
 )
 

@@ -1,4 +1,4 @@
-"""start, addnode, removenode, terminate, listclusters."""
+"""start, addnode, removenode, stop, restart, terminate, listclusters."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ Examples:
   spotcluster start -c iptemplate -s 3 -b 0.5 mycluster
   spotcluster start --dry-run mycluster
   spotcluster -r local start -s 3 mycluster
+  spotcluster start mycluster                   after `spotcluster stop mycluster`
 """
 )
 @click.argument("name")
@@ -106,41 +107,53 @@ def start(
     dry_run: bool,
     as_json: bool,
 ) -> int:
-    """Start a cluster, or go on with a start that was cut off."""
-    from spotcluster.cluster import lookup, plan
+    """Start a cluster, bring back one that is stopped, or go on with a start that was cut off.
+
+    A cluster that exists keeps what it was started with and needs no template. One that is stopped
+    comes back with the size that it had, or with -s SIZE; -b BID holds for the workers made now.
+    """
+    from spotcluster.cluster import plan, wanted
     from spotcluster.cluster import start as starting
     from spotcluster.cluster.failures import OnFailure
 
     plan.check_name(name)
     blocks = plan.check_blocks(allow)
     config = context.config()
-    chosen = config.template(template).with_overrides(
-        size=size,
-        bid=bid,
-        force_spot_master=force_spot_master,
-        keyname=keyname,
-        node_image_id=image,
-        node_instance_type=node_type,
-        master_instance_type=master_type,
-        availability_zone=zone,
-    )
-    chosen = config.with_key(chosen)
-    chosen.check_key()
-    region = context.region or chosen.region or lookup.default_region(config)
-    session = lookup.open_session(config, region)
+    with nothing_done_yet(name):
+        what = wanted.choose(
+            config,
+            name,
+            context.region,
+            template=template,
+            size=size,
+            bid=bid,
+            overrides={
+                "force_spot_master": force_spot_master,
+                "keyname": keyname,
+                "node_image_id": image,
+                "node_instance_type": node_type,
+                "master_instance_type": master_type,
+                "availability_zone": zone,
+            },
+        )
+    session = what.session
     if dry_run:
-        show_plan(starting.plan(session, name, chosen), as_json=as_json)
+        found = starting.plan(session, name, what.template, size=size, bid=bid)
+        show_plan(found, as_json=as_json)
         return 0
     try:
-        format_new = format_new or _may_format(session, name, chosen)
+        format_new = format_new or _may_format(session, name, what.template)
         with output.progress() as reporter:
             result = starting.start(
                 session,
                 name,
-                chosen,
+                what.template,
                 reporter,
                 on_failure=OnFailure(on_failure),
                 allow=blocks,
+                size=size,
+                bid=bid,
+                plugins=config.plugins,
                 format_new=format_new,
             )
         _offer_format(result)
@@ -209,6 +222,84 @@ def removenode(context: Context, name: str, *, aliases: tuple[str, ...], yes: bo
         raise
     output.out.print(f"Removed {', '.join(gone)}; '{name}' has {len(cluster.nodes)} node(s) left.")
     return 0
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  spotcluster stop mycluster
+  spotcluster start mycluster     brings it back
+"""
+)
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@yes_option
+@pass_context
+def stop(context: Context, names: tuple[str, ...], *, yes: bool) -> int:
+    """Stop clusters: the master and workers on demand keep their disks, spot workers are ended.
+
+    Nothing runs then, and only the disks cost money, until `start NAME` brings it back.
+    """
+    for name in names:
+        _stop(context, name, yes=yes)
+    return 0
+
+
+def _stop(context: Context, name: str, *, yes: bool) -> None:
+    from spotcluster.cluster import stop as stopping
+
+    with nothing_done_yet(name):
+        # A plugin of the config that is broken must not keep a cluster running.
+        cluster = context.cluster(name, check_plugins=False)
+        region = cluster.region
+        parts = stopping.parts(cluster)
+        if parts.done and cluster.record.stopped:
+            output.out.print(f"'{name}' is stopped already.")
+            return
+        kept = ", ".join(one.alias for one in parts.kept)
+        output.err.print(f"These stop and keep their disks: {kept}.")
+        if parts.ended:
+            ended = ", ".join(one.alias for one in parts.ended)
+            output.err.print(
+                "These are spot instances, which cannot stop; they are terminated with their disks,"
+                f" and `start {name}` makes new ones: {ended}."
+            )
+        output.confirm(f"Stop '{name}' in {region}?", yes=yes)
+    try:
+        with output.progress() as reporter:
+            cluster.reporter = reporter
+            done = stopping.stop(cluster)
+    except (KeyboardInterrupt, CloudError):
+        say_what_exists(cluster.session, name, f"stop {name}     ")
+        raise
+    output.out.print(
+        f"Stopped '{name}'; only disks cost money now. Kept with its disk: {kept}. Terminated:"
+        f" {', '.join(one.alias for one in done.ended) or 'nothing'}.\n"
+        f"  spotcluster -r {region} start {name}       bring it back\n"
+        f"  spotcluster -r {region} terminate {name}   end it and delete its disks"
+    )
+
+
+@click.command(epilog="Example: spotcluster restart mycluster")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@pass_context
+def restart(context: Context, name: str, *, as_json: bool) -> int:
+    """Reboot all nodes of a cluster, and wait until its engines are back.
+
+    What runs on the nodes is cut off; their disks stay as they are.
+    """
+    from spotcluster.cluster import restart as restarting
+
+    with nothing_done_yet(name):
+        cluster = context.cluster(name)
+    try:
+        with output.progress() as reporter:
+            cluster.reporter = reporter
+            result = restarting.restart(cluster)
+        return show_result(cluster.session, result, as_json=as_json)
+    except (KeyboardInterrupt, CloudError):
+        say_what_exists(cluster.session, name)
+        raise
 
 
 @click.command(epilog="Example: spotcluster terminate mycluster")
@@ -340,6 +431,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
                     }
                     for one in plan.volumes
                 ],
+                "returning": [one.alias for one in plan.returning],
                 "nodes": [
                     {
                         "alias": one.alias,
@@ -379,7 +471,10 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
     for volume in plan.volumes:
         new = ", new: say --format" if volume.found.known_empty else ""
         output.out.print(f"The volume {volume} on the master: {volume.settings.mount_path}{new}")
-    output.out.print(f"Together: {output.dollars(plan.price)}")
+    for one in plan.returning:
+        output.out.print(f"Comes back with its disk: {one.alias}, {one.type}, {one.id}")
+    together = "Together, without what comes back" if plan.returning else "Together"
+    output.out.print(f"{together}: {output.dollars(plan.price)}")
 
 
 def show_result(session: Session, result: Result, *, as_json: bool) -> int:

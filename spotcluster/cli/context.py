@@ -40,12 +40,18 @@ class Context:
         return self.sessions()[0]
 
     def cluster(
-        self, name: str, reporter: Reporter | None = None, *, region: str | None = None
+        self,
+        name: str,
+        reporter: Reporter | None = None,
+        *,
+        region: str | None = None,
+        check_plugins: bool = True,
     ) -> Cluster:
         """Return the cluster `name`, wherever it is, or in the region `region`."""
         from spotcluster.cluster import lookup
 
-        return lookup.locate(self.config(), name, region or self.region, reporter)
+        config = self.config(check_plugins=check_plugins)
+        return lookup.locate(config, name, region or self.region, reporter)
 
 
 pass_context = click.make_pass_decorator(Context)

@@ -112,6 +112,8 @@ for command in (
     clusters.start,
     clusters.addnode,
     clusters.removenode,
+    clusters.stop,
+    clusters.restart,
     clusters.terminate,
     clusters.listclusters,
     status.status,

@@ -33,6 +33,8 @@ class Cluster:
         Those that are live, the master first.
     own : mapping of str to PluginSection
         The plugins of this computer's config: secrets are kept nowhere else.
+    asleep : sequence of Instance
+        Its nodes that have stopped, or are stopping.
     format_new : bool
         Whether volumes that nothing was ever written to get a file system.
     """
@@ -45,10 +47,12 @@ class Cluster:
         nodes: Sequence[Node] = (),
         reporter: Reporter | None = None,
         own: Mapping[str, PluginSection] | None = None,
+        asleep: Sequence[Instance] = (),
         *,
         format_new: bool = False,
     ) -> None:
         self._own = own or {}
+        self.asleep = tuple(asleep)
         self.format_new = format_new
         self.session = session
         self.record = record
@@ -87,11 +91,18 @@ class Cluster:
         for node in self.nodes:
             if node.is_master:
                 return node
+        if self.is_stopped:
+            raise is_stopped(self.name)
         raise ClusterError(
             f"The cluster '{self.name}' has no master that is running.",
             f"`spotcluster start {self.name}` makes a new one; `spotcluster terminate {self.name}`"
             " ends what is left.",
         )
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it is to be stopped, or its master has been."""
+        return self.record.stopped or any(one.is_master for one in self.asleep)
 
     def node(self, alias: str) -> Node:
         """Return the node `alias`, also by instance id.
@@ -100,10 +111,19 @@ class Cluster:
         ------
         UsageError
             There is none.
+        ClusterError
+            It has stopped.
         """
         for node in self.nodes:
             if alias in (node.alias, node.instance.id):
                 return node
+        if self.is_stopped:
+            raise is_stopped(self.name)
+        if any(alias in (one.alias, one.id) for one in self.asleep):
+            raise ClusterError(
+                f"The node {alias} of '{self.name}' is stopped.",
+                f"`spotcluster start {self.name}` brings it back.",
+            )
         there = ", ".join(node.alias for node in self.nodes) or "none"
         raise UsageError(
             f"The cluster '{self.name}' has no node '{alias}'.", f"Its nodes are: {there}."
@@ -168,6 +188,31 @@ class Cluster:
             node.close()
 
 
+def mark_returning(session: Session, found: Sequence[Instance]) -> list[Instance]:
+    """Write down that nodes that were set up stop or reboot and are to be brought back."""
+    if not found:
+        return []
+    network.tag(session, [one.id for one in found], {tags.STATE: tags.RETURNING})
+    return [replace(one, tags={**one.tags, tags.STATE: tags.RETURNING}) for one in found]
+
+
+def is_ending(name: str) -> ClusterError:
+    """Return the error for a cluster that is being terminated."""
+    return ClusterError(
+        f"The cluster '{name}' is being terminated.",
+        f"`spotcluster terminate {name}` finishes that.",
+    )
+
+
+def is_stopped(name: str) -> ClusterError:
+    """Return the error for a cluster that has to be started before anything can be done with it."""
+    return ClusterError(
+        f"The cluster '{name}' is stopped.",
+        f"`spotcluster start {name}` brings it back; `spotcluster terminate {name}` ends it and"
+        " deletes its disks.",
+    )
+
+
 def nodes_of(found: Sequence[Instance], key_path: Path) -> list[Node]:
     """Return the nodes of the instances that run."""
     return [
@@ -199,4 +244,5 @@ def find(
         return None
     path = keys.get(record.template.keyname) or files.key_file(record.template.keyname)
     found = instances.describe(session, name)
-    return Cluster(session, record, path, nodes_of(found, path), reporter, own)
+    asleep = [one for one in found if one.state in instances.STOPPED]
+    return Cluster(session, record, path, nodes_of(found, path), reporter, own, asleep)

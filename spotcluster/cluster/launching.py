@@ -1,10 +1,11 @@
 """Launching one node: under a name that nobody else has, once, whatever happened before.
 
 A name is claimed by the launch itself. The client token of RunInstances is made of the cluster's
-id, the node's name and how often that name was launched before; EC2 makes one instance for a
-token and refuses a second request that differs from the first one. Each request of ours differs,
-as each carries a new host key, so of two terminals that want a name at once one gets it and the
-other is told `IdempotentParameterMismatch`: no lock is needed, and none can be left behind.
+id, how often it was stopped, the node's name and how often that name was launched since; EC2 makes
+one instance for a token and refuses a second request that differs from the first one. Each request
+of ours differs, as each carries a new host key, so of two terminals that want a name at once one
+gets it and the other is told `IdempotentParameterMismatch`: no lock is needed, and none can be left
+behind.
 """
 
 from __future__ import annotations
@@ -110,13 +111,15 @@ class Launcher:
         host_key = ssh.keys.generate()
         own_tags = {
             tags.CLUSTER: cluster.name,
-            tags.ID: cluster.record.id,
+            tags.ID: cluster.record.run,
             tags.ALIAS: alias,
             tags.ROLE: "master" if alias == MASTER else "worker",
             tags.HOST_KEY: " ".join(host_key.public.split()[:2]),
             tags.LOGIN: template.image_user or planned.image.login,
             "Name": f"{cluster.name}-{alias}",
         }
+        if planned.bid is not None:
+            own_tags[tags.BID] = f"{planned.bid:g}"
         if self._addition:
             own_tags[tags.BY] = self._addition
         what = Launch(
@@ -129,7 +132,7 @@ class Launcher:
             tags=own_tags,
             spot=planned.spot,
             bid=planned.bid,
-            token=instances.token(cluster.record.id, alias, str(attempt)),
+            token=instances.token(cluster.record.run, alias, str(attempt)),
             public_ip=template.public_ips is not False,
             root_gb=template.root_volume_size,
         )

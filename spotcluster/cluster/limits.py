@@ -9,13 +9,16 @@ from contextvars import ContextVar
 
 from spotcluster.errors import NodeError
 
-_end: ContextVar[tuple[float, float] | None] = ContextVar("end", default=None)
+_end: ContextVar[tuple[float, float, str] | None] = ContextVar("end", default=None)
 
 
 @contextlib.contextmanager
-def limit(seconds: float) -> Iterator[None]:
-    """Let what this thread does on nodes take `seconds` in all."""
-    token = _end.set((time.monotonic() + seconds, seconds))
+def limit(seconds: float, setting: str = "SETUP_TIMEOUT") -> Iterator[None]:
+    """Let what this thread does on nodes take `seconds` in all, as the template's `setting` says.
+
+    A thread that is to be under the same limit runs in a copy of this one's context.
+    """
+    token = _end.set((time.monotonic() + seconds, seconds, setting))
     try:
         yield
     finally:
@@ -33,10 +36,10 @@ def within(timeout: float, alias: str, what: str) -> float:
     given = _end.get()
     if given is None:
         return timeout
-    end, whole = given
+    end, whole, setting = given
     left = end - time.monotonic()
     if left <= 0:
         raise NodeError(
-            alias, f"{what or 'its set-up'} had not ended after {whole:.0f} s (SETUP_TIMEOUT)."
+            alias, f"{what or 'its set-up'} had not ended after {whole:.0f} s ({setting})."
         )
     return min(timeout, left)

@@ -87,7 +87,7 @@ def clusters(session: Session) -> list[Listed]:
         if record:
             own = [one for one in everything if one.cluster == name]
             cost = costs.so_far(session, record, own, tariff)
-        state = state_of(nodes, size)
+        state = state_of(nodes, size, stopped=record is not None and record.stopped)
         found.append(Listed(name, session.region, state, created, size, price, cost, nodes))
     return found
 
@@ -134,13 +134,15 @@ def uptime(since: datetime) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
-def state_of(nodes: tuple[Instance, ...], size: int) -> str:
+def state_of(nodes: tuple[Instance, ...], size: int, *, stopped: bool = False) -> str:
     """Return in a word how a cluster is that should have `size` nodes."""
     states = {one.state for one in nodes}
     if not nodes:
         return "empty"
-    if states <= {"stopped", "stopping"}:
+    if states == {"stopped"}:
         return "stopped"
+    if stopped or states == {"stopping", "stopped"}:
+        return "stopping"
     if not any(one.is_master for one in nodes):
         return "no master"
     if len(nodes) < size or not all(one.ready for one in nodes):

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import shlex
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -313,6 +313,17 @@ def forget(master: Node, alias: str) -> None:
     """Take a node's name from the master."""
     given = f"alias={shlex.quote(alias)}\naddress=\nhost_key=\n"
     _run_naming(master, given + templates.read("alias.sh"), f"forgetting {alias}")
+
+
+def forget_others(master: Node, aliases: Iterable[str]) -> None:
+    """Take the names of all nodes but these from the master: others went while it was off."""
+    given = f"keep=({' '.join(shlex.quote(alias) for alias in sorted(aliases))})\n"
+    what = "forgetting nodes that are no more"
+    script = given + templates.read("names.sh")
+    if master.facts.sudo:
+        master.run(f"folder=/etc/spotcluster/ssh\n{script}", what=what, timeout=60, user="root")
+    else:
+        master.run(f"folder=$HOME/.ssh/spotcluster\n{script}", what=what, timeout=60)
 
 
 def _run_naming(master: Node, script: str, what: str) -> None:

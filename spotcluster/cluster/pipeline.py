@@ -15,7 +15,7 @@ from spotcluster.cluster import limits
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.equip import equip
 from spotcluster.cluster.failures import Failure, GivenUp, OnFailure, can_be_cured, examine
-from spotcluster.cluster.node import Node, introduce
+from spotcluster.cluster.node import Node, forget_others, introduce
 from spotcluster.cluster.progress import Reporter
 from spotcluster.cluster.watcher import Watcher
 from spotcluster.errors import CapacityError, NodeError, RemoteCommandFailed, SpotclusterError
@@ -24,6 +24,7 @@ from spotcluster.plugins.base import Plugin
 log = logging.getLogger("spotcluster.pipeline")
 
 _LAST_LAUNCH = 15.0  # seconds that an interrupt waits for a launch under way
+_REBOOT_POLL = 0.5  # seconds until a machine that has yet to go down is asked again
 _CAPACITY_PAUSE = 5.0  # seconds until EC2 is asked again for capacity that it did not have
 
 LAUNCH, ADDRESS, SSH, SET_UP, READY = "launch", "address", "ssh", "set-up", "ready"
@@ -37,6 +38,13 @@ class Member:
     ----------
     launch : callable
         Makes the instance and returns it, or returns the one that is there already.
+    returning : bool
+        Whether it was in the cluster before, with what its disk holds: it is brought back by its
+        plugins' `restart`, and when that fails its machine is left as it is.
+    asleep : str
+        The id of the instance that has stopped, or is stopping, and that `launch` starts.
+    is_up : callable
+        Tells whether the machine that lets us in is the one we want: not one about to reboot.
     stages : dict
         How long each stage took, in seconds, in order.
     stage : str
@@ -50,6 +58,9 @@ class Member:
     alias: str
     launch: Callable[[], Instance]
     make_node: Callable[[Instance], Node]
+    returning: bool = False
+    asleep: str = ""
+    is_up: Callable[[Node], bool] = lambda _: True
     instance: Instance | None = None
     node: Node | None = None
     stages: dict[str, float] = field(default_factory=dict)
@@ -62,6 +73,11 @@ class Member:
     def is_master(self) -> bool:
         """Whether it is to be the master."""
         return self.alias == "master"
+
+    @property
+    def keeps_disk(self) -> bool:
+        """Whether its machine is not to be terminated, for what its disk may hold."""
+        return self.returning and not (self.instance and self.instance.spot)
 
     @property
     def ready(self) -> bool:
@@ -142,6 +158,7 @@ class Pipeline:
         self._interrupted = threading.Event()
         self._aborted = threading.Event()
         self._why_aborted = ""
+        self._aliases: set[str] = set()
 
     @property
     def aborted(self) -> bool:
@@ -161,6 +178,9 @@ class Pipeline:
         asks EC2 then sees everything; the threads are daemons and die with the process.
         """
         with_master = any(member.is_master for member in members)
+        self._aliases = {node.alias for node in self.cluster.nodes} | {
+            member.alias for member in members
+        }
         gates = {
             name: Gate(is_open=not with_master)
             for name in (SET_UP, *(name for name, _ in self.plugins))
@@ -249,6 +269,12 @@ class Pipeline:
             return False
         if not can_be_cured(failure.error):
             return False
+        count = len(member.failures)
+        if member.returning:
+            if not isinstance(failure.error, CapacityError):
+                return False
+            self.reporter.note(f"{member.alias}: trying again ({count} of {self.replacements})")
+            return not self._interrupted.wait(_CAPACITY_PAUSE * count)
         try:
             if not self.still_wanted():
                 return False
@@ -256,7 +282,6 @@ class Pipeline:
         except SpotclusterError as error:
             log.warning("%s is not replaced: %s", member.alias, error)
             return False
-        count = len(member.failures)
         self.reporter.note(
             f"{member.alias}: {failure.instance.id if failure.instance else 'the launch'} is"
             f" replaced ({count} of {self.replacements})"
@@ -275,6 +300,7 @@ class Pipeline:
         instances.terminate(self.cluster.session, [member.instance.id], new=True)
         self.cluster.left(member.alias)
         member.node = member.instance = None
+        member.asleep = ""
 
     @contextlib.contextmanager
     def _stage(self, member: Member, name: str) -> Iterator[None]:
@@ -295,13 +321,8 @@ class Pipeline:
     def _stages(self, member: Member, gates: dict[str, Gate]) -> None:
         is_master = member.is_master
         with self._stage(member, LAUNCH):
-            member.launching = True
-            try:
-                if why := self._stop():  # once more: `launching` is what an interrupt waits for
-                    raise GivenUp(member.alias, why)
-                member.instance = member.launch()
-            finally:
-                member.launching = False
+            self._launch(member)
+        assert member.instance
         if member.instance.alias != member.alias:
             self.reporter.note(
                 f"{member.alias} has been taken from elsewhere; this one is {member.instance.alias}"
@@ -319,29 +340,62 @@ class Pipeline:
                 raise GivenUp(member.alias, f"the older instance {rival.id} has its name.")
         node = member.node = member.make_node(instance)
         with self._stage(member, SSH):
-            node.wait_for_ssh(
-                timeout=self.ssh_timeout,
-                should_stop=lambda: self._stop() or self.watcher.lost(instance.id),
-            )
+            self._connect(member, node)
         with self._stage(member, SET_UP):
-            self._set_up(node, gates[SET_UP], is_master=is_master)
+            self._set_up(member, node, gates[SET_UP])
         for name, plugin in self.plugins:
             with self._stage(member, name):
                 if not is_master and plugin.after_master:
                     gates[name].wait(member.alias, f"plugin {name}", self._for_the_master)
+                hook = plugin.restart if member.returning else plugin.setup
                 with naming(name), limits.limit(self.setup_timeout):
-                    plugin.setup(self.cluster, node)
+                    hook(self.cluster, node)
                 if is_master:
                     gates[name].open()
         self.cluster.mark_ready(node)
         with self._stage(member, READY):
             pass
 
-    def _set_up(self, node: Node, gate: Gate, *, is_master: bool) -> None:
+    def _launch(self, member: Member) -> None:
+        if member.asleep:
+            self.watcher.wait_stopped(
+                member.alias, member.asleep, timeout=self.launch_timeout, should_stop=self._stop
+            )
+            self.watcher.comes_back(member.asleep)
+        member.launching = True
+        try:
+            if why := self._stop():  # once more: `launching` is what an interrupt waits for
+                raise GivenUp(member.alias, why)
+            member.instance = member.launch()
+        finally:
+            member.launching = False
+
+    def _connect(self, member: Member, node: Node) -> None:
+        """Wait until SSH lets us in, and the machine is the one we want."""
+        end = time.monotonic() + self.ssh_timeout
+
+        def why() -> str | None:
+            return self._stop() or self.watcher.lost(node.instance.id)
+
+        while True:
+            node.wait_for_ssh(timeout=max(1.0, end - time.monotonic()), should_stop=why)
+            if member.is_up(node):
+                return
+            node.close()
+            if time.monotonic() > end:
+                raise NodeError(
+                    member.alias,
+                    f"it had not rebooted after {self.ssh_timeout:.0f} s (SSH_TIMEOUT).",
+                )
+            self._interrupted.wait(_REBOOT_POLL)
+
+    def _set_up(self, member: Member, node: Node, gate: Gate) -> None:
         with limits.limit(self.setup_timeout):
             equip(self.cluster, node)
+            if member.is_master and member.returning:
+                forget_others(node, self._aliases)
         self.cluster.joined(node)
-        if is_master:
+        if member.is_master:
             gate.open()
             return
         gate.wait(node.alias, "its set-up", self._for_the_master)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from spotcluster import ssh
 from spotcluster.aws import images, instance_types, keypairs, network, prices
 from spotcluster.aws.instance_types import InstanceType
+from spotcluster.aws.instances import Instance
 from spotcluster.aws.objects import Bucket
 from spotcluster.aws.session import Session
 from spotcluster.cluster import hostnames, userdata, volumes
@@ -47,7 +48,13 @@ class PlannedNode:
 
 @dataclass(frozen=True)
 class Plan:
-    """Nodes to launch, and where; the volumes that a master among them is to have."""
+    """Nodes to launch, and where; the volumes that a master among them is to have.
+
+    Attributes
+    ----------
+    returning : tuple of Instance
+        Nodes that have stopped and come back with their disks.
+    """
 
     cluster: str
     region: str
@@ -55,10 +62,11 @@ class Plan:
     subnet: network.Subnet
     nodes: tuple[PlannedNode, ...]
     volumes: tuple[PlannedVolume, ...] = ()
+    returning: tuple[Instance, ...] = ()
 
     @property
     def price(self) -> float | None:
-        """What all nodes cost in USD per hour; None when the price of one is not known."""
+        """What the nodes to launch cost in USD per hour; None when one of them is not known."""
         known = [node.price for node in self.nodes if node.price is not None]
         return sum(known) if len(known) == len(self.nodes) else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -33,6 +33,12 @@ class Record:
         The `addnode` commands that have not ended.
     ending : bool
         Whether `terminate` has begun.
+    stopped : bool
+        Whether it is to be stopped: `stop` has begun, and no `start` since.
+    stops : int
+        How often it has been stopped.
+    bid : float or None
+        Highest price of the spot workers that take the place of those that ended with a stop.
     new : bool
         Whether this process has made it, so that EC2 may not know of it yet.
     tags : mapping of str to str
@@ -48,8 +54,21 @@ class Record:
     template: Template
     additions: tuple[Addition, ...] = ()
     ending: bool = False
+    stopped: bool = False
+    stops: int = 0
+    bid: float | None = None
     new: bool = False
     tags: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def run(self) -> str:
+        """Its id, another one after each stop: nodes of different runs may have the same name."""
+        return f"{self.id}.{self.stops}" if self.stops else self.id
+
+    def was_stopped_since(self, now: Record) -> bool:
+        """Return whether somebody has stopped the cluster, by its record `now`."""
+        # Not by `stopped` alone, which EC2 may show for a moment after it was taken away.
+        return now.stopped and now.stops > self.stops
 
 
 def find(session: Session, name: str) -> Record | None:
@@ -117,8 +136,20 @@ def resize(
     return replace(record, size=size)
 
 
+def is_wanted(record: Record, now: Record | None) -> bool:
+    """Return whether nobody has ended or stopped the cluster, or begun to, by its record `now`."""
+    return (
+        now is not None
+        and now.id == record.id
+        and not now.ending
+        and not record.was_stopped_since(now)
+    )
+
+
 def settle(session: Session, record: Record) -> Record | None:
-    """Raise the size to what is there; return the record, None if somebody has ended the cluster.
+    """Raise the size to what is there; return the record, None if nobody wants the cluster so.
+
+    That is if somebody has ended it meanwhile, or stopped it.
 
     Two terminals that add nodes at once each know of their own only. So each looks again after it
     has written, until it is right: whoever writes last has seen all of them.
@@ -126,8 +157,9 @@ def settle(session: Session, record: Record) -> Record | None:
     try:
         while True:
             now = find(session, record.name)
-            if now is None or now.id != record.id or now.ending:
+            if not is_wanted(record, now):
                 return None
+            assert now
             there = instances.present(instances.describe(session, record.name))
             if len(there) <= now.size:
                 return replace(record, size=now.size)
@@ -159,6 +191,37 @@ def mark_ending(session: Session, group_id: str) -> None:
     network.tag(session, [group_id], {tags.ENDING: now})
 
 
+def mark_stopped(session: Session, record: Record, bids: Iterable[float]) -> Record:
+    """Write down that the cluster is to be stopped, so that nobody goes on making nodes for it.
+
+    Parameters
+    ----------
+    bids : iterable of float
+        What its spot workers had.
+    """
+    if record.stopped:
+        return record
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    number = record.stops + 1
+    own = {tags.STOPPED: now, tags.STOPS: str(number)}
+    bid = max(bids, default=record.bid)
+    if bid is not None:
+        own[tags.BID] = f"{bid:g}"
+    network.tag(session, [record.group_id], own)
+    return replace(record, stopped=True, stops=number, bid=bid)
+
+
+def mark_started(session: Session, record: Record, size: int, bid: float | None) -> Record:
+    """Write down that the cluster is to run, with that many nodes, and that bid if one is given."""
+    bid = record.bid if bid is None else bid
+    if (size, bid) != (record.size, record.bid):
+        own = {} if bid is None else {tags.BID: f"{bid:g}"}
+        record = resize(session, record, size, own)
+    if record.stopped:
+        network.untag(session, [record.group_id], [tags.STOPPED])
+    return replace(record, stopped=False, bid=bid)
+
+
 def _read(group: network.Group) -> Record:
     name = group.tags[tags.CLUSTER]
     text = tags.join_text(group.tags)
@@ -181,4 +244,7 @@ def _read(group: network.Group) -> Record:
         additions=additions.read(group.tags),
         ending=tags.ENDING in group.tags,
         tags=group.tags,
+        stopped=tags.STOPPED in group.tags,
+        stops=int(group.tags.get(tags.STOPS, "0")),
+        bid=float(group.tags[tags.BID]) if tags.BID in group.tags else None,
     )

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spotcluster.aws import instances, network, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
-from spotcluster.cluster import end, volumes
+from spotcluster.cluster import costs, end, volumes
 from spotcluster.cluster import plan as plans
 from spotcluster.cluster import record as records
 from spotcluster.cluster.additions import Addition
-from spotcluster.cluster.cluster import Cluster, nodes_of
+from spotcluster.cluster.cluster import (
+    Cluster,
+    is_ending,
+    is_stopped,
+    mark_returning,
+    nodes_of,
+)
 from spotcluster.cluster.failures import OnFailure
 from spotcluster.cluster.launching import Launcher, ended_elsewhere
 from spotcluster.cluster.node import Node
@@ -24,6 +30,7 @@ from spotcluster.cluster.plan import MASTER, Plan, PlannedNode
 from spotcluster.cluster.progress import Reporter
 from spotcluster.cluster.watcher import Watcher
 from spotcluster.config import Template
+from spotcluster.config.settings import PluginSection
 from spotcluster.errors import CloudError, ClusterError
 from spotcluster.plugins.ipcluster import IPCluster
 
@@ -95,8 +102,20 @@ class Result:
         return sum(numbers)
 
 
-def plan(session: Session, name: str, template: Template) -> Plan:
+def plan(
+    session: Session,
+    name: str,
+    template: Template,
+    *,
+    size: int | None = None,
+    bid: float | None = None,
+) -> Plan:
     """Return what `start` would launch; makes nothing.
+
+    Parameters
+    ----------
+    size, bid : optional
+        What is to be changed of a cluster that is stopped; see `start`.
 
     Raises
     ------
@@ -109,8 +128,10 @@ def plan(session: Session, name: str, template: Template) -> Plan:
         aliases = [MASTER, *plans.aliases_after([], template.cluster_size - 1)]
         return plans.make(session, name, template, aliases)
     found = _own(record, instances.describe(session, name))
-    own = record.template.model_copy(update={"key_location": template.key_location})
-    return plans.make(session, name, own, _missing(record, found))
+    missing = _missing(record, found, size)
+    own = _again(record, found, template, bid)
+    todo = plans.make(session, name, own, missing)
+    return replace(todo, returning=tuple(one for one in instances.present(found) if one.returning))
 
 
 def start(
@@ -122,14 +143,24 @@ def start(
     on_failure: OnFailure = OnFailure.REPLACE,
     allow: Sequence[str] = (),
     format_new: bool = False,
+    size: int | None = None,
+    bid: float | None = None,
+    plugins: Mapping[str, PluginSection] | None = None,
 ) -> Result:
-    """Start a cluster, or give one that was cut off what it lacks.
+    """Start a cluster, bring back one that is stopped, or give one that was cut off what it lacks.
 
     What is there already, by EC2's tags, is used; the template of a cluster that exists is the one
-    it was started from.
+    it was started from. Nodes that have stopped come back with their disks, and spot workers are
+    made anew, up to the size that the cluster had.
 
     Parameters
     ----------
+    size : int, optional
+        How many nodes a cluster that is stopped is to have from now on.
+    bid : float, optional
+        Highest price per hour for the spot nodes that are made for it now.
+    plugins : mapping of str to PluginSection
+        The plugins of this computer's config; those of the template by default.
     on_failure : OnFailure
         What is done about a node that does not get ready.
     allow : sequence of str
@@ -139,7 +170,7 @@ def start(
     """
     begin = time.monotonic()
     try:
-        todo = plan(session, name, template)
+        todo = plan(session, name, template, size=size, bid=bid)
     except AlreadyRunning:
         mounted = _mount_what_is_not(session, name, template, reporter, format_new=format_new)
         if mounted is None:
@@ -149,25 +180,41 @@ def start(
     record = records.find(session, name)
     if record is None:
         record = records.create(session, name, todo.template, todo.subnet.vpc_id)
+        found = _own(record, instances.describe(session, name))
     else:
-        reporter.note(f"'{name}' is there already; going on with what it lacks")
-    found = _own(record, instances.describe(session, name))
-    with _unless_ended(record):
-        _open_group(session, record, todo.template, allow)
+        found = _own(record, instances.describe(session, name))
+        if _is_asleep(record, found):
+            reporter.note(f"'{name}' is stopped; bringing it back with what its disks hold")
+            costs.settle(session, record)  # EC2 forgets when what it starts again has run before
+        else:
+            reporter.note(f"'{name}' is there already; going on with what it lacks")
+            size = bid = None
     key_path = todo.template.check_key()
+    own = {one.name: one for one in template.plugins} if plugins is None else plugins
     there = instances.present(found)
     ready = [node for node in nodes_of(there, key_path) if node.instance.ready]
-    own = {one.name: one for one in template.plugins}
     cluster = Cluster(session, record, key_path, ready, reporter, own, format_new=format_new)
     cluster.plugins()  # that a secret is lacking is said before anything is launched
-    unready = [one for one in there if not one.ready]
+    with _unless_ended(record):
+        # In this order: killed in between, they are known as those that come back.
+        asleep = mark_returning(
+            session, [one for one in there if one.ready and one.state in instances.STOPPED]
+        )
+        cluster.record = record = records.mark_started(session, record, size or record.size, bid)
+        _open_group(session, record, todo.template, allow)
+    there = [{one.id: one for one in asleep}.get(one.id, one) for one in there]
+    returning = [one for one in there if one.returning]
+    unready = [one for one in there if not one.ready and one not in returning]
     whole = todo
     if unready:  # one that fails is launched anew
         again = plans.make(session, name, todo.template, [one.alias for one in unready])
         volumes.check_format(again.volumes, format_new=format_new)
         whole = replace(todo, nodes=(*todo.nodes, *again.nodes))
     launcher = Launcher(cluster, whole, found)
-    members = [_member(launcher, one, key_path, unready) for one in whole.nodes]
+    members = [
+        *(_back(session, one, key_path) for one in returning),
+        *(_member(launcher, session, one, key_path, unready) for one in whole.nodes),
+    ]
     # Those that were cut off are part of what is made here; those under way end by themselves.
     cut_off = [one for one in record.additions if one.was_cut_off(longest=_longest(record))]
     cluster.record = replace(record, additions=tuple(cut_off))
@@ -233,6 +280,9 @@ def bring_up(
         record = records.settle(cluster.session, cluster.record)
         if record is None:
             _undo(pipeline, members)
+            now = records.find(cluster.session, cluster.name)
+            if now and not now.ending and cluster.record.was_stopped_since(now):
+                raise _stopped_elsewhere(cluster.name)
             end.forget_files(cluster.region, cluster.name)
             raise ended_elsewhere(cluster.name)
         cluster.record = record
@@ -262,8 +312,12 @@ def add_nodes(
     session, record = cluster.session, cluster.record
     cluster.reporter = reporter
     cluster.plugins()  # that a secret is lacking is said before anything is launched
-    if record.ending or not (cluster.nodes or _is_there(cluster)):
-        raise _is_ending(cluster.name)
+    if record.ending:
+        raise is_ending(cluster.name)
+    if cluster.is_stopped:
+        raise is_stopped(cluster.name)
+    if not (cluster.nodes or _is_there(cluster)):
+        raise is_ending(cluster.name)
     master = cluster.master
     if not master.instance.ready:
         raise ClusterError(
@@ -289,7 +343,7 @@ def add_nodes(
         _open_group(session, record, template)
     cluster.record = replace(record, additions=(addition,))
     launcher = Launcher(cluster, todo, found, addition.id)
-    members = [_member(launcher, one, cluster.key_path, unready) for one in todo.nodes]
+    members = [_member(launcher, session, one, cluster.key_path, unready) for one in todo.nodes]
     return bring_up(cluster, members, begin, on_failure)
 
 
@@ -318,29 +372,55 @@ def _longest(record: records.Record) -> float:
 def _own(record: records.Record, found: Sequence[Instance]) -> list[Instance]:
     """Leave out the nodes of an earlier cluster of this name that EC2 still shows as ended."""
     return [
-        one for one in found if one.state in instances.LIVE or one.tags.get(tags.ID) == record.id
+        one
+        for one in found
+        if one.state in instances.PRESENT or one.tags.get(tags.ID) == record.run
     ]
 
 
-def _missing(record: records.Record, found: Sequence[Instance]) -> list[str]:
+def _is_asleep(record: records.Record, found: Sequence[Instance]) -> bool:
+    """Return whether the cluster is stopped, by us or node by node."""
+    return record.stopped or any(one.state in instances.STOPPED for one in found)
+
+
+def _again(
+    record: records.Record, found: Sequence[Instance], template: Template, bid: float | None
+) -> Template:
+    """Return the template by which more nodes are made for a cluster that exists."""
+    own = record.template.model_copy(update={"key_location": template.key_location})
+    masters = [one for one in instances.present(found) if one.is_master]
+    if masters and not own.subnet_id:
+        # Near the master: traffic between zones costs money, and time.
+        own = own.model_copy(update={"availability_zone": masters[0].zone})
+    if bid is None or not _is_asleep(record, found):
+        bid = record.bid
+    return own if bid is None else own.with_overrides(bid=bid)
+
+
+def _missing(
+    record: records.Record, found: Sequence[Instance], size: int | None = None
+) -> list[str]:
     """Return the names of the nodes that a cluster lacks."""
     if record.ending:
-        raise _is_ending(record.name)
+        raise is_ending(record.name)
     live = instances.present(found)
-    stopped = [one.alias for one in live if one.state in ("stopping", "stopped")]
-    if stopped:
+    asleep = _is_asleep(record, found)
+    wanted = size if size and asleep else record.size
+    if wanted < len(live) and wanted != record.size:
         raise ClusterError(
-            f"The cluster '{record.name}' has stopped nodes: {', '.join(stopped)}.",
-            f"`spotcluster terminate {record.name}` ends it.",
+            f"The cluster '{record.name}' has {len(live)} nodes that come back with their disks:"
+            f" {', '.join(one.alias for one in live)}; -s {wanted} would be fewer.",
+            f"`spotcluster start {record.name}`, then `spotcluster removenode {record.name} ALIAS`"
+            " makes it smaller.",
         )
-    if len(live) >= record.size and all(one.ready for one in live):
+    if not asleep and len(live) >= wanted and all(one.ready for one in live):
         raise AlreadyRunning(
             f"The cluster '{record.name}' is already running, with {len(live)} nodes.",
             f"Choose another name, `spotcluster addnode {record.name}` to make it larger, or"
             f" `spotcluster terminate {record.name}` to end it.",
         )
     has_master = any(one.is_master for one in live)
-    workers = record.size - 1 - sum(not one.is_master for one in live)
+    workers = wanted - 1 - sum(not one.is_master for one in live)
     names = plans.aliases_left([one.alias for one in found], max(0, workers))
     return names if has_master else [MASTER, *names]
 
@@ -377,27 +457,62 @@ def _open_group(
 
 
 def _member(
-    launcher: Launcher, planned: PlannedNode, key_path: Path, there: Sequence[Instance]
+    launcher: Launcher,
+    session: Session,
+    planned: PlannedNode,
+    key_path: Path,
+    there: Sequence[Instance],
 ) -> Member:
     """Return the member for a planned node; one that is there already is not launched at first."""
     waiting = [one for one in there if one.alias == planned.alias]
 
     def launch() -> Instance:
-        return waiting.pop() if waiting else launcher.launch(planned)
+        if not waiting:
+            return launcher.launch(planned)
+        _wake(session, waiting[0])
+        return waiting.pop()
 
-    return Member(planned.alias, launch, lambda fresh: Node(fresh, key_path))
+    asleep = [one.id for one in waiting if one.state in instances.STOPPED]
+    return Member(
+        planned.alias,
+        launch,
+        lambda fresh: Node(fresh, key_path),
+        asleep=asleep[0] if asleep else "",
+    )
+
+
+def _back(session: Session, one: Instance, key_path: Path) -> Member:
+    """Return the member for a node that was set up once and comes back with its disk."""
+
+    def launch() -> Instance:
+        _wake(session, one)
+        return one
+
+    return Member(
+        one.alias,
+        launch,
+        lambda fresh: Node(fresh, key_path),
+        returning=True,
+        asleep=one.id if one.state in instances.STOPPED else "",
+    )
+
+
+def _wake(session: Session, one: Instance) -> None:
+    if one.state in instances.STOPPED:
+        instances.start(session, one.id)
 
 
 def _is_there(cluster: Cluster) -> bool:
-    """Return whether nobody has ended the cluster, or begun to."""
-    now = records.find(cluster.session, cluster.name)
-    return now is not None and now.id == cluster.record.id and not now.ending
+    """Return whether nobody has ended or stopped the cluster, or begun to."""
+    return records.is_wanted(cluster.record, records.find(cluster.session, cluster.name))
 
 
 def _drop(pipeline: Pipeline, failed: Sequence[Member]) -> None:
     """Terminate the nodes that failed, so that none runs which nobody can use."""
     for member in failed:
-        if member.instance:
+        if member.keeps_disk:
+            pipeline.reporter.note(f"{member.alias} is left as it is, for what its disk holds")
+        elif member.instance:
             pipeline.discard(member)
             pipeline.reporter.note(f"{member.alias} was terminated, since it could not be set up")
 
@@ -405,8 +520,16 @@ def _drop(pipeline: Pipeline, failed: Sequence[Member]) -> None:
 def _undo(pipeline: Pipeline, members: Sequence[Member]) -> None:
     """Terminate all that these members have launched."""
     for member in members:
-        if member.instance:
+        if member.instance and not member.keeps_disk:
             pipeline.discard(member)
+
+
+def _stopped_elsewhere(name: str) -> ClusterError:
+    """Return the error for a cluster that somebody has stopped while nodes were made for it."""
+    return ClusterError(
+        f"'{name}' has been stopped from elsewhere meanwhile; the nodes made here were ended.",
+        f"`spotcluster start {name}` brings it back.",
+    )
 
 
 def _aborted(cluster: Cluster, result: Result) -> ClusterError:
@@ -418,11 +541,4 @@ def _aborted(cluster: Cluster, result: Result) -> ClusterError:
         f"`{what} terminate {cluster.name}` ends what is left of the cluster."
         if any(one.is_master for one in result.members)
         else f"The other nodes of '{cluster.name}' go on.",
-    )
-
-
-def _is_ending(name: str) -> ClusterError:
-    return ClusterError(
-        f"The cluster '{name}' is being terminated.",
-        f"`spotcluster terminate {name}` finishes that.",
     )

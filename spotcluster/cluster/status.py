@@ -249,7 +249,7 @@ class Observer:
         return Status(
             name=self._cluster.name,
             region=self._cluster.region,
-            state=listing.state_of(cloud.nodes, cloud.record.size),
+            state=listing.state_of(cloud.nodes, cloud.record.size, stopped=cloud.record.stopped),
             created=cloud.record.created,
             size=cloud.record.size,
             price=sum(prices) if len(prices) == len(known) else None,

@@ -24,6 +24,7 @@ class Watcher:
         self._cluster = cluster
         self._seen: dict[str, Instance] = {}
         self._discarded: set[str] = set()
+        self._coming_back: set[str] = set()
         self._error: CloudError | None = None
         self._changed = threading.Condition()
         self._stop = threading.Event()
@@ -46,6 +47,10 @@ class Watcher:
         """Note that we have terminated an instance, whatever EC2 shows of it for a while."""
         self._discarded.add(instance_id)
 
+    def comes_back(self, instance_id: str) -> None:
+        """Note that we are starting an instance that EC2 may show as stopped for a while yet."""
+        self._coming_back.add(instance_id)
+
     def rival(self, instance: Instance) -> Instance | None:
         """Return an older instance that has the same name in the cluster, None if there is none.
 
@@ -67,6 +72,8 @@ class Watcher:
         """Say why an instance will not run any more; None while it may."""
         seen = self._seen.get(instance_id)
         if seen is None or seen.state in ("pending", "running"):
+            return None
+        if seen.state in instances.STOPPED and instance_id in self._coming_back:
             return None
         return f"its instance {seen.id} is {seen.state}" + (
             f" ({seen.reason})" if seen.reason else ""
@@ -103,6 +110,36 @@ class Watcher:
                     raise NodeError(alias, self._too_late(instance_id, seen, timeout))
                 self._changed.wait(min(left, POLL))
 
+    def wait_stopped(
+        self,
+        alias: str,
+        instance_id: str,
+        *,
+        timeout: float,
+        should_stop: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """Wait until an instance that is stopping has stopped, so that it can be started.
+
+        Raises
+        ------
+        NodeError
+            It has ended instead, or had not stopped within `timeout` seconds.
+        """
+        end = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                seen = self._seen.get(instance_id)
+                if seen and seen.state in ("stopped", "pending", "running"):
+                    return
+                if seen and seen.state != "stopping":
+                    raise NodeError(alias, f"{self.lost(instance_id)} and cannot be started.")
+                if why := should_stop():
+                    raise NodeError(alias, why)
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise NodeError(alias, self._too_late(instance_id, seen, timeout))
+                self._changed.wait(min(left, POLL))
+
     def _too_late(self, instance_id: str, seen: Instance | None, timeout: float) -> str:
         state = seen.state if seen else "not shown by EC2"
         text = (
@@ -123,6 +160,9 @@ class Watcher:
                 if any(self._seen.get(key) != one for key, one in found.items()):
                     pause = POLL / 2
                 self._seen.update(found)
+                self._coming_back -= {
+                    key for key, one in found.items() if one.state in ("pending", "running")
+                }
                 self._changed.notify_all()
             self._look.wait(pause)
             self._look.clear()

@@ -94,7 +94,8 @@ class Template(Settings):
         The user that the image lets in; None for what the image's name tells.
     allow : tuple of str
         CIDR blocks that may reach SSH; empty for this computer's own address.
-    launch_timeout, ssh_timeout, setup_timeout, drain_timeout, terminate_timeout : int
+    launch_timeout, ssh_timeout, setup_timeout, drain_timeout, stop_timeout,
+    terminate_timeout : int
         Limits in seconds for each stage in a node's life.
     replacements : int
         How often a node that does not get ready is replaced until it is dropped.
@@ -134,6 +135,7 @@ class Template(Settings):
     ssh_timeout: shapes.Seconds = 300
     setup_timeout: shapes.Seconds = 900
     drain_timeout: shapes.Seconds = 120
+    stop_timeout: shapes.Seconds = 300
     terminate_timeout: shapes.Seconds = 300
     replacements: Annotated[int, Field(ge=0, le=100)] = 2
     root_volume_size: Annotated[int, Field(ge=1, le=16384)] | None = None

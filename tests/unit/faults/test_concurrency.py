@@ -149,3 +149,57 @@ def test_addnode_that_was_killed_is_gone_on_with_and_another_one_is_not(cluster:
     assert alive.wait().status == 0
     assert cluster.ready() == ["master", "node001", "node002", "node003"]
     assert cluster.group_tags()["spotcluster:size"] == "4"
+
+
+@pytest.mark.timeout(300)
+def test_stop_at_any_moment_of_addnode_leaves_nothing_running(cluster: World) -> None:
+    saved = cluster.save()
+    number = 0
+    while True:
+        number += 1
+        cluster.restore(saved)
+        cluster.on_call = hold = Hold(number)
+        adding = cluster.terminal("addnode", "mycluster")
+        if not reaches(hold, adding):
+            break
+        cluster.run("stop", "-y", "mycluster")
+        hold.release()
+        done = adding.wait()
+        cluster.wait_until_idle()
+        where = f"at {number}, {hold.name}:\n{done.err}"
+        there = {
+            alias: [one.state for one in found] for alias, found in cluster.instances().items()
+        }
+        assert there == {"master": ["stopped"]}, where
+        assert "Traceback" not in done.err
+        if done.status:
+            said = ("stopped from elsewhere", "is stopped", "is being terminated", "shutting-down")
+            assert any(one in done.err for one in said), where
+    assert number > 10
+
+
+@pytest.mark.timeout(300)
+def test_stop_at_any_moment_of_start_has_an_end_that_start_goes_on_from(cluster: World) -> None:
+    """Whoever writes last what is wanted gets it; in between nothing is lost or left running."""
+    cluster.run("stop", "-y", "mycluster")
+    (master,) = cluster.instances()["master"]
+    own = master.id
+    saved = cluster.save()
+    number = 0
+    while True:
+        number += 4
+        cluster.restore(saved)
+        cluster.on_call = hold = Hold(number)
+        starting = cluster.terminal("start", "-s", "2", "mycluster")
+        if not reaches(hold, starting):
+            break
+        stopping = cluster.terminal("stop", "-y", "mycluster").wait()
+        hold.release()
+        done = starting.wait()
+        cluster.wait_until_idle()
+        where = f"at {number}, {hold.name}:\n{stopping.out}{stopping.err}\n{done.err}"
+        assert "Traceback" not in done.err + stopping.err, where
+        cluster.run("start", "mycluster") if cluster.ready() != ["master", "node001"] else None
+        assert cluster.ready() == ["master", "node001"], where
+        assert [one.id for one in cluster.instances()["master"]] == [own], where
+    assert number > 10

@@ -78,6 +78,9 @@ def test_every_command_needs_what_the_policy_has_and_no_more(
     fail = {"lost": "sshd is dead."}
     world.machines.faults.append(lambda step: fail if step["alias"] == "node003" else None)
     world.run("addnode", "--on-failure", "drop", "mycluster", status=1)
+    world.run("restart", "mycluster")
+    world.run("stop", "-y", "mycluster")
+    world.run("start", "mycluster")
     world.run("terminate", "-y", "mycluster")
     volumes(world, spotcluster_home)
     assert world.left() == []
@@ -91,7 +94,18 @@ def test_what_changes_or_ends_things_is_allowed_for_ours_only(world: World) -> N
         for action in statement["Action"]:
             verb = action.partition(":")[2]
             if verb.startswith(
-                ("Terminate", "DeleteS", "DeleteV", "DeleteT", "Cancel", "Auth", "Mod")
+                (
+                    "Terminate",
+                    "Stop",
+                    "Start",
+                    "Reboot",
+                    "DeleteS",
+                    "DeleteV",
+                    "DeleteT",
+                    "Cancel",
+                    "Auth",
+                    "Mod",
+                )
             ):
                 tags = statement["Condition"]["Null"]
                 kind = "volume" if statement["Resource"].endswith("volume/*") else "cluster"

@@ -58,9 +58,18 @@ SSH_TIMEOUT = 20
 SETUP_TIMEOUT = 30
 PLUGINS = ipcluster
 
+[cluster steady]
+KEYNAME = mykey
+REGION = us-east-1
+NODE_INSTANCE_TYPE = c5.large
+CLUSTER_SIZE = 2
+ALLOW = 203.0.113.7/32
+PLUGINS = ipcluster
+
 [plugin ipcluster]
 SETUP_CLASS = spotcluster.plugins.ipcluster.IPCluster
 """
+"""`bare` has spot workers, `steady` has workers on demand."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _READING = ("Describe", "Get", "List")
 
