@@ -113,7 +113,7 @@ class Template(Settings):
     userdata_scripts : tuple of Path
         Scripts that cloud-init runs when a node boots for the first time.
     allow : tuple of str
-        CIDR blocks that may reach SSH; without it this computer's own address.
+        CIDR blocks that may reach SSH; empty for this computer's own address.
     launch_timeout, ssh_timeout, setup_timeout, drain_timeout, terminate_timeout : int
         Limits in seconds for each stage in a node's life.
     replacements : int
