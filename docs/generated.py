@@ -1,8 +1,7 @@
 """The parts of the reference that are made from the code, so that they cannot differ from it.
 
 A page says ``<!-- generated: NAME -->`` where a part belongs; the site's build puts it there
-(`conf.py`). Usage: python docs/generated.py NAME, which prints one: commands, config, plugins, api
-or errors.
+(`conf.py`). Usage: python docs/generated.py NAME, which prints one of `PARTS`.
 """
 
 from __future__ import annotations
@@ -41,12 +40,17 @@ def commands() -> str:
     """Return the global options, and every command with its options and examples."""
     with click.Context(cli, info_name="spotcluster", **cli.context_settings) as context:
         parts = ["## Global options\n", _options(cli, context)]
-        rows = [
-            f"| [`{' '.join(path)}`](#{'-'.join(path)}) | {_first_sentence(command.help or '')} |"
-            for path, command in walk(cli)
-        ]
-        parts += ["\n## All commands\n", "| command | what it does |", "| --- | --- |", *rows]
+        parts += ["\n## All commands\n", overview(page="")]
         return "\n".join([*parts, *(_command(*one, context) for one in walk(cli))])
+
+
+def overview(page: str = "reference/commands.md") -> str:
+    """Return a table of all commands, with links to where they are on a page."""
+    rows = [
+        f"| [`{' '.join(path)}`]({page}#{'-'.join(path)}) | {_first_sentence(command.help or '')} |"
+        for path, command in walk(cli)
+    ]
+    return "\n".join(["| command | what it does |", "| --- | --- |", *rows])
 
 
 def walk(group: click.Group, *before: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -232,6 +236,20 @@ def api() -> str:
     return "\n".join(parts)
 
 
+def searches() -> str:
+    """Return a table of the kinds of searches."""
+    kinds = [getattr(spotcluster.search, name) for name in spotcluster.search.__all__]
+    rows = [
+        f"| [`{one.__name__}`](reference/python.md#spotcluster-search) |"
+        f" {_first_sentence(inspect.getdoc(one) or '')} |"
+        for one in dict.fromkeys(kinds)
+        if inspect.isclass(one)
+        and issubclass(one, spotcluster.search.Search)
+        and one is not spotcluster.search.Search
+    ]
+    return "\n".join(["| class | what it tries |", "| --- | --- |", *rows])
+
+
 def failures() -> str:
     """Return the tree of errors, as `spotcluster.errors` draws it, and their exit statuses."""
     drawn = inspect.cleandoc(errors.__doc__ or "")
@@ -276,10 +294,12 @@ def _code(text: str) -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
+    "overview": overview,
     "commands": commands,
     "config": config,
     "plugins": plugins,
     "api": api,
+    "searches": searches,
     "errors": failures,
 }
 

@@ -14,7 +14,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import nbclient
 import nbformat
 
 NOTEBOOK = Path(__file__).with_name("tutorial.ipynb")
@@ -37,6 +36,8 @@ def execute(notebook: nbformat.NotebookNode) -> None:
     nbclient.exceptions.CellExecutionError
         A cell failed; what it said is in the message.
     """
+    import nbclient  # the tests compare notebooks without it
+
     programs = str(Path(sys.executable).parent)
     os.environ["PATH"] = os.pathsep.join([programs, os.environ.get("PATH", os.defpath)])
     with tempfile.TemporaryDirectory(prefix="sc-") as folder:

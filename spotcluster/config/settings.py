@@ -105,13 +105,13 @@ class Volume(Settings):
     Attributes
     ----------
     volume_id : str
-        The EBS volume, as ``vol-0123456789abcdef0``.
+        The EBS volume.
     mount_path : str
         The folder that it is mounted on.
     device : str or None
-        The name under which it is attached; without it, one that is free.
+        The name under which it is attached, where it is not to be chosen by itself.
     partition : int or None
-        The partition to mount; without it, or 0, the whole volume.
+        The partition to mount, where it is not to be found out.
     """
 
     name: shapes.SectionName

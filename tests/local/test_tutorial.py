@@ -20,7 +20,7 @@ from uv import find_uv_bin
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"
-PICTURES = 7
+PICTURES = 6
 ORDINARY = "nobody"
 
 
