@@ -239,3 +239,35 @@ def test_site_has_a_place_for_every_page() -> None:
         str(path.relative_to(DOCS).with_suffix("")) for path in (*DOCS.rglob("*.md"), NOTEBOOK)
     }
     assert pages - set(index.split()) == {"index", "howto/index"}
+
+
+# --- the notebook ---------------------------------------------------------------------------------
+
+
+def test_what_a_cell_shows_is_kept_without_colours_and_what_was_overwritten() -> None:
+    plain = load("run_tutorial").plain
+    assert plain("\x1b[1mname\x1b[0m  \r\n10%\r100%\n") == "name\n100%\n"
+
+
+def test_output_that_came_in_pieces_is_one() -> None:
+    pieces = [
+        nbformat.v4.new_output("stream", name=name, text=text)
+        for name, text in (("stdout", "a"), ("stdout", "b\n"), ("stderr", "c"), ("stdout", "d"))
+    ]
+    merged = load("run_tutorial").merged(pieces)
+    assert [(one.name, one.text) for one in merged] == [
+        ("stdout", "ab\n"),
+        ("stderr", "c"),
+        ("stdout", "d"),
+    ]
+
+
+def test_notebook_was_executed_from_the_first_cell_to_the_last() -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1)), "run docs/run_tutorial.py"
+
+
+def test_nothing_of_the_computer_that_executed_the_notebook_is_in_it() -> None:
+    found = re.findall(r"(?<![\w-])/(?:home|root|Users|work)/\w+", NOTEBOOK.read_text())
+    assert found == []
