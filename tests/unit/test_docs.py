@@ -164,7 +164,7 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
 # --- what is made from the code -------------------------------------------------------------------
 
 
-def test_every_command_is_in_the_reference_with_its_options_and_an_example() -> None:
+def test_every_command_is_in_the_reference_with_its_options() -> None:
     page = generated.commands()
     for path, command in generated.walk(cli):
         section = page.partition(f"### {' '.join(path)}\n")[2].partition("\n### ")[0]
