@@ -105,7 +105,7 @@ class Volume(Settings):
     Attributes
     ----------
     volume_id : str
-        The EBS volume.
+        The EBS volume, by its id or its name.
     mount_path : str
         The folder that it is mounted on.
     device : str or None
