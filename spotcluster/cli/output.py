@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -21,8 +22,13 @@ from rich.text import Text
 
 from spotcluster.errors import SpotclusterError
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# A cell of a notebook (`!spotcluster start ...`) gives its commands a terminal and FORCE_COLOR, but
+# shows lines only: nothing can be drawn over, and nobody can answer.
+_IN_A_NOTEBOOK = "JPY_PARENT_PID" in os.environ
+_TERMINAL = False if _IN_A_NOTEBOOK else None  # None: rich looks
+
+out = Console(highlight=False, soft_wrap=True, force_terminal=_TERMINAL)
+err = Console(stderr=True, highlight=False, soft_wrap=True, force_terminal=_TERMINAL)
 
 _PIPE_WIDTH = 240
 _COLOURS = {"ready": "green", "failed": "red", "draining": "yellow", "terminated": "dim"}
@@ -69,7 +75,11 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     for row in rows:
         shown.add_row(*(Text(cell) for cell in row))
     # Where there is no terminal there is no width either: a row is a line.
-    console = out if out.is_terminal else Console(width=_PIPE_WIDTH, highlight=False)
+    console = (
+        out
+        if out.is_terminal
+        else Console(width=_PIPE_WIDTH, highlight=False, force_terminal=_TERMINAL)
+    )
     console.print(shown)
 
 
@@ -115,7 +125,7 @@ def confirm(question: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    if not sys.stdin.isatty():
+    if _IN_A_NOTEBOOK or not sys.stdin.isatty():
         raise click.UsageError(f"{question} Nobody can answer here: say --yes.")
     click.confirm(question, abort=True, err=True)
 

@@ -21,11 +21,18 @@ class Settings(BaseModel):
 
 
 class GlobalSettings(Settings):
-    """``[global]``."""
+    """``[global]``.
+
+    Attributes
+    ----------
+    default_template : str or None
+        The template that ``start`` uses without ``-c``.
+    refresh_interval : float or None
+        Taken for StarCluster's sake; nothing here polls at a fixed interval.
+    """
 
     default_template: str | None = None
     refresh_interval: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Taken for StarCluster's sake; nothing here polls at a fixed interval."""
 
 
 class AwsSettings(Settings):
@@ -33,6 +40,12 @@ class AwsSettings(Settings):
 
     Attributes
     ----------
+    region : str or None
+        The region of commands that name none and of templates without ``REGION``.
+    profile : str or None
+        A profile of the AWS config files: with keys, SSO or a role to assume.
+    access_key_id, secret_access_key, session_token : SecretStr or None
+        Credentials. They are better left to boto3's own chain; they are never printed or logged.
     throttle_timeout, answer_timeout, settle_timeout : int
         Seconds for which a call is repeated that AWS throttles, that gets no answer, and that
         speaks of what AWS made a moment ago and does not know everywhere yet.
@@ -58,7 +71,13 @@ class AwsSettings(Settings):
 
 
 class KeySettings(Settings):
-    """``[key NAME]``: where the private key of the EC2 key pair NAME is."""
+    """``[key NAME]``: where the private key of the EC2 key pair NAME is.
+
+    Attributes
+    ----------
+    key_location : Path
+        The file; without it ``~/.spotcluster/keys/NAME.pem``, where `createkey` writes it.
+    """
 
     name: shapes.KeyName = ""
     key_location: shapes.LocalPath
@@ -81,7 +100,19 @@ def there(path: Path) -> bool:
 
 
 class Volume(Settings):
-    """``[volume NAME]``: an EBS volume and where the nodes mount it."""
+    """``[volume NAME]``: an EBS volume and where the nodes mount it.
+
+    Attributes
+    ----------
+    volume_id : str
+        The EBS volume, by its id or its name.
+    mount_path : str
+        The folder that it is mounted on.
+    device : str or None
+        The name under which it is attached, where it is not to be chosen by itself.
+    partition : int or None
+        The partition to mount, where it is not to be found out.
+    """
 
     name: shapes.SectionName
     volume_id: shapes.VolumeId
@@ -91,7 +122,17 @@ class Volume(Settings):
 
 
 class Permission(Settings):
-    """``[permission NAME]``: ports that addresses outside the cluster may reach."""
+    """``[permission NAME]``: ports that addresses outside the cluster may reach.
+
+    Attributes
+    ----------
+    ip_protocol : str
+        The protocol.
+    from_port, to_port : int
+        The first port and the last; -1 and -1 for icmp.
+    cidr_ip : str
+        The addresses, as ``192.0.2.0/24``.
+    """
 
     name: shapes.SectionName
     ip_protocol: Literal["tcp", "udp", "icmp"] = "tcp"

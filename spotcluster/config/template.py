@@ -83,15 +83,35 @@ class Template(Settings):
     cluster_size : int
         Nodes, the master included.
     node_image_id, master_image_id : str or None
-        The image; None for the region's default image, and for the master that of the nodes.
+        The image; without it Ubuntu 24.04, and for the master that of the nodes.
     node_instance_type : NodeTypes
-        What each worker is; text, as it stands in the file.
+        What each worker is; text, as it stands in the file: a type, or types of groups of workers.
+    master_instance_type : str or None
+        The type of the master; without it the last one of the workers.
+    region, availability_zone, subnet_id : str or None
+        Where; without it the config's region, and the default VPC's roomiest subnet.
+    public_ips : bool or None
+        Whether nodes get public addresses; without it they do.
     spot_bid : float or None
-        Highest price of a worker in USD per hour; None for workers on demand.
+        Highest price of a worker in USD per hour; without it workers are on demand.
     force_spot_master : bool
         Whether the master is a spot instance too.
+    cluster_user, cluster_shell : str
+        Who controller and engines run as, and that user's shell.
     image_user : str or None
-        The user that the image lets in; None for what the image's name tells.
+        The user that the image lets in; without it what the image's name tells.
+    disable_queue : bool or None
+        Taken for StarCluster's sake; there is no queueing system here to disable.
+    dns_prefix : bool
+        Whether host names begin with the cluster's name: ``mycluster-node001``.
+    volumes : tuple of Volume
+        EBS volumes of the master, ``[volume]`` sections.
+    permissions : tuple of Permission
+        More open ports, ``[permission]`` sections.
+    plugins : tuple of PluginSection
+        What runs on each node, in this order; ``[plugin]`` sections.
+    userdata_scripts : tuple of Path
+        Scripts that cloud-init runs when a node boots for the first time.
     allow : tuple of str
         CIDR blocks that may reach SSH; empty for this computer's own address.
     launch_timeout, ssh_timeout, setup_timeout, drain_timeout, stop_timeout,
@@ -100,10 +120,10 @@ class Template(Settings):
     replacements : int
         How often a node that does not get ready is replaced until it is dropped.
     root_volume_size : int or None
-        GiB; None for the image's own size.
+        GiB; without it the image's own size.
     splits_bucket : str or None
-        The S3 bucket through which searches bring their split files to the nodes; None to have the
-        nodes pass them on.
+        The S3 bucket through which searches bring their split files to the nodes; without it each
+        node passes them on to the next.
     """
 
     name: shapes.SectionName
@@ -124,7 +144,6 @@ class Template(Settings):
     cluster_shell: shapes.Shell = "bash"
     image_user: shapes.User | None = None
     disable_queue: bool | None = None
-    """Taken for StarCluster's sake; there is no queueing system here to disable."""
     dns_prefix: bool = False
     volumes: Annotated[tuple[Volume, ...], _UNIQUE, AfterValidator(_check_volumes)] = ()
     permissions: Annotated[tuple[Permission, ...], _UNIQUE] = ()

@@ -1,35 +1,73 @@
-"""What README and docs show is what the program takes."""
+"""What README and docs show is what the program takes, and what can be made from it is."""
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import re
 import shlex
+import sys
+from itertools import groupby
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import click
+import nbformat
 import pytest
 
-from spotcluster import config
+import spotcluster.search
+from spotcluster import config, files
 from spotcluster.cli.main import cli
+from spotcluster.plugins import loader
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+NOTEBOOK = DOCS / "tutorial.ipynb"
+
+
+def load(name: str) -> ModuleType:
+    """Import a program of docs/, which is no package."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+generated: Any = load("generated")
+
+
+def texts() -> list[tuple[str, str]]:
+    """Return every page as it is read on the site, by its name."""
+    return [
+        (str(page.relative_to(ROOT)), generated.fill(page.read_text(encoding="utf-8")))
+        for page in PAGES
+    ]
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
     found = []
-    for page in PAGES:
+    for name, page in texts():
         pattern = rf"^( *)```{language}\n(.*?)^ *```"
-        for indent, text in re.findall(pattern, page.read_text(), re.DOTALL | re.MULTILINE):
+        for indent, text in re.findall(pattern, page, re.DOTALL | re.MULTILINE):
             lines = [line.removeprefix(indent) for line in text.splitlines()]
-            found.append((page.name, "\n".join(lines)))
+            found.append((name, "\n".join(lines)))
     return found
 
 
 def commands() -> list[str]:
+    """Return every command line that is shown: in the pages, in the notebook, in the help."""
     shown = [text for _, text in blocks("console")]
     lines = [line[2:] for text in shown for line in text.splitlines() if line.startswith("$ ")]
-    return [line for line in lines if line.startswith("spotcluster ")]
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            lines += re.findall(r"^!(.*)$", cell.source, re.MULTILINE)
+    return list(dict.fromkeys(line for line in lines if line.startswith("spotcluster ")))
 
 
 def parse(group: click.Group, words: list[str], parent: click.Context | None) -> None:
@@ -47,19 +85,64 @@ def parse(group: click.Group, words: list[str], parent: click.Context | None) ->
         found.make_context(rest[0], rest[1:], parent=context)
 
 
+def simple_commands(line: str) -> list[list[str]]:
+    """Return the words of each of our commands in a line for the shell."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    found = [list(words) for sign, words in groupby(lexer, key=set("&|<>;").issuperset) if not sign]
+    return [words for words in found if words[0] == "spotcluster"]
+
+
 @pytest.mark.parametrize("line", commands())
 def test_command_in_the_docs_is_one_that_the_program_takes(line: str) -> None:
-    words = shlex.split(re.sub(r"\s#.*", "", line))
-    parse(cli, words, None)
+    for words in simple_commands(line):
+        parse(cli, words, None)
 
 
 def test_docs_show_commands() -> None:
-    assert len(commands()) > 5
+    assert len(commands()) > 40
 
 
 @pytest.mark.parametrize(("page", "text"), blocks("python"))
 def test_python_in_the_docs_compiles(page: str, text: str) -> None:
     compile(text, page, "exec")
+
+
+@pytest.mark.parametrize(("page", "text"), blocks("python"))
+def test_what_python_in_the_docs_imports_is_there(page: str, text: str) -> None:
+    imports = [
+        one for one in ast.walk(ast.parse(text)) if isinstance(one, ast.Import | ast.ImportFrom)
+    ]
+    for one in imports:
+        exec(ast.unparse(one), {})
+
+
+def plugin_in(page: str) -> tuple[str, str]:
+    """Return the code of the plugin that a page shows, and its section."""
+    (code,) = [text for name, text in blocks("python") if name == page and "(Plugin)" in text]
+    (section,) = [text for name, text in blocks("ini") if name == page and "swap.Swap" in text]
+    return code, section
+
+
+@pytest.fixture
+def users_files(spotcluster_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the files that the pages' configs speak of: a plugin, and what is included."""
+    monkeypatch.setenv("HOME", str(spotcluster_home))
+    assert files.home() == spotcluster_home
+    plugins = spotcluster_home / "plugins"
+    plugins.mkdir(mode=0o700)
+    (plugins / "swap.py").write_text(plugin_in("docs/howto/plugins.md")[0])
+    common = spotcluster_home / ".spotcluster"
+    common.mkdir(mode=0o700)
+    (common / "common.ini").write_text("[key shared]\n")
+    for path in (plugins / "swap.py", common / "common.ini"):
+        path.chmod(0o600)
+    return spotcluster_home
+
+
+@pytest.mark.parametrize(("page", "text"), blocks("ini"))
+def test_config_in_the_docs_loads(page: str, text: str, users_files: Path) -> None:
+    config.load_text(text, page, path=users_files / "config")
 
 
 def test_config_in_the_readme_loads() -> None:
@@ -71,8 +154,120 @@ def test_config_in_the_readme_loads() -> None:
     ]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_to_files_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())
     missing = [link for link in links if not (page.parent / link).exists()]
     assert not missing
+
+
+# --- what is made from the code -------------------------------------------------------------------
+
+
+def test_every_command_is_in_the_reference_with_its_options() -> None:
+    page = generated.commands()
+    for path, command in generated.walk(cli):
+        section = page.partition(f"### {' '.join(path)}\n")[2].partition("\n### ")[0]
+        assert section, path
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and not parameter.hidden:
+                assert parameter.opts[0] in section, (path, parameter.name)
+
+
+def test_a_new_command_is_in_the_reference_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command(epilog="Example: spotcluster newly --now")
+    @click.option("--now", is_flag=True, help="At once.")
+    def newly(now: bool) -> None:
+        """Do something new. And more."""
+
+    monkeypatch.setitem(cli.commands, "newly", newly)
+    page = generated.fill("before\n\n<!-- generated: commands -->\n\nafter")
+    assert page.startswith("before\n")
+    assert page.endswith("after")
+    assert "| [`newly`](#newly) | Do something new |" in page
+    assert "| `--now` | At once. |" in page
+    assert "```console\n$ spotcluster newly --now\n```" in page
+
+
+@pytest.mark.parametrize("section", generated.SECTIONS)
+def test_every_key_of_the_config_says_what_it_means(section: str) -> None:
+    page = generated.config().partition(f"## `[{section}]`\n")[2].partition("\n## ")[0]
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    assert rows
+    silent = [row[0] for row in rows if row[-1].strip(" |") == ""]
+    assert silent == [], "describe these in the docstring of the section's class"
+
+
+@pytest.mark.parametrize("path", loader.BUILT_IN)
+def test_every_setting_of_a_plugin_says_what_it_means(path: str) -> None:
+    assert [row[0] for row in generated.keys(loader.load_class(path)) if not row[3]] == []
+
+
+def test_names_over_several_lines_are_all_described() -> None:
+    class Several:
+        """Something.
+
+        Attributes
+        ----------
+        one, two,
+        three : int
+            Number of
+            things.
+        four
+            Another.
+        """
+
+    described = generated.descriptions(Several)
+    assert described == dict.fromkeys(("one", "two", "three"), "Number of things.") | {
+        "four": "Another."
+    }
+
+
+def test_every_public_name_of_the_search_is_in_the_reference() -> None:
+    page = generated.api()
+    assert [name for name in spotcluster.search.__all__ if name not in page] == []
+
+
+def test_every_part_that_a_page_asks_for_is_there() -> None:
+    asked = {name for page in PAGES for name in generated.MARK.findall(page.read_text())}
+    assert asked == set(generated.PARTS)
+
+
+def test_site_has_a_place_for_every_page() -> None:
+    index = (DOCS / "index.md").read_text()
+    pages = {
+        str(path.relative_to(DOCS).with_suffix("")) for path in (*DOCS.rglob("*.md"), NOTEBOOK)
+    }
+    assert pages - set(index.split()) == {"index", "howto/index"}
+
+
+# --- the notebook ---------------------------------------------------------------------------------
+
+
+def test_what_a_cell_shows_is_kept_without_colours_and_what_was_overwritten() -> None:
+    plain = load("run_tutorial").plain
+    assert plain("\x1b[1mname\x1b[0m  \r\n10%\r100%\n") == "name\n100%\n"
+
+
+def test_output_that_came_in_pieces_is_one() -> None:
+    pieces = [
+        nbformat.v4.new_output("stream", name=name, text=text)
+        for name, text in (("stdout", "a"), ("stdout", "b\n"), ("stderr", "c"), ("stdout", "d"))
+    ]
+    merged = load("run_tutorial").merged(pieces)
+    assert [(one.name, one.text) for one in merged] == [
+        ("stdout", "ab\n"),
+        ("stderr", "c"),
+        ("stdout", "d"),
+    ]
+
+
+def test_notebook_was_executed_from_the_first_cell_to_the_last() -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1)), "run docs/run_tutorial.py"
+
+
+def test_nothing_of_the_computer_that_executed_the_notebook_is_in_it() -> None:
+    found = re.findall(r"(?<![\w-])/(?:home|root|Users|work)/\w+", NOTEBOOK.read_text())
+    assert found == []

@@ -10,22 +10,28 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from spotcluster import config
 
 CTRL_C = "\x03"
 
 
-def at_a_terminal(words: Sequence[str], answers: Sequence[tuple[str, str]]) -> tuple[int, str]:
+def at_a_terminal(
+    words: Sequence[str],
+    answers: Sequence[tuple[str, str]],
+    program: Sequence[str] = ("-m", "spotcluster"),
+) -> tuple[int, str]:
     """Run the program at a terminal; type each answer when its question has been shown."""
     pid, terminal = pty.fork()
     if pid == 0:
-        os.execv(sys.executable, [sys.executable, "-m", "spotcluster", *words])
+        os.execv(sys.executable, [sys.executable, *program, *words])
     shown = ""
     waiting = list(answers)
     end = time.monotonic() + 60
     while time.monotonic() < end:
         if not select.select([terminal], [], [], 1)[0]:
-            if not waiting and answers[-1][1] == CTRL_C:
+            if answers and not waiting and answers[-1][1] == CTRL_C:
                 # A signal between printing a prompt and readline's waiting for keys is seen by
                 # Python at the next key only; a person presses it again too.
                 os.write(terminal, CTRL_C.encode())
@@ -72,3 +78,22 @@ def test_ctrl_c_at_a_question_is_130(spotcluster_home: Path) -> None:
     assert status == 130
     assert "Interrupted" in shown
     assert "Traceback" not in shown
+
+
+def test_cell_of_a_notebook_gets_lines_and_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jupyter gives `!command` a terminal and FORCE_COLOR, but can neither draw over nor answer."""
+    monkeypatch.setenv("JPY_PARENT_PID", "1")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    code = (
+        "from spotcluster.cli import output\n"
+        "output.error('wrong')\n"
+        "output.table('', ['name'], [['mycluster']])\n"
+        "with output.progress() as reporter: reporter.stage('node001', 'ready')\n"
+        "try: output.confirm('Sure?', yes=False)\n"
+        "except Exception as error: print(error)\n"
+    )
+    status, shown = at_a_terminal(["-c", code], [], program=())
+    assert status == 0
+    assert "\x1b" not in shown
+    assert "s] node001: ready" in shown
+    assert "Sure? Nobody can answer here: say --yes." in shown
