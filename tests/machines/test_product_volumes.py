@@ -103,6 +103,15 @@ def test_volume_is_formatted_mounted_and_back_after_a_reboot(
     assert master.inside("findmnt -n -o FSTYPE --mountpoint /data") == "ext4\n"
 
 
+def test_volume_is_there_again_when_a_stopped_cluster_comes_back(
+    lab: Lab, made: dict[str, str]
+) -> None:
+    lab.run("stop", "-y", "first")
+    assert listed(lab, "data")["cluster"] == "first"
+    lab.run("start", "first")
+    assert lab.run("sshmaster", "-u", "ipuser", "first", "cat /data/file") == "kept\n"
+
+
 def kernel_grows_what_is_mounted(master: Machine) -> bool:
     """Tell whether root may grow a mounted ext4; some containers that tests run in keep that."""
     capabilities = int(master.inside("awk '/^CapEff/ {print $2}' /proc/1/status"), 16)
