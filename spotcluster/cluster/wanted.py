@@ -57,6 +57,8 @@ def choose(
         own = config.with_key(record.template)
     else:
         own = config.with_key(config.template(template))
+        if template is not None:  # what is wrong with it is said before EC2 is asked anything
+            config.with_key(own.with_overrides(size=size, bid=bid, **overrides)).check_key()
         place = region or own.region or lookup.default_region(config)
         session = lookup.open_session(config, place)
         record = None
