@@ -87,9 +87,11 @@ def client_of(cluster: Cluster, *, timeout: float = 60.0) -> ipyparallel.Client:
     """
     import ipyparallel
 
+    from spotcluster.cluster.subscribed import Subscribed
+
     opened, info = tunnel(cluster)
 
-    class Client(ipyparallel.Client):  # type: ignore[misc]  # ipyparallel has no types
+    class Client(Subscribed, ipyparallel.Client):  # type: ignore[misc]  # ipyparallel has no types
         def close(self, *args: Any, **kwargs: Any) -> None:
             super().close(*args, **kwargs)
             opened.close()

@@ -185,6 +185,18 @@ def test_connect_reaches_every_engine_through_the_tunnel(client: Any) -> None:
     )
 
 
+def test_first_words_that_engines_print_after_connecting_were_lost(cluster: str) -> None:
+    for _ in range(8):  # each was lost in two of five times
+        opened = spotcluster.connect(cluster)
+        try:
+            said = opened[:].execute("print('here')", block=False)
+            said.get(timeout=60)
+            assert said.wait_for_output(30)
+            assert set(said.stdout) == {"here\n"}
+        finally:
+            opened.close()
+
+
 def test_search_finds_what_the_lecture_notes_found(
     client: Any, splits: list[str], undisturbed: dict[str, Any]
 ) -> None:

@@ -1,0 +1,51 @@
+"""A client that hears what engines print from its first call on.
+
+ipyparallel's client subscribes to the output of engines without waiting for it to be so. What is
+published before is lost, and with it the end of a cell's output: through a tunnel the first ``%px``
+would show nothing, or wait for ever.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import zmq
+
+LIMIT = 10.0  # seconds; a client that only might miss something is better than none
+
+
+class Subscribed:
+    """Mixed into ipyparallel's client: it is connected when its subscriptions are."""
+
+    def __init__(self, **settings: Any) -> None:
+        self._subscriptions = _Subscriptions(shadow=zmq.Context.instance())
+        super().__init__(context=self._subscriptions, **settings)  # type: ignore[call-arg]
+
+    def _start_io_thread(self) -> None:
+        # Called when every socket was told to connect, and by its owner, this thread, for now.
+        self._subscriptions.await_handshakes(LIMIT)
+        super()._start_io_thread()  # type: ignore[misc]  # ipyparallel's client has it
+        # Nobody tells when a subscription has arrived. It goes the way that this goes after it.
+        self.queue_status()  # type: ignore[attr-defined]
+
+
+class _Subscriptions(zmq.Context[zmq.Socket[bytes]]):
+    """A context that knows whether the subscribing sockets made in it have been let in."""
+
+    _waiting: dict[Any, Any]
+
+    def socket(self, socket_type: int, *args: Any, **kwargs: Any) -> Any:
+        made = super().socket(socket_type, *args, **kwargs)
+        if socket_type == zmq.SUB:
+            waiting = self.__dict__.setdefault("_waiting", {})
+            waiting[made.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)] = made
+        return made
+
+    def await_handshakes(self, limit: float) -> None:
+        """Wait until all have been; they send their subscriptions in the same moment."""
+        waiting = self.__dict__.pop("_waiting", {})
+        end = time.monotonic() + limit
+        for monitor, subscriber in waiting.items():
+            monitor.poll(max(0, round(1000 * (end - time.monotonic()))))
+            subscriber.disable_monitor()
