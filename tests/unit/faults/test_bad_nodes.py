@@ -94,7 +94,9 @@ def test_config_says_how_often_a_node_is_replaced(
     world: World, spotcluster_home: Path, number: int
 ) -> None:
     path = spotcluster_home / "config"
-    path.write_text(path.read_text().replace("[plugin", f"REPLACEMENTS = {number}\n[plugin"))
+    path.write_text(
+        path.read_text().replace("[cluster bare]", f"[cluster bare]\nREPLACEMENTS = {number}")
+    )
     machines = bad(world, "node001", 9, "connecting", {"lost": "sshd is dead."})
     done = world.run("start", "-c", "bare", "mycluster", status=1)
     assert len(machines) == 1 + number
