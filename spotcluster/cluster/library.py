@@ -20,7 +20,7 @@ from spotcluster import templates
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.errors import NodeError
 
-_MODULES = ("__init__.py", "errors.py", "files.py", "cluster/__init__.py")
+_MODULES = ("__init__.py", "errors.py", "files.py", "published.py", "cluster/__init__.py")
 
 
 @dataclass(frozen=True)
