@@ -53,5 +53,11 @@ class Context:
         config = self.config(check_plugins=check_plugins)
         return lookup.locate(config, name, region or self.region, reporter)
 
+    def only_cluster(self) -> str:
+        """Return the name of the only cluster there is."""
+        from spotcluster.cluster import lookup
+
+        return lookup.only_name(self.config(), self.region)
+
 
 pass_context = click.make_pass_decorator(Context)

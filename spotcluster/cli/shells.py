@@ -42,6 +42,7 @@ agent_option = click.option(
 Examples:
   spotcluster sshmaster mycluster
   spotcluster sshmaster -A mycluster
+  spotcluster sshmaster -A -u ipuser            the only cluster there is
   spotcluster sshmaster --tmux -u ipuser mycluster
   spotcluster sshmaster -u ipuser mycluster 'tail -n 3 .spotcluster/logs/*.log'
 """,
@@ -49,22 +50,25 @@ Examples:
 @agent_option
 @tmux_option
 @user_option
-@click.argument("name")
+@click.argument("name", required=False)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @pass_context
 def sshmaster(
     context: Context,
-    name: str,
+    name: str | None,
     *,
     user: str | None,
     agent: bool,
     tmux: bool,
     command: tuple[str, ...],
 ) -> None:
-    """Log in to the master, or run COMMAND there; its exit status is passed on."""
+    """Log in to the master, or run COMMAND there; its exit status is passed on.
+
+    NAME may be left out while there is one cluster only.
+    """
     if tmux:
         command = _in_tmux(command)
-    cluster = context.cluster(name)
+    cluster = context.cluster(name or context.only_cluster())
     _ssh(cluster, cluster.master, user, command, agent=agent, tty=tmux or None)
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from spotcluster.aws.calls import Patience
 from spotcluster.aws.session import Credentials, Session, configured_region
 from spotcluster.cluster import cluster as clusters
+from spotcluster.cluster import record as records
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.progress import Reporter
 from spotcluster.config import Config
-from spotcluster.errors import CloudError, ClusterError
+from spotcluster.errors import CloudError, ClusterError, UsageError
 
 FALLBACK = "us-east-1"
 """The region where nothing names one, as for StarCluster."""
@@ -85,6 +86,39 @@ def locate(
     raise ClusterError(
         f"There is no cluster '{name}' in {', '.join(places)}.",
         "`spotcluster listclusters` shows those there are; -r REGION looks in another region.",
+    )
+
+
+def only_name(config: Config, region: str | None) -> str:
+    """Return the name of the only cluster there is.
+
+    Raises
+    ------
+    ClusterError
+        There is none.
+    UsageError
+        There are several.
+    """
+    places = sessions(config, region)
+    names: set[str] = set()
+    refused: CloudError | None = None
+    for session in places:
+        try:
+            names.update(record.name for record in records.find_all(session))
+        except CloudError as error:
+            refused = error
+    if len(names) > 1:
+        raise UsageError(
+            f"There are {len(names)} clusters: {', '.join(sorted(names))}.",
+            "Name the one that is meant.",
+        )
+    if names:
+        return names.pop()
+    if refused:
+        raise refused
+    raise ClusterError(
+        f"There is no cluster in {', '.join(one.region for one in places)}.",
+        "`spotcluster start NAME` starts one; -r REGION looks in another region.",
     )
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -147,6 +148,22 @@ def test_starting_it_again_is_refused_with_a_hint(cluster: str) -> None:
 def test_ssh_to_the_master_passes_the_exit_status_on(cluster: str) -> None:
     assert cli("sshmaster", cluster, "echo here").strip() == "here"
     cli("sshmaster", "-A", "-u", "ipuser", cluster, "exit 7", status=7)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "spotcluster",
+            "sshmaster",
+            "-A",
+            "-u",
+            "ipuser",
+        ],  # as the seed has it
+        input="echo $((6 * 7))\n",
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.split()[-1:] == ["42"], done.stderr
     assert cli("sshnode", cluster, "node001", "basename", "/a/b").strip() == "b"
 
 

@@ -138,3 +138,13 @@ def test_console_of_a_node_that_has_ended_is_there_and_another_one_has_none_yet(
 def test_status_of_no_cluster_and_of_two_wishes_are_one_sentence(world: World) -> None:
     assert "no cluster 'other'" in world.run("status", "other", status=1).err
     assert "leave out --watch" in world.run("status", "x", "--watch", "--json", status=2).err
+
+
+def test_name_may_be_left_out_while_there_is_one_cluster_only(world: World) -> None:
+    assert "There is no cluster in us-east-1." in world.run("sshmaster", status=1).err
+    world.run("start", "-c", "bare", "-s", "1", "first")
+    world.run("stop", "-y", "first")
+    assert "The cluster 'first' is stopped." in world.run("sshmaster", status=1).err
+    world.run("start", "-c", "bare", "-s", "1", "second")
+    said = world.run("sshmaster", "-A", "-u", "ipuser", status=2).err
+    assert "There are 2 clusters: first, second." in said
