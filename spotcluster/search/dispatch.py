@@ -51,6 +51,11 @@ SETTLE = 5.0  # seconds for a result after its engine has turned to something el
 _LOST = {"EngineError", "TaskAborted", "KeyboardInterrupt"}
 _NOT_RUN = {"TaskTimeout", "DependencyTimeout", "ImpossibleDependency", "UnmetDependency"}
 
+_CLOSED = (
+    "The ipyparallel client of the search was closed.",
+    "Make a new client and resume the search from its ledger.",
+)
+
 News = Evaluation | Retry
 Work = Callable[[Key], tuple[str, dict[str, Any]]]
 
@@ -189,7 +194,9 @@ class Dispatcher(threading.Thread):
                     self._wake.wait(TICK if self._unfinished or self._open else 0)
                     self._wake.clear()
         except BaseException as error:  # noqa: BLE001 - told to whoever waits for the search
-            self.failure = error
+            # A client that is closed in the middle of a step may fail with anything.
+            closed = isinstance(error, Exception) and self._client_is_closed()
+            self.failure = SearchError(*_CLOSED) if closed else error
         finally:
             with self._intake:
                 self._over = True
@@ -215,12 +222,12 @@ class Dispatcher(threading.Thread):
             self._over = self._stopped.is_set() or not (self._unfinished or self._open)
             return not self._over
 
+    def _client_is_closed(self) -> bool:
+        return bool(getattr(self._client, "_closed", False))  # there is no public way to ask
+
     def _step(self) -> None:
-        if getattr(self._client, "_closed", False):  # there is no public way to ask
-            raise SearchError(
-                "The ipyparallel client of the search was closed.",
-                "Make a new client and resume the search from its ledger.",
-            )
+        if self._client_is_closed():
+            raise SearchError(*_CLOSED)
         engine_prune.used(self._bundle, self._digests)
         self._collect()
         arrived = self._roster.refresh()

@@ -234,6 +234,22 @@ def test_a_closed_client_is_told_of(pair: Machines, iris: list[str]) -> None:
         search.wait(10)
 
 
+def test_a_client_that_was_closed_in_the_middle_of_a_step_was_not_told_of_as_such(
+    pair: Machines, iris: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ipyparallel
+
+    from spotcluster.search import dispatch
+
+    path = pair.engine_file.with_name("ipcontroller-client.json")
+    client = ipyparallel.Client(str(path))
+    # called right after a step has seen that the client is open
+    monkeypatch.setattr(dispatch.engine_prune, "used", lambda *_: client.close())
+    search = GridSearch(client).launch_for_splits(SVC(), SMALL, iris, pace=0.2)
+    with pytest.raises(SearchError, match=r"client of the search was closed.*resume"):
+        search.wait(10)
+
+
 def test_every_result_is_on_disk_before_it_is_told(pair: Machines, iris: list[str]) -> None:
     search = GridSearch(pair.client).launch_for_splits(SVC(), SMALL, iris)
     for evaluation in search.as_completed(timeout=30):
