@@ -16,11 +16,15 @@ START = ("start", "-c", "bare", "mycluster")
 ADD = ("addnode", "mycluster")
 REMOVE = ("removenode", "-y", "mycluster", "node001")
 END = ("terminate", "-y", "mycluster")
-COMMANDS = (START, ADD, REMOVE, END)  # each in the state in which the one before leaves things
+STOP = ("stop", "-y", "mycluster")
+AGAIN = ("start", "mycluster")
+# each in the state in which the one before leaves things
+COMMANDS = (START, ADD, REMOVE, STOP, AGAIN, END)
 AFTER = {
     START: ["master", "node001"],
     ADD: ["master", "node001", "node002"],
     REMOVE: ["master", "node002"],
+    AGAIN: ["master", "node001"],  # the spot worker ended with the stop, and another is made
     END: [],
 }
 
@@ -33,6 +37,9 @@ class Place(Protocol):
 
     def nodes(self) -> list[str]:
         """Return the nodes that are set up, sorted; each must be a machine that lets in."""
+
+    def is_stopped(self) -> bool:
+        """Return whether the cluster is stopped."""
 
     def left(self) -> list[str]:
         """Return all that there still is, in EC2 and on this computer."""
@@ -66,6 +73,9 @@ class Spread:
 
     def check(self, words: tuple[str, ...]) -> None:
         """See that things are as the command is to leave them."""
+        if words is STOP:
+            assert self.place.is_stopped()
+            return
         assert self.place.nodes() == AFTER[words], words
         if words is END:
             self.check_nothing_is_left()
@@ -97,6 +107,8 @@ class Spread:
         for words in commands:
             if words is not START:
                 self.run(START)
+            if words is AGAIN:
+                self.run(STOP)
             self.kill(words, share)
             if self.place.left():
                 self.run(END)

@@ -54,6 +54,12 @@ class LocalCloud:
         assert cli("sshmaster", "mycluster", hop).strip() == "here"
         return list(found)
 
+    def is_stopped(self) -> bool:
+        (found,) = json.loads(cli("listclusters", "--json"))
+        return [one["alias"] for one in found["nodes"]] == ["master"] and found[
+            "state"
+        ] == "stopped"
+
     def left(self) -> list[str]:
         session = Session("local")
         ec2 = session.ec2

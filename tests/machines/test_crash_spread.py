@@ -43,6 +43,12 @@ class Machines:
         assert self.lab.run("sshmaster", "mycluster", hop).strip() == aliases[-1]
         return aliases
 
+    def is_stopped(self) -> bool:
+        (found,) = json.loads(self.lab.run("listclusters", "--json"))
+        return [one["alias"] for one in found["nodes"]] == ["master"] and found[
+            "state"
+        ] == "stopped"
+
     def left(self) -> list[str]:
         ec2 = self.lab.ec2
         open_ = [{"Name": "state", "Values": ["open", "active"]}]

@@ -14,6 +14,7 @@ account_key=ssh-ed25519 AAAA ipuser@cluster
 systemd=1
 package_manager=apt-get
 python=3.11.2
+tmux=1
 home=/home/ubuntu
 cluster_key=
 """
