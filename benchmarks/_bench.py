@@ -119,7 +119,7 @@ def until(condition: Callable[[], Any], limit: float = 60.0) -> None:
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError("the benchmark's cluster did not come up")
-        time.sleep(0.02)
+        time.sleep(0.02)  # between two looks
 
 
 def seconds(work: Callable[[], Any]) -> float:

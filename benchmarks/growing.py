@@ -55,7 +55,7 @@ def once(way: Callable[[Engines, Any], Callable[[], Any]]) -> float:
         grown = []
 
         def grow() -> None:
-            time.sleep(AFTER)
+            time.sleep(AFTER)  # the search is under way by then, as when a user adds nodes
             cluster.start("node002", 6)
             grown.append(time.perf_counter() - begin)
 
