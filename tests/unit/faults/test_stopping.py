@@ -379,3 +379,10 @@ def test_interrupt_says_what_exists_and_what_goes_on(world: World, command: str)
     assert f"{'stop' if command == 'stop' else 'start'} mycluster" in done.err
     world.run("start", "mycluster") if world.ready() != ["master", "node001"] else None
     assert world.ready() == ["master", "node001"]
+
+
+def test_cost_before_a_stop_is_written_down_when_the_cluster_comes_back(world: World) -> None:
+    world.run("start", "-c", "bare", "-s", "1", "mycluster")
+    world.run("stop", "-y", "mycluster")
+    world.run("start", "mycluster")
+    assert any(key.startswith("spotcluster:spent") for key in world.group_tags())
