@@ -81,15 +81,25 @@ grow() { # make the file system as large as its disk
 grow_unmounted() { # the same for one that the kernel does not let us grow while it is mounted
     local status=0
     case $booting$type in 0ext?) ;; *) return 1 ;; esac
-    umount "$path" || return 1
+    if ! umount "$path" 2>/dev/null; then
+        said="$said; it is in use, so that it could not be unmounted for it either"
+        return 1
+    fi
     # In a session of its own: cut off half-way it would leave the file system broken.
     setsid --wait e2fsck -f -p "$target" >/dev/null 2>&1 || status=$?
     if [ "$status" -le 1 ]; then setsid --wait resize2fs "$target" >/dev/null 2>&1 || status=4; fi
     mount -t "$type" "$target" "$path" && [ "$status" -le 1 ]
 }
 
-tell_mounted() { # say how it is mounted now
-    say "$1" "$type $(df -B1 --output=size "$path" | tail -n 1)${2:+ ${2//[$'\t\n']/ }}"
+grow_and_tell() { # make it as large as its disk, and say how it is mounted now; $1 where that worked
+    local came=$1 bytes
+    if said=$(grow 2>&1) || grow_unmounted; then said=; else came=small; fi
+    if ! mountpoint -q "$path"; then
+        say failed "it was unmounted to be made larger, and could not be mounted again"
+        return
+    fi
+    bytes=$(df -B1 --output=size "$path" | tail -n 1)
+    say "$came" "$type $bytes${said:+ ${said//[$'\t\n']/ }}"
 }
 
 choose_target() { # the disk, or its one partition, or the one that was named
@@ -130,7 +140,7 @@ mount_one() {
     choose_target || return 0
     if is_mounted; then
         type=$(findmnt -n -o FSTYPE --mountpoint "$path")
-        if said=$(grow 2>&1); then tell_mounted there; else tell_mounted small "$said"; fi
+        grow_and_tell there
         return
     fi
     if mountpoint -q "$path"; then
@@ -166,8 +176,7 @@ mount_one() {
         say failed "${said//[$'\t\n']/ }"
         return
     fi
-    if ! said=$(grow 2>&1) && ! grow_unmounted; then fresh=small; else said=; fi
-    tell_mounted "$fresh" "$said"
+    grow_and_tell "$fresh"
 }
 
 deadline=$((SECONDS + patience))

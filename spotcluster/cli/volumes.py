@@ -124,7 +124,8 @@ def resizevolume(context: Context, volume: str, *, size: int) -> int:
     """Make a volume larger, to SIZE GiB, and its file system too; what runs on it goes on.
 
     VOLUME is its name or its id. The file system of a volume that is not mounted now grows when a
-    cluster mounts it next.
+    cluster mounts it next. Where a kernel does not let one grow while it is mounted, it is
+    unmounted for a moment if nothing uses it, and you are told if something does.
     """
     from spotcluster.cluster import volumes
 
