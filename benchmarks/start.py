@@ -34,7 +34,7 @@ def _measure(size: int) -> None:
     from spotcluster import config, files, ssh, templates
     from spotcluster.aws import keypairs
     from spotcluster.aws.session import Session
-    from spotcluster.cluster import end, start
+    from spotcluster.cluster import add, end, start
     from spotcluster.cluster.progress import Quiet
 
     calls: Counter[str] = Counter()
@@ -53,7 +53,7 @@ def _measure(size: int) -> None:
 
     result = start.start(session, "bench", template, Quiet())
     _show(f"start of {size} nodes, {os.cpu_count()} cores", result, calls)
-    added = start.add_nodes(result.cluster, 1, bid=None, reporter=Quiet())
+    added = add.add_nodes(result.cluster, 1, bid=None, reporter=Quiet())
     added.conclude()
     _show("one node more", added, calls)
     end.terminate(session, "bench", Quiet(), timeout=120)

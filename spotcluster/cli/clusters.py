@@ -14,8 +14,8 @@ from spotcluster.errors import CloudError, ClusterError, SpotclusterError
 
 if TYPE_CHECKING:
     from spotcluster.aws.session import Session
+    from spotcluster.cluster.bringup import Result
     from spotcluster.cluster.plan import Plan
-    from spotcluster.cluster.start import Result
     from spotcluster.config import Template
 
 bid_option = click.option(
@@ -183,14 +183,14 @@ def addnode(
     context: Context, name: str, *, number: int, bid: float | None, on_failure: str, as_json: bool
 ) -> int:
     """Add nodes to a running cluster; what runs there goes on."""
-    from spotcluster.cluster import start as starting
+    from spotcluster.cluster import add
     from spotcluster.cluster.failures import OnFailure
 
     with nothing_done_yet(name):
         cluster = context.cluster(name)
     try:
         with output.progress() as reporter:
-            result = starting.add_nodes(
+            result = add.add_nodes(
                 cluster, number, bid=bid, reporter=reporter, on_failure=OnFailure(on_failure)
             )
         return show_result(cluster.session, result, as_json=as_json)

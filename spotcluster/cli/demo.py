@@ -96,8 +96,7 @@ class _Story:
             result.cluster.close()
 
     def _search(self, cluster: Cluster, engines: int, *, join_time: float) -> bool:
-        from spotcluster.cluster import remove
-        from spotcluster.cluster import start as starting
+        from spotcluster.cluster import add, remove
         from spotcluster.cluster.connect import connect
         from spotcluster.search import RandomizedSearch
 
@@ -118,9 +117,7 @@ class _Story:
             with _shown(self.reporter, search, client):
                 self._forget_nodes()
                 self.reporter.note("While it runs: spotcluster addnode -s 1 demo")
-                added = _aside(
-                    lambda: starting.add_nodes(cluster, 1, bid=None, reporter=self.reporter)
-                )
+                added = _aside(lambda: add.add_nodes(cluster, 1, bid=None, reporter=self.reporter))
                 newcomer = self._wait_added(added, search)
                 leaving = next(n.alias for n in cluster.nodes if not n.is_master)
                 self.reporter.note(f"While it runs: spotcluster removenode demo {leaving}")

@@ -10,10 +10,11 @@ behind.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from spotcluster import ssh
 from spotcluster.aws import instances, network, tags
@@ -93,7 +94,7 @@ class Launcher:
                 made = self._run(planned, alias, attempt)
             except CloudError as error:
                 if error.code in network.UNKNOWN_GROUP:
-                    raise self._ended() from error
+                    raise ended_elsewhere(self._cluster.name) from error
                 if error.code != "IdempotentParameterMismatch":
                     raise
                 there = self._there(alias)
@@ -154,8 +155,16 @@ class Launcher:
                 return None
             time.sleep(1)
 
-    def _ended(self) -> ClusterError:
-        return ended_elsewhere(self._cluster.name)
+
+@contextlib.contextmanager
+def unless_ended(name: str) -> Iterator[None]:
+    """Say that the cluster was ended, where EC2 says that its group is not there."""
+    try:
+        yield
+    except CloudError as error:
+        if error.code not in network.UNKNOWN_GROUP:
+            raise
+        raise ended_elsewhere(name) from error
 
 
 def ended_elsewhere(name: str) -> ClusterError:

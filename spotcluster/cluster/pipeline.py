@@ -7,14 +7,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from spotcluster.aws import instances
-from spotcluster.aws.instances import Instance
 from spotcluster.cluster import limits
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.equip import equip
 from spotcluster.cluster.failures import Failure, GivenUp, OnFailure, can_be_cured, examine
+from spotcluster.cluster.member import ADDRESS, LAUNCH, READY, SET_UP, SSH, Member
 from spotcluster.cluster.node import Node, forget_others, introduce
 from spotcluster.cluster.progress import Reporter
 from spotcluster.cluster.watcher import Watcher
@@ -26,63 +26,6 @@ log = logging.getLogger("spotcluster.pipeline")
 _LAST_LAUNCH = 15.0  # seconds that an interrupt waits for a launch under way
 _REBOOT_POLL = 0.5  # seconds until a machine that has yet to go down is asked again
 _CAPACITY_PAUSE = 5.0  # seconds until EC2 is asked again for capacity that it did not have
-
-LAUNCH, ADDRESS, SSH, SET_UP, READY = "launch", "address", "ssh", "set-up", "ready"
-
-
-@dataclass
-class Member:
-    """A node on its way into the cluster.
-
-    Attributes
-    ----------
-    launch : callable
-        Makes the instance and returns it, or returns the one that is there already.
-    returning : bool
-        Whether it was in the cluster before, with what its disk holds: it is brought back by its
-        plugins' `restart`, and when that fails its machine is left as it is.
-    asleep : str
-        The id of the instance that has stopped, or is stopping, and that `launch` starts.
-    is_up : callable
-        Tells whether the machine that lets us in is the one we want: not one about to reboot.
-    stages : dict
-        How long each stage took, in seconds, in order.
-    stage : str
-        What it is at.
-    error : SpotclusterError or None
-        Why it did not get ready.
-    failures : list of Failure
-        Its machines that failed, the last one too.
-    """
-
-    alias: str
-    launch: Callable[[], Instance]
-    make_node: Callable[[Instance], Node]
-    returning: bool = False
-    asleep: str = ""
-    is_up: Callable[[Node], bool] = lambda _: True
-    instance: Instance | None = None
-    node: Node | None = None
-    stages: dict[str, float] = field(default_factory=dict)
-    stage: str = ""
-    error: SpotclusterError | None = None
-    failures: list[Failure] = field(default_factory=list)
-    launching: bool = False
-
-    @property
-    def is_master(self) -> bool:
-        """Whether it is to be the master."""
-        return self.alias == "master"
-
-    @property
-    def keeps_disk(self) -> bool:
-        """Whether its machine is not to be terminated, for what its disk may hold."""
-        return self.returning and not (self.instance and self.instance.spot)
-
-    @property
-    def ready(self) -> bool:
-        """Whether it has gone through every stage."""
-        return READY in self.stages
 
 
 class Gate:

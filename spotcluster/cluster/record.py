@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from spotcluster.aws import instances, network, tags
+from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import additions
 from spotcluster.cluster.additions import Addition
@@ -64,6 +65,24 @@ class Record:
     def run(self) -> str:
         """Its id, another one after each stop: nodes of different runs may have the same name."""
         return f"{self.id}.{self.stops}" if self.stops else self.id
+
+    @property
+    def cut_off(self) -> tuple[Addition, ...]:
+        """The additions that nobody runs any more, as far as one computer can know."""
+        # Those of another computer by the limits of their waits.
+        limits = self.template
+        set_up = limits.setup_timeout * (1 + len(limits.plugins))
+        tries = 1 + limits.replacements
+        longest = tries * (limits.launch_timeout + limits.ssh_timeout + set_up) + 600
+        return tuple(one for one in self.additions if one.was_cut_off(longest=longest))
+
+    def own(self, found: Sequence[Instance]) -> list[Instance]:
+        """Leave out the nodes of an earlier cluster of this name that EC2 still shows as ended."""
+        return [
+            one
+            for one in found
+            if one.state in instances.PRESENT or one.tags.get(tags.ID) == self.run
+        ]
 
     def was_stopped_since(self, now: Record) -> bool:
         """Return whether somebody has stopped the cluster, by its record `now`."""

@@ -9,11 +9,11 @@ from dataclasses import replace
 from spotcluster import templates
 from spotcluster.aws import instances, tags
 from spotcluster.aws.instances import Instance
+from spotcluster.cluster.bringup import Result, bring_up
 from spotcluster.cluster.cluster import Cluster, is_ending, is_stopped, mark_returning
 from spotcluster.cluster.failures import OnFailure
+from spotcluster.cluster.member import Member
 from spotcluster.cluster.node import Node
-from spotcluster.cluster.pipeline import Member
-from spotcluster.cluster.start import Result, bring_up
 from spotcluster.errors import ClusterError, SpotclusterError
 
 

@@ -13,6 +13,7 @@ import pytest
 from world import CREDENTIALS, REGION, World, running
 
 import spotcluster.cli.main
+import spotcluster.cluster.add
 import spotcluster.cluster.connect
 import spotcluster.cluster.listing
 import spotcluster.cluster.lookup
