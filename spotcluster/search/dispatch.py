@@ -29,24 +29,21 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import ipyparallel
-
 from spotcluster.errors import SearchError
-from spotcluster.search import engine_prune, shipping
+from spotcluster.search import engine_prune
+from spotcluster.search.backlog import Backlog
+from spotcluster.search.detector import Loss, LossDetector
 from spotcluster.search.durations import Durations
 from spotcluster.search.evaluations import Evaluation, Key, Retry
 from spotcluster.search.messages import Message
 from spotcluster.search.progress import Progress
 from spotcluster.search.roster import Presence, Roster
+from spotcluster.search.sender import Sender, Work
 from spotcluster.search.splits import Bundle
 
 TICK = 0.1  # seconds between two looks at what has changed; a result is seen at once
-GRACE = 1.0  # seconds for the result of an engine that has gone, which may still be on its way
 DEATHS = 3  # engines that an evaluation may kill
-QUEUE_LIMIT = 10.0  # seconds in the scheduler's queue, at least
-SILENCE = 15.0  # seconds after which a running evaluation is asked after
 COLD = 5.0  # seconds that the first evaluation of an engine may take longer, for its imports
-SETTLE = 5.0  # seconds for a result after its engine has turned to something else
 
 _LOST = {"EngineError", "TaskAborted", "KeyboardInterrupt"}
 _NOT_RUN = {"TaskTimeout", "DependencyTimeout", "ImpossibleDependency", "UnmetDependency"}
@@ -57,7 +54,6 @@ _CLOSED = (
 )
 
 News = Evaluation | Retry
-Work = Callable[[Key], tuple[str, dict[str, Any]]]
 
 
 class Dispatcher(threading.Thread):
@@ -109,13 +105,8 @@ class Dispatcher(threading.Thread):
         self.remarks: list[str] = []
         self.failure: BaseException | None = None
         self._client = view.client
-        self._targets = view.targets
-        self._view = view.client.load_balanced_view()
-        self._view.set_flags(block=False, track=False, retries=0)
         self._bundle = bundle.digest
         self._digests = [split.digest for split in bundle.splits]
-        self._common = shipping.pack(common)
-        self._work = work
         self._timeout = timeout
         self._progress = progress
         self._record = record
@@ -126,17 +117,16 @@ class Dispatcher(threading.Thread):
         self._added: deque[tuple[list[Key], bool]] = deque()
         self._open = open
         self._over = False
-        self._waiting = deque(keys)
-        self._unfinished = set(self._waiting)
-        self._known = set(self._waiting)
-        self._alone: set[Key] = set()  # those that were in a message whose engine died
-        self._counted: dict[Key, list[Message]] = {}  # the messages that should bring each
-        self._live: set[Message] = set()  # counted ones, and others that may still answer
+        self._backlog = Backlog(keys)
         self._answered: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._wake = threading.Event()
         self._stopped = threading.Event()
-        self._roster = Roster(self._client, self._ids, bundle, self._wake.set)
         self._durations = Durations()
+        self._sender = Sender(
+            *(view, bundle, common, work, self._durations), timeout=timeout, progress=progress
+        )
+        self._roster = Roster(self._client, self._sender.engines, bundle, self._wake.set)
+        self._detector = LossDetector(self._client, self._roster, self._durations)
         self._warm: set[str] = set()  # engines that have finished an evaluation
         self._hints_arrive = False
         self._news: list[News] = []
@@ -191,7 +181,7 @@ class Dispatcher(threading.Thread):
             while self._goes_on():
                 self._step()
                 if not self._added:
-                    self._wake.wait(TICK if self._unfinished or self._open else 0)
+                    self._wake.wait(TICK if self._backlog.unfinished or self._open else 0)
                     self._wake.clear()
         except BaseException as error:  # noqa: BLE001 - told to whoever waits for the search
             # A client that is closed in the middle of a step may fail with anything.
@@ -203,7 +193,7 @@ class Dispatcher(threading.Thread):
             self._roster.close()
             with contextlib.suppress(OSError):
                 engine_prune.prune()
-            self._withdraw(self._live)
+            self._sender.withdraw(self._backlog.live)
             self.remarks = []
             self._ended()
 
@@ -212,14 +202,8 @@ class Dispatcher(threading.Thread):
         with self._intake:
             while self._added:
                 keys, first = self._added.popleft()
-                keys = [key for key in keys if key not in self._known]
-                self._known.update(keys)
-                self._unfinished.update(keys)
-                if first:
-                    self._waiting.extendleft(reversed(keys))
-                else:
-                    self._waiting.extend(keys)
-            self._over = self._stopped.is_set() or not (self._unfinished or self._open)
+                self._backlog.add(keys, first=first)
+            self._over = self._stopped.is_set() or not (self._backlog.unfinished or self._open)
             return not self._over
 
     def _client_is_closed(self) -> bool:
@@ -231,12 +215,15 @@ class Dispatcher(threading.Thread):
         engine_prune.used(self._bundle, self._digests)
         self._collect()
         arrived = self._roster.refresh()
-        for message in list(self._live):
+        for message in list(self._backlog.live):
             self._hear(message)
         self._unstick(arrived)
-        for message in list(self._live):
-            if self._open_keys(message):
-                self._look_after(message)
+        for message in list(self._backlog.live):
+            if not self._backlog.open(message):
+                continue
+            loss = self._detector.look_after(message, hints_arrive=self._hints_arrive)
+            if loss:
+                self._lost(message, loss)
         self._send_more()
         self._duplicate()
         self.remarks = self._remarks()
@@ -248,89 +235,38 @@ class Dispatcher(threading.Thread):
 
     # --- sending ----------------------------------------------------------------------------------
 
-    def _ids(self) -> list[int]:
-        ids: list[int] = list(self._client.ids)
-        if self._targets is None or isinstance(self._targets, str):
-            return ids
-        wanted = [self._targets] if isinstance(self._targets, int) else self._targets
-        return [engine for engine in ids if engine in wanted]
-
-    def _open_keys(self, message: Message) -> list[Key]:
-        """Return what a message should still bring."""
-        return [key for key in message.keys if message in self._counted.get(key, ())]
-
     def _send_more(self) -> None:
         # One message running and one waiting for each engine, and two to bridge the way there and
         # back. No more: what waits here can go to an engine that joins, or be left out on abort.
         ready = len(self._roster.ready())
-        under_way = sum(1 for message in self._live if self._open_keys(message))
-        room = 2 * ready + 2 - under_way if ready else 0
-        while room > 0 and (keys := self._next(ready)):
+        room = 2 * ready + 2 - len(self._backlog.under_way()) if ready else 0
+        while room > 0 and (keys := self._backlog.next(self._durations, ready)):
             room -= 1
             if not self._send(keys):
-                self._waiting.extendleft(reversed(keys))
+                self._backlog.put_back(keys)
                 return
 
-    def _next(self, engines: int) -> list[Key]:
-        """Take the evaluations of the next message from those that wait."""
-        while self._waiting and not self._to_send(self._waiting[0]):
-            self._waiting.popleft()
-        if not self._waiting:
-            return []
-        if self._waiting[0] in self._alone:
-            return [self._waiting.popleft()]
-        keys: list[Key] = []
-        for _ in range(self._durations.batch(self._waiting, engines)):
-            if self._waiting[0] in self._alone:
-                break
-            key = self._waiting.popleft()
-            if self._to_send(key) and key not in keys:
-                keys.append(key)
-        return keys
-
-    def _to_send(self, key: Key) -> bool:
-        return key in self._unfinished and key not in self._counted
-
-    def _send(self, keys: Sequence[Key], engines: list[int] | None = None) -> bool:
-        limit = max(QUEUE_LIMIT, 3 * self._durations.longest)
-        items = shipping.pack([self._work(key) for key in keys])
-        budget = 2 * self._durations.work(keys)
+    def _send(self, keys: Sequence[Key], engines: Sequence[int] = ()) -> bool:
         # Only to those that are ready: one that is still at its imports would keep it waiting.
-        targets = engines or self._roster.ready()
-        if not targets:  # which would mean any engine
+        message = self._sender.send(keys, engines or self._roster.ready())
+        if message is None:
             return False
-        try:
-            label = self._progress.label(keys) if self._progress else None
-            self._view.set_flags(timeout=limit, targets=targets, label=label)
-            pending = shipping.send(
-                self._view,
-                "engine_batch.perform",
-                *(self._bundle, self._common, items, budget, self._timeout),
-            )
-        except (ipyparallel.error.IPythonError, KeyError, IndexError):
-            return False  # a target has gone in this moment
-        message = Message(tuple(keys), pending, time.monotonic(), limit)
-        for key in keys:
-            self._counted.setdefault(key, []).append(message)
-        self._live.add(message)
-        pending.add_done_callback(lambda _: self._answer(message))
+        self._backlog.count_on(message)
+        message.pending.add_done_callback(lambda _: self._answer(message))
         return True
 
     def _duplicate(self) -> None:
         """Have idle engines try what is late elsewhere; the first result wins."""
-        if self._waiting or not self._live:
+        if self._backlog.waits or not self._backlog.live:
             return
-        if any(message.engine is None for message in self._live if self._open_keys(message)):
+        if any(message.engine is None for message in self._backlog.under_way()):
             return
-        busy = {message.engine for message in self._live}
+        busy = {message.engine for message in self._backlog.live}
         idle = [engine for engine in self._roster.ready() if engine not in busy]
         now = time.monotonic()
-        for message in sorted(self._live, key=lambda message: message.begun):
-            keys = [
-                key
-                for key in self._open_keys(message)  # once only, and nothing that may kill engines
-                if len(self._counted[key]) == 1 and not self._deaths[key]
-            ]
+        for message in sorted(self._backlog.live, key=lambda message: message.begun):
+            # Once only, and nothing that may kill engines.
+            keys = [key for key in self._backlog.only_in(message) if not self._deaths[key]]
             seconds = now - message.begun - (0 if message.uuid in self._warm else COLD)
             if message.vanished or not self._durations.late(message.keys, seconds):
                 continue
@@ -345,22 +281,6 @@ class Dispatcher(threading.Thread):
         self._answered.put(message)
         self._wake.set()
 
-    def _again(self, message: Message, keys: Iterable[Key] | None = None) -> None:
-        """Count on this message no longer, and send what it should bring in a new one."""
-        for key in reversed(list(self._open_keys(message) if keys is None else keys)):
-            others = [other for other in self._counted.pop(key) if other is not message]
-            if others:
-                self._counted[key] = others
-            else:
-                self._waiting.appendleft(key)
-
-    def _withdraw(self, messages: Iterable[Message]) -> None:
-        """Have the engines drop messages that they have not started."""
-        ids = [message.id for message in messages if not message.pending.done()]
-        if ids:
-            with contextlib.suppress(ipyparallel.error.IPythonError, OSError, RuntimeError):
-                self._client.abort(ids, block=False)
-
     # --- what comes back --------------------------------------------------------------------------
 
     def _collect(self) -> None:
@@ -369,14 +289,14 @@ class Dispatcher(threading.Thread):
                 self._take(self._answered.get_nowait())
 
     def _take(self, message: Message) -> None:
-        self._live.discard(message)
+        self._backlog.live.discard(message)
         error = message.pending.exception()
         if error is None:
             who, raw = message.pending.result()
             for key, result in message.results(raw):
                 self._arrived(key, who, result)
-            self._again(message)  # what it had no time for
-        elif keys := self._open_keys(message):
+            self._backlog.give_up(message)  # what it had no time for
+        elif keys := self._backlog.open(message):
             self._failed(message, keys, error)
         with contextlib.suppress(RuntimeError):  # the client would keep it for ever
             self._client.purge_local_results([message.id])
@@ -388,63 +308,62 @@ class Dispatcher(threading.Thread):
                 self._news += [Retry(*key, "every engine refused it", lost=False) for key in keys]
                 if not message.refused_by:  # the hints that say who and why were lost
                     self._roster.doubt()
-            self._again(message)
+            self._backlog.give_up(message)
         elif kind in _LOST:
             uuid = message.uuid or message.pending.metadata.get("engine_uuid")
             name = self._roster.name(uuid)
             if kind == "EngineError" and message.engine is None and self._roster.drained(uuid):
                 # It was about to be refused when the engine left, which was not its doing.
-                self._again(message)
+                self._backlog.give_up(message)
                 return
             why = {
                 "EngineError": f"{name} died",
                 "TaskAborted": f"{name} was told to drop it",
                 "KeyboardInterrupt": f"it was interrupted on {name}",
             }
-            self._lost(message, why[kind], death=kind == "EngineError")
+            self._lost(message, Loss(why[kind], death=kind == "EngineError"))
         elif len(message.keys) > 1:  # one of them cannot be sent there and back
-            self._alone.update(keys)
-            self._again(message)
+            self._backlog.isolate(keys)
+            self._backlog.give_up(message)
         else:
             text = "\n".join(getattr(error, "render_traceback", lambda: [str(error)])())
             self._fail(keys[0], text or str(error))
 
     def _arrived(self, key: Key, who: dict[str, Any], result: dict[str, Any]) -> None:
-        if key in self._unfinished:
+        if key in self._backlog.unfinished:
             self._warm.add(who["uuid"])
             self._durations.add(key, result.pop("took"))
             self._finish(Evaluation.from_engine(key, {**who, **result}, self._error_score))
 
     def _finish(self, evaluation: Evaluation) -> None:
-        self._unfinished.discard(evaluation.key)
         self._news.append(evaluation)
         # What brings nothing else any more need not run; another message may have been first.
-        unneeded = self._counted.pop(evaluation.key, [])
-        self._withdraw(
+        unneeded = self._backlog.finish(evaluation.key)
+        self._sender.withdraw(
             message
             for message in unneeded
-            if message.engine is None and not self._open_keys(message)
+            if message.engine is None and not self._backlog.open(message)
         )
 
     def _fail(self, key: Key, error: str, *, killed: bool = False) -> None:
         score = self._error_score
         self._finish(Evaluation(*key, score, train_score=score, error=error, killed=killed))
 
-    def _lost(self, message: Message, why: str, *, death: bool) -> None:
-        keys = self._open_keys(message)
-        if death and len(message.keys) > 1:
-            self._alone.update(keys)
+    def _lost(self, message: Message, loss: Loss) -> None:
+        keys = self._backlog.open(message)
+        if loss.death and len(message.keys) > 1:
+            self._backlog.isolate(keys)
         for key in keys:
-            self._deaths[key] += death
-            if death and len(keys) == 1 and self._timed_out(message):
+            self._deaths[key] += loss.death
+            if loss.death and len(keys) == 1 and self._timed_out(message):
                 text = f"TimeoutError: It took longer than timeout={self._timeout:g} s, could not"
                 self._fail(key, f"{text} be interrupted, and was ended with its engine.")
             elif self._deaths[key] >= DEATHS:
-                text = f"It was running on {DEATHS} engines that died; in the end {why}."
+                text = f"It was running on {DEATHS} engines that died; in the end {loss.why}."
                 self._fail(key, text, killed=True)
             else:
-                self._news.append(Retry(*key, why, lost=death))
-        self._again(message)
+                self._news.append(Retry(*key, loss.why, lost=loss.death))
+        self._backlog.give_up(message)
 
     def _timed_out(self, message: Message) -> bool:
         """Return whether an engine has ended itself because an evaluation did not end."""
@@ -473,50 +392,18 @@ class Dispatcher(threading.Thread):
         """Send again what has been refused, where a new message changes something."""
         engines = self._roster.engines
         served = {engine.id for engine in engines.values() if engine.node in arrived}
-        for message in list(self._live):
+        for message in list(self._backlog.live):
             if message.engine is not None or not message.refused_by:
                 continue
-            if self._open_keys(message) and message.refused_by & served:
-                self._withdraw([message])
-                self._again(message)
-
-    def _look_after(self, message: Message) -> None:
-        now = time.monotonic()
-        if message.engine is None:
-            # The scheduler returns what waits too long, unless the message is lost, with the
-            # controller for example. Without hints it could be running, and nothing can be said.
-            if self._hints_arrive and now - message.sent > 3 * message.limit + QUEUE_LIMIT:
-                self._lost(message, "its message was lost", death=False)
-        elif message.engine not in self._roster.engines:
-            message.vanished = message.vanished or now
-            if now - message.vanished > GRACE:
-                self._lost(message, f"{self._roster.name(message.uuid)} died", death=True)
-        else:
-            message.vanished = 0.0
-            self._ask_after(message, now)
-
-    def _ask_after(self, message: Message, now: float) -> None:
-        """Notice a result that was lost on its way.
-
-        An engine does one thing after the other: when it answers a call that was sent after the
-        evaluation had begun, the evaluation is over.
-        """
-        if message.answered:
-            if now - message.answered > SETTLE:
-                self._lost(message, "its result did not arrive", death=False)
-        elif message.call is not None and message.call.done():
-            message.answered = now if message.call.exception() is None else 0.0
-            message.call = None
-        elif now - message.sent > max(SILENCE, 3 * self._durations.longest, 2 * message.call_at):
-            message.call_at = now - message.sent
-            with contextlib.suppress(ipyparallel.error.IPythonError, KeyError, IndexError):
-                message.call = shipping.send(self._client[message.engine], "identity")
+            if self._backlog.open(message) and message.refused_by & served:
+                self._sender.withdraw([message])
+                self._backlog.give_up(message)
 
     def _remarks(self) -> list[str]:
         remarks = self._roster.remarks()
         if not self._roster.engines:
             remarks.append("Waiting for engines: none is registered.")
-        elif not self._roster.ready() and not self._counted:
+        elif not self._roster.ready() and not self._backlog.travels:
             remarks.append(
                 "Waiting for engines: the split files are on their way, or all are draining."
             )

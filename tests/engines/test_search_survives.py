@@ -373,8 +373,9 @@ def test_a_host_that_cannot_store_files_is_told_of(machines: Machines, unshared:
 def test_a_controller_that_is_killed_and_restarted(
     iris: list[str], undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, seconds in {"SILENCE": 1.0, "SETTLE": 0.5, "QUEUE_LIMIT": 1.0}.items():
-        monkeypatch.setattr(f"spotcluster.search.dispatch.{name}", seconds)
+    limits = {"detector.SILENCE": 1.0, "detector.SETTLE": 0.5, "sender.QUEUE_LIMIT": 1.0}
+    for name, seconds in limits.items():
+        monkeypatch.setattr(f"spotcluster.search.{name}", seconds)
     folder = Path(tempfile.mkdtemp(prefix="sce-"))
     machines = Machines(folder)
     try:

@@ -1,0 +1,85 @@
+"""Tells that a message is lost, earlier than ipyparallel does, and where it never would."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import ipyparallel
+
+from spotcluster.search import sender, shipping
+from spotcluster.search.durations import Durations
+from spotcluster.search.messages import Message
+from spotcluster.search.roster import Roster
+
+GRACE = 1.0  # seconds for the result of an engine that has gone, which may still be on its way
+SILENCE = 15.0  # seconds after which a running evaluation is asked after
+SETTLE = 5.0  # seconds for a result after its engine has turned to something else
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Why a message will bring nothing more.
+
+    Attributes
+    ----------
+    why : str
+        For the user, a sentence without its full stop.
+    death : bool
+        Whether its engine died.
+    """
+
+    why: str
+    death: bool = False
+
+
+class LossDetector:
+    """Looks after the messages that are under way."""
+
+    def __init__(self, client: Any, roster: Roster, durations: Durations) -> None:
+        self._client = client
+        self._roster = roster
+        self._durations = durations
+
+    def look_after(self, message: Message, *, hints_arrive: bool) -> Loss | None:
+        """Return why a message is lost; None while it may still come back.
+
+        Parameters
+        ----------
+        hints_arrive : bool
+            Whether engines' hints have been heard: without, it may run and nobody says so.
+        """
+        now = time.monotonic()
+        if message.engine is None:
+            # The scheduler returns what waits too long, unless the message is lost, with the
+            # controller for example. Without hints it could be running, and nothing can be said.
+            if hints_arrive and now - message.sent > 3 * message.limit + sender.QUEUE_LIMIT:
+                return Loss("its message was lost")
+        elif message.engine not in self._roster.engines:
+            message.vanished = message.vanished or now
+            if now - message.vanished > GRACE:
+                return Loss(f"{self._roster.name(message.uuid)} died", death=True)
+        else:
+            message.vanished = 0.0
+            return self._ask_after(message, now)
+        return None
+
+    def _ask_after(self, message: Message, now: float) -> Loss | None:
+        """Notice a result that was lost on its way.
+
+        An engine does one thing after the other: when it answers a call that was sent after the
+        evaluation had begun, the evaluation is over.
+        """
+        if message.answered:
+            if now - message.answered > SETTLE:
+                return Loss("its result did not arrive")
+        elif message.call is not None and message.call.done():
+            message.answered = now if message.call.exception() is None else 0.0
+            message.call = None
+        elif now - message.sent > max(SILENCE, 3 * self._durations.longest, 2 * message.call_at):
+            message.call_at = now - message.sent
+            with contextlib.suppress(ipyparallel.error.IPythonError, KeyError, IndexError):
+                message.call = shipping.send(self._client[message.engine], "identity")
+        return None
