@@ -15,7 +15,7 @@ from spotcluster.errors import CloudError, UsageError
 from spotcluster.ssh import transfer
 from spotcluster.ssh.copying import wire
 from spotcluster.ssh.copying.folders import ASIDE
-from spotcluster.ssh.copying.receiver import Entry, manifest
+from spotcluster.ssh.copying.manifest import Entry, read_manifest
 from spotcluster.ssh.copying.stores import is_etag
 from spotcluster.ssh.copying.wire import Pipe, RefusedError, Watch, to_wire
 from spotcluster.ssh.transfer import Moved, Report
@@ -162,7 +162,7 @@ def get(
     """Copy files of a machine to a bucket; what is there and right is not sent again."""
     asked = {"what": "upload", "sources": list(sources), "follow": follow}
     with transfer.opened(connection, asked, user) as pipe:
-        upload = _Upload(store, manifest(pipe, transfer.patterns(sources)), place)
+        upload = _Upload(store, read_manifest(pipe, transfer.patterns(sources)), place)
         progress.total(len(upload.files), sum(one.size for one in upload.files.values()))
         _conduct(pipe, upload.next, upload.done, progress)
         pipe.send(wire.END)

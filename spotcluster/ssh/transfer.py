@@ -25,7 +25,11 @@ ANSWER = 120.0
 """Seconds without a word after which a machine is given up."""
 AGAIN = "The same command again goes on where this one stopped."
 
-_MODULES = ("wire", "folders", "stores", "sender", "receiver", "node")
+# Each imports those before it only.
+_MODULES = (
+    *("wire", "folders", "parts", "stores", "sender"),
+    *("manifest", "destination", "receiver", "node"),
+)
 _NO_PYTHON = 86
 _PYTHONS = 'python3 /usr/libexec/platform-python "$HOME/.spotcluster/env/bin/python"'
 # The modules come on standard input, before the frames, so that they are in no command line.

@@ -9,7 +9,10 @@ system; on the wire and in reports they are UTF-8, with ``surrogateescape`` for 
     wire.py         frames, names, and the one kind of error
     sender.py       finds what there is to copy and gives it
     receiver.py     says what is missing, takes it, and writes nowhere but where it may
+    manifest.py     the list of what the other end has
+    destination.py  where things go, as `cp -r` would take it
     folders.py      folders by descriptor, entered without following a link
+    parts.py        files that are written aside, and get their names when they are whole
     stores.py       files that go between a node and addresses of a store, such as S3's
     node.py         the node's end: reads a request, and is a sender or a receiver
 

@@ -81,6 +81,37 @@ def is_link(name: bytes, folder: int) -> bool:
     return found is not None and stat.S_ISLNK(found.st_mode)
 
 
+def make_folder(name: bytes, folder: int) -> None:
+    """Make a folder that we can write in, unless it is there; whatever else is there stays."""
+    try:
+        os.mkdir(name, 0o700, dir_fd=folder)
+    except FileExistsError:
+        found = look(name, folder)
+        if is_link(name, folder):
+            raise OSError(errno.ELOOP, "a symbolic link is in the way") from None
+        if found is None or not stat.S_ISDIR(found.st_mode):
+            raise OSError(errno.EEXIST, "a file of that name is in the way") from None
+        if found.st_mode & 0o700 != 0o700 and found.st_uid == os.geteuid():
+            os.chmod(name, stat.S_IMODE(found.st_mode) | 0o700, dir_fd=folder)
+
+
+def make_link(name: bytes, target: bytes, folder: int) -> None:
+    """Make a link, in the place of a file or link that is there."""
+    found = look(name, folder)
+    if found is not None:
+        if stat.S_ISDIR(found.st_mode):
+            raise OSError(errno.EISDIR, "there is a folder of that name")
+        if stat.S_ISLNK(found.st_mode) and os.readlink(name, dir_fd=folder) == target:
+            return
+    part = aside(name)
+    try:
+        os.symlink(target, part, dir_fd=folder)
+    except FileExistsError:
+        os.unlink(part, dir_fd=folder)
+        os.symlink(target, part, dir_fd=folder)
+    os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
 def prune(top: bytes, folder: int, known: Collection[tuple[bytes, ...]]) -> None:
     """Remove from the folder `top` what is not `known` (by its names below `top`)."""
     for where, folders, files, here in os.fwalk(top, topdown=False, dir_fd=folder):

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
-import fnmatch
 import hashlib
 import os
 import stat
-import time
 
-from . import stores, wire
-from .folders import ASIDE, Folders, aside, is_link, look, prune
+from . import parts, stores, wire
+from .destination import FULL, Destination, cannot_write
+from .folders import Folders, aside, look, make_folder, make_link, prune
+from .manifest import Entry, read_manifest
 from .wire import Pipe, RefusedError, Watch, from_wire, reason, shown, to_wire
 
 TYPE_CHECKING = False
@@ -24,62 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _BEGUN_AT_MOST = 16
 _BATCH = 500
-_PART = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-
-
-class Entry:
-    """One thing that the other end has, and where it belongs: `names` below the destination."""
-
-    __slots__ = ("kind", "mode", "mtime", "name", "names", "size", "state", "target")
-
-    def __init__(self, said: Any) -> None:
-        try:
-            self.name, self.kind, mode, mtime, size, target = said
-            self.mode, self.mtime, self.size = int(mode) & 0o777, int(mtime), int(size)
-            self.names = [from_wire(one) for one in self.name.split("/")]
-            self.target = from_wire(target)
-        except (TypeError, ValueError, AttributeError):
-            raise RefusedError("hostile", "what it sent makes no sense") from None
-        plain = self.names[1:] if self.names[0] == b"." else self.names
-        for one in plain:
-            if one in (b"", b".", b"..") or b"\0" in one or one.endswith(ASIDE):
-                raise RefusedError(
-                    "hostile", "it sent the name " + shown(self.name) + ", which is not allowed"
-                )
-        if self.size < 0 or self.kind not in ("f", "d", "l", "-", "!"):
-            raise RefusedError("hostile", "what it sent makes no sense")
-        if self.kind == "f" and self.target and not stores.is_etag(target):
-            raise RefusedError("hostile", "what it sent makes no sense")
-        if self.kind == "l" and not wire.stays_inside(self.names[1:], self.target):
-            raise RefusedError(
-                "hostile",
-                "it sent the link " + shown(self.name) + ", which leads out of its folder",
-            )
-        self.state = ""
-
-
-def manifest(pipe: Pipe, patterns: Sequence[str] | None) -> list[Entry]:
-    """Return what the other end has, if it is what was asked for."""
-    entries: list[Entry] = []
-    while True:
-        kind, payload = pipe.expect()
-        if kind == wire.END:
-            return entries
-        for said in wire.parsed(payload):
-            entry = Entry(said)
-            top = entry.name.split("/")[0]
-            if patterns is not None and not any(
-                top == one or (top != "." and fnmatch.fnmatchcase(top, one)) for one in patterns
-            ):
-                raise RefusedError(
-                    "hostile", "it sent " + shown(entry.name) + ", which was not asked for"
-                )
-            entries.append(entry)
 
 
 class Receiver:
@@ -110,8 +57,6 @@ class Receiver:
         self._watch = watch
         self._patterns = patterns
         self._begun: dict[int, tuple[int, Any, int]] = {}
-        self._renamed: tuple[bytes, bytes] | None = None
-        self._renamed_file = False
         self._resumed = False
         self.entries: list[Entry] = []
         self.failed: list[tuple[str, str]] = []
@@ -121,7 +66,8 @@ class Receiver:
     def run(self) -> None:
         """Take everything."""
         self._manifest()
-        self._folders = Folders(self._place())
+        self._destination = Destination(self._dest, self.entries)
+        self._folders = Folders(self._destination.base)
         try:
             self._make_way()
             self._plan()
@@ -133,73 +79,26 @@ class Receiver:
             self._folders.close()
 
     def _manifest(self) -> None:
-        self.entries = manifest(self._pipe, self._patterns)
+        self.entries = read_manifest(self._pipe, self._patterns)
         for entry in self.entries:
             if entry.kind == "!":
                 self.failed.append((entry.name, to_wire(entry.target)))
         sizes = [entry.size for entry in self.entries if entry.kind == "f"]
         self._watch.total(len(sizes), sum(sizes))
 
-    # Where it goes.
-
-    def _place(self) -> bytes:
-        """Return the folder that everything goes below, and give entries their names in it."""
-        dest, tops = self._dest, {entry.names[0] for entry in self.entries}
-        try:
-            if not dest or b"\0" in dest:
-                raise RefusedError("missing", shown(dest) + " is not a file name")
-            if os.path.isdir(dest):
-                return self._into(dest)
-            if os.path.lexists(dest.rstrip(b"/")) and (dest.endswith(b"/") or len(tops) > 1):
-                raise RefusedError("folder", shown(dest) + " is not a folder")
-            if dest.endswith(b"/"):
-                os.makedirs(dest)
-                return self._into(dest)
-        except OSError as error:
-            raise _cannot_write(dest, error) from None
-        if len(tops) != 1:
-            raise RefusedError(
-                "folder", "several things need a folder, and there is no folder " + shown(dest)
-            )
-        folder, name = os.path.split(dest)
-        if not os.path.isdir(folder or b"."):
-            raise RefusedError("missing", "there is no folder " + shown(folder))
-        self._rename(name)
-        return folder or b"."
-
-    def _into(self, dest: bytes) -> bytes:
-        for entry in self.entries:
-            if entry.names[0] == b".":
-                del entry.names[0]
-        return dest
-
-    def _rename(self, name: bytes) -> None:
-        """Let the one thing that there is be `name`; a folder, aside until it is whole.
-
-        Otherwise the same command, repeated after a cut, would find a folder and copy into it.
-        """
-        new = name
-        if self.entries and self.entries[0].kind == "d":
-            new = aside(name)
-            self._renamed = (new, name)
-        else:
-            self._renamed_file = True
-        for entry in self.entries:
-            entry.names[0] = new
-
     def _make_way(self) -> None:
         """Make the folders and links."""
-        if self._renamed:
-            self._resumed = look(self._renamed[0], self._folders.base) is not None
+        if self._destination.renamed:
+            self._resumed = look(self._destination.renamed[0], self._folders.base) is not None
         for entry in self.entries:
             if not entry.names or entry.kind not in ("d", "l"):
                 continue
             try:
                 folder = self._folders.enter(entry.names[:-1])
                 if entry.kind == "d":
-                    _make_folder(entry.names[-1], folder)
+                    make_folder(entry.names[-1], folder)
                 else:
-                    _make_link(entry.names[-1], entry.target, folder)
+                    make_link(entry.names[-1], entry.target, folder)
             except OSError as error:
                 self._fail(entry, error)
 
@@ -255,7 +154,7 @@ class Receiver:
             return [whole, 0, ""]
         if len(self._begun) >= _BEGUN_AT_MOST:
             return [whole, 0, ""]
-        handle = self.open_part(name, folder)
+        handle = parts.open_part(name, folder, self._pipe.beat)
         with os.fdopen(os.dup(handle), "rb", buffering=0) as file:
             size = min(os.fstat(handle).st_size, entry.size)
             digest = self._digest(file, size)
@@ -286,13 +185,11 @@ class Receiver:
                 if kind == wire.JOB:
                     job = wire.parsed(payload)
                     entry = self._entry(job["index"])
-                    crew.start(
-                        stores.download, self._pipe, self, entry, self._folder_of(entry), job
-                    )
+                    crew.start(stores.download, self._pipe, entry, self._folder_of(entry), job)
                     continue
                 said = wire.parsed(payload)
                 if not isinstance(said, list) or not said:
-                    raise RefusedError("hostile", "what it sent makes no sense")
+                    raise wire.nonsense()
                 entry = self._entry(said[0])
                 if kind == wire.SAME:
                     self._keep(said[0], entry)
@@ -301,21 +198,21 @@ class Receiver:
                 elif kind == wire.FILE:
                     self._file(said[0], entry, said[1])
                 else:
-                    raise RefusedError("hostile", "what it sent makes no sense")
+                    raise wire.nonsense()
 
     def _entry(self, index: Any) -> Entry:
         if type(index) is not int or not 0 <= index < len(self.entries):
-            raise RefusedError("hostile", "what it sent makes no sense")
+            raise wire.nonsense()
         entry = self.entries[index]
         if entry.kind != "f":
-            raise RefusedError("hostile", "what it sent makes no sense")
+            raise wire.nonsense()
         return entry
 
     def _folder_of(self, entry: Entry) -> int:
         try:
             return os.dup(self._folders.enter(entry.names[:-1]))
         except OSError as error:
-            raise _cannot_write(from_wire(entry.name), error) from None
+            raise cannot_write(from_wire(entry.name), error) from None
 
     def _keep(self, index: int, entry: Entry) -> None:
         """Leave a file that is the same, but for its mode and time."""
@@ -323,7 +220,7 @@ class Receiver:
             folder = self._folders.enter(entry.names[:-1])
             handle = os.open(entry.names[-1], _READ, dir_fd=folder)
             try:
-                self.seal(handle, entry)
+                parts.seal(handle, entry)
             finally:
                 os.close(handle)
             self._drop(index, entry, folder)
@@ -349,11 +246,11 @@ class Receiver:
             if index in self._begun:
                 handle, digest, done = self._begun.pop(index)
             else:
-                handle = self.open_part(name, folder)
+                handle = parts.open_part(name, folder, self._pipe.beat)
             if begun != done:
                 digest, done = hashlib.sha256(), 0
                 if begun:
-                    raise RefusedError("hostile", "what it sent makes no sense")
+                    raise wire.nonsense()
             os.ftruncate(handle, done)
             os.lseek(handle, done, os.SEEK_SET)
         except OSError as error:
@@ -372,7 +269,7 @@ class Receiver:
                         problem = OSError(0, "more came than was announced")
                         continue
                     digest.update(payload)
-                    problem = _write(handle, payload)
+                    problem = parts.write(handle, payload)
                 elif kind == wire.CHANGED:
                     problem = problem or OSError(0, str(wire.parsed(payload)[1]))
                     break
@@ -381,10 +278,10 @@ class Receiver:
                         problem = OSError(0, "it arrived damaged")
                     break
                 else:
-                    raise RefusedError("hostile", "what it sent makes no sense")
+                    raise wire.nonsense()
             if problem is None:
                 try:
-                    self.finish(handle, name, folder, entry)
+                    parts.finish(handle, name, folder, entry)
                     self.digests[index], self.sent[index] = digest.hexdigest(), done - first
                 except OSError as error:
                     problem = error
@@ -397,56 +294,14 @@ class Receiver:
             if handle >= 0:
                 os.close(handle)
 
-    def open_part(self, name: bytes, folder: int) -> int:
-        """Return a file aside, for reading and writing, which is ours alone."""
-        end = time.monotonic() + wire.HELD
-        part = aside(name)
-        while True:
-            handle = os.open(part, _PART, 0o600, dir_fd=folder)
-            try:
-                mine = os.fstat(handle)
-                _check_part(mine, part)
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                found = look(part, folder)
-                if found is not None and os.path.samestat(found, mine):
-                    return handle
-            except BlockingIOError:
-                # A former copy whose laptop has gone without a word holds it for some time.
-                if time.monotonic() > end:
-                    os.close(handle)
-                    raise OSError(errno.EBUSY, "another copy is writing it") from None
-                time.sleep(0.1)
-                self._pipe.beat()
-            except BaseException:
-                os.close(handle)
-                raise
-            os.close(handle)
-
-    def finish(self, handle: int, name: bytes, folder: int, entry: Entry) -> None:
-        """Give a file that is whole its mode, its time and its name."""
-        self.seal(handle, entry)
-        found = look(name, folder)
-        if found is not None and stat.S_ISDIR(found.st_mode):
-            raise OSError(errno.EISDIR, "there is a folder of that name")
-        os.rename(aside(name), name, src_dir_fd=folder, dst_dir_fd=folder)
-        entry.state = "moved"
-
-    def seal(self, handle: int, entry: Entry) -> None:
-        """Give a file its mode and time."""
-        os.fchmod(handle, entry.mode)
-        try:
-            os.utime(handle, ns=(entry.mtime, entry.mtime))
-        except OverflowError:
-            raise OSError(errno.EINVAL, "it has an impossible time") from None
-
     def _fail(self, entry: Entry, error: OSError) -> None:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise RefusedError(
                 "full", "there is no room for " + shown(entry.name) + ": " + reason(error)
             ) from None
-        alone = self._renamed_file and error.errno
+        alone = self._destination.is_file and error.errno
         if alone or (len(entry.names) < 2 and error.errno in _FORBIDDEN):
-            raise _cannot_write(self._dest, error) from None  # so nothing can be written there
+            raise cannot_write(self._dest, error) from None  # so nothing can be written there
         if entry.state != "failed":
             entry.state = "failed"
             self.failed.append((entry.name, reason(error)))
@@ -457,11 +312,11 @@ class Receiver:
             if entry.kind != "d" or not entry.names or entry.state == "failed":
                 continue
             try:
-                self.seal(self._folders.enter(entry.names), entry)
+                parts.seal(self._folders.enter(entry.names), entry)
             except OSError as error:
                 self._fail(entry, error)
-        if self._renamed:
-            self._rename_whole(*self._renamed)
+        if self._destination.renamed:
+            self._rename_whole(*self._destination.renamed)
 
     def _rename_whole(self, new: bytes, name: bytes) -> None:
         base = self._folders.base
@@ -470,59 +325,10 @@ class Receiver:
                 top = self.entries[0]
                 os.chmod(new, top.mode | 0o700, dir_fd=base)
                 prune(new, base, {tuple(entry.names[1:]) for entry in self.entries})
-                self.seal(self._folders.enter([new]), top)
+                parts.seal(self._folders.enter([new]), top)
             os.rename(new, name, src_dir_fd=base, dst_dir_fd=base)
         except OSError as error:
-            raise _cannot_write(self._dest, error) from None
-
-
-def _check_part(found: os.stat_result, part: bytes) -> None:
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-        raise OSError(errno.EEXIST, "something else has the name " + shown(part))
-
-
-def _make_folder(name: bytes, folder: int) -> None:
-    try:
-        os.mkdir(name, 0o700, dir_fd=folder)
-    except FileExistsError:
-        found = look(name, folder)
-        if is_link(name, folder):
-            raise OSError(errno.ELOOP, "a symbolic link is in the way") from None
-        if found is None or not stat.S_ISDIR(found.st_mode):
-            raise OSError(errno.EEXIST, "a file of that name is in the way") from None
-        if found.st_mode & 0o700 != 0o700 and found.st_uid == os.geteuid():
-            os.chmod(name, stat.S_IMODE(found.st_mode) | 0o700, dir_fd=folder)
-
-
-def _make_link(name: bytes, target: bytes, folder: int) -> None:
-    found = look(name, folder)
-    if found is not None:
-        if stat.S_ISDIR(found.st_mode):
-            raise OSError(errno.EISDIR, "there is a folder of that name")
-        if stat.S_ISLNK(found.st_mode) and os.readlink(name, dir_fd=folder) == target:
-            return
-    part = aside(name)
-    try:
-        os.symlink(target, part, dir_fd=folder)
-    except FileExistsError:
-        os.unlink(part, dir_fd=folder)
-        os.symlink(target, part, dir_fd=folder)
-    os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
-
-
-def _write(handle: int, data: bytes) -> OSError | None:
-    rest = memoryview(data)
-    try:
-        while rest:
-            rest = rest[os.write(handle, rest) :]
-    except OSError as error:
-        return error
-    return None
-
-
-def _cannot_write(dest: bytes, error: OSError) -> RefusedError:
-    code = "full" if error.errno in _FULL else "denied"
-    return RefusedError(code, shown(dest) + " cannot be written: " + reason(error))
+            raise cannot_write(self._dest, error) from None
 
 
 def _amount(size: float) -> str:

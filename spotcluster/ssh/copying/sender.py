@@ -76,7 +76,7 @@ class Sender:
         self._pipe.send(wire.END)
         kind, payload = self._pipe.expect()
         if kind != wire.RESULT:
-            raise RefusedError("hostile", "what it sent makes no sense")
+            raise wire.nonsense()
         return list(wire.parsed(payload))
 
     def announce(self) -> None:

@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 
-from . import wire
+from . import parts, wire
 from .folders import aside
 from .wire import CHUNK, Pipe, reason
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, Self
 
-    from .receiver import Entry, Receiver
+    from .manifest import Entry
 
 _WORKERS = 8
 _TRIES = 4
@@ -73,13 +73,11 @@ class Crew:
             self._pipe.flush()
 
 
-def download(
-    pipe: Pipe, receiver: Receiver, entry: Entry, folder: int, job: dict[str, Any]
-) -> dict[str, Any]:
+def download(pipe: Pipe, entry: Entry, folder: int, job: dict[str, Any]) -> dict[str, Any]:
     """Bring a file from an address; what there is of it is gone on with, if it proves right."""
     name = entry.names[-1]
     try:
-        handle = receiver.open_part(name, folder)
+        handle = parts.open_part(name, folder, pipe.beat)
         try:
             with os.fdopen(os.dup(handle), "r+b", buffering=0) as file:
                 begun = min(os.fstat(handle).st_size, entry.size) if job["etag"] else 0
@@ -90,7 +88,7 @@ def download(
                 if not checked:
                     os.unlink(aside(name), dir_fd=folder)
                     raise OSError("it arrived damaged")
-            receiver.finish(handle, name, folder, entry)
+            parts.finish(handle, name, folder, entry)
         finally:
             os.close(handle)
     finally:

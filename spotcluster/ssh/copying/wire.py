@@ -45,6 +45,11 @@ class ToldError(RefusedError):
     """A `RefusedError` that the other end has met."""
 
 
+def nonsense() -> RefusedError:
+    """Return the error for an other end that does not keep to what was agreed."""
+    return RefusedError("hostile", "what it sent makes no sense")
+
+
 class Watch:
     """Is told how a copy goes; this one does not care."""
 
@@ -125,7 +130,7 @@ class Pipe:
         self.flush()
         kind, length = _HEAD.unpack(self._exactly(_HEAD.size))
         if length > _LONGEST:
-            raise RefusedError("hostile", "what it sent makes no sense")
+            raise nonsense()
         payload = self._exactly(length)
         if kind == FATAL:
             said = parsed(payload)
@@ -159,7 +164,7 @@ def parsed(payload: bytes) -> Any:
     try:
         return json.loads(payload.decode())
     except ValueError:
-        raise RefusedError("hostile", "what it sent makes no sense") from None
+        raise nonsense() from None
 
 
 def to_wire(name: bytes) -> str:

@@ -21,8 +21,7 @@ from hypothesis import strategies as st
 
 import spotcluster.ssh.copying as package
 from spotcluster.ssh import transfer
-from spotcluster.ssh.copying import receiver as receivers
-from spotcluster.ssh.copying import wire
+from spotcluster.ssh.copying import parts, wire
 from spotcluster.ssh.copying.receiver import Receiver
 from spotcluster.ssh.copying.sender import Sender
 from spotcluster.ssh.copying.wire import Pipe, RefusedError, Watch
@@ -425,7 +424,7 @@ def test_too_little_room_is_said_before_anything_goes_over(
     class Small:
         f_blocks, f_bavail, f_frsize = 100, 1, 4096
 
-    monkeypatch.setattr(receivers.os, "fstatvfs", lambda fd: Small if real(fd) else None)
+    monkeypatch.setattr(os, "fstatvfs", lambda fd: Small if real(fd) else None)
     done = copy([tmp_path / "a"], tmp_path / "there")
     assert "has no room: 100 kB are needed and 4.1 kB are free" in refused(done)
     assert content(tmp_path / "there") == {"x": b""}
@@ -435,14 +434,14 @@ def test_disk_that_fills_up_ends_the_copy_and_is_left_with_nothing_half(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree(tmp_path, {"a/1": b"1", "a/2": b"x" * 10})
-    real = receivers._write
+    real = parts.write
 
     def write(handle: int, data: bytes) -> OSError | None:
         if len(data) > 5:
             return OSError(errno.ENOSPC, "No space left on device")
         return real(handle, data)
 
-    monkeypatch.setattr(receivers, "_write", write)
+    monkeypatch.setattr(parts, "write", write)
     done = copy([tmp_path / "a"], tmp_path / "b")
     assert refused(done) == "there is no room for 'a/2': No space left on device"
     assert content(tmp_path / ".b.spotcluster-part") == {"1": b"1"}
