@@ -17,7 +17,7 @@ from spotcluster.ssh.copying import wire
 from spotcluster.ssh.copying.folders import ASIDE
 from spotcluster.ssh.copying.manifest import Entry, read_manifest
 from spotcluster.ssh.copying.stores import is_etag
-from spotcluster.ssh.copying.wire import Pipe, RefusedError, Watch, to_wire
+from spotcluster.ssh.copying.wire import Pipe, Watch, to_wire
 from spotcluster.ssh.transfer import Moved, Report
 
 _AHEAD = 64
@@ -344,4 +344,4 @@ def _conduct(
             try:
                 done(wire.parsed(payload))
             except (LookupError, TypeError, ValueError) as error:
-                raise RefusedError("hostile", "what it sent makes no sense") from error
+                raise wire.nonsense() from error
