@@ -30,9 +30,10 @@ def nodes(name: str) -> dict[str, dict[str, Any]]:
     return {node["alias"]: node for node in found["nodes"]}
 
 
-def wait_until(what: str, true: Callable[[], Any], timeout: float = 120) -> None:
-    """Wait until something is true; say what, when it does not become so."""
+def wait_until(what: str, true: Callable[[], Any], timeout: float = 120) -> Any:
+    """Wait until something is true, and return it; say what, when it does not become so."""
     end = time.monotonic() + timeout
-    while not true():
+    while not (found := true()):
         assert time.monotonic() < end, f"waited {timeout} s for: {what}"
         time.sleep(0.05)
+    return found

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
+from hosts import Machine, client_of, new_key
 
 from spotcluster import local
 from spotcluster.local import processes
@@ -34,14 +34,7 @@ def running_local_cloud(home: Path) -> Iterator[local.Endpoint]:
 
 def known_instances(endpoint: local.Endpoint) -> set[str]:
     """Return the ids of all instances that the API still lists."""
-    ec2 = boto3.client(
-        "ec2",
-        endpoint_url=endpoint.url,
-        region_name=endpoint.region,
-        aws_access_key_id=endpoint.access_key,
-        aws_secret_access_key=endpoint.secret_key,
-        config=Config(proxies={}),
-    )
+    ec2 = client_of(endpoint)
     return {
         instance["InstanceId"]
         for page in ec2.get_paginator("describe_instances").paginate()
@@ -84,3 +77,35 @@ def in_module_cloud(
     """Point SPOTCLUSTER_HOME, which every test has of its own, at the module's local cloud."""
     monkeypatch.setenv("SPOTCLUSTER_HOME", str(module_home))
     return module_cloud
+
+
+@pytest.fixture(scope="module")
+def ec2(module_cloud: local.Endpoint) -> Any:
+    """Give a client of the module's cloud, whose default group lets ssh in."""
+    client = client_of(module_cloud)
+    (group,) = client.describe_security_groups(GroupNames=["default"])["SecurityGroups"]
+    client.authorize_security_group_ingress(
+        GroupId=group["GroupId"], CidrIp="127.0.0.1/32", IpProtocol="tcp", FromPort=22, ToPort=22
+    )
+    return client
+
+
+@pytest.fixture(scope="module")
+def launch(ec2: Any, module_home: Path) -> Callable[..., Machine]:
+    """Give a function that launches an instance there, by what is given to RunInstances."""
+    public = new_key(module_home / "key")
+    ec2.import_key_pair(KeyName="k", PublicKeyMaterial=public.encode())
+
+    def one(**params: Any) -> Machine:
+        given = {"ImageId": "ami-5b3fb632", "InstanceType": "c1.xlarge", "KeyName": "k", **params}
+        answer = ec2.run_instances(MinCount=1, MaxCount=1, **given)
+        return Machine(ec2, answer["Instances"][0]["InstanceId"], module_home)
+
+    return one
+
+
+@pytest.fixture(scope="module")
+def machine(launch: Any) -> Machine:
+    """Give the tests that change nothing one machine."""
+    found: Machine = launch().wait("running")
+    return found

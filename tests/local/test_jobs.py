@@ -17,7 +17,6 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -25,6 +24,7 @@ from urllib.parse import parse_qs, urlsplit
 import psutil
 import pytest
 from commands import cli, nodes, wait_until
+from hosts import client_of
 from tornado.websocket import websocket_connect
 
 from spotcluster import local
@@ -69,21 +69,15 @@ COUNT = "import os, time\nfor i in range(10**6):\n    print(i)\n    time.sleep(0
 
 
 @pytest.fixture(scope="module")
-def cluster(module_home: Path) -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPOTCLUSTER_HOME", str(module_home))
-        (module_home / "config").write_text(CONFIG)
-        try:
-            cli("createkey", "mykey")
-            cli("start", "-c", "one", "mycluster")
-            yield "mycluster"
-        finally:
-            local.stop()
+def cluster(module_cloud: local.Endpoint, module_home: Path) -> str:
+    (module_home / "config").write_text(CONFIG)
+    cli("createkey", "mykey")
+    cli("start", "-c", "one", "mycluster")
+    return "mycluster"
 
 
 @pytest.fixture(autouse=True)
-def home(module_home: Path, spotcluster_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("SPOTCLUSTER_HOME", str(module_home))
+def home(in_module_cloud: local.Endpoint, module_home: Path) -> Path:
     return module_home
 
 
@@ -246,7 +240,8 @@ def test_large_output_is_not_held_in_memory(cluster: str, tmp_path: Path) -> Non
 
 def test_job_is_lost_with_its_machine(cluster: str, tmp_path: Path) -> None:
     number = start(cluster, tmp_path / "count.py", COUNT)
-    ec2_reboot(nodes(cluster)["master"]["id"])
+    master_id = nodes(cluster)["master"]["id"]
+    client_of(local.endpoint()).reboot_instances(InstanceIds=[master_id])
 
     def is_lost() -> bool:
         words = [sys.executable, "-m", "spotcluster", "jobs", "--json", cluster]
@@ -260,21 +255,6 @@ def test_job_is_lost_with_its_machine(cluster: str, tmp_path: Path) -> None:
     said = cli("attach", cluster, str(number), status=1)
     assert "lost" in said
     cli("runplugin", "ipcluster", cluster)
-
-
-def ec2_reboot(instance: str) -> None:
-    import boto3
-    from botocore.config import Config
-
-    endpoint = local.endpoint()
-    boto3.client(
-        "ec2",
-        endpoint_url=endpoint.url,
-        region_name=endpoint.region,
-        aws_access_key_id=endpoint.access_key,
-        aws_secret_access_key=endpoint.secret_key,
-        config=Config(proxies={}),
-    ).reboot_instances(InstanceIds=[instance])
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,31 +63,15 @@ BESTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def shared_home() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="sc-"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(autouse=True)
-def spotcluster_home(shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Replace the home of each test by one for the module: its cluster lives through all."""
-    monkeypatch.setenv("SPOTCLUSTER_HOME", str(shared_home))
-    return shared_home
+pytestmark = pytest.mark.usefixtures("in_module_cloud")
 
 
 @pytest.fixture(scope="module")
-def cluster(shared_home: Path) -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPOTCLUSTER_HOME", str(shared_home))
-        (shared_home / "config").write_text(CONFIG)
-        try:
-            cli("createkey", "mykey")
-            cli("start", "-c", "iptemplate", "-s", "3", "-b", "0.5", "mycluster")
-            yield "mycluster"
-        finally:
-            local.stop()
+def cluster(module_cloud: local.Endpoint, module_home: Path) -> str:
+    (module_home / "config").write_text(CONFIG)
+    cli("createkey", "mykey")
+    cli("start", "-c", "iptemplate", "-s", "3", "-b", "0.5", "mycluster")
+    return "mycluster"
 
 
 @pytest.fixture(scope="module")
@@ -107,10 +89,10 @@ def client(cluster: str) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(cluster: str, splits: list[str], shared_home: Path) -> dict[str, Any]:
+def undisturbed(cluster: str, splits: list[str], module_home: Path) -> dict[str, Any]:
     """Run the search with nothing in its way."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPOTCLUSTER_HOME", str(shared_home))
+        patch.setenv("SPOTCLUSTER_HOME", str(module_home))
         opened = spotcluster.connect(cluster)
         try:
             search = GridSearch(opened.load_balanced_view())
@@ -173,11 +155,11 @@ def test_master_reaches_nodes_by_name_with_known_host_keys(cluster: str) -> None
 
 
 def test_connection_file_is_private_and_opens_the_controller(
-    cluster: str, spotcluster_home: Path
+    cluster: str, module_home: Path
 ) -> None:
     import ipyparallel
 
-    path = spotcluster_home / "connections" / "local" / f"{cluster}.json"
+    path = module_home / "connections" / "local" / f"{cluster}.json"
     assert path.stat().st_mode & 0o777 == 0o600
     info = json.loads(path.read_text())
     assert info["curve_serverkey"]
@@ -311,7 +293,7 @@ def test_plugin_of_the_seed_stops_controller_and_engines_and_another_brings_them
     opened.close()
 
 
-def test_terminate_leaves_nothing(cluster: str, spotcluster_home: Path) -> None:
+def test_terminate_leaves_nothing(cluster: str, module_home: Path) -> None:
     assert "nothing" in cli("terminate", "-y", cluster)
     assert json.loads(cli("listclusters", "--json")) == []
     session = Session("local")
@@ -319,5 +301,5 @@ def test_terminate_leaves_nothing(cluster: str, spotcluster_home: Path) -> None:
     assert not instances.volumes(session, cluster)
     assert not instances.open_spot_requests(session, cluster)
     assert all(host.processes == 0 for host in local.status().hosts)
-    assert not (spotcluster_home / "connections" / "local" / f"{cluster}.json").exists()
+    assert not (module_home / "connections" / "local" / f"{cluster}.json").exists()
     assert "no cluster" in cli("terminate", "-y", cluster, status=1)

@@ -12,12 +12,10 @@ import os
 import pty
 import re
 import select
-import shutil
 import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import termios
 import time
 from collections.abc import Iterator
@@ -58,31 +56,15 @@ PACKAGES = scikit-learn
 GRID = {"C": np.logspace(-1, 2, 4), "gamma": np.logspace(-3, 0, 5)}
 
 
-@pytest.fixture(scope="module")
-def shared_home() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="sc-"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(autouse=True)
-def spotcluster_home(shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Replace the home of each test by one for the module: its cluster lives through all."""
-    monkeypatch.setenv("SPOTCLUSTER_HOME", str(shared_home))
-    return shared_home
+pytestmark = pytest.mark.usefixtures("in_module_cloud")
 
 
 @pytest.fixture(scope="module")
-def cluster(shared_home: Path) -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPOTCLUSTER_HOME", str(shared_home))
-        (shared_home / "config").write_text(CONFIG)
-        try:
-            cli("createkey", "mykey")
-            cli("start", "mycluster")
-            yield "mycluster"
-        finally:
-            local.stop()
+def cluster(module_cloud: local.Endpoint, module_home: Path) -> str:
+    (module_home / "config").write_text(CONFIG)
+    cli("createkey", "mykey")
+    cli("start", "mycluster")
+    return "mycluster"
 
 
 @pytest.fixture

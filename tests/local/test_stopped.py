@@ -67,17 +67,15 @@ print(json.dumps({{"before": before, "total": search.total(), "best": best}}))
 """
 
 
+pytestmark = pytest.mark.usefixtures("in_module_cloud")
+
+
 @pytest.fixture(scope="module")
 def cluster(module_cloud: local.Endpoint, module_home: Path) -> str:
     (module_home / "config").write_text(CONFIG)
     cli("createkey", "mykey")
     cli("start", "-c", "small", "mycluster")
     return "mycluster"
-
-
-@pytest.fixture(autouse=True)
-def in_its_cloud(in_module_cloud: local.Endpoint) -> None:
-    """Work in the cloud that the tests share."""
 
 
 def on_master(cluster: str, program: str, *, aside: bool = False) -> str:
