@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from .bed.lab import Lab, Machine, why_not
+from .bed.lab import Lab
+from .bed.machine import Machine
+from .bed.needs import why_not
 
 REQUIRED = "SPOTCLUSTER_TEST_MACHINES"
 """With this in the environment, machines that cannot boot are a failure: CI must not skip."""

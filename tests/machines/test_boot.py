@@ -10,7 +10,8 @@ import pytest
 from spotcluster.ssh import keys
 
 from .bed.image import USER
-from .bed.lab import INDEX_URL, Lab, Machine, wait_until
+from .bed.lab import INDEX_URL, Lab
+from .bed.machine import Machine, wait_until
 from .bed.network import LAPTOP
 
 

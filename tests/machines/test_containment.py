@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from .bed import cgroups
-from .bed.lab import Lab, wait_until
+from .bed.lab import Lab
+from .bed.machine import wait_until
 
 _TESTS = Path(__file__).parents[1]
 
@@ -115,7 +116,7 @@ def test_closing_a_lab_leaves_nothing_either(bed: None) -> None:
 
 
 def test_ordinary_user_is_told_why_these_tests_skip(bed: None) -> None:
-    program = "import os; from machines.bed import lab; os.setuid(65534); print(lab.why_not())"
+    program = "import os; from machines.bed import needs; os.setuid(65534); print(needs.why_not())"
     said = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "PYTHONPATH": str(_TESTS), "PYTHONDONTWRITEBYTECODE": "1"},

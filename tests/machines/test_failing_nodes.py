@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from .bed.lab import Lab, LabError, Machine, wait_until
+from .bed.lab import Lab
+from .bed.machine import LabError, Machine, wait_until
 from .bed.network import GATEWAY
 
 BARE = """

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from .bed.lab import Lab, LabError, Machine, wait_until
+from .bed.lab import Lab
+from .bed.machine import LabError, Machine, wait_until
 from .test_boot import metadata
 
 PING = "ping -q -i 0.05 -c 20 -W 1 {} | awk -F '[/ ]' '/^rtt/ {{print $7}}'"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from .bed.image import USER
-from .bed.lab import Lab, Machine
+from .bed.lab import Lab
+from .bed.machine import Machine
 
 BARE = """
 [cluster bare]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from .bed.lab import Lab, Machine, wait_until
+from .bed.lab import Lab
+from .bed.machine import Machine, wait_until
 
 
 def boot_id(machine: Machine) -> str:

@@ -19,7 +19,8 @@ from spotcluster.cluster.node import Facts
 from spotcluster.plugins import environment
 
 from .bed.image import USER, python_version
-from .bed.lab import Lab, Machine, wait_until
+from .bed.lab import Lab
+from .bed.machine import Machine, wait_until
 from .bed.network import LAPTOP
 
 NODES = ("master", "node001")

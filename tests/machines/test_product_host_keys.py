@@ -12,7 +12,8 @@ import pytest
 from spotcluster import ssh
 from spotcluster.aws import tags
 
-from .bed.lab import Lab, Machine
+from .bed.lab import Lab
+from .bed.machine import Machine
 
 ALONE = """
 [cluster alone]

@@ -14,7 +14,8 @@ import pytest
 from spotcluster.plugins import environment
 
 from .bed.image import python_version
-from .bed.lab import Lab, Machine
+from .bed.lab import Lab
+from .bed.machine import Machine
 
 NODES = ("master", "node001", "node002")
 ENGINES = """

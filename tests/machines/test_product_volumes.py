@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from .bed.lab import Lab, Machine, wait_until
+from .bed.lab import Lab
+from .bed.machine import Machine, wait_until
 from .bed.network import LAPTOP
 
 ZONE = "us-east-1b"

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from .bed.lab import Lab, Machine, wait_until
+from .bed.lab import Lab
+from .bed.machine import Machine, wait_until
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 ::
 
-    lab.py        what tests use: a lab, its machines, its faults
+    lab.py        what tests use: a lab, and what is in it
+    machine.py    a machine of a lab, and what can be done to it
+    needs.py      what machines need of the computer that they are to boot on
     inside.py     the process in the lab's namespace: the local cloud's own API and reconciler,
                   with machines in the place of its hosts
     machines.py   the machines as the reconciler sees them: boot, find, end, remove, follow

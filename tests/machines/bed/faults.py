@@ -1,4 +1,4 @@
-"""What can be done to machines: each fault is one call. Tests reach them through `bed.lab`."""
+"""What can be done to machines: each fault is one call. Tests reach them through `bed.machine`."""
 
 from __future__ import annotations
 
