@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,13 +16,23 @@ if TYPE_CHECKING:
 
 _SHOWN = 10  # of what was left out or failed, on a terminal; --json has all
 
-node_option = click.option(
-    "-n", "--node", "alias", metavar="ALIAS", help="The node; the master by default."
+_OPTIONS_AND_ARGUMENTS = (
+    click.option("-n", "--node", "alias", metavar="ALIAS", help="The node; the master by default."),
+    user_option,
+    click.option("-L", "--follow", is_flag=True, help="Copy what links lead to, in their place."),
+    click.option("--json", "as_json", is_flag=True, help="Print what was moved as JSON."),
+    click.argument("name"),
+    click.argument("sources", nargs=-1, required=True, metavar="SOURCE..."),
+    click.argument("dest"),
 )
-follow_option = click.option(
-    "-L", "--follow", is_flag=True, help="Copy what links lead to, in their place."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print what was moved as JSON.")
+
+
+def _copying(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command what `put` and `get` have alike."""
+    command = pass_context(command)
+    for one in reversed(_OPTIONS_AND_ARGUMENTS):
+        command = one(command)
+    return command
 
 
 @click.command(
@@ -32,40 +43,13 @@ Examples:
   spotcluster put mycluster s3://my-bucket/data /mnt/data    from S3 to the node directly
 """,
 )
-@node_option
-@user_option
-@follow_option
-@json_option
-@click.argument("name")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.argument("dest")
-@pass_context
-def put(
-    context: Context,
-    name: str,
-    *,
-    sources: tuple[str, ...],
-    dest: str,
-    alias: str | None,
-    user: str | None,
-    follow: bool,
-    as_json: bool,
-) -> int:
+@_copying
+def put(context: Context, name: str, **given: Any) -> int:
     """Copy files and folders to a node, as cp -r would; s3://BUCKET/PREFIX is a SOURCE too.
 
     A copy that was cut off goes on where it stopped when the command is repeated.
     """
-    return _copy(
-        context,
-        "put",
-        name,
-        sources,
-        dest,
-        alias=alias,
-        user=user,
-        follow=follow,
-        as_json=as_json,
-    )
+    return _copy(context, "put", name, **given)
 
 
 @click.command(
@@ -76,49 +60,22 @@ Examples:
   spotcluster get mycluster results s3://my-bucket/results
 """,
 )
-@node_option
-@user_option
-@follow_option
-@json_option
-@click.argument("name")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.argument("dest")
-@pass_context
-def get(
-    context: Context,
-    name: str,
-    *,
-    sources: tuple[str, ...],
-    dest: str,
-    alias: str | None,
-    user: str | None,
-    follow: bool,
-    as_json: bool,
-) -> int:
+@_copying
+def get(context: Context, name: str, **given: Any) -> int:
     """Copy files and folders from a node, as cp -r would; DEST may be s3://BUCKET/PREFIX.
 
     A copy that was cut off goes on where it stopped when the command is repeated.
     """
-    return _copy(
-        context,
-        "get",
-        name,
-        sources,
-        dest,
-        alias=alias,
-        user=user,
-        follow=follow,
-        as_json=as_json,
-    )
+    return _copy(context, "get", name, **given)
 
 
 def _copy(
     context: Context,
     verb: str,
     name: str,
+    *,
     sources: tuple[str, ...],
     dest: str,
-    *,
     alias: str | None,
     user: str | None,
     follow: bool,

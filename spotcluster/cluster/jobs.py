@@ -28,8 +28,6 @@ from spotcluster.errors import (
     UsageError,
 )
 
-ENDED = ("done", "failed", "cancelled", "lost")
-"""The states of a job that runs no more."""
 GRACE = 10.0
 """Seconds between TERM and KILL when a job is cancelled."""
 

@@ -105,7 +105,7 @@ class Account:
         script = f"[ -e {path} ] || exit {_MISSING}\nbase64 <{path}"
         what = f"reading {source}"
         try:
-            said = self.node.run_unlogged(script, what=what, timeout=60, user=self.name)
+            said = self.node.run(script, what=what, timeout=60, user=self.name, secret=True)
         except RemoteCommandFailed as error:
             if error.status == _MISSING:
                 raise FileNotFoundError(f"{self.node.alias} has no {source}") from None
@@ -228,26 +228,21 @@ class Node:
         timeout: float = 600.0,
         user: str | None = None,
         input: bytes | None = None,  # noqa: A002 - the name that subprocess.run has for it
+        secret: bool = False,
     ) -> str:
-        """Run a bash script in one round trip; see `spotcluster.plugins.base.Node.run`."""
-        said = self.run_unlogged(script, what=what, timeout=timeout, user=user, input=input)
-        log.debug("%s: %s\n%s", self.alias, what or "script", said)
-        return said
+        """Run a bash script in one round trip; see `spotcluster.plugins.base.Node.run`.
 
-    def run_unlogged(
-        self,
-        script: str,
-        *,
-        what: str = "",
-        timeout: float = 600.0,
-        user: str | None = None,
-        input: bytes | None = None,  # noqa: A002 - the name that subprocess.run has for it
-    ) -> str:
-        """Run a bash script whose output may be a secret, and is not written to the log."""
+        Parameters
+        ----------
+        secret : bool
+            Whether its output may be a secret, and is not written to the log.
+        """
         timeout = limits.within(timeout, self.alias, what)
         connection = self.connection()
         result = connection.run(script, timeout=timeout, what=what, user=user, input=input)
         log.debug("%s: %s: done\n%s", self.alias, what or "script", result.stderr)
+        if not secret:
+            log.debug("%s: %s\n%s", self.alias, what or "script", result.stdout)
         return result.stdout
 
     def put(self, data: bytes | Path, target: str, *, mode: int = 0o600) -> None:

@@ -152,11 +152,6 @@ def store_shuffled(paths: Iterable[str | os.PathLike[str]], random_state: Any) -
     return store(shuffled(path) for path in paths)
 
 
-def n_training_rows(path: str) -> int:
-    """Return how many rows the training part of a split file has."""
-    return int(_num_samples(_mapped(path)[0]))
-
-
 def _mapped(path: str | os.PathLike[str]) -> Any:
     try:
         return joblib.load(path, mmap_mode="r")

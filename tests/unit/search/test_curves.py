@@ -73,7 +73,6 @@ def test_shuffled_files_have_the_rows_in_scikit_learns_order(tmp_path: Path) -> 
         assert (y_train == y[rows]).all()
         assert (X_test == X[test]).all()
         assert (y_test == y[test]).all()
-    assert splits.n_training_rows(files[0]) == 10
     from_arrays = splits.store_cv_splits(X, y, _Shuffled(cv, 7))
     assert from_arrays == splits.store_shuffled(files, 7)
 
