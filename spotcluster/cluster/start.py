@@ -14,12 +14,7 @@ from spotcluster.cluster import plan as plans
 from spotcluster.cluster import record as records
 from spotcluster.cluster.access import open_group
 from spotcluster.cluster.bringup import Result, bring_up
-from spotcluster.cluster.cluster import (
-    Cluster,
-    is_ending,
-    mark_returning,
-    nodes_of,
-)
+from spotcluster.cluster.cluster import Cluster, is_ending, mark_returning, nodes_of
 from spotcluster.cluster.failures import OnFailure
 from spotcluster.cluster.launching import Launcher, unless_ended
 from spotcluster.cluster.member import brought_back, launched

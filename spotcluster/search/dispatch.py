@@ -1,6 +1,6 @@
 """Keeps the engines busy with a search's evaluations, and loses none of them.
 
-Evaluations travel in messages, as many in each as make a fraction of a second of work. What
+Evaluations travel in messages, as many in each as make about a second of work. What
 ipyparallel's scheduler does with a message (its ``controller/task_scheduler.py``):
 
 - It waits in the scheduler until an engine is free. We give it a time limit there, after which it

@@ -164,6 +164,18 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
 # --- what is made from the code -------------------------------------------------------------------
 
 
+def test_programs_and_tests_that_the_docs_name_are_there() -> None:
+    named = {
+        (page.name, path)
+        for page in PAGES
+        for path in re.findall(
+            r"(?<![.\w])(?:tests|benchmarks|spotcluster)/[\w/]+\.py", page.read_text()
+        )
+    }
+    assert len(named) > 10
+    assert not [(page, path) for page, path in named if not (ROOT / path).exists()]
+
+
 def test_every_command_is_in_the_reference_with_its_options() -> None:
     page = generated.commands()
     for path, command in generated.walk(cli):
