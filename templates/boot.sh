@@ -12,7 +12,7 @@ mark)
 look)
     if [ "$units" = 1 ]; then now=$(boot); else
         now=
-        if [ "$(ps -o args= -p "$mark" 2>/dev/null)" = 'sleep 7201' ]; then now=$mark; fi
+        if [ "$(ps -ww -o args= -p "$mark" 2>/dev/null)" = 'sleep 7201' ]; then now=$mark; fi
     fi
     if [ "$now" = "$mark" ]; then echo same; fi
     ;;

@@ -5,7 +5,7 @@ umask 077
 mkdir -p "$services/run"
 
 supervised() { # whether the process $1 is a supervisor
-    [ -n "$1" ] && ps -o args= -p "$1" 2>/dev/null | grep -q '/services/supervise '
+    [ -n "$1" ] && ps -ww -o args= -p "$1" 2>/dev/null | grep -q '/services/supervise '
 }
 read_file() { # the supervisor and the service of a file
     supervisor=

@@ -18,8 +18,8 @@ from spotcluster.plugins import supervisor
 from spotcluster.plugins.supervisor import Supervisor
 
 COUNTING = """
-echo "$$ ${1:-}" >>"$HOME/started"
 trap 'echo clean >>"$HOME/ended"; exit 0' TERM
+echo "$$ ${1:-}" >>"$HOME/started"
 while :; do sleep 0.05; done
 """
 
@@ -94,17 +94,29 @@ def test_killed_service_is_started_again(host: Host, own: Supervisor) -> None:
     wait_until(lambda: own.status("thing") == {"thing": True})
 
 
+def test_service_was_not_known_where_the_width_of_a_terminal_cut_off_its_name(
+    host: Host, own: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    own.start("thing")
+    wait_until(lambda: own.status("thing") == {"thing": True})
+    assert own.stop("thing") == ["thing"]
+
+
 def test_service_that_runs_is_not_started_twice(host: Host, own: Supervisor) -> None:
     own.start("thing", [1, 2])
-    wait_until(lambda: len(started(host)) == 2)
+    wait_until(lambda: own.status("thing") == {"thing@1": True, "thing@2": True})
     own.start("thing", [1, 2, 3])
+    running = {"thing@1": True, "thing@2": True, "thing@3": True}
+    wait_until(lambda: own.status("thing") == running)
     wait_until(lambda: len(started(host)) == 3)
     assert sorted(number for _, number in started(host)) == ["1", "2", "3"]
-    assert own.status("thing") == {"thing@1": True, "thing@2": True, "thing@3": True}
 
 
 def test_stopped_service_may_clean_up_and_stays_stopped(host: Host, own: Supervisor) -> None:
     own.start("thing", [1, 2])
+    # Known to the supervisor, and ready to clean up.
+    wait_until(lambda: own.status("thing") == {"thing@1": True, "thing@2": True})
     wait_until(lambda: len(started(host)) == 2)
     assert sorted(own.stop("thing")) == ["thing@1", "thing@2"]
     assert (Path(host.home) / "ended").read_text() == "clean\nclean\n"
@@ -119,6 +131,7 @@ def test_service_that_does_not_end_is_killed_with_what_it_started(host: Host) ->
     own.start("thing")
     child = Path(host.home) / "child"
     wait_until(lambda: child.exists() and child.read_text().strip())
+    wait_until(lambda: own.status("thing") == {"thing": True})
     own.stop("thing")
     wait_until(lambda: not runs(int(child.read_text())))
 
