@@ -126,7 +126,7 @@ def test_key_open_to_others_is_refused_with_the_command_that_helps(
         ("hello", "not a private key"),
         (b"\xff\0\xfe", "not a private key"),
         ("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n", "not a"),
-        (keys.generate().public, "is a public key"),
+        pytest.param(keys.generate().public, "is a public key", id="public key"),
         ("PuTTY-User-Key-File-3: ssh-ed25519\n", "is a PuTTY key"),
     ],
 )
