@@ -134,9 +134,9 @@ class Pipeline:
             )
             for member in members
         ]
-        for thread in threads:
-            thread.start()
         try:
+            for thread in threads:  # in here too: those that have begun are waited for
+                thread.start()
             for thread in threads:
                 while thread.is_alive() and not self.aborted:
                     thread.join(0.2)  # short, so that Ctrl-C is seen

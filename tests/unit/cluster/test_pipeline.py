@@ -1,12 +1,17 @@
-"""Gates: the others wait for the master, but not for ever and not in vain."""
+"""Nodes come up side by side: gates make them wait for the master; an interrupt waits for them."""
 
 from __future__ import annotations
 
 import threading
+import time
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
-from spotcluster.cluster.pipeline import Gate, naming
+from spotcluster.aws.instances import Instance
+from spotcluster.cluster.member import Member
+from spotcluster.cluster.pipeline import Gate, Pipeline, naming
 from spotcluster.errors import ClusterError, NodeError, RemoteCommandFailed
 
 
@@ -57,3 +62,30 @@ def test_failed_script_names_its_plugin() -> None:
     text = str(caught.value)
     for part in ("node001", "pypackages", "uv pip install x", "status 2", "no x"):
         assert part in text
+
+
+def test_ctrl_c_while_the_first_nodes_begin_did_not_wait_for_their_launches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, made = threading.Event(), []
+
+    def launch() -> Instance:
+        begun.set()
+        time.sleep(0.2)  # as EC2 takes, so that who does not wait for it is found out
+        made.append("i-1")
+        raise ClusterError("no more of it is needed here")
+
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        begun.wait(10)
+        raise KeyboardInterrupt
+
+    cluster: Any = Mock(nodes=[])
+    limits = {"launch_timeout": 1.0, "ssh_timeout": 1.0, "setup_timeout": 1.0}
+    pipeline = Pipeline(cluster, [], Mock(), Mock(), **limits)
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run([Member("node001", launch, Mock()), Member("node002", launch, Mock())])
+    assert made == ["i-1"]
