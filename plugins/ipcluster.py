@@ -100,9 +100,12 @@ class IPCluster(Plugin):
         node.account.run(
             ip + templates.read("await_controller.sh"), what="starting the controller", timeout=60
         )
-        files.write_private(
-            files.connection_file(cluster.region, cluster.name), node.account.get(CLIENT_FILE)
-        )
+        info = node.account.get(CLIENT_FILE)
+        try:
+            files.write_private(files.connection_file(cluster.region, cluster.name), info)
+        except OSError as error:  # `connect` asks the master; a full disk here is not its fault
+            why = error.strerror or error
+            cluster.note(f"the connection file cannot be written on this computer: {why}")
 
     def _start_engines(self, cluster: Cluster, node: Node) -> None:
         number = self.engines(node)

@@ -25,6 +25,7 @@ change)
     if [ "$(public_of "$used")" != "$own" ]; then
         printf '%s\n' "$own" >"$used.pub"
         mv "$aside" "$used"
+        sync "$used.pub" "${used%/*}" # from now on no other key is taken for this machine's
     fi
     rm -f "$aside" "$aside.pub"
     # Every other key that sshd would offer came with the image or the user data.

@@ -13,7 +13,8 @@ for file in "$folder"/*.conf; do
 done
 case $folder in
 /etc/*)
-    exec 9>/run/lock/spotcluster.hosts
+    # The lock of hosts.sh, which may run at the same time.
+    exec 9>/etc/spotcluster/hosts.lock
     flock -w 30 9
     cp -p /etc/hosts /etc/hosts.spotcluster
     awk -v kept=" ${keep[*]} " '!(/# spotcluster$/ && !index(kept, " " $2 " "))' \

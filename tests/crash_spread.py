@@ -18,12 +18,14 @@ REMOVE = ("removenode", "-y", "mycluster", "node001")
 END = ("terminate", "-y", "mycluster")
 STOP = ("stop", "-y", "mycluster")
 AGAIN = ("start", "mycluster")
+REBOOT = ("restart", "mycluster")
 # each in the state in which the one before leaves things
-COMMANDS = (START, ADD, REMOVE, STOP, AGAIN, END)
+COMMANDS = (START, ADD, REMOVE, REBOOT, STOP, AGAIN, END)
 AFTER = {
     START: ["master", "node001"],
     ADD: ["master", "node001", "node002"],
     REMOVE: ["master", "node002"],
+    REBOOT: ["master", "node002"],
     AGAIN: ["master", "node001"],  # the spot worker ended with the stop, and another is made
     END: [],
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +24,14 @@ _HINTS = {
     "MaxSpotInstanceCountExceeded": "Ask AWS for a larger spot quota, or terminate spot nodes.",
     "VcpuLimitExceeded": "Ask AWS for a larger vCPU quota, or choose smaller instances.",
     "InstanceLimitExceeded": "Ask AWS for a larger quota, or terminate instances.",
+    "VolumeLimitExceeded": "Ask AWS for a larger quota, or delete volumes.",
+    "Unsupported": "Try another instance type or zone.",
     "InvalidKeyPair.NotFound": "Create it with `spotcluster createkey NAME -o FILE`.",
     "InvalidAMIID.NotFound": "Leave NODE_IMAGE_ID out to use the default image of the region.",
     "InvalidAMIID.Malformed": "Leave NODE_IMAGE_ID out to use the default image of the region.",
     "RequestLimitExceeded": "EC2 is throttling this account; try again in a minute.",
 }
-_CAPACITY = frozenset(list(_HINTS)[:6])
+_CAPACITY = frozenset(list(_HINTS)[:8])
 _THROTTLED = frozenset(
     {
         "RequestLimitExceeded",
@@ -115,6 +117,25 @@ def call(operation: Callable[..., Any], /, **parameters: Any) -> Any:
     taken only once.
     """
     return _repeat(operation, parameters, passing=())
+
+
+def every(operation: Callable[..., Any], key: str, /, **parameters: Any) -> Iterator[Any]:
+    """Make a call that lists things, and go on as long as EC2 says that there are more.
+
+    EC2 may cut any list into pages, also where nobody asked for it.
+
+    Parameters
+    ----------
+    key : str
+        The list in the answer: ``"Volumes"``.
+    """
+    following: str | None = None
+    while True:
+        answer = call(operation, **parameters, NextToken=following)
+        yield from answer[key]
+        following = answer.get("NextToken")
+        if not following:
+            return
 
 
 def call_soon(

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from spotcluster.aws import tags
-from spotcluster.aws.calls import call, call_soon
+from spotcluster.aws.calls import call, call_soon, every
 from spotcluster.aws.images import Image
 from spotcluster.aws.network import UNKNOWN_GROUP
 from spotcluster.aws.session import Session
@@ -81,6 +81,11 @@ class Instance:
     def returning(self) -> bool:
         """Whether it was set up once and is to be brought back, or is being so."""
         return self.tags.get(tags.STATE) == tags.RETURNING or (self.ready and self.state in STOPPED)
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it is being taken out of its cluster."""
+        return tags.LEAVING in self.tags
 
     @property
     def address(self) -> str:
@@ -188,21 +193,14 @@ def describe(
         if cluster
         else [{"Name": "tag-key", "Values": [tags.CLUSTER]}]
     )
-    found: list[Instance] = []
-    following: str | None = None
-    while True:
-        answer = call(
-            session.ec2.describe_instances,
-            Filters=wanted,
-            InstanceIds=list(ids) or None,
-            NextToken=following,
-        )
-        found += [
-            _instance(item) for group in answer["Reservations"] for item in group["Instances"]
-        ]
-        following = answer.get("NextToken")
-        if not following:
-            return sorted(found, key=lambda instance: (instance.launched, instance.alias))
+    reservations = every(
+        session.ec2.describe_instances,
+        "Reservations",
+        Filters=wanted,
+        InstanceIds=list(ids) or None,
+    )
+    found = [_instance(item) for group in reservations for item in group["Instances"]]
+    return sorted(found, key=lambda instance: (instance.launched, instance.alias))
 
 
 def live(found: Iterable[Instance]) -> list[Instance]:
@@ -213,6 +211,11 @@ def live(found: Iterable[Instance]) -> list[Instance]:
 def present(found: Iterable[Instance]) -> list[Instance]:
     """Return those that are there and not about to end, master first, then by alias."""
     return _in_order(one for one in found if one.state in PRESENT)
+
+
+def staying(found: Iterable[Instance]) -> list[Instance]:
+    """Return those that are there and are to be: what a cluster's size counts."""
+    return [one for one in present(found) if not one.leaving]
 
 
 def _in_order(found: Iterable[Instance]) -> list[Instance]:
@@ -270,11 +273,12 @@ def reboot(session: Session, instance_id: str) -> None:
 
 def open_spot_requests(session: Session, cluster: str) -> list[str]:
     """Return the ids of a cluster's spot requests that could still be fulfilled."""
-    answer = call(
+    requests = every(
         session.ec2.describe_spot_instance_requests,
+        "SpotInstanceRequests",
         Filters=tags.filters(cluster=cluster, state=["open", "active"]),
     )
-    return [item["SpotInstanceRequestId"] for item in answer["SpotInstanceRequests"]]
+    return [item["SpotInstanceRequestId"] for item in requests]
 
 
 def cancel_spot_requests(session: Session, ids: Sequence[str]) -> None:
@@ -290,8 +294,8 @@ def cancel_spot_requests(session: Session, ids: Sequence[str]) -> None:
 
 def volumes(session: Session, cluster: str) -> list[str]:
     """Return the ids of the volumes that were made with a cluster's instances."""
-    answer = call(session.ec2.describe_volumes, Filters=tags.filters(cluster=cluster))
-    return [item["VolumeId"] for item in answer["Volumes"] if item["State"] != "deleting"]
+    found = every(session.ec2.describe_volumes, "Volumes", Filters=tags.filters(cluster=cluster))
+    return [item["VolumeId"] for item in found if item["State"] != "deleting"]
 
 
 def delete_volume(session: Session, volume_id: str) -> None:

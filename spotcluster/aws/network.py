@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spotcluster.aws import tags
-from spotcluster.aws.calls import call, call_soon
+from spotcluster.aws.calls import call, call_soon, every
 from spotcluster.aws.session import Session
 from spotcluster.errors import CloudError
 
@@ -57,12 +57,12 @@ def find_subnet(
         There is no such subnet.
     """
     if subnet_id:
-        answer = call(session.ec2.describe_subnets, SubnetIds=[subnet_id])
+        listed = every(session.ec2.describe_subnets, "Subnets", SubnetIds=[subnet_id])
     else:
         wanted = tags.filters(default_for_az="true")
         if zone:
             wanted += tags.filters(availability_zone=zone)
-        answer = call(session.ec2.describe_subnets, Filters=wanted)
+        listed = every(session.ec2.describe_subnets, "Subnets", Filters=wanted)
     found = [
         Subnet(
             item["SubnetId"],
@@ -70,7 +70,7 @@ def find_subnet(
             item["AvailabilityZone"],
             item["AvailableIpAddressCount"],
         )
-        for item in answer["Subnets"]
+        for item in listed
     ]
     if not found and not subnet_id:
         where = f"{session.region}, zone {zone}" if zone else session.region
@@ -95,7 +95,6 @@ def find_groups(session: Session, cluster: str | None = None) -> list[Group]:
         if cluster
         else [{"Name": "tag-key", "Values": [tags.CLUSTER]}]
     )
-    answer = call(session.ec2.describe_security_groups, Filters=wanted)
     return [
         Group(
             item["GroupId"],
@@ -103,7 +102,7 @@ def find_groups(session: Session, cluster: str | None = None) -> list[Group]:
             item.get("VpcId", ""),
             tags.mapping(item.get("Tags")),
         )
-        for item in answer["SecurityGroups"]
+        for item in every(session.ec2.describe_security_groups, "SecurityGroups", Filters=wanted)
     ]
 
 

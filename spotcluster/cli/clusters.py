@@ -570,6 +570,8 @@ def say_what_exists(session: Session, name: str, going_on: str | None = None) ->
         there = f"Of '{name}' there is now {left}." if left else ""
     except SpotclusterError as error:
         there = f"EC2 does not tell what there is of '{name}' now: {error.message}"
+    except KeyboardInterrupt:  # once more: what ends it is to be said all the same
+        there = f"What there is of '{name}' now was not asked any more."
     if not there:
         output.err.print(f"Nothing of '{name}' exists.")
         return

@@ -275,7 +275,8 @@ class _Board:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
-        from rich.text import Text
+
+        from spotcluster.cli.output import Text
 
         done, total = self.search.completed(), self.search.total()
         counts = self.search.evaluations_per_node()

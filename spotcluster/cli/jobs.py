@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
-from rich.text import Text
 
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.output import Text
 
 if TYPE_CHECKING:
     from spotcluster.cluster.jobs import Job, Jobs

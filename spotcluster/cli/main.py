@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from pathlib import Path
@@ -69,6 +70,9 @@ _SHORT = {
 """StarCluster's short names of commands, which its users type."""
 
 
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
 class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, by its short name too."""
@@ -102,7 +106,8 @@ def cli(context: click.Context, config_path: Path | None, region: str | None, de
     controller and engines; nodes come and go while a search runs; one command ends the bill.
     """
     context.obj = Context(config_path, region, debug)
-    logs.set_up(context.invoked_subcommand or "help", to_terminal=debug)
+    if problem := logs.set_up(context.invoked_subcommand or "help", to_terminal=debug):
+        output.err.print(output.Text(f"This run has no log file: {problem}"))
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
         helping.offer_template(context.obj)
@@ -183,10 +188,25 @@ def run(arguments: list[str] | None = None) -> int:
         logs.exception(error)
         output.failure(error, logs.path(), debug=debug)
         return error.exit_status
-    except Exception as error:  # noqa: BLE001 - the last net: a user never sees a traceback
+    except OSError as error:
+        if error.errno not in _DISK:
+            return _unforeseen(error, debug=debug)
+        where = f": {error.filename}" if error.filename else ""
+        problem = errors.SpotclusterError(
+            f"This computer cannot write what it has to keep: {error.strerror}{where}.",
+            "Make room, or name a folder that can be written to with SPOTCLUSTER_HOME.",
+        )
         logs.exception(error)
-        output.unforeseen(error, logs.path(), debug=debug)
-        return 1
+        output.failure(problem, logs.path(), debug=debug)
+        return problem.exit_status
+    except Exception as error:  # noqa: BLE001 - the last net: a user never sees a traceback
+        return _unforeseen(error, debug=debug)
+
+
+def _unforeseen(error: Exception, *, debug: bool) -> int:
+    logs.exception(error)
+    output.unforeseen(error, logs.path(), debug=debug)
+    return 1
 
 
 def _interrupt(*_: object) -> None:

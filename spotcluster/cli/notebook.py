@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from rich.text import Text
 
 from spotcluster import files
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.output import Text
 
 
 @click.command(

@@ -18,9 +18,10 @@ import click
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
+from rich.text import Text as RichText
 
 from spotcluster.errors import SpotclusterError
+from spotcluster.plain import plain
 
 # A cell of a notebook (`!spotcluster start ...`) gives its commands a terminal and FORCE_COLOR, but
 # shows lines only: nothing can be drawn over, and nobody can answer.
@@ -34,6 +35,16 @@ _PIPE_WIDTH = 240
 _COLOURS = {"ready": "green", "failed": "red", "draining": "yellow", "terminated": "dim"}
 
 
+class Text(RichText):
+    """Text that is printed as it is, but for what would be an order to the terminal.
+
+    Much of what is printed comes from nodes and tags, which others may write.
+    """
+
+    def __init__(self, text: str = "", style: str = "", **options: Any) -> None:
+        super().__init__(plain(text), style, **options)
+
+
 def error(message: str) -> None:
     """Print an error in red on standard error."""
     err.print(Text(message, style="bold red"))
@@ -42,7 +53,7 @@ def error(message: str) -> None:
 def failure(problem: SpotclusterError, log: Path | None, *, debug: bool) -> None:
     """Print an error that was foreseen: what is wrong, then what to do."""
     if debug:
-        traceback.print_exception(problem)
+        err.print(Text("".join(traceback.format_exception(problem))))
     error(problem.message)
     if problem.hint:
         err.print(Text(problem.hint))
@@ -53,7 +64,7 @@ def failure(problem: SpotclusterError, log: Path | None, *, debug: bool) -> None
 def unforeseen(problem: Exception, log: Path | None, *, debug: bool) -> None:
     """Print an error that is a bug of ours."""
     if debug:
-        traceback.print_exception(problem)
+        err.print(Text("".join(traceback.format_exception(problem))))
     error(f"This was not foreseen: {type(problem).__name__}: {problem}")
     err.print(Text(f"It is a bug in spotcluster; the full story is in {log}"))
 
@@ -146,8 +157,8 @@ class PlainReporter:
     def __init__(self) -> None:
         self._start = time.monotonic()
 
-    def _line(self, text: str) -> None:
-        err.print(Text(f"[{time.monotonic() - self._start:6.1f} s] {text}"))
+    def _line(self, said: str) -> None:
+        err.print(Text(f"[{time.monotonic() - self._start:6.1f} s] {said}"))
 
     def stage(self, alias: str, stage: str) -> None:
         """Print it."""

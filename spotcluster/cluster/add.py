@@ -67,7 +67,7 @@ def add_nodes(
     fresh = names([one.alias for one in found], max(0, number - len(there)))
     todo = plans.make(session, cluster.name, template, [*(one.alias for one in unready), *fresh])
     addition = addition.taken_over()
-    size = len(instances.present(found)) + len(fresh)
+    size = len(instances.staying(found)) + len(fresh)
     with unless_ended(record.name):
         record = records.resize(session, record, size, addition.tag)
         open_group(session, record, template)

@@ -60,6 +60,7 @@ class Cluster:
         self.reporter = reporter or Quiet()
         self._nodes = {node.alias: node for node in nodes}
         self._lock = threading.Lock()
+        self._cannot_keep = ""
 
     @property
     def name(self) -> str:
@@ -161,7 +162,7 @@ class Cluster:
         """Take a node in, and pin its host key."""
         with self._lock:
             self._nodes[node.alias] = node
-        self.pin_host_keys()
+        self.keep_host_keys()
 
     def left(self, alias: str) -> None:
         """Let a node go."""
@@ -181,6 +182,16 @@ class Cluster:
         path = files.known_hosts_file(self.region, self.name)
         files.write_private(path, ssh.known_hosts_text([node.target for node in self.nodes]))
         return path
+
+    def keep_host_keys(self) -> None:
+        """Write that file if this computer lets us: its disk may be full, and EC2 has the keys."""
+        try:
+            self.pin_host_keys()
+        except OSError as error:
+            why = error.strerror or str(error)
+            if self._cannot_keep != why:
+                self._cannot_keep = why
+                self.note(f"the host keys cannot be written down on this computer: {why}")
 
     def close(self) -> None:
         """Close every connection."""

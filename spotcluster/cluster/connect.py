@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     import ipyparallel
 
 _PORTS = ("registration", "control", "mux", "task", "iopub", "notification", "broadcast")
+# What the master's file does not decide: where the client connects to, and which code of this
+# computer reads the answers. It may name any; `pickle` would let the master run what it likes here.
+_HERE = {
+    "interface": "tcp://127.0.0.1",
+    "location": "127.0.0.1",
+    "ssh": "",
+    "pack": "json",
+    "unpack": "json",
+}
 
 
 def tunnel(cluster: Cluster) -> tuple[ssh.Tunnel, dict[str, Any]]:
@@ -44,7 +53,7 @@ def tunnel(cluster: Cluster) -> tuple[ssh.Tunnel, dict[str, Any]]:
     opened = ssh.Tunnel(master.target, ports.values())
     opened.start()
     info |= {port: opened.local_port(info[port]) for port in _PORTS if port in info}
-    return opened, info | {"interface": "tcp://127.0.0.1", "location": "127.0.0.1", "ssh": ""}
+    return opened, info | _HERE
 
 
 def connect(

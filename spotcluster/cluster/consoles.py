@@ -10,6 +10,7 @@ from spotcluster.aws import instances
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.errors import CloudError, ClusterError, SpotclusterError, UsageError
+from spotcluster.plain import plain
 
 MASTER = "master"
 
@@ -85,9 +86,4 @@ def _named(found: Sequence[Instance], cluster: str, alias: str) -> Instance:
 
 
 def _text(session: Session, instance: str) -> str:
-    raw = instances.console(session, instance, latest=True)
-    plain = re.sub(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07]*\x07)", "", raw)
-    lines = [
-        "".join(c for c in line if c.isprintable() or c == "\t") for line in plain.splitlines()
-    ]
-    return "\n".join(lines).strip("\n")
+    return plain(instances.console(session, instance, latest=True)).strip("\n")

@@ -119,7 +119,7 @@ def terminate(
 def forget_files(region: str, name: str) -> None:
     """Remove what this computer keeps for a cluster that is no more."""
     for path in (files.known_hosts_file(region, name), files.connection_file(region, name)):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # a disk that cannot be written to keeps no cluster
             path.unlink()
 
 

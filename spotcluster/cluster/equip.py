@@ -7,7 +7,7 @@ import shlex
 from spotcluster import ssh, templates
 from spotcluster.cluster import hostkeys, hostnames, volumes
 from spotcluster.cluster.cluster import Cluster
-from spotcluster.cluster.node import Node
+from spotcluster.cluster.node import Account, Node
 
 UID = 2016
 """The cluster user's number, the same on every node."""
@@ -45,8 +45,10 @@ def equip(cluster: Cluster, node: Node) -> None:
 def give_cluster_key(master: Node) -> None:
     """Give the master's login the key by which it reaches the other nodes."""
     pair = ssh.keys.generate()
-    master.put(pair.private.encode(), "~/.ssh/id_ed25519")
-    master.put(f"{pair.public}\n".encode(), "~/.ssh/id_ed25519.pub")
+    # By a script: SFTP ends at the first word that a login's profile prints.
+    login = Account(master, master.target.user, master.facts.home)
+    login.put(pair.private.encode(), "~/.ssh/id_ed25519")
+    login.put(f"{pair.public}\n".encode(), "~/.ssh/id_ed25519.pub")
 
 
 def _make_machine(node: Node, hostname: str, account: str, shell: str) -> list[str]:

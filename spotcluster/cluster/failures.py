@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from spotcluster.errors import (
     SpotclusterError,
     UsageError,
 )
+from spotcluster.plain import plain
 
 log = logging.getLogger("spotcluster.failures")
 
@@ -119,9 +119,8 @@ def examine(
 
 def _tail(console: str) -> str:
     """Return the last lines without what would move a terminal's cursor."""
-    plain = re.sub(r"\x1b\[[0-9;?]*[ -/]*[@-~]", "", console)
-    lines = ["".join(c for c in line if c.isprintable()) for line in plain.splitlines()]
-    return "\n".join([line for line in lines if line.strip()][-_CONSOLE_LINES:])
+    lines = [line for line in plain(console).splitlines() if line.strip()]
+    return "\n".join(lines[-_CONSOLE_LINES:])
 
 
 def _id(instance: Instance | None) -> str:

@@ -41,6 +41,11 @@ class Gate:
         """Let everybody through."""
         self._event.set()
 
+    def close(self) -> None:
+        """Hold everybody up again: what the master had done went with its machine."""
+        if self._error is None:
+            self._event.clear()
+
     def fail(self, error: SpotclusterError) -> None:
         """Tell everybody that it will not open."""
         if not self._event.is_set():
@@ -102,6 +107,7 @@ class Pipeline:
         self._aborted = threading.Event()
         self._why_aborted = ""
         self._aliases: set[str] = set()
+        self._has_new_master = False
 
     @property
     def aborted(self) -> bool:
@@ -121,12 +127,13 @@ class Pipeline:
         asks EC2 then sees everything; the threads are daemons and die with the process.
         """
         with_master = any(member.is_master for member in members)
+        self._has_new_master = any(one.is_master and not one.returning for one in members)
         self._aliases = {node.alias for node in self.cluster.nodes} | {
             member.alias for member in members
         }
         gates = {
             name: Gate(is_open=not with_master)
-            for name in (SET_UP, *(name for name, _ in self.plugins))
+            for name in (SET_UP, *(name for name, _ in self.plugins), READY)
         }
         threads = [
             threading.Thread(
@@ -169,6 +176,9 @@ class Pipeline:
             failure = self._failed(member, member.error)
             if not self._replaces(member, failure):
                 break
+            if member.is_master:
+                for gate in gates.values():
+                    gate.close()
         if self.on_failure is OnFailure.ABORT:
             self._why_aborted = f"given up, since {member.alias} failed (--on-failure abort)."
             self._aborted.set()
@@ -178,6 +188,7 @@ class Pipeline:
 
     def _try(self, member: Member, gates: dict[str, Gate]) -> None:
         member.error = None
+        member.stage = ""
         member.stages.clear()
         try:
             self._stages(member, gates)
@@ -249,11 +260,12 @@ class Pipeline:
     def _stage(self, member: Member, name: str) -> Iterator[None]:
         if why := self._stop():
             raise GivenUp(member.alias, why)
-        member.stage = name
-        self.reporter.stage(member.alias, name)
+        if member.stage != name:
+            member.stage = name
+            self.reporter.stage(member.alias, name)
         start = time.monotonic()
         yield
-        member.stages[name] = time.monotonic() - start
+        member.stages[name] = member.stages.get(name, 0.0) + time.monotonic() - start
 
     def _stop(self) -> str | None:
         """Return why nothing is to go on."""
@@ -285,19 +297,57 @@ class Pipeline:
         with self._stage(member, SSH):
             self._connect(member, node)
         with self._stage(member, SET_UP):
-            self._set_up(member, node, gates[SET_UP])
-        for name, plugin in self.plugins:
-            with self._stage(member, name):
-                if not is_master and plugin.after_master:
-                    gates[name].wait(member.alias, f"plugin {name}", self._for_the_master)
-                hook = plugin.restart if member.returning else plugin.setup
-                with naming(name), limits.limit(self.setup_timeout):
-                    hook(self.cluster, node)
-                if is_master:
-                    gates[name].open()
+            self._equip(member, node)
+        if is_master:
+            gates[SET_UP].open()
+            self._plug_in(member, node, gates)
+        else:
+            self._join_master(member, node, gates)
         self.cluster.mark_ready(node)
         with self._stage(member, READY):
             pass
+        if is_master:
+            gates[READY].open()
+
+    def _join_master(self, member: Member, node: Node, gates: dict[str, Gate]) -> None:
+        """Make a worker one of the master's; once more when that is replaced meanwhile."""
+        while True:
+            met = ""
+            try:
+                with self._stage(member, SET_UP):
+                    gates[SET_UP].wait(member.alias, "its set-up", self._for_the_master)
+                    met = self._master_id()
+                    with limits.limit(self.setup_timeout):
+                        introduce(self.cluster.master, node)
+                self._plug_in(member, node, gates)
+                # Before that, it may still be replaced by one that knows nothing of this node.
+                gates[READY].wait(member.alias, "its plugins", self._for_the_master)
+            except GivenUp:
+                raise
+            except SpotclusterError as error:
+                if not met or met == self._master_id():
+                    raise
+                log.info("%s: the master went meanwhile: %s", member.alias, error)
+            if met == self._master_id():
+                return
+            self.reporter.note(f"{member.alias}: once more, since the master has been replaced")
+
+    def _master_id(self) -> str:
+        """Return the master's instance; empty where there is none."""
+        return next((one.instance.id for one in self.cluster.nodes if one.is_master), "")
+
+    def _plug_in(self, member: Member, node: Node, gates: dict[str, Gate]) -> None:
+        # A master that is new knows nothing of the nodes that were there before.
+        comes_back = member.returning and not self._has_new_master
+        for name, plugin in self.plugins:
+            with self._stage(member, name):
+                if not member.is_master and plugin.after_master:
+                    gates[name].wait(member.alias, f"plugin {name}", self._for_the_master)
+                hook = plugin.restart if comes_back else plugin.setup
+                with naming(name), limits.limit(self.setup_timeout):
+                    hook(self.cluster, node)
+                if member.is_master:
+                    gates[name].open()
 
     def _launch(self, member: Member) -> None:
         if member.asleep:
@@ -332,18 +382,12 @@ class Pipeline:
                 )
             self._interrupted.wait(_REBOOT_POLL)
 
-    def _set_up(self, member: Member, node: Node, gate: Gate) -> None:
+    def _equip(self, member: Member, node: Node) -> None:
         with limits.limit(self.setup_timeout):
             equip(self.cluster, node)
             if member.is_master and member.returning:
                 forget_others(node, self._aliases)
         self.cluster.joined(node)
-        if member.is_master:
-            gate.open()
-            return
-        gate.wait(node.alias, "its set-up", self._for_the_master)
-        with limits.limit(self.setup_timeout):
-            introduce(self.cluster.master, node)
 
 
 @contextlib.contextmanager

@@ -179,7 +179,7 @@ def settle(session: Session, record: Record) -> Record | None:
             if not is_wanted(record, now):
                 return None
             assert now
-            there = instances.present(instances.describe(session, record.name))
+            there = instances.staying(instances.describe(session, record.name))
             if len(there) <= now.size:
                 return replace(record, size=now.size)
             resize(session, now, len(there))

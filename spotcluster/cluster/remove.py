@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Sequence
 
-from spotcluster.aws import instances
+from spotcluster.aws import instances, network, tags
 from spotcluster.cluster import costs
 from spotcluster.cluster import record as records
 from spotcluster.cluster.cluster import Cluster
@@ -37,7 +37,11 @@ def remove_nodes(cluster: Cluster, aliases: Sequence[str]) -> list[str]:
                 f"`spotcluster terminate {cluster.name}` ends the whole cluster.",
             )
     plugins = cluster.usable_plugins()[::-1]
-    size = max(1, len(cluster.nodes) - len(leaving))
+    # First, so that an `addnode` that counts the nodes while these drain does not count them.
+    network.tag(cluster.session, [one.instance.id for one in leaving], {tags.LEAVING: "yes"})
+    gone = {one.instance.id for one in leaving}  # EC2 may show the tag later
+    there = instances.staying(instances.describe(cluster.session, cluster.name))
+    size = max(1, sum(one.id not in gone for one in there))
     cluster.record = records.resize(cluster.session, cluster.record, size)
     threads = [
         threading.Thread(target=_drain, args=(cluster, node, plugins), name=node.alias, daemon=True)
@@ -52,7 +56,7 @@ def remove_nodes(cluster: Cluster, aliases: Sequence[str]) -> list[str]:
     for node in leaving:
         cluster.left(node.alias)
         cluster.reporter.stage(node.alias, "terminated")
-    cluster.pin_host_keys()
+    cluster.keep_host_keys()
     costs.settle(cluster.session, cluster.record)
     return [node.alias for node in leaving]
 

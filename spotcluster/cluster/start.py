@@ -119,13 +119,20 @@ def start(
     key_path = todo.template.check_key()
     own = {one.name: one for one in template.plugins} if plugins is None else plugins
     there = instances.present(found)
-    ready = [node for node in nodes_of(there, key_path) if node.instance.ready]
+    # Those that were set up for a master that is no more are brought to the new one.
+    has_master = any(one.is_master for one in there)
+    ready = [node for node in nodes_of(there, key_path) if node.instance.ready and has_master]
     cluster = Cluster(session, record, key_path, ready, reporter, own, format_new=format_new)
     cluster.plugins()  # that a secret is lacking is said before anything is launched
     with unless_ended(record.name):
         # In this order: killed in between, they are known as those that come back.
         asleep = mark_returning(
-            session, [one for one in there if one.ready and one.state in instances.STOPPED]
+            session,
+            [
+                one
+                for one in there
+                if one.ready and (one.state in instances.STOPPED or not has_master)
+            ],
         )
         cluster.record = record = records.mark_started(session, record, size or record.size, bid)
         open_group(session, record, todo.template, allow)

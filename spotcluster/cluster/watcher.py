@@ -10,7 +10,7 @@ from typing import Self
 from spotcluster.aws import instances
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
-from spotcluster.errors import CloudError, NodeError
+from spotcluster.errors import CloudError, CredentialsError, NodeError
 
 POLL = 1.0
 """Seconds between two describe calls; grows to five times this while nothing happens."""
@@ -93,6 +93,8 @@ class Watcher:
         ------
         NodeError
             It has ended instead, or did not run within `timeout` seconds.
+        CredentialsError
+            EC2 does not take our credentials any more.
         """
         end = time.monotonic() + timeout
         self._look.set()  # there is something new to see
@@ -105,6 +107,7 @@ class Watcher:
                     raise NodeError(alias, f"{why} before it ran.")
                 if why := should_stop():
                     raise NodeError(alias, why)
+                self._check_credentials()
                 left = end - time.monotonic()
                 if left <= 0:
                     raise NodeError(alias, self._too_late(instance_id, seen, timeout))
@@ -124,6 +127,8 @@ class Watcher:
         ------
         NodeError
             It has ended instead, or had not stopped within `timeout` seconds.
+        CredentialsError
+            EC2 does not take our credentials any more.
         """
         end = time.monotonic() + timeout
         with self._changed:
@@ -135,10 +140,16 @@ class Watcher:
                     raise NodeError(alias, f"{self.lost(instance_id)} and cannot be started.")
                 if why := should_stop():
                     raise NodeError(alias, why)
+                self._check_credentials()
                 left = end - time.monotonic()
                 if left <= 0:
                     raise NodeError(alias, self._too_late(instance_id, seen, timeout))
                 self._changed.wait(min(left, POLL))
+
+    def _check_credentials(self) -> None:
+        """Give up at once where EC2 takes our credentials no more: no waiting brings them back."""
+        if isinstance(self._error, CredentialsError):
+            raise self._error
 
     def _too_late(self, instance_id: str, seen: Instance | None, timeout: float) -> str:
         state = seen.state if seen else "not shown by EC2"

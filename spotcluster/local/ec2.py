@@ -302,6 +302,16 @@ class LocalEC2Response(spot.SpotAnswers, FleetAnswers, DiskAnswers):
         started = self.ec2_backend.start_instances(self._get_param("InstanceIds", []))
         return self._changes("StartingInstances", started)
 
+    def modify_instance_attribute(self) -> ActionResult:
+        """Answer ModifyInstanceAttribute; moto takes this one for an empty list of groups."""
+        behavior = self._get_param("InstanceInitiatedShutdownBehavior.Value")
+        if behavior is None:
+            return super().modify_instance_attribute()
+        self.error_on_dryrun()
+        instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+        instance.instance_initiated_shutdown_behavior = behavior
+        return ActionResult({})
+
     @staticmethod
     def _changes(name: str, changed: list[tuple[Instance, InstanceState]]) -> ActionResult:
         return ActionResult(

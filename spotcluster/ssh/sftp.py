@@ -74,6 +74,11 @@ def hint(error: Exception) -> str:
         return "Check the path; ~/ and relative paths start at the login's home."
     if number == errno.EACCES:
         return "The login has no right to it."
+    if "Garbage packet" in str(error):  # as paramiko says it
+        return (
+            "The login's profile prints something, which SFTP cannot bear: let it print in"
+            " interactive shells only."
+        )
     if isinstance(error, TimeoutError):
         return "Its SFTP server does not answer; the machine may be too busy."
     return "Check the path, and that the disk is not full."

@@ -164,6 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get(_TTL_HEADER, "")
         if type(self).find(address) is None or not self.path.endswith("/api/token"):
             self._say(404)
+        elif "X-Forwarded-For" in self.headers:
+            self._say(403)  # a proxy's: it may be anybody who asks
         elif not length.isdigit() or not 1 <= int(length) <= _LONGEST:
             self._say(400)
         else:

@@ -272,6 +272,8 @@ class Machines:
 
     def get(self, instance_id: str) -> Machine:
         """Return one machine."""
+        if instance_id not in self._machines:
+            raise LookupError(f"{instance_id} has not been switched on, or is no more")
         return self._machines[instance_id]
 
     def instance(self, instance_id: str) -> Any:

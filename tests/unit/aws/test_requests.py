@@ -159,3 +159,27 @@ def test_key_pair_comes_back_with_its_public_half(session: Session) -> None:
 
 def test_missing_key_pair_is_none(session: Session) -> None:
     assert keypairs.find(session, "nokey") is None
+
+
+def test_what_ec2_lists_in_pages_is_read_to_the_end(session: Session) -> None:
+    """`terminate` must see every group, volume and spot request of a cluster, however many."""
+    pages = {
+        "describe_security_groups": ("SecurityGroups", "GroupId", {"GroupName": "g"}),
+        "describe_volumes": ("Volumes", "VolumeId", {"State": "available"}),
+        "describe_spot_instance_requests": ("SpotInstanceRequests", "SpotInstanceRequestId", {}),
+    }
+
+    def paged(key: str, name: str, more: dict[str, str]) -> Any:
+        def answer(NextToken: str = "", **_: Any) -> dict[str, Any]:  # noqa: N803 - EC2's name
+            number = int(NextToken or 0)
+            following = {"NextToken": str(number + 1)} if number < 2 else {}
+            return {key: [{name: f"x-{number}", **more}], **following}
+
+        return answer
+
+    for call, (key, name, more) in pages.items():
+        setattr(session.ec2, call, paged(key, name, more))
+    wanted = ["x-0", "x-1", "x-2"]
+    assert [one.id for one in network.find_groups(session, "demo")] == wanted
+    assert instances.volumes(session, "demo") == wanted
+    assert instances.open_spot_requests(session, "demo") == wanted

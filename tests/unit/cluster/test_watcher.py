@@ -11,7 +11,7 @@ from spotcluster.aws import instances, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.cluster import watcher as watchers
 from spotcluster.cluster.watcher import Watcher
-from spotcluster.errors import CloudError, NodeError
+from spotcluster.errors import CloudError, CredentialsError, NodeError
 
 
 def instance(number: int, **more: Any) -> Instance:
@@ -143,6 +143,15 @@ def test_what_ec2_never_showed_is_said_to_be_so(ec2: Ec2) -> None:
         pytest.raises(NodeError, match="not shown by EC2"),
     ):
         watcher.wait_running("node001", "i-1", timeout=0.1)
+
+
+def test_credentials_that_are_no_good_any_more_end_the_waiting(ec2: Ec2) -> None:
+    ec2.answers = [[], CredentialsError("expired")]
+    with (
+        Watcher(None, "mycluster") as watcher,  # type: ignore[arg-type]
+        pytest.raises(CredentialsError, match="expired"),
+    ):
+        watcher.wait_running("node001", "i-1", timeout=60)
 
 
 def test_interrupt_ends_the_waiting(ec2: Ec2) -> None:

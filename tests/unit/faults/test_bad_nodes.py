@@ -137,6 +137,67 @@ def test_master_that_fails_is_replaced_while_the_workers_wait(world: World) -> N
     assert world.ready() == ["master", "node001"]
 
 
+def steps_of(world: World, alias: str) -> list[str]:
+    return [what for who, what in world.machines.steps if who == alias]
+
+
+def test_workers_are_introduced_to_the_master_that_took_the_place_of_the_first(
+    world: World,
+) -> None:
+    """They had met the one that failed, and the new one knew neither their names nor their keys."""
+    first: list[str] = []
+
+    def fault(asked: dict[str, Any]) -> dict[str, Any] | None:
+        # When its workers have met it.
+        if asked["alias"] == "master" and asked["what"] == "engines of master":
+            first.append(asked["id"])
+            if asked["id"] == first[0]:
+                end = time.monotonic() + 10
+                while "naming master" not in steps_of(world, "node001"):
+                    assert time.monotonic() < end
+                return {"status": 1, "out": "no room"}
+        return None
+
+    world.machines.faults.append(fault)
+    done = world.run("start", "-c", "bare", "-s", "2", "mycluster")
+    assert world.ready() == ["master", "node001"]
+    assert len(set(first)) == 2
+    assert steps_of(world, "node001").count("naming master") == 2
+    assert steps_of(world, "master").count("naming node001") == 2
+    assert "node001: once more, since the master has been replaced" in done.err
+
+
+def test_workers_of_a_master_that_was_lost_are_brought_to_the_new_one(world: World) -> None:
+    """They stayed as they were: engines of a controller that was no more, and no name of its."""
+    world.run("start", "-c", "bare", "-s", "3", "mycluster")
+    before = {alias: one.id for alias, (one,) in world.instances().items()}
+    world.instances()["master"][0].terminate()
+    world.settle()
+    world.machines.steps.clear()
+    done = world.run("start", "mycluster")
+    after = {alias: one.id for alias, (one,) in world.instances().items()}
+    assert world.ready() == ["master", "node001", "node002"]
+    assert after["master"] != before.pop("master")
+    assert before.items() <= after.items()
+    for worker in before:
+        assert f"naming {worker}" in steps_of(world, "master")
+        assert "naming master" in steps_of(world, worker)
+        assert "writing the engines' connection file" in steps_of(world, worker)
+    assert "3 node(s) with 6 engine(s) are ready" in done.out
+
+
+def test_login_whose_profile_prints_is_set_up_as_any_other(world: World) -> None:
+    """SFTP breaks at what it prints, and the master's key went that way."""
+
+    def fault(asked: dict[str, Any]) -> dict[str, Any] | None:
+        refused = {"status": 1, "out": "Garbage packet received"}
+        return refused if asked["kind"] == "put" else None
+
+    world.machines.faults.append(fault)
+    world.run("start", "-c", "bare", "mycluster")
+    assert world.ready() == ["master", "node001"]
+
+
 def test_abort_ends_what_this_command_made_and_nothing_else(world: World) -> None:
     world.run("start", "-c", "bare", "-s", "2", "mycluster")
     bad(world, "node003", 9, "connecting", {"lost": "sshd is dead."})

@@ -48,6 +48,27 @@ def reaches(hold: Hold, terminal: Terminal) -> bool:
     return True
 
 
+def test_node_added_while_another_one_is_drained_leaves_the_right_size(world: World) -> None:
+    """The one that was leaving counted, so that the next `start` made a node that nobody wanted."""
+    world.run("start", "-s", "3", "-c", "bare", "mycluster")
+    draining, drained = threading.Event(), threading.Event()
+
+    def hold(_: int, name: str, do: Callable[[], Any]) -> Any:
+        if name.startswith("node001: draining"):
+            draining.set()
+            assert drained.wait(60)
+        return do()
+
+    world.on_call = hold
+    removing = world.terminal("removenode", "-y", "mycluster", "node001")
+    assert draining.wait(30)
+    world.run("addnode", "mycluster")
+    drained.set()
+    assert removing.wait().status == 0
+    assert world.group_tags()["spotcluster:size"] == "3"
+    assert "is already running, with 3 nodes" in world.run("start", "mycluster", status=1).err
+
+
 @pytest.mark.parametrize(("first", "second"), [(1, 1), (2, 2), (3, 1)])
 def test_two_addnodes_at_once_give_unique_names(cluster: World, first: int, second: int) -> None:
     both = threading.Barrier(2, timeout=30)

@@ -223,6 +223,18 @@ def test_a_disk_is_attached_once_and_in_its_own_zone(ec2: Any, run: Any, settle:
     assert left["State"] == "available"
 
 
+def test_behavior_at_shut_down_can_be_changed_and_the_groups_stay(ec2: Any, run: Any) -> None:
+    """moto took it for an empty list of groups."""
+    (before,) = run()
+    own, wanted = before["InstanceId"], {"Value": "terminate"}
+    ec2.modify_instance_attribute(InstanceId=own, InstanceInitiatedShutdownBehavior=wanted)
+    name = "instanceInitiatedShutdownBehavior"
+    found = ec2.describe_instance_attribute(InstanceId=own, Attribute=name)
+    assert found["InstanceInitiatedShutdownBehavior"] == wanted
+    after = ec2.describe_instances(InstanceIds=[own])["Reservations"][0]["Instances"][0]
+    assert after["SecurityGroups"] == before["SecurityGroups"] != []
+
+
 def test_volume_is_made_once_for_a_token_in_a_zone_that_is_there(ec2: Any) -> None:
     asked = {"AvailabilityZone": "us-east-1a", "Size": 2, "ClientToken": "t"}
     first, second = (ec2.create_volume(**asked)["VolumeId"] for _ in range(2))

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import paramiko
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -173,3 +174,8 @@ def test_no_threads_stay(server: Server) -> None:
     for thread in set(threading.enumerate()) - before:
         thread.join(5)
     assert set(threading.enumerate()) <= before
+
+
+def test_profile_that_prints_is_named_as_what_breaks_sftp() -> None:
+    said = sftp.hint(paramiko.SFTPError("Garbage packet received"))
+    assert "profile prints something" in said
