@@ -158,6 +158,17 @@ def plain(value: Any) -> Any:
     return value
 
 
+def in_words(value: Any, most: int = 60) -> str:
+    """Return the value of a parameter in one line of at most so many characters."""
+    value = plain(value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    # A function says where it is in memory, an estimator takes several lines.
+    name = getattr(value, "__name__", None) if callable(value) else None
+    text = " ".join(str(name or value).split())
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
 @contextlib.contextmanager
 def _said_of_parameters() -> Iterator[None]:
     """Raise what scikit-learn says of parameters as an error of ours, which is one of its too."""

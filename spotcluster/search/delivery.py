@@ -89,7 +89,8 @@ class Delivery(threading.Thread):
                     self.problem = "the files were sent and are not there"
             self._apply("engine_prune.prune")
         except Exception as error:  # noqa: BLE001 - a client that is closed now may raise anything
-            self.problem = f"{type(error).__name__}: {error}".splitlines()[0]
+            kind = getattr(error, "ename", type(error).__name__)  # what it was on the engine
+            self.problem = f"{kind}: {getattr(error, 'evalue', error)}".splitlines()[0]
             self._clean_up()
         finally:
             self.over = True

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import re
 import threading
 import time
 from collections import Counter, deque
@@ -30,7 +31,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from spotcluster.errors import SearchError
-from spotcluster.search import engine_prune
+from spotcluster.search import engine_batch, engine_prune
 from spotcluster.search.backlog import Backlog
 from spotcluster.search.detector import Loss, LossDetector
 from spotcluster.search.durations import Durations
@@ -44,8 +45,10 @@ from spotcluster.search.splits import Bundle
 TICK = 0.1  # seconds between two looks at what has changed; a result is seen at once
 DEATHS = 3  # engines that an evaluation may kill
 COLD = 5.0  # seconds that the first evaluation of an engine may take longer, for its imports
+HINT = 2.0  # seconds that it may take to hear of the beginning of an evaluation
 
 _LOST = {"EngineError", "TaskAborted", "KeyboardInterrupt"}
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # which IPython's tracebacks have for terminals
 _NOT_RUN = {"TaskTimeout", "DependencyTimeout", "ImpossibleDependency", "UnmetDependency"}
 
 _CLOSED = (
@@ -121,6 +124,7 @@ class Dispatcher(threading.Thread):
         self._answered: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._wake = threading.Event()
         self._stopped = threading.Event()
+        self._gone = threading.Event()
         self._durations = Durations()
         self._sender = Sender(
             *(view, bundle, common, work, self._durations), timeout=timeout, progress=progress
@@ -195,7 +199,22 @@ class Dispatcher(threading.Thread):
                 engine_prune.prune()
             self._sender.withdraw(self._backlog.live)
             self.remarks = []
-            self._ended()
+            try:
+                self._ended()
+            finally:
+                self._gone.set()
+
+    # Before Python 3.13 a Ctrl-C in Thread.join has the thread seem ended, while it goes on.
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until it has ended; an interrupt ends the waiting only."""
+        if threading.current_thread() is self:
+            raise SearchError("What a search calls (on_result) cannot wait for its end.")
+        self._gone.wait(timeout)
+
+    def is_alive(self) -> bool:
+        """Return whether it was started and has not ended."""
+        return self.ident is not None and not self._gone.is_set()
 
     def _goes_on(self) -> bool:
         """Take in what was added; return whether there is anything to do or to wait for."""
@@ -321,13 +340,14 @@ class Dispatcher(threading.Thread):
                 "TaskAborted": f"{name} was told to drop it",
                 "KeyboardInterrupt": f"it was interrupted on {name}",
             }
-            self._lost(message, Loss(why[kind], death=kind == "EngineError"))
+            # One that interrupts its engine itself would be sent again for ever.
+            self._lost(message, Loss(why[kind], death=kind != "TaskAborted"))
         elif len(message.keys) > 1:  # one of them cannot be sent there and back
             self._backlog.isolate(keys)
             self._backlog.give_up(message)
         else:
             text = "\n".join(getattr(error, "render_traceback", lambda: [str(error)])())
-            self._fail(keys[0], text or str(error))
+            self._fail(keys[0], _COLOUR.sub("", text) or str(error))
 
     def _arrived(self, key: Key, who: dict[str, Any], result: dict[str, Any]) -> None:
         if key in self._backlog.unfinished:
@@ -359,17 +379,25 @@ class Dispatcher(threading.Thread):
                 text = f"TimeoutError: It took longer than timeout={self._timeout:g} s, could not"
                 self._fail(key, f"{text} be interrupted, and was ended with its engine.")
             elif self._deaths[key] >= DEATHS:
-                text = f"It was running on {DEATHS} engines that died; in the end {loss.why}."
-                self._fail(key, text, killed=True)
+                text = f"It was running on {DEATHS} engines that died or were interrupted"
+                self._fail(key, f"{text}; in the end {loss.why}.", killed=True)
             else:
                 self._news.append(Retry(*key, loss.why, lost=loss.death))
         self._backlog.give_up(message)
 
     def _timed_out(self, message: Message) -> bool:
-        """Return whether an engine has ended itself because an evaluation did not end."""
-        if self._timeout is None or not message.begun:
+        """Return whether an engine has ended itself because an evaluation did not end.
+
+        An engine that is killed in the same moment, or a host that was frozen for as long, looks
+        the same but for the others of its host, which are still there; or it happens again.
+        """
+        if self._timeout is None or not message.begun or len(message.keys) > 1:
             return False
-        return (message.vanished or time.monotonic()) - message.begun > self._timeout
+        seconds = (message.vanished or time.monotonic()) - message.begun
+        engines = self._roster.engines.values()
+        others = any(engine.node == message.who.get("node") for engine in engines)
+        again = self._deaths[message.keys[0]] > 1
+        return seconds > self._timeout + engine_batch.GRACE - HINT and (others or again)
 
     # --- what can be known earlier ----------------------------------------------------------------
 

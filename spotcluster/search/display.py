@@ -16,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from spotcluster.search.candidates import in_words
 from spotcluster.search.results import Best
 
 WINDOW = 30.0  # seconds over which the rate is measured
@@ -325,8 +326,4 @@ def _score(mean: float, error: float) -> str:
 
 
 def _params(params: dict[str, Any]) -> str:
-    def short(value: Any) -> str:
-        text = f"{value:.6g}" if isinstance(value, float) else str(value)
-        return text if len(text) <= 60 else text[:57] + "..."
-
-    return ", ".join(f"{name}={short(value)}" for name, value in params.items()) or "(none)"
+    return ", ".join(f"{name}={in_words(value)}" for name, value in params.items()) or "(none)"

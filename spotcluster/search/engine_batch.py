@@ -84,7 +84,13 @@ def perform(
     settings, batch = _unpacked(common, items)
     results: list[dict[str, Any]] = []
     try:
-        with engine_peer.working(bundle), _heard(settings.get("filters", ())) as warned:
+        with (
+            engine_peer.working(bundle),
+            # One that closes the doors behind it: without them IPython gives no answer any more.
+            contextlib.redirect_stdout(sys.stdout),
+            contextlib.redirect_stderr(sys.stderr),
+            _heard(settings.get("filters", ())) as warned,
+        ):
             for digest, item in _until(budget, batch, results):
                 result = _evaluate(entries[digest], digest, {**settings, **item}, timeout)
                 if warned:
@@ -149,7 +155,9 @@ def _evaluate(
         where = "".join(traceback.format_exc().splitlines(keepends=True)[-9:-1])
         text = f"{where}TimeoutError: It took longer than timeout={timeout:g} s and was stopped."
         result = engine_fit.failed(task.get("error_score"), text, time.perf_counter() - clock)
-    except Exception as error:
+    except KeyboardInterrupt:  # of this engine, perhaps
+        raise
+    except BaseException as error:  # sys.exit() too is an error of the evaluation's
         if not engine.is_verified(entry, digest):
             raise _Damaged from error
         result = engine_fit.failed(task.get("error_score"), traceback.format_exc())

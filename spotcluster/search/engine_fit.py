@@ -16,6 +16,8 @@ from typing import Any
 
 from .engine_part import part_of, takes_kernel
 
+LONGEST = 20_000  # characters of an error that are told
+
 
 def fit_and_score(
     split: Any,
@@ -248,6 +250,12 @@ def _configured(config: dict[str, Any]) -> Iterator[None]:
         yield
 
 
+def _readable(text: str) -> str:
+    """Return a text that can be printed anywhere, and is not longer than anyone would read."""
+    text = text.encode(errors="backslashreplace").decode()
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} [...] {text[-LONGEST // 2 :]}"
+
+
 def failed(error_score: Any, error: str, fit_time: float = 0.0) -> dict[str, Any]:
     score = None if error_score == "raise" else error_score
     return {
@@ -255,6 +263,6 @@ def failed(error_score: Any, error: str, fit_time: float = 0.0) -> dict[str, Any
         "train": score,
         "fit_time": fit_time,
         "score_time": 0.0,
-        "error": error,
+        "error": _readable(error),
         "failed_in": "fit",
     }

@@ -128,4 +128,6 @@ def _open(digest: str, upload: str) -> Any:
 
 def _write(handle: Any, offset: int, data: bytes) -> None:
     handle.seek(offset)
-    handle.write(data)
+    rest = memoryview(data)
+    while rest:  # what a full disk has no room for is left out, and only the next write says why
+        rest = rest[handle.write(rest) :]

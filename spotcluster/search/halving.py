@@ -432,4 +432,5 @@ def best_of_last_round(table: dict[str, Any]) -> int:
         )
     rows = np.flatnonzero(table["iter"] == np.max(table["iter"]))
     scores = table["mean_test_score"][rows]
-    return int(rows[0 if np.isnan(scores).all() else np.nanargmax(scores)])
+    best: int = rows[0 if np.isnan(scores).all() else np.nanargmax(scores)]
+    return best

@@ -90,7 +90,11 @@ class Ledger:
         """Start a ledger."""
         ledger = cls(path, header.id)
         ledger._open()
-        ledger._write([_header_line(header)])
+        try:
+            ledger._write([_header_line(header)])
+        except BaseException:
+            ledger.close()
+            raise
         return ledger
 
     @classmethod
@@ -118,13 +122,19 @@ class Ledger:
     def close(self) -> None:
         """Let go of the file."""
         if self._file is not None:
-            self._file.close()
-            self._file = None
+            file, self._file = self._file, None
+            file.close()
 
     def _open(self) -> None:
-        files.make_parents(self.path)
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        self._file = os.fdopen(handle, "ab")
+        try:
+            files.make_parents(self.path)
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise SearchError(
+                f"The ledger {self.path} cannot be written ({error.strerror}).",
+                "Name a file in a folder of yours.",
+            ) from error
+        self._file = os.fdopen(handle, "ab", buffering=0)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -136,9 +146,17 @@ class Ledger:
 
     def _write(self, lines: list[dict[str, Any]]) -> None:
         text = "".join(json.dumps(_to_json(line), allow_nan=False) + "\n" for line in lines)
-        self._file.write(text.encode())
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        rest = memoryview(text.encode())
+        size = self._file.seek(0, os.SEEK_END)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            # A full disk: nobody is told of these, so they are no part of it.
+            with contextlib.suppress(OSError):
+                self._file.truncate(size)
+            raise
 
 
 def read(path: Path) -> Record:
@@ -158,7 +176,7 @@ def read(path: Path) -> Record:
     lines = raw.splitlines(keepends=True)
     for number, line in enumerate(lines, start=1):
         try:
-            item = _from_json(json.loads(line[: line.index(b"\n")]))
+            item = _from_json(json.loads(_whole(line)))
             if record is None:
                 record = Record(_header_from(item))
             else:
@@ -175,6 +193,12 @@ def read(path: Path) -> Record:
         raise SearchError(f"The ledger {path} is empty.", "Start the search again.")
     record.size = size
     return record
+
+
+def _whole(line: bytes) -> bytes:
+    if not line.endswith(b"\n"):
+        raise ValueError("it is cut off")
+    return line
 
 
 def _take(record: Record, item: dict[str, Any]) -> None:

@@ -11,12 +11,13 @@ from dataclasses import KW_ONLY, dataclass, field
 from numbers import Integral
 from typing import Any, Self
 
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import HasMethods, Interval
 
 from spotcluster.search import shipping
 from spotcluster.search.candidates import Candidate, check_names
 from spotcluster.search.evaluations import Evaluation, Key
 from spotcluster.search.folds import Extent
+from spotcluster.search.outcome import Round
 from spotcluster.search.runs import Run
 from spotcluster.search.searches import Search
 from spotcluster.search.splits import Bundle
@@ -101,6 +102,9 @@ class OptunaSearch(Search):
         "space": [dict, callable],
         "n_trials": [Interval(Integral, 1, None, closed="left")],
         "n_concurrent": [Interval(Integral, 1, None, closed="left"), None],
+        "sampler": [HasMethods("sample_independent"), None],
+        "pruner": [HasMethods("prune"), None],
+        "study": [HasMethods(["ask", "tell"]), None],
     }
 
     def _launch(self, model: Any, grid: Any, bundle: Bundle, **more: Any) -> Self:
@@ -164,6 +168,18 @@ class OptunaSearch(Search):
         threading.Thread(
             target=self._think, args=(trials,), name="spotcluster trials", daemon=True
         ).start()
+
+    def _rounds(self, run: Run) -> list[Round]:
+        # That the scores of pruned trials are not finite is how it is meant.
+        pruned = {item.candidate for item in run.evaluations() if item.failed_in == PRUNED}
+        rows = [row for row in range(len(run.results.candidates)) if row not in pruned]
+        return [
+            (
+                evaluations,
+                {name: table[name][rows] for name in table if name.startswith("mean_")},
+            )
+            for evaluations, table in super()._rounds(run)
+        ]
 
     def _told(self, evaluation: Evaluation) -> None:
         self._inbox.append(evaluation)

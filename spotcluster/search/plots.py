@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import importlib
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from spotcluster.errors import SearchError
-from spotcluster.search.candidates import Candidate, plain
+from spotcluster.search.candidates import Candidate, in_words, plain
 from spotcluster.search.evaluations import Evaluation
 from spotcluster.search.roster import Presence
 
 VALIDATION, TRAIN, WRONG, QUIET = "#1f6feb", "#e8590c", "#d1242f", "#8c959f"
 _NODE_COLOURS = ("#1f6feb", "#2da44e", "#8250df", "#bf8700", "#0a7ea4", "#bf3989", "#57606a")
 _WIDTH = 9.0  # inches
+LABEL = 24  # characters
+BOXES = 16  # in a row, of numbers
 
 
 # --- parameters -----------------------------------------------------------------------------------
@@ -41,10 +44,14 @@ def boxplot_parameters(
     )
     for row, (parameter, by_value) in zip(axes, groups.items(), strict=True):
         for axis, kind in zip(row, kinds, strict=True):
-            labels = list(by_value)
             colour = VALIDATION if kind == "validation" else TRAIN
+            axis.set_xlabel(parameter)
+            _quiet(axis)
+            if len(by_value) > BOXES and _scatter(axis, by_value, kind, colour):
+                continue
+            labels = _labels(by_value)
             boxes = axis.boxplot(
-                [_finite(by_value[label][kind]) for label in labels],
+                [_finite(scores[kind]) for scores in by_value.values()],
                 patch_artist=True,
                 medianprops={"color": colour, "linewidth": 2},
                 flierprops={"marker": ".", "markeredgecolor": QUIET},
@@ -54,12 +61,24 @@ def boxplot_parameters(
             axis.set_xticks(range(1, len(labels) + 1), labels)
             if max(map(len, labels)) * len(labels) > 60 // len(kinds):
                 axis.tick_params(axis="x", labelrotation=45)
-            axis.set_xlabel(parameter)
-            _quiet(axis)
         row[0].set_ylabel("score")
     for axis, kind in zip(axes[0], kinds, strict=True):
         axis.set_title(f"{kind} score", loc="left")
     return figure
+
+
+def _scatter(
+    axis: Any, by_value: dict[str, dict[str, list[float]]], kind: str, colour: str
+) -> bool:
+    """Plot points where values are numbers, of a distribution perhaps; return whether they are."""
+    try:
+        values = sorted(map(float, by_value))
+    except ValueError:
+        return False
+    points = [(float(at), score) for at, of in by_value.items() for score in _finite(of[kind])]
+    axis.plot(*zip(*points, strict=True) if points else ((), ()), ".", color=colour, alpha=0.5)
+    _scale(axis, values)
+    return True
 
 
 def scores_by_value(
@@ -120,7 +139,7 @@ def validation_curve(
     if numeric:
         _scale(axis, values)
     else:
-        axis.set_xticks(places, [str(value) for value in values])
+        axis.set_xticks(places, _labels(values))
     axis.set_xlabel(parameter)
     axis.set_ylabel("score")
     _quiet(axis)
@@ -194,7 +213,7 @@ def score_over_time(
     axis.step(times, best, where="post", color=VALIDATION, linewidth=2, label="best so far")
     place = int(np.argmax(scores))
     params = plain(dict(sorted(candidates[points[place][1]].params.items())))
-    text = ", ".join(f"{key}={_text(value)}" for key, value in params.items())
+    text = ", ".join(f"{key}={in_words(value)}" for key, value in params.items())
     axis.plot(times[place], scores[place], "o", color=VALIDATION, markersize=8)
     late = times[place] > times[-1] / 2
     axis.annotate(
@@ -369,13 +388,23 @@ def _time_unit(seconds: float) -> tuple[float, str]:
 
 
 def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value := plain(value), float) else str(value)
+    return in_words(value, sys.maxsize)
+
+
+def _labels(texts: Iterable[Any]) -> list[str]:
+    """Return short labels for different values, which stay different."""
+    labels: list[str] = []
+    for text in map(str, texts):
+        label = text if len(text) <= LABEL else text[: LABEL - 3] + "..."
+        again = sum(other.partition(" (")[0] == label for other in labels)
+        labels.append(f"{label} ({again + 1})" if again and label != text else label)
+    return labels
 
 
 def _point(value: Any) -> Any:
     value = plain(value)
     numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if numeric else str(value)
+    return value if numeric else _text(value)
 
 
 def _finite(scores: Iterable[Any]) -> list[float]:

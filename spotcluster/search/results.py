@@ -164,7 +164,7 @@ class Results:
             store(
                 name,
                 [
-                    [item.test_scores.get(metric, item.test_score) for item in done]
+                    [_score(item.test_scores, metric, item.test_score) for item in done]
                     for _, done in whole
                 ],
                 splits=True,
@@ -172,12 +172,7 @@ class Results:
             results[f"rank_{name}"] = _ranks(results[f"mean_{name}"])
             if trained:
                 train = [
-                    [
-                        math.nan
-                        if item.train_score is None
-                        else item.train_scores.get(metric, item.train_score)
-                        for item in done
-                    ]
+                    [_score(item.train_scores, metric, item.train_score) for item in done]
                     for _, done in whole
                 ]
                 store(f"train_{metric}", train, splits=True)
@@ -230,6 +225,13 @@ def report(results: Results, n_top: int = 5, remarks: Iterable[str] = ()) -> str
     if extra:
         lines += ["", *extra]
     return "\n".join(lines).rstrip("\n")
+
+
+def _score(scores: dict[str, float], metric: str, score: float | None) -> float:
+    """Return one of several scores; of an evaluation that failed, what there is instead of all."""
+    if scores:  # a scorer may leave one out: another one is no substitute
+        return scores.get(metric, math.nan)
+    return math.nan if score is None else score
 
 
 def _number(mean: float, error: float) -> str:

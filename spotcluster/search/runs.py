@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from spotcluster.errors import SearchError
@@ -114,7 +115,11 @@ class Run:
             Ledger.create(path, header) if record is None else Ledger.resume(path, record)
         )
         if record is None or not record.candidates:
-            self._ledger.add(candidates)
+            try:
+                self._ledger.add(candidates)
+            except BaseException:
+                self._ledger.close()
+                raise
         if record is not None:
             for evaluation in record.evaluations.values():
                 self.results.add(evaluation)
@@ -148,6 +153,13 @@ class Run:
         """Start sending evaluations."""
         assert self.dispatcher is not None
         self.dispatcher.start()
+
+    def discard(self) -> None:
+        """Let go of what was made ready, when something prevents the start."""
+        if self.dispatcher is not None and self.dispatcher.is_alive():
+            self.abort()
+        else:
+            self._ended()
 
     def add(self, candidates: Sequence[Candidate], *, first: bool) -> list[Key]:
         """Take more candidates, and send their evaluations; return these."""
@@ -199,17 +211,15 @@ class Run:
 
     def _ended(self) -> None:
         with self.changed:
-            self._ledger.close()
             self.running = False
             self.changed.notify_all()
+            self._ledger.close()
         if self._progress is not None:
             self._progress.end()
 
     def _look(self) -> tuple[int, int, list[str]]:
-        failure = self.dispatcher.failure if self.dispatcher else None
         with self.changed:
-            remarks = [*self.remarks(), *([f"It has stopped: {failure}"] if failure else [])]
-            return len(self.results), self.results.total, remarks
+            return len(self.results), self.results.total, self.remarks()
 
     def _rank(self) -> list[Best]:
         with self.changed:
@@ -262,6 +272,8 @@ class Run:
         if self.dispatcher is None:
             return
         self.dispatcher.stop()
+        if threading.current_thread() is self.dispatcher:  # on_result may: this step is the last
+            return
         self.dispatcher.join(STOP_LIMIT)
         if self.dispatcher.is_alive():
             raise SearchError(
@@ -298,12 +310,16 @@ class Run:
         remarks = [self.remark] if self.remark else []
         failed = [evaluation for evaluation in self.evaluations() if evaluation.error]
         if failed:
-            last_line = failed[0].error.strip().splitlines()[-1]
+            last_line = shorten(failed[0].error.strip().splitlines()[-1], 200, placeholder="...")
             remarks.append(f"Failed: {len(failed)}, the first with: {last_line}")
         lost = sum(retry.lost for retry in self.retried)
         if lost:
             remarks.append(f"Lost with their engines and run again: {lost}")
-        return remarks + list(self.dispatcher.remarks if self.dispatcher else [])
+        if self.dispatcher is None:
+            return remarks
+        if self.dispatcher.failure is not None:
+            remarks.append(f"It has stopped: {self.dispatcher.failure}")
+        return remarks + list(self.dispatcher.remarks)
 
 
 def error_of(evaluation: Evaluation) -> BaseException:

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass
+from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -23,7 +24,7 @@ from spotcluster import files
 from spotcluster.errors import SearchError
 from spotcluster.search import ledger as ledgers
 from spotcluster.search import shipping, splits
-from spotcluster.search.candidates import Candidate, Space, check_names
+from spotcluster.search.candidates import Candidate, Space, check_names, plain
 from spotcluster.search.evaluations import Evaluation, Key
 from spotcluster.search.folds import Dataset, Extent
 from spotcluster.search.following import FollowedSearch
@@ -64,7 +65,7 @@ class Search(FollowedSearch):
 
     Parameters
     ----------
-    view : ipyparallel.LoadBalancedView or ipyparallel.Client
+    view : ipyparallel.LoadBalancedView, DirectView or Client
         Where evaluations run. A view with targets is kept to. Copies of the search use the same
         one, and a search that is pickled comes back without.
     estimator : estimator, optional
@@ -205,6 +206,11 @@ class Search(FollowedSearch):
                 " version wrote.",
                 f"Launch {cls.__name__}(view, ledger=...) with the same model, grid and files.",
             )
+        if cls._foresees_candidates and not record.candidates:
+            raise SearchError(
+                f"The ledger {path} ends before the first candidate.",
+                f"Launch {cls.__name__}(view, ledger=...) with the same model, grid and files.",
+            )
         bundle = Bundle.of(split["path"] for split in header.splits)
         for split, known in zip(bundle.splits, header.splits, strict=True):
             if split.digest != known["digest"]:
@@ -329,7 +335,7 @@ class Search(FollowedSearch):
         if self.return_train_score is not None:
             train = bool(self.return_train_score)
         metric = self.refit if isinstance(self.refit, str) else None
-        settings = {**self._settings(), "return_train_score": train}
+        settings = {**_jsonable(self._settings()), "return_train_score": train}
         question = _digest(
             (
                 *(type(self).__name__, model, grid, self.scoring, settings, metric),
@@ -338,7 +344,7 @@ class Search(FollowedSearch):
         )
         task = {
             **(task or {}),
-            "error_score": self.error_score,
+            "error_score": settings["error_score"],
             "return_train_score": train,
             "metric": metric,
             "config": sklearn.get_config(),
@@ -397,7 +403,8 @@ class Search(FollowedSearch):
     def _planned(self, model: Any, scorer: Any, task: dict[str, Any]) -> Plan:
         metrics = list(getattr(scorer, "_scorers", []))
         task = {**task, "model": model, "scoring": scorer}
-        return Plan(model, scorer, metrics, task, self.timeout)
+        timeout = None if self.timeout is None else float(self.timeout)
+        return Plan(model, scorer, metrics, task, timeout)
 
     def _start(
         self,
@@ -409,10 +416,15 @@ class Search(FollowedSearch):
         record: Record | None,
         data: Dataset | None,
     ) -> Self:
-        self._run = Run(plan, candidates, bundle, path, header, record, data, self._news)
-        self._run.prepare(_load_balanced(self.view), open=self._adds_candidates)
-        self._begin()
-        self._run.start()
+        run = self._run = Run(plan, candidates, bundle, path, header, record, data, self._news)
+        try:
+            run.prepare(_load_balanced(self.view), open=self._adds_candidates)
+            self._begin()
+            run.start()
+        except BaseException:  # Ctrl-C too
+            self._run = None
+            run.discard()
+            raise
         return self
 
     def _news(self, evaluation: Evaluation) -> None:
@@ -436,10 +448,26 @@ def _load_balanced(view: Any) -> Any:
         return view.load_balanced_view()
     if hasattr(view, "retries") and hasattr(view, "client"):
         return view
+    if hasattr(view, "scatter") and hasattr(view, "client"):  # a DirectView
+        return view.client.load_balanced_view(view.targets)
+    if view is None:
+        raise SearchError(
+            "The search has no view: it was given none, or it comes from a file or another process,"
+            " where a connection cannot go.",
+            "Give it one: search.set_params(view=client.load_balanced_view()).",
+        )
     raise SearchError(
         f"A search needs a load-balanced view, and was given a {type(view).__name__}.",
         "Give it client.load_balanced_view(), or the client.",
     )
+
+
+def _jsonable(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with any kind of number as one of Python's own."""
+    return {
+        name: float(value) if isinstance(value, Real) and not isinstance(value, int) else value
+        for name, value in plain(settings).items()
+    }
 
 
 def _digest(things: Any) -> str:

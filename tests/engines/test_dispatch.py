@@ -158,6 +158,26 @@ def test_an_evaluation_that_never_returns_is_interrupted(
     assert len(pair.client.ids) == 2
 
 
+def test_an_evaluation_that_interrupts_its_engine_was_sent_again_for_ever(
+    pair: Machines, iris: list[str], by_value: None
+) -> None:
+    class Interrupting(Sleeper):
+        def fit(self, X: Any, y: Any) -> Sleeper:  # noqa: N803
+            if self.C == 2.0:
+                raise KeyboardInterrupt
+            return super().fit(X, y)
+
+    class Rude(Dispatch):
+        model = Interrupting()
+
+    dispatch = Rude(pair, iris, [(n, 0) for n in range(4)])
+    dispatch.dispatcher.join(30)
+    results = {item.key[0]: item for item in dispatch.news if isinstance(item, Evaluation)}
+    assert [results[n].test_score for n in range(4)] == [1.0, -1.0, 3.0, 4.0]
+    assert "in the end it was interrupted on engine" in results[1].error
+    assert sum(item.key == (1, 0) for item in dispatch.news) == 3  # two were retries
+
+
 def test_what_cannot_be_interrupted_costs_one_engine_once(
     machines: Machines, iris: list[str], by_value: None
 ) -> None:

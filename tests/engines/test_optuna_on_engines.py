@@ -109,6 +109,19 @@ def test_a_space_function_that_raises_stops_the_search(pair: Machines, iris: lis
         search.wait(60)
 
 
+def test_a_search_that_could_not_begin_could_not_be_launched_again(
+    pair: Machines, iris: list[str], tmp_path: Path
+) -> None:
+    search = OptunaSearch(pair.client, n_trials=2, ledger=tmp_path / "ledger")
+    search.set_params(study=optuna.create_study(direction="minimize"))
+    with pytest.raises(SearchError, match="does not maximise"):
+        search.launch_for_splits(SVC(), SPACE, iris)
+    assert not search.running()
+    search.set_params(study=None).launch_for_splits(SVC(), SPACE, iris)
+    assert search.wait(60)
+    assert search.completed() == 6
+
+
 def test_fit_as_an_estimator(pair: Machines) -> None:
     space = {"C": [0.1, 1.0, 10.0]}
     search = OptunaSearch(pair.client, SVC(), space, sampler=tpe(), n_trials=4, cv=3)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from sklearn.svm import SVC
 
 from spotcluster.errors import SearchError
 from spotcluster.search import (
+    Evaluation,
     GridSearch,
     RandomizedGridSeach,
     RandomizedSearch,
@@ -258,3 +261,41 @@ def test_every_result_is_on_disk_before_it_is_told(pair: Machines, iris: list[st
         keys = {(line["candidate"], line["split"]) for line in lines[2:]}
         assert evaluation.key in keys
     assert search.ledger.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_search_seemed_ended_after_a_ctrl_c_in_wait(pair: Machines, iris: list[str]) -> None:
+    search = GridSearch(pair.client)
+    search.launch_for_splits(SVC(), {"C": [0.1, 1.0, 10.0]}, iris, pace=0.3)
+    timer = threading.Timer(0.2, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        search.wait()
+    assert search.running()
+    assert search.wait(30)
+    assert search.completed() == 9
+
+
+def test_numbers_of_numpys_could_not_be_written_into_the_ledger(
+    pair: Machines, iris: list[str]
+) -> None:
+    search = GridSearch(pair.client[:], error_score=np.float32(-1), timeout=np.int64(30))
+    search.launch_for_splits(SVC(), {"C": [-1.0, 1.0]}, iris)
+    assert search.wait(30)
+    assert search.cv_results_["mean_test_score"][0] == -1.0
+    assert search.ledger is not None
+    assert GridSearch.resume(search.ledger, pair.client).error_score == -1.0
+
+
+def test_a_callback_could_not_abort_its_search(pair: Machines, iris: list[str]) -> None:
+    def enough(_: Evaluation) -> None:
+        search.abort()
+
+    search = GridSearch(pair.client, on_result=enough)
+    search.launch_for_splits(SVC(), {"C": [0.1, 1.0, 10.0, 100.0]}, iris, pace=0.1)
+    assert search.wait(20)
+    assert 1 <= search.completed() < 12
+    assert "raised" not in search.report()
+    search.set_params(on_result=lambda _: search.wait())
+    search.launch_for_splits(SVC(), {"C": [0.1]}, iris)
+    assert search.wait(20)
+    assert "on_result has raised SearchError: What a search calls" in search.report()

@@ -6,10 +6,15 @@ import io
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 from spotcluster.errors import SearchError
 from spotcluster.search import display
@@ -158,3 +163,11 @@ def test_durations(seconds: float, words: str) -> None:
 def test_scores_that_are_not_there() -> None:
     best = Best(0, {}, [Evaluation(0, 0, math.nan)], 1)
     assert "(none)" in shown(picture(State("GridSearch", 1, 1, {}, [best])))
+
+
+def test_an_estimator_among_the_parameters_took_several_lines() -> None:
+    model = make_pipeline(StandardScaler(), PCA(n_components=3), SVC(C=3.0, gamma=0.1))
+    best = Best(0, {"model": model, "f": np.log1p}, [Evaluation(0, 0, 0.5)], 1)
+    text = line(State("GridSearch", 1, 1, {}, [best], [], running=False))
+    assert "\n" not in text
+    assert text.startswith("1/1 (100%), best 0.50000 with f=log1p, model=Pipeline(steps=")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import errno
 import hashlib
+import io
+import os
 import pickle
 import socket
 import subprocess
@@ -232,3 +235,16 @@ def test_a_part_of_the_training_data() -> None:
     assert tested.tolist() == resample(y[:4], replace=False, random_state=3, n_samples=2).tolist()
     result = engine_fit.fit_and_score(SPLIT, model=SVC(), params={}, part={"n_samples": 1})
     assert "classes" in result["error"]
+
+
+def test_a_disk_that_becomes_full_in_a_piece_was_told_of_as_other_bytes() -> None:
+    class AlmostFull(io.BytesIO):
+        def write(self, data: Any) -> int:
+            if self.tell() >= 3:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(data[:3])
+
+    disk = AlmostFull()
+    with pytest.raises(OSError, match="No space left"):
+        engine_transfer._write(disk, 0, b"piece")
+    assert disk.getvalue() == b"pie"

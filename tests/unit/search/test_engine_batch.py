@@ -242,3 +242,43 @@ def test_what_cannot_be_interrupted_ends_its_process() -> None:
     assert done.returncode == 1
     assert "Timeout" in done.stderr
     assert time.monotonic() - begun < 40
+
+
+class Rude(Slow):
+    """Leaves in its own way."""
+
+    def __init__(self, way: str = "") -> None:
+        super().__init__()
+        self.way = way
+
+    def fit(self, X: Any, y: Any) -> Rude:  # noqa: N803
+        if self.way == "exit":
+            sys.exit(3)
+        if self.way == "interrupt":
+            raise KeyboardInterrupt
+        if self.way == "mute":
+            sys.stdout = sys.stderr = None
+        if self.way == "long":
+            raise ValueError("z" * 10**6 + "\udce9 the end")
+        return self
+
+
+def test_sys_exit_was_an_error_of_the_engine_and_not_of_the_evaluation(digest: str) -> None:
+    first, second = perform(digest, Rude(), [{"way": "exit"}, {"way": "mute"}])
+    assert first["error"].strip().endswith("SystemExit: 3")
+    assert (first["test"], second["test"]) == (-1.0, 1.0)
+    with pytest.raises(KeyboardInterrupt):  # which may be meant for the engine
+        perform(digest, Rude(), [{"way": "interrupt"}])
+
+
+def test_an_engine_whose_output_was_taken_away_answered_no_more(digest: str) -> None:
+    before = sys.stdout, sys.stderr
+    perform(digest, Rude(), [{"way": "mute"}])
+    assert (sys.stdout, sys.stderr) == before
+
+
+def test_an_error_of_megabytes_was_told_in_full(digest: str) -> None:
+    (result,) = perform(digest, Rude(), [{"way": "long"}])
+    assert len(result["error"]) < 21_000
+    assert result["error"].startswith("Traceback")
+    assert result["error"].strip().endswith("zzz\\udce9 the end")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -160,3 +161,39 @@ def test_what_json_gives_back() -> None:
     assert ledger.jsonable([{"a": 1, "b": [1.5, "x", None, True]}])
     for thing in ((1, 2), np.float64(1), {1: 2}, object(), [SVC()]):
         assert not ledger.jsonable(thing)
+
+
+class FullDisk:
+    """A file of which half of what is written arrives, and no more."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, data: memoryview) -> int:
+        self._file.write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def test_a_full_disk_left_half_a_line_and_could_not_be_closed(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    book = Ledger.create(path, HEADER)
+    book.append([Evaluation(0, 0, 0.5)])
+    size = path.stat().st_size
+    book._file = FullDisk(book._file)
+    with pytest.raises(OSError, match="No space left"):
+        book.append([Evaluation(0, 1, 0.5)])
+    book.close()
+    assert path.stat().st_size == size
+    assert list(ledger.read(path).evaluations) == [(0, 0)]
+
+
+def test_a_ledger_that_could_not_be_begun_stayed_locked(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    with pytest.raises(TypeError):
+        Ledger.create(path, replace(HEADER, settings={"error_score": object()}))
+    Ledger.create(path, HEADER).close()
+    with pytest.raises(SearchError, match="cannot be written"):
+        Ledger.create(tmp_path / "ledger" / "in a file", HEADER)

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 from spotcluster.errors import SearchError
 from spotcluster.search import plots
-from spotcluster.search.candidates import Candidate
+from spotcluster.search.candidates import Candidate, grid_candidates
 from spotcluster.search.evaluations import Evaluation
 from spotcluster.search.roster import Presence
 
@@ -110,3 +113,22 @@ def test_boxplots_leave_out_what_is_not_a_number() -> None:
 def test_nothing_to_plot_yet(plot: Any) -> None:
     with pytest.raises(SearchError, match="nothing to plot yet"):
         plot([])
+
+
+def test_estimators_as_values_left_no_room_for_the_boxes() -> None:
+    pipelines = [make_pipeline(StandardScaler(), SVC(C=c)) for c in (1, 2)]
+    candidates = grid_candidates({"model": [*pipelines, SVC()]})
+    work = [Evaluation(n, 0, 0.5) for n in range(3)]
+    figure = plots.boxplot_parameters(candidates, work, display_train=False)
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert len(set(labels)) == 3
+    assert max(map(len, labels)) < 30
+    assert not any("\n" in label for label in labels)
+
+
+def test_each_number_of_a_distribution_had_a_box() -> None:
+    candidates = grid_candidates({"C": np.logspace(-3, 3, 40)})
+    work = [Evaluation(n, 0, 0.5) for n in range(40)]
+    axis = plots.boxplot_parameters(candidates, work, display_train=False).axes[0]
+    assert axis.get_xscale() == "log"
+    assert len(axis.lines) == 1

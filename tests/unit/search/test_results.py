@@ -108,3 +108,11 @@ def test_parameters_that_a_candidate_does_not_have_are_masked() -> None:
     assert "mean_train_score" not in table
     assert table["rank_test_score"].tolist() == [2, 1]
     assert table["rank_test_score"].dtype == np.int32
+
+
+def test_a_score_that_was_left_out_was_taken_from_another_metric() -> None:
+    results = Results([Candidate({"n": n}, n) for n in range(3)], 1)
+    results.add(Evaluation(0, 0, 0.5, test_scores={"a": 0.5, "b": 0.25}))
+    results.add(Evaluation(1, 0, 0.7, test_scores={"a": 0.7}))
+    results.add(Evaluation(2, 0, -1.0, error="it failed"))
+    assert repr(results.table()["split0_test_b"].tolist()) == "[0.25, nan, -1.0]"

@@ -59,9 +59,9 @@ def test_exported_members() -> None:
 
 def test_a_view_is_needed(iris: list[str]) -> None:
     search = GridSearch(None, SVC(), {"C": [1.0]})
-    with pytest.raises(SearchError, match=r"given a NoneType.*load_balanced_view"):
+    with pytest.raises(SearchError, match=r"has no view.*load_balanced_view"):
         search.fit([[0.0], [1.0]] * 5, [0, 1] * 5)
-    with pytest.raises(SearchError, match=r"given a NoneType.*load_balanced_view"):
+    with pytest.raises(SearchError, match=r"has no view.*load_balanced_view"):
         search.launch_for_splits(SVC(), {"C": [1.0]}, iris)
 
 

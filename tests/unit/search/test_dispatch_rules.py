@@ -1,0 +1,42 @@
+"""What the dispatcher concludes from what it sees."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+from spotcluster.search.dispatch import Dispatcher
+from spotcluster.search.engine_batch import GRACE
+from spotcluster.search.messages import Message
+
+
+def timed_out(
+    seconds: float, *, keys: int = 1, nodes: tuple[str, ...] = (), deaths: int = 1
+) -> Any:
+    """Return whether a message of node001 that was lost after so many seconds timed out."""
+    begun = time.monotonic()
+    message = Message(
+        tuple((n, 0) for n in range(keys)), None, begun, 10.0, begun=begun, vanished=begun + seconds
+    )
+    message.who = {"node": "node001"}
+    dispatcher: Any = SimpleNamespace(
+        _timeout=1.0,
+        _roster=SimpleNamespace(engines={n: SimpleNamespace(node=x) for n, x in enumerate(nodes)}),
+        _deaths=Counter({(0, 0): deaths}),
+    )
+    return Dispatcher._timed_out(dispatcher, message)
+
+
+def test_an_evaluation_of_a_killed_engine_was_taken_for_one_that_never_ends() -> None:
+    long = 1.0 + GRACE + 1.0
+    assert timed_out(long, nodes=("node001",))
+    assert not timed_out(2.0, nodes=("node001",))  # an engine ends itself later
+    assert not timed_out(long, nodes=("node001",), keys=2)  # the others took their time
+
+
+def test_an_evaluation_of_a_frozen_host_was_taken_for_one_that_never_ends() -> None:
+    long = 1.0 + GRACE + 1.0
+    assert not timed_out(long, nodes=("node002",))
+    assert timed_out(long, nodes=("node002",), deaths=2)  # it happens wherever it goes
