@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
+from spotcluster import files
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.errors import CloudError, ClusterError, SpotclusterError
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from spotcluster.aws.session import Session
     from spotcluster.cluster.bringup import Result
     from spotcluster.cluster.plan import Plan
+    from spotcluster.cluster.vitals import RunningJob
     from spotcluster.config import Template
 
 bid_option = click.option(
@@ -244,7 +247,17 @@ def stop(context: Context, names: tuple[str, ...], *, yes: bool) -> int:
     return 0
 
 
+def _say_what_runs(jobs: Sequence[RunningJob]) -> None:
+    """Tell who is about to be asked which jobs would be cut off."""
+    for job in jobs:
+        output.err.print(
+            f"Job {job.id} still runs on the master, and is cut off: {shlex.join(job.command)}",
+            markup=False,
+        )
+
+
 def _stop(context: Context, name: str, *, yes: bool) -> None:
+    from spotcluster.cluster import at_once
     from spotcluster.cluster import stop as stopping
 
     with nothing_done_yet(name):
@@ -263,6 +276,8 @@ def _stop(context: Context, name: str, *, yes: bool) -> None:
                 "These are spot instances, which cannot stop; they are terminated with their disks,"
                 f" and `start {name}` makes new ones: {ended}."
             )
+        if not yes and output.can_ask():
+            _say_what_runs(at_once.jobs_of(cluster))
         output.confirm(f"Stop '{name}' in {region}?", yes=yes)
     try:
         with output.progress() as reporter:
@@ -313,21 +328,26 @@ def restart(context: Context, name: str, *, as_json: bool) -> int:
 @pass_context
 def terminate(context: Context, names: tuple[str, ...], *, yes: bool, timeout: float | None) -> int:
     """End clusters: every node, and everything that was made for them; volumes are kept."""
-    from spotcluster.cluster import end, lookup, volumes
+    from spotcluster.cluster import at_once, end, lookup, volumes
 
-    keys = lookup.keys_of(context.config(check_plugins=False))
+    config = context.config(check_plugins=False)
+    keys = lookup.keys_of(config)
     for name in names:
         with nothing_done_yet(name):
             session = _session_with(context, name)
             kept = ", ".join(f"{one}, {one.size} GiB" for one in volumes.kept(session, name))
             besides = f"; volumes that are kept: {kept}" if kept else ""
+            if not yes and output.can_ask():
+                _say_what_runs(at_once.running_jobs(session, name, keys))
             output.confirm(
                 f"Terminate '{name}' in {session.region}? Its nodes' disks are deleted{besides}.",
                 yes=yes,
             )
         try:
             with output.progress() as reporter:
-                number = end.terminate(session, name, reporter, timeout=timeout, keys=keys)
+                number = end.terminate(
+                    session, name, reporter, timeout=timeout, keys=keys, plugins=config.plugins
+                )
         except KeyboardInterrupt:
             say_what_exists(session, name, "")
             raise
@@ -353,26 +373,38 @@ def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> 
     """
     from spotcluster.cluster import listing
 
-    sessions = context.sessions()
-    found = [one for session in sessions for one in listing.clusters(session)]
+    sessions = context.sessions(*names)
+    found, refused = listing.everywhere(sessions)
+    if len(refused) == len(sessions):
+        raise next(iter(refused.values()))
+    looked_in = [one.region for one in sessions if one.region not in refused]
+    places = ", ".join(looked_in)
     missing = set(names) - {one.name for one in found}
-    places = ", ".join(session.region for session in sessions)
-    if missing:
+    if missing and not refused:
         raise ClusterError(
             f"There is no cluster {', '.join(sorted(missing))} in {places}.",
             "`spotcluster listclusters` shows those there are; -r looks in another region.",
         )
     found = [one for one in found if not names or one.name in names]
+    for region, error in refused.items():
+        output.error(f"{region} could not be looked in: {error.message}")
+    for region, name in [] if names or context.region else files.reached():
+        if region not in (*looked_in, *refused):
+            output.err.print(
+                f"Not looked in: {region}, where this computer has reached '{name}';"
+                f" `spotcluster -r {region} listclusters` does."
+            )
+    status = 1 if refused else 0
     if as_json:
         output.document([one.as_json() for one in found])
-        return 0
+        return status
     if not found:
         output.out.print(f"There are no clusters in {places}.")
     for one in found:
-        up = listing.uptime(one.created)
+        up = f", up {listing.uptime(one.up_since)}" if one.up_since else ""
         output.table(
-            f"{one.name}: {one.state}, {len(one.nodes)} of {one.size} nodes in {one.region},"
-            f" up {up}, {output.dollars(one.price)}, {output.spent(one.cost)}",
+            f"{one.name}: {one.state}, {len(one.nodes)} of {one.size} nodes in {one.region}"
+            f"{up}, {output.dollars(one.price)}, {output.spent(one.cost)}",
             ("node", "state", "type", "market", "zone", "address", "instance"),
             [
                 (
@@ -387,7 +419,7 @@ def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> 
                 for node in one.nodes
             ],
         )
-    return 0
+    return status
 
 
 def _may_format(session: Session, name: str, template: Template) -> bool:
@@ -584,7 +616,9 @@ def _session_with(context: Context, name: str) -> Session:
     """Return the session of the region that has something of the cluster `name`."""
     from spotcluster.cluster import end
 
-    sessions = context.sessions(check_plugins=False)  # a broken plugin must not keep a cluster
+    sessions = context.sessions(
+        name, check_plugins=False
+    )  # a broken plugin must not keep a cluster
     refused: SpotclusterError | None = None
     for session in sessions:
         try:

@@ -93,7 +93,7 @@ def showconsole(context: Context, name: str, alias: str | None) -> None:
     """
     from spotcluster.cluster import consoles
 
-    found = consoles.read(context.sessions(), name, alias)
+    found = consoles.read(context.sessions(name), name, alias)
     if not found.text:
         output.err.print(
             f"EC2 has nothing of the console of {found.who} yet: it takes some minutes after"

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from spotcluster import config as configs
+from spotcluster import files
 from spotcluster.aws.calls import Patience
-from spotcluster.cluster import lookup
+from spotcluster.aws.session import Session
+from spotcluster.cluster import listing, lookup
+from spotcluster.errors import CredentialsError
 
 TWO = """
 [key mykey]
@@ -34,7 +37,23 @@ def test_template_without_a_region_went_to_the_region_of_another_template() -> N
     config = configs.load_text(TWO, "config")
     assert config.template("anywhere").region is None
     assert lookup.default_region(config) == "us-east-1"
-    assert lookup.regions(config, None) == ["local"]
+
+
+def test_cluster_of_a_template_without_a_region_was_found_with_r_only() -> None:
+    config = configs.load_text(TWO, "config")
+    assert lookup.regions(config, None) == ["local", "us-east-1"]
+    named = configs.load_text(f"{TWO}REGION = eu-west-1\n", "config")
+    assert lookup.regions(named, None) == ["local", "eu-west-1"]
+
+
+def test_cluster_that_was_started_with_r_is_found_without(spotcluster_home: Path) -> None:
+    for region, name in (("eu-west-1", "mycluster"), ("eu-west-2", "other")):
+        files.write_private(files.known_hosts_file(region, name), "")
+    config = configs.load_text(TWO, "config")
+    assert lookup.regions(config, None, "mycluster") == ["local", "us-east-1", "eu-west-1"]
+    assert lookup.regions(config, None, "../mycluster") == ["local", "us-east-1"]
+    assert lookup.regions(config, "local", "mycluster") == ["local"]
+    assert spotcluster_home.is_dir()
 
 
 def test_environment_names_the_region_of_what_names_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,3 +86,17 @@ def test_region_of_the_aws_profile_goes_before_the_fallback(
     )
     monkeypatch.setenv("AWS_REGION", "us-west-1")
     assert lookup.default_region(work) == "us-west-1"
+
+
+def test_region_without_credentials_hid_the_clusters_of_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def clusters(session: Session) -> list[str]:
+        if session.region == "local":
+            raise CredentialsError("There are no usable AWS credentials.")
+        return [f"one in {session.region}"]
+
+    monkeypatch.setattr(listing, "clusters", clusters)
+    sessions = lookup.sessions(configs.load_text(TWO, "config"), None)
+    found, refused = listing.everywhere(sessions)
+    assert (found, list(refused)) == (["one in us-east-1"], ["local"])
