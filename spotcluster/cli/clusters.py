@@ -579,10 +579,10 @@ def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
 
 @contextmanager
 def nothing_done_yet(name: str) -> Iterator[None]:
-    """Say so to whoever interrupts while a cluster is still looked for."""
+    """Say so to whoever interrupts while a cluster is still looked for, or answers with no."""
     try:
         yield
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort, click.exceptions.Exit):
         output.err.print(f"Nothing of '{name}' was changed.")
         raise
 

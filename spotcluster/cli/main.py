@@ -27,6 +27,7 @@ from spotcluster.cli import (
     policy,
     shell,
     shells,
+    starcluster,
     status,
     transfers,
     volumes,
@@ -55,6 +56,7 @@ _SHORT = {
     "lsi": "listinstances",
     "lv": "listvolumes",
     "lz": "listzones",
+    "reboot": "restart",
     "res": "resizevolume",
     "rk": "removekey",
     "rn": "removenode",
@@ -171,6 +173,9 @@ def run(arguments: list[str] | None = None) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption) and error.ctx and error.ctx.command.name:
+            hint = starcluster.instead(error.ctx.command.name, error.option_name)
+            error.message += f" {hint}" if hint else ""
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):

@@ -132,7 +132,9 @@ def picture(
         parts += [Text(), *(_job(job, seen.clock_ahead) for job in seen.jobs)]
     if seen.controller is None and not seen.problem:
         parts += [Text(), Text("The controller is being asked …", style="dim")]
-    if seen.problem:
+    if seen.state == "stopped":
+        parts += [Text(), Text(f"`spotcluster start {seen.name}` brings it back.")]
+    elif seen.problem:
         parts += [Text(), Text(f"The controller does not answer: {seen.problem}", style="yellow")]
     if seen.controller:
         queue = seen.controller

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -97,6 +99,7 @@ def test_region_without_credentials_hid_the_clusters_of_the_others(
         return [f"one in {session.region}"]
 
     monkeypatch.setattr(listing, "clusters", clusters)
-    sessions = lookup.sessions(configs.load_text(TWO, "config"), None)
+    places = [SimpleNamespace(region=region) for region in ("local", "us-east-1")]
+    sessions = cast(list[Session], places)
     found, refused = listing.everywhere(sessions)
     assert (found, list(refused)) == (["one in us-east-1"], ["local"])
