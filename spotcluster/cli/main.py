@@ -11,9 +11,11 @@ import click
 
 from spotcluster import __version__, errors
 from spotcluster.cli import (
+    clusterlist,
     clusters,
     config,
     demo,
+    endings,
     helping,
     jobs,
     keys,
@@ -114,10 +116,10 @@ for command in (
     clusters.start,
     clusters.addnode,
     clusters.removenode,
-    clusters.stop,
+    endings.stop,
     clusters.restart,
-    clusters.terminate,
-    clusters.listclusters,
+    endings.terminate,
+    clusterlist.listclusters,
     status.status,
     shells.sshmaster,
     shells.sshnode,
@@ -173,10 +175,7 @@ def run(arguments: list[str] | None = None) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.ClickException as error:
-        if isinstance(error, click.NoSuchOption) and error.ctx and error.ctx.command.name:
-            hint = starcluster.instead(error.ctx.command.name, error.option_name)
-            error.message += f" {hint}" if hint else ""
-        error.show()
+        starcluster.with_hint(error).show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         output.error("Interrupted.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import click
+
 _ALL_STEPS = "`start` does all steps, and goes on with what is there; leave it out."
 _NO_QUEUE = "There is no SGE here: an ipyparallel controller hands out the work; leave it out."
 _SETTING = "It is a key of the [cluster] section: {}."
@@ -56,6 +58,9 @@ _INSTEAD: dict[str, dict[str, str]] = {
 }
 
 
-def instead(command: str, option: str) -> str:
-    """Return what to do where StarCluster's `command` has `option`; empty where it has none."""
-    return _INSTEAD.get(command, {}).get(option, "")
+def with_hint(error: click.ClickException) -> click.ClickException:
+    """Return the error with what to do, where it is an option of StarCluster's that is not here."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+        return error
+    hint = _INSTEAD.get(error.ctx.command.name or "", {}).get(error.option_name)
+    return click.UsageError(f"{error.format_message()} {hint}", error.ctx) if hint else error

@@ -12,7 +12,7 @@ from pathlib import Path
 from spotcluster import files
 from spotcluster.aws import instances, network
 from spotcluster.aws.session import Session
-from spotcluster.cluster import at_once, shutdown, volumes
+from spotcluster.cluster import at_once, kept_volumes, shutdown
 from spotcluster.cluster import cluster as clusters
 from spotcluster.cluster import record as records
 from spotcluster.cluster.progress import Reporter
@@ -107,7 +107,7 @@ def terminate(
     end = begin + timeout
     _announce(session, left)
     _shut_down(session, name, keys or {}, plugins or {}, reporter)
-    volumes.release(session, name, keys or {}, reporter)
+    kept_volumes.release(session, name, keys or {}, reporter)
     ended: set[str] = set()
     pause = _POLL / 4
     while left:
