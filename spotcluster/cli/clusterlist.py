@@ -29,6 +29,8 @@ def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> 
     looked_in = [one.region for one in sessions if one.region not in refused]
     places = ", ".join(looked_in)
     missing = set(names) - {one.name for one in found}
+    if names and not missing:
+        refused = {}  # nothing is left to be found there
     if missing and not refused:
         raise ClusterError(
             f"There is no cluster {', '.join(sorted(missing))} in {places}.",

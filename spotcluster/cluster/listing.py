@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from spotcluster import files
 from spotcluster.aws import instances, prices
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
-from spotcluster.cluster import costs
+from spotcluster.cluster import costs, end
 from spotcluster.cluster import record as records
 from spotcluster.errors import CloudError
 
@@ -101,15 +102,22 @@ def clusters(session: Session) -> list[Listed]:
 def everywhere(sessions: Sequence[Session]) -> tuple[list[Listed], dict[str, CloudError]]:
     """Return the clusters of several regions, and of those that cannot be looked in the reason.
 
-    A region without credentials hides no cluster of another one.
+    A region without credentials hides no cluster of another one. What this computer keeps for
+    clusters that others have ended is removed.
     """
     found: list[Listed] = []
     refused: dict[str, CloudError] = {}
     for session in sessions:
         try:
-            found += clusters(session)
+            there = clusters(session)
         except CloudError as error:
             refused[session.region] = error
+            continue
+        found += there
+        names = {one.name for one in there}
+        for region, name in files.reached():
+            if region == session.region and name not in names:
+                end.forget_files(region, name)
     return found, refused
 
 

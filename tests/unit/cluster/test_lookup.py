@@ -91,15 +91,19 @@ def test_region_of_the_aws_profile_goes_before_the_fallback(
 
 
 def test_region_without_credentials_hid_the_clusters_of_the_others(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, spotcluster_home: Path
 ) -> None:
-    def clusters(session: Session) -> list[str]:
-        if session.region == "local":
+    def clusters(session: Session) -> list[SimpleNamespace]:
+        if session.region == "eu-west-1":
             raise CredentialsError("There are no usable AWS credentials.")
-        return [f"one in {session.region}"]
+        return [SimpleNamespace(name="mine")]
 
+    for region, name in (("eu-west-1", "far"), ("us-east-1", "mine"), ("us-east-1", "ended")):
+        files.write_private(files.known_hosts_file(region, name), "")
     monkeypatch.setattr(listing, "clusters", clusters)
-    places = [SimpleNamespace(region=region) for region in ("local", "us-east-1")]
-    sessions = cast(list[Session], places)
-    found, refused = listing.everywhere(sessions)
-    assert (found, list(refused)) == (["one in us-east-1"], ["local"])
+    places = [SimpleNamespace(region=region) for region in ("eu-west-1", "us-east-1")]
+    found, refused = listing.everywhere(cast(list[Session], places))
+    assert ([one.name for one in found], list(refused)) == (["mine"], ["eu-west-1"])
+    # What others have ended is looked for no more; of what cannot be seen nothing is known.
+    assert files.reached() == [("eu-west-1", "far"), ("us-east-1", "mine")]
+    assert spotcluster_home.is_dir()
