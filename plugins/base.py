@@ -113,6 +113,10 @@ class Cluster(Protocol):
     @property
     def nodes(self) -> Sequence[Node]: ...
     @property
+    def ending(self) -> bool:
+        """Whether it is being terminated: its nodes do not come back, and their disks go."""
+
+    @property
     def drain_timeout(self) -> float:
         """Seconds that what runs on a node may still take when it leaves (``DRAIN_TIMEOUT``)."""
 

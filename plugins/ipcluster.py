@@ -65,7 +65,9 @@ class IPCluster(Plugin):
             )
 
     def shutdown(self, cluster: Cluster) -> None:
-        """Let all engines finish what they run, and take nothing new."""
+        """Let all engines finish what they run, and take nothing new; not when the cluster ends."""
+        if cluster.ending:  # who ends a cluster wants no more of it, and its bill to end
+            return
         reached: list[Node] = []
 
         def drain(node: Node) -> None:

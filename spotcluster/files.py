@@ -114,6 +114,13 @@ def known_hosts_file(region: str, cluster: str) -> Path:
     return home() / "known_hosts" / region / cluster
 
 
+def reached() -> list[tuple[str, str]]:
+    """Return region and name of the clusters that this computer has reached, and not seen end."""
+    found = home().glob("known_hosts/*/*")
+    own = [path for path in found if not path.name.startswith(".")]  # those are being written
+    return sorted((path.parent.name, path.name) for path in own)
+
+
 def key_file(name: str) -> Path:
     """Return where `createkey` writes the private key of the key pair `name`."""
     return home() / "keys" / f"{name}.pem"

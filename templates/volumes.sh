@@ -12,7 +12,7 @@ bad=0
 disk_of() { # the disk of volume $1, attached as $2: by its serial (Nitro), or by its name (Xen)
     local serial=${1/-/} folder link letter name
     for folder in /sys/block/*; do
-        if [ "$(tr -d '[:space:]' <"$folder/device/serial" 2>/dev/null || true)" = "$serial" ]; then
+        if [ "$(tr -d '[:space:]' 2>/dev/null <"$folder/device/serial" || true)" = "$serial" ]; then
             echo "/dev/${folder##*/}"
             return
         fi
@@ -128,7 +128,7 @@ choose_target() { # the disk, or its one partition, or the one that was named
 }
 
 mount_one() {
-    local said fresh=mounted type disk='' target found
+    local said fresh=mounted type disk='' target found options=()
     until has_come; do
         if [ "$SECONDS" -ge "$deadline" ]; then
             if [ -n "$disk" ]; then break; fi # smaller than it should be; still worth mounting
@@ -171,8 +171,10 @@ mount_one() {
         return
     fi
     type=$(tell TYPE)
+    # A volume made of a snapshot has the UUID of the one it was taken of, which may be mounted too.
+    if [ "$type" = xfs ]; then options=(-o nouuid); fi
     mkdir -p "$path"
-    if ! said=$(mount -t "$type" "$target" "$path" 2>&1); then
+    if ! said=$(mount -t "$type" "${options[@]}" "$target" "$path" 2>&1); then
         say failed "${said//[$'\t\n']/ }"
         return
     fi

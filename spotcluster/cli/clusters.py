@@ -1,21 +1,21 @@
-"""start, addnode, removenode, stop, restart, terminate, listclusters."""
+"""start, addnode, removenode, restart."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
-from spotcluster.errors import CloudError, ClusterError, SpotclusterError
+from spotcluster.cli.interrupts import nothing_done_yet, say_what_exists
+from spotcluster.cli.options import yes_option
+from spotcluster.cli.results import show_plan, show_result
+from spotcluster.errors import CloudError
 
 if TYPE_CHECKING:
     from spotcluster.aws.session import Session
     from spotcluster.cluster.bringup import Result
-    from spotcluster.cluster.plan import Plan
     from spotcluster.config import Template
 
 bid_option = click.option(
@@ -33,7 +33,6 @@ on_failure_option = click.option(
     help="A node that does not get ready is replaced (twice, or as often as REPLACEMENTS says, then"
     " dropped), dropped, or ends all.",
 )
-yes_option = click.option("-y", "--yes", "-c", "--confirm", is_flag=True, help="Do not ask.")
 
 
 @click.command(
@@ -224,61 +223,6 @@ def removenode(context: Context, name: str, *, aliases: tuple[str, ...], yes: bo
     return 0
 
 
-@click.command(
-    epilog="""\b
-Examples:
-  spotcluster stop mycluster
-  spotcluster start mycluster     brings it back
-"""
-)
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@yes_option
-@pass_context
-def stop(context: Context, names: tuple[str, ...], *, yes: bool) -> int:
-    """Stop clusters: the master and workers on demand keep their disks, spot workers are ended.
-
-    Nothing runs then, and only the disks cost money, until `start NAME` brings it back.
-    """
-    for name in names:
-        _stop(context, name, yes=yes)
-    return 0
-
-
-def _stop(context: Context, name: str, *, yes: bool) -> None:
-    from spotcluster.cluster import stop as stopping
-
-    with nothing_done_yet(name):
-        # A plugin of the config that is broken must not keep a cluster running.
-        cluster = context.cluster(name, check_plugins=False)
-        region = cluster.region
-        parts = stopping.parts(cluster)
-        if parts.done and cluster.record.stopped:
-            output.out.print(f"'{name}' is stopped already.")
-            return
-        kept = ", ".join(one.alias for one in parts.kept)
-        output.err.print(f"These stop and keep their disks: {kept}.")
-        if parts.ended:
-            ended = ", ".join(one.alias for one in parts.ended)
-            output.err.print(
-                "These are spot instances, which cannot stop; they are terminated with their disks,"
-                f" and `start {name}` makes new ones: {ended}."
-            )
-        output.confirm(f"Stop '{name}' in {region}?", yes=yes)
-    try:
-        with output.progress() as reporter:
-            cluster.reporter = reporter
-            done = stopping.stop(cluster)
-    except (KeyboardInterrupt, CloudError):
-        say_what_exists(cluster.session, name, f"stop {name}     ")
-        raise
-    output.out.print(
-        f"Stopped '{name}'; only disks cost money now. Kept with its disk: {kept}. Terminated:"
-        f" {', '.join(one.alias for one in done.ended) or 'nothing'}.\n"
-        f"  spotcluster -r {region} start {name}       bring it back\n"
-        f"  spotcluster -r {region} terminate {name}   end it and delete its disks"
-    )
-
-
 @click.command(epilog="Example: spotcluster restart mycluster")
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -302,94 +246,6 @@ def restart(context: Context, name: str, *, as_json: bool) -> int:
         raise
 
 
-@click.command(epilog="Example: spotcluster terminate mycluster")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@yes_option
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0),
-    help="Seconds to wait for the end; TERMINATE_TIMEOUT of its template by default.",
-)
-@pass_context
-def terminate(context: Context, names: tuple[str, ...], *, yes: bool, timeout: float | None) -> int:
-    """End clusters: every node, and everything that was made for them; volumes are kept."""
-    from spotcluster.cluster import end, lookup, volumes
-
-    keys = lookup.keys_of(context.config(check_plugins=False))
-    for name in names:
-        with nothing_done_yet(name):
-            session = _session_with(context, name)
-            kept = ", ".join(f"{one}, {one.size} GiB" for one in volumes.kept(session, name))
-            besides = f"; volumes that are kept: {kept}" if kept else ""
-            output.confirm(
-                f"Terminate '{name}' in {session.region}? Its nodes' disks are deleted{besides}.",
-                yes=yes,
-            )
-        try:
-            with output.progress() as reporter:
-                number = end.terminate(session, name, reporter, timeout=timeout, keys=keys)
-        except KeyboardInterrupt:
-            say_what_exists(session, name, "")
-            raise
-        output.out.print(
-            f"Terminated '{name}': {number} node(s) ended; EC2 has nothing of it any more."
-        )
-        if kept:
-            output.out.print(
-                f"Volumes that are kept: {kept}; `spotcluster removevolume` deletes those you name."
-            )
-    return 0
-
-
-@click.command(epilog="Example: spotcluster listclusters --json")
-@click.argument("names", nargs=-1, metavar="[NAME...]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@pass_context
-def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> int:
-    """List clusters: state, nodes, uptime, price per hour, and cost so far.
-
-    The cost is about what EC2 charges for the instances, those that have ended too; disks and
-    traffic are not in it.
-    """
-    from spotcluster.cluster import listing
-
-    sessions = context.sessions()
-    found = [one for session in sessions for one in listing.clusters(session)]
-    missing = set(names) - {one.name for one in found}
-    places = ", ".join(session.region for session in sessions)
-    if missing:
-        raise ClusterError(
-            f"There is no cluster {', '.join(sorted(missing))} in {places}.",
-            "`spotcluster listclusters` shows those there are; -r looks in another region.",
-        )
-    found = [one for one in found if not names or one.name in names]
-    if as_json:
-        output.document([one.as_json() for one in found])
-        return 0
-    if not found:
-        output.out.print(f"There are no clusters in {places}.")
-    for one in found:
-        up = listing.uptime(one.created)
-        output.table(
-            f"{one.name}: {one.state}, {len(one.nodes)} of {one.size} nodes in {one.region},"
-            f" up {up}, {output.dollars(one.price)}, {output.spent(one.cost)}",
-            ("node", "state", "type", "market", "zone", "address", "instance"),
-            [
-                (
-                    node.alias,
-                    node.state if node.ready or node.state != "running" else "not set up",
-                    node.type,
-                    "spot" if node.spot else "on demand",
-                    node.zone,
-                    node.address,
-                    node.id,
-                )
-                for node in one.nodes
-            ],
-        )
-    return 0
-
-
 def _may_format(session: Session, name: str, template: Template) -> bool:
     """Ask, on a terminal, whether volumes that are new are to be formatted."""
     from spotcluster.cluster import volumes
@@ -411,193 +267,3 @@ def _offer_format(result: Result) -> None:
             paths = ", ".join(node.unformatted)
             if output.ask(f"The volume for {paths} is empty. Make an ext4 file system on it?"):
                 volumes.format_and_mount(result.cluster, node)
-
-
-def show_plan(plan: Plan, *, as_json: bool) -> None:
-    """Print what would be launched."""
-    if as_json:
-        output.document(
-            {
-                "cluster": plan.cluster,
-                "region": plan.region,
-                "zone": plan.subnet.zone,
-                "usd_per_hour": plan.price,
-                "volumes": [
-                    {
-                        "name": one.settings.name,
-                        "id": one.found.id,
-                        "size_gb": one.found.size,
-                        "mount": one.settings.mount_path,
-                    }
-                    for one in plan.volumes
-                ],
-                "returning": [one.alias for one in plan.returning],
-                "nodes": [
-                    {
-                        "alias": one.alias,
-                        "type": one.type.name,
-                        "vcpus": one.type.vcpus,
-                        "memory_mb": one.type.memory_mb,
-                        "image": one.image.id,
-                        "spot": one.spot,
-                        "bid": one.bid,
-                        "usd_per_hour": one.price,
-                    }
-                    for one in plan.nodes
-                ],
-            }
-        )
-        return
-    output.table(
-        f"'{plan.cluster}' in {plan.region}, zone {plan.subnet.zone}; nothing has been made.",
-        ("node", "type", "vCPUs", "memory", "market", "price now"),
-        [
-            (
-                one.alias,
-                one.type.name,
-                str(one.type.vcpus),
-                f"{one.type.memory_mb / 1024:g} GiB",
-                one.market,
-                output.dollars(one.price),
-            )
-            for one in plan.nodes
-        ],
-    )
-    for image in dict.fromkeys(one.image for one in plan.nodes):
-        output.out.print(f"Image: {image.id} {image.name}, login {image.login}")
-    output.out.print(
-        f"Also: a security group spotcluster-{plan.cluster} that lets this computer reach SSH."
-    )
-    for volume in plan.volumes:
-        new = ", new: say --format" if volume.found.known_empty else ""
-        output.out.print(f"The volume {volume} on the master: {volume.settings.mount_path}{new}")
-    for one in plan.returning:
-        output.out.print(f"Comes back with its disk: {one.alias}, {one.type}, {one.id}")
-    together = "Together, without what comes back" if plan.returning else "Together"
-    output.out.print(f"{together}: {output.dollars(plan.price)}")
-
-
-def show_result(session: Session, result: Result, *, as_json: bool) -> int:
-    """Print what came of start or addnode, and conclude it; return the exit status."""
-    try:
-        return _show_result(session, result, as_json=as_json)
-    finally:
-        result.conclude()
-
-
-def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
-    from spotcluster.cluster import listing
-
-    cluster = result.cluster
-    region = f"-r {session.region} "
-    price = listing.hourly(session, tuple(node.instance for node in cluster.nodes))
-    if as_json:
-        output.document(
-            {
-                "cluster": cluster.name,
-                "region": session.region,
-                "elapsed": round(result.elapsed, 2),
-                "phases": {name: round(took, 2) for name, took in result.phases.items()},
-                "ready": [node.alias for node in result.nodes],
-                "engines": result.engines,
-                "usd_per_hour": price,
-                "nodes": [node.alias for node in cluster.nodes],
-                "failed": {member.alias: str(member.error) for member in result.failed},
-                "troubles": result.troubles,
-                "log_files": {
-                    one.alias: str(one.log_file)
-                    for member in result.members
-                    for one in member.failures
-                    if one.log_file
-                },
-            }
-        )
-        return 1 if result.failed or result.troubles else 0
-    for steps, nodes in result.left_out.items():
-        output.out.print(f"Left out on {', '.join(nodes)}, where it cannot be done: {steps}.")
-    phases = ", ".join(
-        f"{name} {took:.1f} s" for name, took in result.phases.items() if took >= 0.05
-    )
-    if result.nodes:
-        output.out.print(
-            f"{len(result.nodes)} node(s) with {result.engines} engine(s) are ready after"
-            f" {result.elapsed:.1f} s ({phases}).\n"
-            f"'{cluster.name}' has {len(cluster.nodes)} node(s): {output.dollars(price)}."
-        )
-    if result.failed:
-        raise SpotclusterError(
-            f"{len(result.failed)} of {len(result.members)} nodes did not get ready:"
-            f" {', '.join(member.alias for member in result.failed)}.",
-            f"`spotcluster {region}start {cluster.name}` tries again with the template it has;"
-            f" to correct the config first, `spotcluster {region}terminate {cluster.name}`.",
-        )
-    if result.troubles:
-        raise SpotclusterError(
-            "\n".join(result.troubles),
-            f"The cluster can be used without; `spotcluster {region}start {cluster.name}` tries"
-            " again to mount what is not mounted.",
-        )
-    output.out.print(
-        f"  spotcluster {region}sshmaster {cluster.name}      log in\n"
-        f"  spotcluster {region}addnode -s 1 {cluster.name}   make it larger\n"
-        f"  spotcluster {region}terminate {cluster.name}      end the bill"
-    )
-    return 0
-
-
-@contextmanager
-def nothing_done_yet(name: str) -> Iterator[None]:
-    """Say so to whoever interrupts while a cluster is still looked for."""
-    try:
-        yield
-    except (KeyboardInterrupt, click.Abort):
-        output.err.print(f"Nothing of '{name}' was changed.")
-        raise
-
-
-def say_what_exists(session: Session, name: str, going_on: str | None = None) -> None:
-    """After an interrupt: what is there now, and the commands that end it and go on with it.
-
-    Parameters
-    ----------
-    going_on : str, optional
-        The command that goes on, `start` by default; empty where it is the one that ends it.
-    """
-    from spotcluster.cluster import end
-
-    try:
-        left = end.remains(session, name)
-        there = f"Of '{name}' there is now {left}." if left else ""
-    except SpotclusterError as error:
-        there = f"EC2 does not tell what there is of '{name}' now: {error.message}"
-    except KeyboardInterrupt:  # once more: what ends it is to be said all the same
-        there = f"What there is of '{name}' now was not asked any more."
-    if not there:
-        output.err.print(f"Nothing of '{name}' exists.")
-        return
-    output.err.print(f"{there}\n  spotcluster -r {session.region} terminate {name}   ends it")
-    if going_on is None:
-        going_on = f"start {name}    "
-    if going_on:
-        output.err.print(f"  spotcluster -r {session.region} {going_on}   goes on with it")
-
-
-def _session_with(context: Context, name: str) -> Session:
-    """Return the session of the region that has something of the cluster `name`."""
-    from spotcluster.cluster import end
-
-    sessions = context.sessions(check_plugins=False)  # a broken plugin must not keep a cluster
-    refused: SpotclusterError | None = None
-    for session in sessions:
-        try:
-            if end.remains(session, name):
-                return session
-        except SpotclusterError as error:
-            refused = error
-    if refused:
-        raise refused
-    places = ", ".join(session.region for session in sessions)
-    raise ClusterError(
-        f"There is no cluster '{name}' in {places}.",
-        "`spotcluster listclusters` shows those there are; -r looks in another region.",
-    )

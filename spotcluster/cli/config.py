@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from spotcluster.config.problems import Problem
 
 
-@click.group("config")
+@click.group(
+    "config",
+    epilog="""\b
+Examples:
+  spotcluster config check
+  spotcluster config show iptemplate
+  spotcluster config edit
+""",
+)
 def config_() -> None:
     """Show, check or edit the config file."""
 

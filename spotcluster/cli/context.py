@@ -29,11 +29,11 @@ class Context:
 
         return config.load_if_there(self.config_path, check_plugins=check_plugins)
 
-    def sessions(self, *, check_plugins: bool = True) -> list[Session]:
-        """Return a session for each region to look in."""
+    def sessions(self, *names: str, check_plugins: bool = True) -> list[Session]:
+        """Return a session for each region to look in, for the clusters `names` if given."""
         from spotcluster.cluster import lookup
 
-        return lookup.sessions(self.config(check_plugins=check_plugins), self.region)
+        return lookup.sessions(self.config(check_plugins=check_plugins), self.region, *names)
 
     def session(self) -> Session:
         """Return a session for the one region that a command without a cluster works in."""

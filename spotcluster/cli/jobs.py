@@ -117,7 +117,7 @@ def logs(
     return 0
 
 
-@click.command(name="jobs")
+@click.command(name="jobs", epilog="Example: spotcluster jobs mycluster --json")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.argument("name")
 @pass_context
@@ -134,7 +134,13 @@ def jobs_(context: Context, name: str, *, as_json: bool) -> None:
         output.table("", columns, [_row(job) for job in found])
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  spotcluster cancel mycluster 3
+  spotcluster cancel --grace 60 mycluster 3     a minute to write down what it has
+"""
+)
 @click.option(
     "--grace",
     type=click.FloatRange(min=0),

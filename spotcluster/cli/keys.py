@@ -9,8 +9,8 @@ import click
 
 from spotcluster import files
 from spotcluster.cli import output
-from spotcluster.cli.clusters import yes_option
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.options import yes_option
 from spotcluster.errors import UsageError
 
 

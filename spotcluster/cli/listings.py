@@ -15,7 +15,7 @@ from spotcluster.cli.context import Context, pass_context
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
-@click.command()
+@click.command(epilog="Example: spotcluster listregions --json")
 @_as_json
 @pass_context
 def listregions(context: Context, *, as_json: bool) -> None:
@@ -39,10 +39,10 @@ def listzones(context: Context, *, region: str | None, as_json: bool) -> None:
 
     context.region = region or context.region
     session = context.session()
-    _show(session.region, inventory.zones(session), as_json=as_json)
+    _show("zones", session.region, inventory.zones(session), as_json=as_json)
 
 
-@click.command()
+@click.command(epilog="Example: spotcluster -r us-east-1 listimages")
 @_as_json
 @pass_context
 def listimages(context: Context, *, as_json: bool) -> None:
@@ -50,10 +50,10 @@ def listimages(context: Context, *, as_json: bool) -> None:
     from spotcluster.aws import inventory
 
     session = context.session()
-    _show(session.region, inventory.own_images(session), as_json=as_json)
+    _show("images", session.region, inventory.own_images(session), as_json=as_json)
 
 
-@click.command()
+@click.command(epilog="Example: spotcluster -r us-east-1 listinstances")
 @_as_json
 @pass_context
 def listinstances(context: Context, *, as_json: bool) -> None:
@@ -61,10 +61,10 @@ def listinstances(context: Context, *, as_json: bool) -> None:
     from spotcluster.aws import inventory
 
     session = context.session()
-    _show(session.region, inventory.instances(session), as_json=as_json)
+    _show("instances", session.region, inventory.instances(session), as_json=as_json)
 
 
-@click.command()
+@click.command(epilog="Example: spotcluster -r us-east-1 listspots --json")
 @_as_json
 @pass_context
 def listspots(context: Context, *, as_json: bool) -> None:
@@ -72,7 +72,7 @@ def listspots(context: Context, *, as_json: bool) -> None:
     from spotcluster.aws import inventory
 
     session = context.session()
-    _show(session.region, inventory.spot_requests(session), as_json=as_json)
+    _show("spot requests", session.region, inventory.spot_requests(session), as_json=as_json)
 
 
 @click.command(
@@ -93,7 +93,7 @@ def showconsole(context: Context, name: str, alias: str | None) -> None:
     """
     from spotcluster.cluster import consoles
 
-    found = consoles.read(context.sessions(), name, alias)
+    found = consoles.read(context.sessions(name), name, alias)
     if not found.text:
         output.err.print(
             f"EC2 has nothing of the console of {found.who} yet: it takes some minutes after"
@@ -103,7 +103,7 @@ def showconsole(context: Context, name: str, alias: str | None) -> None:
     click.echo(found.text)
 
 
-def _show(region: str, found: Sequence[Any], *, as_json: bool) -> None:
+def _show(what: str, region: str, found: Sequence[Any], *, as_json: bool) -> None:
     """Print things with the same fields: a column for each field."""
     if as_json:
         output.document(
@@ -111,7 +111,7 @@ def _show(region: str, found: Sequence[Any], *, as_json: bool) -> None:
         )
         return
     if not found:
-        output.err.print(f"There are none in {region}.")
+        output.err.print(f"There are no {what} in {region}.")
         return
     names = [field.name for field in fields(found[0])]
     output.table("", names, [[_cell(name, getattr(one, name)) for name in names] for one in found])

@@ -10,12 +10,19 @@ from spotcluster.cli import output
 from spotcluster.errors import LocalCloudError
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  spotcluster -r local start -s 3 mycluster   on this computer
+  spotcluster local status                    how the AWS command line reaches it
+  spotcluster local stop
+"""
+)
 def local() -> None:
     """The local cloud: EC2 on this computer, for trying things out; region `local`."""
 
 
-@local.command()
+@local.command(epilog="Example: spotcluster local start")
 def start() -> int:
     """Start it (it also starts by itself when it is first used)."""
     from spotcluster import local as cloud
@@ -25,7 +32,7 @@ def start() -> int:
     return 0
 
 
-@local.command()
+@local.command(epilog="Example: spotcluster local stop")
 def stop() -> int:
     """Stop it, with every host and every process of theirs; their files are kept."""
     from spotcluster import local as cloud
@@ -38,7 +45,7 @@ def stop() -> int:
     return 0
 
 
-@local.command()
+@local.command(epilog="Example: spotcluster local status --json")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def status(*, as_json: bool) -> int:
     """Show whether it runs, its hosts, and how other programs reach it."""

@@ -12,9 +12,11 @@ import click
 
 from spotcluster import __version__, errors
 from spotcluster.cli import (
+    clusterlist,
     clusters,
     config,
     demo,
+    endings,
     helping,
     jobs,
     keys,
@@ -28,6 +30,7 @@ from spotcluster.cli import (
     policy,
     shell,
     shells,
+    starcluster,
     status,
     transfers,
     volumes,
@@ -56,6 +59,7 @@ _SHORT = {
     "lsi": "listinstances",
     "lv": "listvolumes",
     "lz": "listzones",
+    "reboot": "restart",
     "res": "resizevolume",
     "rk": "removekey",
     "rn": "removenode",
@@ -117,10 +121,10 @@ for command in (
     clusters.start,
     clusters.addnode,
     clusters.removenode,
-    clusters.stop,
+    endings.stop,
     clusters.restart,
-    clusters.terminate,
-    clusters.listclusters,
+    endings.terminate,
+    clusterlist.listclusters,
     status.status,
     shells.sshmaster,
     shells.sshnode,
@@ -176,7 +180,7 @@ def run(arguments: list[str] | None = None) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.ClickException as error:
-        error.show()
+        starcluster.with_hint(error).show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         output.error("Interrupted.")

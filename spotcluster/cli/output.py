@@ -131,14 +131,15 @@ def confirm(question: str, *, yes: bool) -> None:
     ------
     click.UsageError
         There is no terminal and no ``--yes``.
-    click.Abort
-        The answer is no.
+    click.exceptions.Exit
+        The answer is no, which is status 1 and no interrupt.
     """
     if yes:
         return
     if _IN_A_NOTEBOOK or not sys.stdin.isatty():
         raise click.UsageError(f"{question} Nobody can answer here: say --yes.")
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        raise click.exceptions.Exit(1)
 
 
 def can_ask() -> bool:

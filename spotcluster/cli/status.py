@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from spotcluster.cli.output import Text
 if TYPE_CHECKING:
     from spotcluster.cluster.controller import Engine
     from spotcluster.cluster.status import NodeStatus, Status
+    from spotcluster.cluster.vitals import RunningJob
 
 _REDRAW = 1.0
 _WIDE = 120  # columns that one table of nodes needs
@@ -47,7 +49,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @pass_context
 def status(context: Context, name: str, *, watch: bool, as_json: bool) -> None:
-    """Show how a cluster does: nodes, load, memory, engines, queue, and the search on it.
+    """Show how a cluster does: nodes, load, memory, engines, queue, jobs, and searches.
 
     It works from any terminal and any computer that has the AWS credentials and the key, and costs
     the engines nothing. The best five candidates of a search are known on the computer that runs
@@ -115,20 +117,24 @@ def picture(
     """Return a status for a terminal of `width` columns, and lines if it is to fit into them."""
     from spotcluster.cluster import listing
 
+    up = f", up {listing.uptime(seen.up_since)}" if seen.up_since else ""
     head = Text.assemble(
         (f"{seen.name}: ", "bold"),
         (seen.state, _COLOURS.get(seen.state, "yellow")),
         f", {sum(one.instance.state == 'running' for one in seen.nodes)} of {seen.size} nodes"
-        f" in {seen.region}, up {listing.uptime(seen.created)},"
-        f" {output.dollars(seen.price)}, {output.spent(seen.cost)}",
+        f" in {seen.region}{up}, {output.dollars(seen.price)}, {output.spent(seen.cost)}",
     )
     parts: list[RenderableType] = [head, Text(), *_nodes(seen, width)]
     engines = seen.controller.engines if seen.controller else ()
     for one in searches:
         parts += [Text(), *_search(one)]
+    if seen.jobs:
+        parts += [Text(), *(_job(job, seen.clock_ahead) for job in seen.jobs)]
     if seen.controller is None and not seen.problem:
         parts += [Text(), Text("The controller is being asked …", style="dim")]
-    if seen.problem:
+    if seen.state == "stopped":
+        parts += [Text(), Text(f"`spotcluster start {seen.name}` brings it back.")]
+    elif seen.problem:
         parts += [Text(), Text(f"The controller does not answer: {seen.problem}", style="yellow")]
     if seen.controller:
         queue = seen.controller
@@ -242,6 +248,14 @@ def _search(one: Mapping[str, Any]) -> list[RenderableType]:
         remarks.append(f"It has said nothing since {since}: its process may have been killed.")
     # A traceback's last line may bring colours of its own.
     return [*parts, *(Text(Text.from_ansi(one).plain, style="yellow") for one in remarks)]
+
+
+def _job(job: RunningJob, clock_ahead: float) -> Text:
+    took = output.duration(time.time() + clock_ahead - job.started)
+    name = f"Job {job.id}"
+    text = Text(f"{name}, for {took}: {shlex.join(job.command)}")
+    text.stylize("bold", 0, len(name))
+    return text
 
 
 def _score(mean: float | None, error: float | None) -> str:

@@ -41,6 +41,7 @@ Examples:
   spotcluster put mycluster data.npy ~/project results/      into results/ in the home there
   spotcluster put mycluster --node node001 -u ipuser 'my file' '~/'
   spotcluster put mycluster s3://my-bucket/data /mnt/data    from S3 to the node directly
+  spotcluster put mycluster 's3://my-bucket/data/*.npy' .    a pattern, as a shell has them
 """,
 )
 @_copying

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from spotcluster.cli import output
-from spotcluster.cli.clusters import yes_option
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.options import yes_option
 from spotcluster.errors import SpotclusterError, UsageError
 
 if TYPE_CHECKING:
@@ -57,11 +57,11 @@ def createvolume(
     Without ZONE it is made where a cluster of the default template would be. It is formatted when
     a cluster mounts it for the first time.
     """
-    from spotcluster.cluster import volumes
+    from spotcluster.cluster import own_volumes
 
     session, config = context.session(), context.config()
     try:
-        made = volumes.create(
+        made = own_volumes.create(
             session, name, size=size, zone=zone, snapshot=snapshot, kind=kind, config=config
         )
     except KeyboardInterrupt:
@@ -70,7 +70,7 @@ def createvolume(
         )
         raise
     if as_json:
-        output.document(volumes.Listed(made, "", "", "").as_json())
+        output.document(own_volumes.Listed(made, "", "", "").as_json())
         return 0
     output.out.print(f"Created the volume {made}: {made.size} GiB in {made.zone}.")
     output.out.print(
@@ -86,10 +86,10 @@ def createvolume(
 @pass_context
 def listvolumes(context: Context, *, as_json: bool) -> int:
     """List volumes, and who has them; the disks that come and go with nodes are left out."""
-    from spotcluster.cluster import volumes
+    from spotcluster.cluster import own_volumes
 
     session = context.session()
-    found = volumes.listed(session)
+    found = own_volumes.listed(session)
     if as_json:
         output.document([one.as_json() for one in found])
         return 0
@@ -127,11 +127,11 @@ def resizevolume(context: Context, volume: str, *, size: int) -> int:
     cluster mounts it next. Where a kernel does not let one grow while it is mounted, it is
     unmounted for a moment if nothing uses it, and you are told if something does.
     """
-    from spotcluster.cluster import volumes
+    from spotcluster.cluster import own_volumes
 
     session = context.session()
     with output.progress() as reporter:
-        before, mounted, trouble = volumes.resize(
+        before, mounted, trouble = own_volumes.resize(
             session,
             volume,
             size,

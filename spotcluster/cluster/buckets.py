@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
+import fnmatch
 import hashlib
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -39,7 +42,7 @@ def put(
     user: str | None,
 ) -> Report:
     """Copy objects to a machine; what is there and right is not fetched again."""
-    listed = [one for place in places for one in _listed(store, place)]
+    listed = [one for place in places for one in _found(store, place)]
     names = [one.name.split("/")[0] for one in listed if one.top]
     if len(names) != len(set(names)):
         raise UsageError("Two of the sources would have the same name there.")
@@ -105,18 +108,61 @@ class _Listed:
         return [self.name, self.kind, 0o755 if self.kind == "d" else 0o644, time, size, self.spec]
 
 
-def _listed(store: Store, place: Place) -> Iterator[_Listed]:
+def _found(store: Store, place: Place) -> Iterator[_Listed]:
+    """Yield what a place in a bucket has, or where there is none, all that match it as a pattern.
+
+    As in a shell, ``*`` stands for no ``/``, and for nothing that begins with a dot.
+    """
+    pattern = place.key.rstrip("/")
+    magic = re.search(r"[*?\[]", pattern)
+    literal = next(store.objects(pattern), None) if magic else None
+    if magic is None or (literal and f"{literal.key}/".startswith(f"{pattern}/")):
+        yield from _listed(store, place, store.objects)
+        return
+    parts = pattern.split("/")
+    tops: dict[str, None] = {}
+    listed: list[Object] = []
+    for one in store.objects(pattern[: magic.start()]):
+        own = one.key.split("/")
+        folder = len(own) > len(parts)
+        if len(own) < len(parts) or (place.key.endswith("/") and not folder):
+            continue
+        if all(map(_matches, own, parts)):
+            tops["/".join(own[: len(parts)])] = None
+            listed.append(one)
+    if not tops:
+        raise UsageError(f"Nothing matches {place}.", "`aws s3 ls` shows what a bucket has.")
+    keys = [one.key for one in listed]  # in order, as S3 lists them
+
+    def among(prefix: str) -> Iterator[Object]:
+        for index in range(bisect.bisect_left(keys, prefix), len(listed)):
+            if not keys[index].startswith(prefix):
+                return
+            yield listed[index]
+
+    for top in tops:
+        yield from _listed(store, Place(place.bucket, top), among)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    hidden = name.startswith(".") and not pattern.startswith(".")
+    return fnmatch.fnmatchcase(name, pattern) and not hidden
+
+
+def _listed(
+    store: Store, place: Place, objects: Callable[[str], Iterator[Object]]
+) -> Iterator[_Listed]:
     """Yield what a place in a bucket has: the object of that name, or a folder of objects."""
     key = place.key.rstrip("/")
     name = key.rpartition("/")[2]
     if key and key == place.key:
-        exact = next(store.objects(key), None)
+        exact = next(objects(key), None)
         if exact and exact.key == key:
             yield _Listed(name, "f", exact, _spec(store, exact), top=True)
             return
     folders: set[str] = set()
     root = name or "."
-    for one in store.objects(f"{key}/" if key else ""):
+    for one in objects(f"{key}/" if key else ""):
         if not folders:
             folders.add("")
             yield _Listed(root, "d", one, top=True)

@@ -73,6 +73,11 @@ class Cluster:
         return self.session.region
 
     @property
+    def ending(self) -> bool:
+        """Whether it is being terminated."""
+        return self.record.ending
+
+    @property
     def drain_timeout(self) -> float:
         """Seconds that what runs on a node may still take when it leaves."""
         return self.record.template.drain_timeout

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spotcluster import files
 from spotcluster.aws import instances, network
 from spotcluster.aws.session import Session
+from spotcluster.cluster import at_once, kept_volumes, shutdown
+from spotcluster.cluster import cluster as clusters
 from spotcluster.cluster import record as records
-from spotcluster.cluster import volumes
 from spotcluster.cluster.progress import Reporter
 from spotcluster.config import Template
+from spotcluster.config.settings import PluginSection
 from spotcluster.errors import CloudError, ClusterError, SpotclusterError
 
+log = logging.getLogger("spotcluster.end")
+
 _POLL = 1.0
+_HOOKS = 30.0  # seconds for all plugins' `shutdown` together: the bill runs on meanwhile
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ def terminate(
     *,
     timeout: float | None = None,
     keys: Mapping[str, Path] | None = None,
+    plugins: Mapping[str, PluginSection] | None = None,
 ) -> int:
     """End every node and delete everything that was made for a cluster; return how many nodes.
 
@@ -78,7 +85,10 @@ def terminate(
     timeout : float, optional
         Seconds until it gives up looking; by default what the cluster's template says.
     keys : mapping of str to Path
-        Where this computer has private keys, by which volumes are unmounted before the end.
+        Where this computer has private keys, by which plugins are told, and volumes unmounted,
+        before the end.
+    plugins : mapping of str to PluginSection
+        The plugins of this computer's config.
 
     Raises
     ------
@@ -96,7 +106,8 @@ def terminate(
         timeout = _limit(session, name)
     end = begin + timeout
     _announce(session, left)
-    volumes.release(session, name, keys or {}, reporter)
+    _shut_down(session, name, keys or {}, plugins or {}, reporter)
+    kept_volumes.release(session, name, keys or {}, reporter)
     ended: set[str] = set()
     pause = _POLL / 4
     while left:
@@ -114,6 +125,30 @@ def terminate(
             pause = min(pause * 1.5, 2 * _POLL)
     forget_files(session.region, name)
     return len(ended)
+
+
+def _shut_down(
+    session: Session,
+    name: str,
+    keys: Mapping[str, Path],
+    plugins: Mapping[str, PluginSection],
+    reporter: Reporter,
+) -> None:
+    """Run the plugins' `shutdown` where the master can be reached; it keeps no cluster."""
+    try:
+        cluster = clusters.find(session, name, keys, reporter, plugins)
+        if cluster is None:
+            return
+        cluster.record = replace(cluster.record, ending=True)  # which EC2 may not show yet
+        try:
+            wanted = shutdown.wanted(cluster)
+            if wanted and at_once.ask(cluster):
+                shutdown.run(cluster, wanted, _HOOKS)
+        finally:
+            cluster.close()
+    except (SpotclusterError, OSError) as error:
+        log.warning("the plugins of %s: %s", name, error)
+        reporter.note(f"the plugins are not told of the end: {error}")
 
 
 def forget_files(region: str, name: str) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from spotcluster import files
 from spotcluster.aws import instances, prices
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
-from spotcluster.cluster import costs
+from spotcluster.cluster import costs, end
 from spotcluster.cluster import record as records
+from spotcluster.errors import CloudError
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,15 @@ class Listed:
         How many nodes it should have.
     cost : float or None
         What its instances have cost so far in USD, about; see `spotcluster.cluster.costs`.
+    up_since : datetime or None
+        Since when it runs, see `up_since`.
     """
 
     name: str
     region: str
     state: str
     created: datetime
+    up_since: datetime | None
     size: int
     price: float | None
     cost: float | None
@@ -44,7 +50,7 @@ class Listed:
             "state": self.state,
             "created": self.created.isoformat(),
             "size": self.size,
-            "uptime_seconds": int((datetime.now(UTC) - self.created).total_seconds()),
+            "uptime_seconds": seconds_since(self.up_since),
             "usd_per_hour": self.price,
             "usd_so_far": None if self.cost is None else round(self.cost, 6),
             "nodes": [
@@ -88,8 +94,45 @@ def clusters(session: Session) -> list[Listed]:
             own = [one for one in everything if one.cluster == name]
             cost = costs.so_far(session, record, own, tariff)
         state = state_of(nodes, size, stopped=record is not None and record.stopped)
-        found.append(Listed(name, session.region, state, created, size, price, cost, nodes))
+        since = up_since(nodes)
+        found.append(Listed(name, session.region, state, created, since, size, price, cost, nodes))
     return found
+
+
+def everywhere(sessions: Sequence[Session]) -> tuple[list[Listed], dict[str, CloudError]]:
+    """Return the clusters of several regions, and of those that cannot be looked in the reason.
+
+    A region without credentials hides no cluster of another one. What this computer keeps for
+    clusters that others have ended is removed.
+    """
+    found: list[Listed] = []
+    refused: dict[str, CloudError] = {}
+    for session in sessions:
+        try:
+            there = clusters(session)
+        except CloudError as error:
+            refused[session.region] = error
+            continue
+        found += there
+        names = {one.name for one in there}
+        for region, name in files.reached():
+            if region == session.region and name not in names:
+                end.forget_files(region, name)
+    return found, refused
+
+
+def up_since(nodes: Iterable[Instance]) -> datetime | None:
+    """Return since when something of a cluster runs without a break; None where nothing does.
+
+    A stop ends it, as EC2 gives a stopped instance a new time of launch when it is started again.
+    """
+    launched = [one.launched for one in nodes if one.state in ("pending", "running")]
+    return min(launched, default=None)
+
+
+def seconds_since(when: datetime | None) -> int | None:
+    """Return the whole seconds that have passed since `when`, None where there is no such time."""
+    return None if when is None else max(0, int((datetime.now(UTC) - when).total_seconds()))
 
 
 def hourly(

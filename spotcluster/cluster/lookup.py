@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from spotcluster import files
 from spotcluster.aws.calls import Patience
 from spotcluster.aws.session import Credentials, Session, configured_region
 from spotcluster.cluster import cluster as clusters
@@ -18,13 +19,23 @@ FALLBACK = "us-east-1"
 """The region where nothing names one, as for StarCluster."""
 
 
-def regions(config: Config, region: str | None) -> list[str]:
-    """Return the regions to look in: the one asked for, or all that the config speaks of."""
+def regions(config: Config, region: str | None, *names: str) -> list[str]:
+    """Return the regions to look in: the one asked for, or all that the config speaks of.
+
+    Parameters
+    ----------
+    *names : str
+        The clusters that are looked for. Regions in which this computer has reached one of such a
+        name are looked in too, as it may have been started with ``-r``.
+    """
     if region:
         return [region]
-    named = [config.aws.region, *(config.template(name).region for name in config.clusters)]
-    own = list(dict.fromkeys(one for one in named if one))
-    return own or [default_region(config)]
+    named = [config.aws.region, *(config.template(one).region for one in config.clusters)]
+    own = [one for one in named if one]
+    if not own or None in named[1:]:  # where `start` puts what names no region
+        own.append(default_region(config))
+    there = [place for place, name in files.reached() if name in names]
+    return list(dict.fromkeys([*own, *there]))
 
 
 def default_region(config: Config) -> str:
@@ -54,9 +65,9 @@ def open_session(config: Config, region: str) -> Session:
     return Session(region, credentials=own, profile=aws.profile, patience=patience)
 
 
-def sessions(config: Config, region: str | None) -> list[Session]:
-    """Return a session for each region to look in."""
-    return [open_session(config, one) for one in regions(config, region)]
+def sessions(config: Config, region: str | None, *names: str) -> list[Session]:
+    """Return a session for each region to look in, for the clusters `names` if any are given."""
+    return [open_session(config, one) for one in regions(config, region, *names)]
 
 
 def locate(
@@ -69,7 +80,7 @@ def locate(
     ClusterError
         No region that was looked in has it.
     """
-    places = regions(config, region)
+    places = regions(config, region, name)
     refused: CloudError | None = None
     for place in places:
         try:

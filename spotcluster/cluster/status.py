@@ -1,4 +1,4 @@
-"""How a running cluster does: its nodes, engines and queue, and the searches on it.
+"""How a running cluster does: its nodes, engines and queue, and the jobs and searches on it.
 
 Everything is asked from where it is known without disturbing anybody: EC2 for the nodes, the
 controller for engines and queue (an engine that computes could not answer), the machines by one
@@ -25,7 +25,7 @@ from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.controller import Answer, Controller
 from spotcluster.cluster.node import Node
 from spotcluster.cluster.record import Record
-from spotcluster.cluster.vitals import Examiner, Vitals
+from spotcluster.cluster.vitals import Examiner, RunningJob, Vitals
 from spotcluster.errors import ClusterError, SpotclusterError
 
 log = logging.getLogger("spotcluster.status")
@@ -96,6 +96,7 @@ class Status:
     region: str
     state: str
     created: datetime
+    up_since: datetime | None
     size: int
     price: float | None
     cost: float | None
@@ -103,6 +104,12 @@ class Status:
     controller: Answer | None
     problem: str
     clock_ahead: float = 0.0
+
+    @property
+    def jobs(self) -> tuple[RunningJob, ...] | None:
+        """The jobs that run on the master; None when it has said nothing yet."""
+        said = [one.vitals for one in self.nodes if one.instance.is_master and one.vitals]
+        return said[0].jobs if said else None
 
     @property
     def searches_on_master(self) -> str:
@@ -251,6 +258,7 @@ class Observer:
             region=self._cluster.region,
             state=listing.state_of(cloud.nodes, cloud.record.size, stopped=cloud.record.stopped),
             created=cloud.record.created,
+            up_since=listing.up_since(cloud.nodes),
             size=cloud.record.size,
             price=sum(prices) if len(prices) == len(known) else None,
             cost=cloud.cost,
@@ -334,7 +342,7 @@ def as_json(status: Status, searches: Sequence[Mapping[str, Any]]) -> dict[str, 
         "region": status.region,
         "state": status.state,
         "created": status.created.isoformat(),
-        "uptime_seconds": int((now - status.created).total_seconds()),
+        "uptime_seconds": listing.seconds_since(status.up_since),
         "size": status.size,
         "usd_per_hour": status.price,
         "usd_so_far": None if status.cost is None else round(status.cost, 6),
@@ -358,8 +366,16 @@ def as_json(status: Status, searches: Sequence[Mapping[str, Any]]) -> dict[str, 
         "queue": {"waiting": answer.waiting, "running": answer.running, "done": answer.done}
         if answer
         else None,
+        "jobs": None
+        if status.jobs is None
+        else [_job_as_json(one, status.clock_ahead) for one in status.jobs],
         "searches": [_search_as_json(one) for one in searches],
     }
+
+
+def _job_as_json(job: RunningJob, clock_ahead: float) -> dict[str, Any]:
+    started = datetime.fromtimestamp(job.started - clock_ahead, UTC).isoformat()
+    return {"id": job.id, "command": list(job.command), "started": started}
 
 
 def _task_as_json(label: Mapping[str, Any]) -> dict[str, Any] | None:

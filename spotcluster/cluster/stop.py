@@ -8,23 +8,16 @@ back before the plugins do anything to it. Cut off anywhere, `stop` goes on with
 
 from __future__ import annotations
 
-import contextvars
-import logging
-import threading
 import time
 from dataclasses import dataclass
 
 from spotcluster.aws import instances, tags
 from spotcluster.aws.instances import Instance
-from spotcluster.cluster import limits
 from spotcluster.cluster import record as records
+from spotcluster.cluster import shutdown
 from spotcluster.cluster.cluster import Cluster, is_ending, mark_returning
-from spotcluster.cluster.pipeline import naming
 from spotcluster.cluster.record import Record
-from spotcluster.errors import ClusterError, SpotclusterError
-from spotcluster.plugins.base import Plugin
-
-log = logging.getLogger("spotcluster.stop")
+from spotcluster.errors import ClusterError
 
 _POLL = 1.0
 
@@ -99,45 +92,10 @@ def stop(cluster: Cluster) -> Parts:
     mark_returning(session, [one for one in (*whole.kept, *whole.ended) if one.ready])
     limit = cluster.record.template.stop_timeout
     if cluster.nodes:
-        _shut_down(cluster, limit)
+        shutdown.run(cluster, shutdown.wanted(cluster), limit, "STOP_TIMEOUT")
     cluster.close()
     ended = _until_stopped(cluster, limit)
     return Parts(whole.kept, tuple(ended))
-
-
-def _shut_down(cluster: Cluster, seconds: float) -> None:
-    """Run the plugins' `shutdown`, the last plugin first, within a limit for all of them."""
-    end = time.monotonic() + seconds
-    for name, plugin in cluster.usable_plugins()[::-1]:
-        if type(plugin).shutdown is Plugin.shutdown:
-            continue
-        for node in cluster.nodes:
-            cluster.reporter.stage(node.alias, f"{name} shuts down")
-        left = max(0.0, end - time.monotonic())
-        context = contextvars.copy_context()
-        thread = threading.Thread(
-            target=context.run, args=(_hook, cluster, name, plugin, left), name=name, daemon=True
-        )
-        thread.start()
-        while thread.is_alive() and time.monotonic() < end:
-            thread.join(0.2)  # short, so that Ctrl-C is seen
-        if thread.is_alive():
-            cluster.note(
-                f"plugin {name} had not shut down after {seconds:.0f} s (STOP_TIMEOUT); the nodes"
-                " stop all the same"
-            )
-
-
-def _hook(cluster: Cluster, name: str, plugin: Plugin, seconds: float) -> None:
-    try:
-        with naming(name), limits.limit(seconds, "STOP_TIMEOUT"):
-            plugin.shutdown(cluster)
-    except SpotclusterError as error:
-        cluster.note(f"{error}; the nodes stop all the same")
-    except Exception as error:
-        log.exception("not foreseen in plugin %s", name)
-        why = f"{type(error).__name__}: {error}"
-        cluster.note(f"plugin {name} raised {why}; the nodes stop all the same")
 
 
 def _until_stopped(cluster: Cluster, limit: float) -> list[Instance]:

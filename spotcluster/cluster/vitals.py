@@ -1,14 +1,25 @@
-"""How the machines of nodes do: load, memory, and the searches that run there."""
+"""How the machines of nodes do: load, memory, and the jobs and searches that run there."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from spotcluster import ssh, templates
 from spotcluster.cluster.node import Node
 from spotcluster.errors import NodeError
+
+
+@dataclass(frozen=True)
+class RunningJob:
+    """A job of a cluster that runs; since when, in seconds of the epoch by its machine's clock."""
+
+    id: int
+    command: tuple[str, ...]
+    started: float
 
 
 @dataclass(frozen=True)
@@ -27,6 +38,8 @@ class Vitals:
         Seconds by which its clock is ahead of ours.
     searches : str
         What searches that run there say; see `spotcluster.published.parse`.
+    jobs : tuple of RunningJob
+        Those that run there, by number.
     """
 
     cores: int
@@ -36,11 +49,14 @@ class Vitals:
     draining: bool
     clock_ahead: float
     searches: str = field(default="", repr=False)
+    jobs: tuple[RunningJob, ...] = ()
 
     @classmethod
     def parse(cls, text: str, now: float) -> Vitals:
         """Read what vitals.sh prints."""
-        lines = text.splitlines()
+        # Not splitlines: what a job's command has in it may look like the end of a line to it.
+        lines = [line for line in text.split("\n") if line]
+        jobs = [line.removeprefix("job=") for line in lines if line.startswith("job=")]
         given = dict(line.split("=", 1) for line in lines if not line.startswith("{"))
         total = int(given["memory_total_kb"])
         free = given["memory_free_kb"]
@@ -52,7 +68,17 @@ class Vitals:
             draining=given["draining"] == "1",
             clock_ahead=float(given["clock"]) - now,
             searches="".join(f"{line}\n" for line in lines if line.startswith("{")),
+            jobs=tuple(sorted(_jobs(jobs), key=lambda job: job.id)),
         )
+
+
+def _jobs(lines: Iterable[str]) -> Iterable[RunningJob]:
+    """Yield the jobs that vitals.sh tells of; not one whose files were being removed."""
+    for line in lines:
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            number, begun, spec = line.split("\t", 2)
+            command = tuple(str(word) for word in json.loads(spec)["command"])
+            yield RunningJob(int(number), command, float(json.loads(begun)["started"]))
 
 
 class Examiner:

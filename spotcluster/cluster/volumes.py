@@ -1,4 +1,4 @@
-"""The volumes of a cluster: checked, attached to its master, mounted, let go of, made larger.
+"""The volumes of a cluster: checked before anything is made, attached to its master, mounted.
 
 A volume belongs to nobody: no tag of a cluster is ever put on it, so that nothing that ends a
 cluster finds it. Which volumes a cluster has is in its record; where each is, EC2 says.
@@ -7,26 +7,23 @@ cluster finds it. Which volumes a cluster has is in its record; where each is, E
 from __future__ import annotations
 
 import logging
-import secrets
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from spotcluster import files, templates
-from spotcluster.aws import instance_types, instances, inventory, network, tags
+from spotcluster import templates
+from spotcluster.aws import instances, tags
 from spotcluster.aws import volumes as ebs
 from spotcluster.aws.session import Session
 from spotcluster.cluster import record as records
 from spotcluster.cluster.node import Node
-from spotcluster.cluster.progress import Reporter
-from spotcluster.config import Config, Template, Volume
+from spotcluster.config import Template, Volume
 from spotcluster.errors import (
     CloudError,
     CredentialsError,
     RemoteCommandFailed,
-    SpotclusterError,
     UsageError,
 )
 
@@ -37,8 +34,6 @@ log = logging.getLogger("spotcluster.volumes")
 
 _FREED_AFTER = 120.0  # seconds until EC2 has taken a volume from a master that ends
 _PATIENCE = 60  # seconds for a device to come up
-_RELEASE = 30.0
-_ENLARGED_AFTER = 300.0
 
 
 @dataclass(frozen=True)
@@ -355,246 +350,3 @@ def _read(said: str, wanted: Sequence[Volume]) -> tuple[list[Mounted], list[str]
             f" {detail}{also}."
         )
     return mounted, troubles, unformatted
-
-
-# When a cluster ends.
-
-
-def kept(session: Session, name: str) -> list[ebs.Volume]:
-    """Return the volumes that the nodes of a cluster have and that outlive it."""
-    nodes = instances.live(instances.describe(session, name))
-    found = ebs.attached_to(session, [one.id for one in nodes])
-    return [one for one in found if not one.of_a_node]
-
-
-def release(session: Session, name: str, keys: Mapping[str, Path], reporter: Reporter) -> None:
-    """Unmount and detach a cluster's volumes, if its master can be reached.
-
-    Nothing that fails here keeps a cluster from ending: a machine that shuts down unmounts what it
-    has, and EC2 takes the volumes from it then.
-    """
-    try:
-        record = records.find(session, name)
-        if record is None or not record.template.volumes:
-            return
-        found = instances.present(instances.describe(session, name))
-        master = next((one for one in found if one.is_master and one.state == "running"), None)
-        if master is None:
-            return
-        key_path = keys.get(record.template.keyname) or files.key_file(record.template.keyname)
-        own = {one.volume_id: one.mount_path for one in record.template.volumes}
-        there = [one.id for one in ebs.attached_to(session, [master.id]) if one.id in own]
-        if not there:
-            return
-        node = Node(master, key_path)
-        try:
-            _release(session, node, record.template.volumes, there)
-        finally:
-            node.close()
-    except (SpotclusterError, OSError) as error:
-        log.warning("the volumes of %s: %s", name, error)
-        reporter.note("the volumes are not unmounted by us; the master's shutdown does it")
-
-
-def _release(session: Session, node: Node, volumes: Sequence[Volume], there: Sequence[str]) -> None:
-    deepest = sorted((one.mount_path for one in volumes), key=lambda path: -len(path))
-    free = set(deepest)
-    if node.facts.sudo:
-        script = f"paths=({shlex.join(deepest)})\n{templates.read('volumes_release.sh')}"
-        said = node.run(script, what="unmounting the volumes", timeout=_RELEASE, user="root")
-        free = set(said.splitlines())
-    for one in there:
-        if {it.mount_path for it in volumes if it.volume_id == one} <= free:
-            ebs.detach(session, one, node.instance.id)
-
-
-# Listing, and making larger.
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A volume, and who has it."""
-
-    volume: ebs.Volume
-    cluster: str
-    alias: str
-    mount: str
-
-    def as_json(self) -> dict[str, object]:
-        """Return it as plain values for ``--json``."""
-        one = self.volume
-        return {
-            "name": one.name or None,
-            "id": one.id,
-            "size_gb": one.size,
-            "state": one.state,
-            "zone": one.zone,
-            "type": one.type,
-            "encrypted": one.encrypted,
-            "snapshot": one.snapshot or None,
-            "created": one.created.isoformat(),
-            "instance": one.instance or None,
-            "device": one.device or None,
-            "cluster": self.cluster or None,
-            "alias": self.alias or None,
-            "mount": self.mount or None,
-        }
-
-
-def listed(session: Session) -> list[Listed]:
-    """Return the volumes of a region, without the disks that come and go with nodes."""
-    found = [one for one in ebs.describe(session) if not one.of_a_node]
-    nodes = {}
-    mounts: dict[tuple[str, str], str] = {}
-    if any(one.instance for one in found):
-        nodes = {one.id: one for one in instances.describe(session)}
-        for record in records.find_all(session):
-            for each in record.template.volumes:
-                mounts[record.name, each.volume_id] = each.mount_path
-    rows = []
-    for one in found:
-        node = nodes.get(one.instance)
-        cluster, alias = (node.cluster, node.alias) if node else ("", "")
-        mount = mounts.get((cluster, one.id), "") if node and node.is_master else ""
-        rows.append(Listed(one, cluster, alias, mount))
-    return rows
-
-
-def create(
-    session: Session,
-    name: str,
-    *,
-    size: int | None,
-    zone: str | None,
-    snapshot: str | None,
-    kind: str,
-    config: Config,
-) -> ebs.Volume:
-    """Make a volume; where no zone is named, where a cluster of the default template would be.
-
-    Raises
-    ------
-    UsageError
-        The name is taken, the size does not fit, or there is no such zone or snapshot.
-    """
-    if size is None and snapshot is None:
-        raise UsageError(
-            "A volume needs a SIZE in GiB.", "As in `spotcluster createvolume 100 --name data`."
-        )
-    if size is not None:
-        ebs.check_size(size)
-    check_name(session, name)
-    if snapshot is not None:
-        least = ebs.snapshot_size(session, snapshot)
-        if size is not None and size < least:
-            raise UsageError(
-                f"The snapshot {snapshot} is of a volume of {least} GiB; {size} are too few.",
-                f"Say {least} or more, or leave SIZE out.",
-            )
-    zones = [one.name for one in inventory.zones(session)]
-    if zone is not None and zone not in zones:
-        raise UsageError(
-            f"There is no zone '{zone}' in {session.region}.", f"There are: {', '.join(zones)}."
-        )
-    where = zone or _usual_zone(session, config, zones)
-    token = secrets.token_hex(16)
-    return ebs.create(session, name, where, size=size, snapshot=snapshot, kind=kind, token=token)
-
-
-def _usual_zone(session: Session, config: Config, zones: Sequence[str]) -> str:
-    """Return the zone in which the default template's cluster would be started."""
-    try:
-        template = config.template()
-    except UsageError:
-        template = None
-    if template is None or template.region not in (None, session.region):
-        return network.find_subnet(session, None, None, zones).zone
-    wanted = {template.node_instance_type.rest.type, template.master_instance_type}
-    offered = instance_types.zones_with(session, [one for one in wanted if one])
-    return network.find_subnet(
-        session, template.subnet_id, template.availability_zone, offered
-    ).zone
-
-
-def check_name(session: Session, name: str) -> None:
-    """Refuse a name for a new volume that another one has, or that reads like an id."""
-    if not name:
-        return
-    try:
-        Volume(name=name, volume_id=name, mount_path="/data")
-    except ValueError:
-        name_is_wrong = True
-    else:
-        name_is_wrong = not ebs.is_name(name)
-    if name_is_wrong:
-        raise UsageError(
-            f"'{name}' cannot be the name of a volume.",
-            "Use up to 64 letters, digits, '_', '-' and '.', and do not begin with 'vol-'.",
-        )
-    there = ebs.find_all(session, [name])[name]
-    if there:
-        raise UsageError(
-            f"There is already a volume '{name}' in {session.region}: {there[0].id}.",
-            "Choose another name.",
-        )
-
-
-def resize(
-    session: Session,
-    wanted: str,
-    size: int,
-    locate: Callable[[str], Cluster],
-    reporter: Reporter,
-) -> tuple[ebs.Volume, Mounted | None, str]:
-    """Make a volume larger, and its file system too where it is mounted.
-
-    Parameters
-    ----------
-    locate : callable
-        Gives the cluster of a name.
-
-    Returns
-    -------
-    Volume
-        As it was before.
-    Mounted or None
-        Its file system now; None where it is not mounted.
-    str
-        What went wrong with it, in a sentence; empty where nothing did.
-
-    Raises
-    ------
-    UsageError
-        It is larger already.
-    """
-    ebs.check_size(size)
-    volume = ebs.find(session, wanted)
-    if size < volume.size:
-        raise UsageError(
-            f"The volume {volume} has {volume.size} GiB; a volume cannot be made smaller.",
-            "Make a new one with `spotcluster createvolume` and copy what is on it.",
-        )
-    if size > volume.size:
-        ebs.enlarge(session, volume, size)
-        reporter.note(f"{volume.id} is made larger, from {volume.size} to {size} GiB")
-        if not ebs.wait_enlarged(session, volume.id, size, timeout=_ENLARGED_AFTER):
-            raise CloudError(
-                f"After {_ENLARGED_AFTER:.0f} s EC2 does not show {size} GiB for {volume} yet.",
-                f"Repeat `spotcluster resizevolume {wanted} {size}`; it goes on from there.",
-            )
-    nodes = [one for one in instances.describe(session) if one.id == volume.instance]
-    if not nodes or nodes[0].state != "running" or not nodes[0].is_master:
-        return volume, None, ""
-    cluster = locate(nodes[0].cluster)
-    try:
-        own = [one for one in cluster.record.template.volumes if one.volume_id == volume.id]
-        if not own or not nodes[0].ready:
-            return volume, None, ""
-        outcome = bring(cluster, cluster.master)
-    except SpotclusterError as error:
-        return volume, None, str(error)
-    finally:
-        cluster.close()
-    found = [one for one in outcome.mounted if one.path == own[0].mount_path]
-    why = [one for one in outcome.troubles if volume.id in one]
-    return volume, found[0] if found else None, why[0] if why else ""

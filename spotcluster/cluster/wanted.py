@@ -79,7 +79,7 @@ def choose(
 
 def _existing(config: Config, name: str, region: str | None) -> tuple[Session, Record] | None:
     """Return the cluster of that name, in any region that the config speaks of."""
-    for session in lookup.sessions(config, region):
+    for session in lookup.sessions(config, region, name):
         try:
             record = records.find(session, name)
         except CloudError as error:

@@ -159,6 +159,8 @@ def test_ctrl_c_leaves_it_running_and_attach_comes_back(cluster: str, tmp_path: 
     assert status == 130
     assert "goes on" in said
     number = int(said.split("Job ")[1].split()[0])
+    seen = json.loads(cli("status", cluster, "--json"))["jobs"]
+    assert [(one["id"], one["command"][0]) for one in seen] == [(number, "python")]
     assert f"attach {cluster} {number}" in said
     assert job(cluster, number)["state"] == "running"
     again = Following("attach", cluster, folder=tmp_path)

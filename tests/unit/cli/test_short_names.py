@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import click
+import pytest
 
-from spotcluster.cli import main
+from spotcluster.cli import main, starcluster
 
 
 def test_every_short_name_leads_to_a_command_and_hides_none() -> None:
@@ -14,3 +15,26 @@ def test_every_short_name_leads_to_a_command_and_hides_none() -> None:
         assert found is not None
         assert found.name == name
     assert not main._SHORT.keys() & set(main.cli.list_commands(context))
+
+
+def test_flag_of_starclusters_that_is_not_here_says_what_to_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    commands = main.cli.commands
+    for name, flags in starcluster._INSTEAD.items():
+        own = {word for one in commands[name].params for word in (*one.opts, *one.secondary_opts)}
+        assert not own & flags.keys()
+    assert main.run(["terminate", "-f", "mycluster"]) == 2
+    assert "No such option '-f'. Plugins and nodes that fail keep no" in capsys.readouterr().err
+    assert main.run(["start", "--enable-queue", "mycluster"]) == 2
+    assert "There is no SGE here" in capsys.readouterr().err
+    assert main.run(["start", "--nothing", "mycluster"]) == 2
+
+
+def test_every_command_and_group_shows_an_example() -> None:
+    todo: list[click.Command] = [main.cli]
+    while todo:
+        one = todo.pop()
+        assert "Example" in (one.epilog or ""), one.name
+        if isinstance(one, click.Group):
+            todo += one.commands.values()

@@ -80,6 +80,16 @@ def test_ctrl_c_at_a_question_is_130(spotcluster_home: Path) -> None:
     assert "Traceback" not in shown
 
 
+def test_no_was_called_an_interrupt() -> None:
+    code = "from spotcluster.cli import output\nimport sys\n"
+    code += (
+        "try: output.confirm('Sure?', yes=False)\nexcept Exception as end: sys.exit(end.exit_code)"
+    )
+    status, shown = at_a_terminal(["-c", code], [("Sure?", "n\n")], program=())
+    assert status == 1
+    assert "Interrupted" not in shown
+
+
 def test_cell_of_a_notebook_gets_lines_and_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jupyter gives `!command` a terminal and FORCE_COLOR, but can neither draw over nor answer."""
     monkeypatch.setenv("JPY_PARENT_PID", "1")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from spotcluster import config as configs
+from spotcluster import files
 from spotcluster.aws.calls import Patience
-from spotcluster.cluster import lookup
+from spotcluster.aws.session import Session
+from spotcluster.cluster import listing, lookup
+from spotcluster.errors import CredentialsError
 
 TWO = """
 [key mykey]
@@ -34,7 +39,23 @@ def test_template_without_a_region_went_to_the_region_of_another_template() -> N
     config = configs.load_text(TWO, "config")
     assert config.template("anywhere").region is None
     assert lookup.default_region(config) == "us-east-1"
-    assert lookup.regions(config, None) == ["local"]
+
+
+def test_cluster_of_a_template_without_a_region_was_found_with_r_only() -> None:
+    config = configs.load_text(TWO, "config")
+    assert lookup.regions(config, None) == ["local", "us-east-1"]
+    named = configs.load_text(f"{TWO}REGION = eu-west-1\n", "config")
+    assert lookup.regions(named, None) == ["local", "eu-west-1"]
+
+
+def test_cluster_that_was_started_with_r_is_found_without(spotcluster_home: Path) -> None:
+    for region, name in (("eu-west-1", "mycluster"), ("eu-west-2", "other")):
+        files.write_private(files.known_hosts_file(region, name), "")
+    config = configs.load_text(TWO, "config")
+    assert lookup.regions(config, None, "mycluster") == ["local", "us-east-1", "eu-west-1"]
+    assert lookup.regions(config, None, "../mycluster") == ["local", "us-east-1"]
+    assert lookup.regions(config, "local", "mycluster") == ["local"]
+    assert spotcluster_home.is_dir()
 
 
 def test_environment_names_the_region_of_what_names_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,3 +88,22 @@ def test_region_of_the_aws_profile_goes_before_the_fallback(
     )
     monkeypatch.setenv("AWS_REGION", "us-west-1")
     assert lookup.default_region(work) == "us-west-1"
+
+
+def test_region_without_credentials_hid_the_clusters_of_the_others(
+    monkeypatch: pytest.MonkeyPatch, spotcluster_home: Path
+) -> None:
+    def clusters(session: Session) -> list[SimpleNamespace]:
+        if session.region == "eu-west-1":
+            raise CredentialsError("There are no usable AWS credentials.")
+        return [SimpleNamespace(name="mine")]
+
+    for region, name in (("eu-west-1", "far"), ("us-east-1", "mine"), ("us-east-1", "ended")):
+        files.write_private(files.known_hosts_file(region, name), "")
+    monkeypatch.setattr(listing, "clusters", clusters)
+    places = [SimpleNamespace(region=region) for region in ("eu-west-1", "us-east-1")]
+    found, refused = listing.everywhere(cast(list[Session], places))
+    assert ([one.name for one in found], list(refused)) == (["mine"], ["eu-west-1"])
+    # What others have ended is looked for no more; of what cannot be seen nothing is known.
+    assert files.reached() == [("eu-west-1", "far"), ("us-east-1", "mine")]
+    assert spotcluster_home.is_dir()

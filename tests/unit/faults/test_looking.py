@@ -6,29 +6,29 @@ import json
 import time
 from typing import Any
 
-from world import REGION, World
+import pytest
+from world import REGION, VITALS, World
 
-VITALS = """\
-cores=4
-load=1.50 1.00 0.50
-memory_total_kb=8388608
-memory_free_kb=6291456
-clock={clock}
-draining={draining}
-"""
+from spotcluster.cli import output
+
+JOB = (
+    'job=7\t{"pid": 1, "started": 1700000000.0, "boot": "x"}\t{"command": ["sh", "a b\\n\u2028"]}\n'
+    'job=6\t{"pid": 1, "star\t\n'
+)
+"""One that runs, and one whose files are being removed."""
 
 
 def start(world: World) -> None:
     world.run("start", "-c", "bare", "mycluster")
 
 
-def answering(draining: str = "") -> Any:
+def answering(draining: str = "", more: str = "") -> Any:
     """Return what lets the machines say how they do, and the master have no controller."""
 
     def answer(step: dict[str, Any]) -> dict[str, Any] | None:
         if step["what"] == "asking how the machine does":
             drains = int(step["alias"] == draining)
-            return {"out": VITALS.format(clock=int(time.time()), draining=drains)}
+            return {"out": VITALS.format(clock=int(time.time()), draining=drains) + more}
         if step["what"].startswith("reading "):
             return {"status": 44, "out": ""}
         return None
@@ -119,6 +119,38 @@ def test_cluster_without_a_master_has_a_status(world: World) -> None:
     seen = json.loads(world.run("status", "mycluster", "--json").out)
     assert (seen["state"], [one["alias"] for one in seen["nodes"]]) == ("no master", ["node001"])
     assert "no master" in world.run("status", "mycluster").out
+
+
+def test_stopped_cluster_was_said_to_be_up(world: World) -> None:
+    world.run("start", "-c", "steady", "mycluster")
+    assert cluster(world)["uptime_seconds"] is not None
+    assert ", up 0 min," in world.run("listclusters").out
+    world.run("stop", "-y", "mycluster")
+    assert cluster(world)["uptime_seconds"] is None
+    assert ", up" not in world.run("listclusters").out
+    assert json.loads(world.run("status", "mycluster", "--json").out)["uptime_seconds"] is None
+    assert ", up" not in world.run("status", "mycluster").out
+
+
+def test_jobs_that_run_are_in_the_status_and_named_before_they_are_cut_off(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(world)
+    world.machines.faults.append(answering(more=JOB))
+    (job,) = json.loads(world.run("status", "mycluster", "--json").out)["jobs"]
+    assert (job["id"], job["command"]) == (7, ["sh", "a b\n\u2028"])
+    assert job["started"].startswith("2023-11-14T22:13:")
+    assert "Job 7, for " in world.run("status", "mycluster").out
+    for command in ("stop", "terminate"):
+        assert "Job" not in world.run(command, "mycluster", status=2).err  # nobody reads it
+    monkeypatch.setattr(output, "can_ask", lambda: True)
+    for command in ("stop", "terminate"):
+        said = world.run(command, "mycluster", status=2).err
+        assert said.index("Job 7 still runs on the master, and is cut off") < said.index("cluster'")
+    gone = {"lost": "no route to it."}
+    world.machines.faults.insert(0, lambda step: gone)
+    for command in ("stop", "terminate"):
+        assert "Job" not in world.run(command, "mycluster", status=2).err
 
 
 def test_console_of_a_node_that_has_ended_is_there_and_another_one_has_none_yet(

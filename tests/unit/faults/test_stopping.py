@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from world import World
 
-from spotcluster.cluster import pipeline
+from spotcluster.cluster import end, pipeline
 
 PLUGINS = """
 import time
@@ -232,6 +233,37 @@ def test_plugin_that_breaks_or_hangs_does_not_keep_the_cluster(
     assert "plugin third raised RuntimeError: it broke; the nodes stop all the same" in done.err
     assert "plugin second had not shut down after 2 s (STOP_TIMEOUT)" in done.err
     assert states(world) == {"master": "stopped"}
+
+
+def test_plugins_were_not_told_when_a_cluster_ended(
+    world: World, spotcluster_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(end, "_HOOKS", 1.0)
+    use_plugins(spotcluster_home, "Telling", "Hanging", "Broken")
+    world.run("start", "-c", "bare", "mycluster")
+    done = world.run("terminate", "-y", "mycluster")
+    assert "plugin third raised RuntimeError: it broke; the nodes end all the same" in done.err
+    assert "plugin second had not shut down after 1 s; the nodes end all the same" in done.err
+    assert world.left() == []
+    use = (spotcluster_home / "config").read_text().replace("first, second, third", "first, fourth")
+    fourth = "\n[plugin fourth]\nSETUP_CLASS = telling.Telling\nWORD = fourth\n"
+    (spotcluster_home / "config").write_text(use + fourth)
+    world.run("start", "-c", "bare", "mycluster")
+    world.run("terminate", "-y", "mycluster")
+    assert told(world, "shut down") == ["fourth", "first"]
+
+
+def test_plugins_do_not_wait_for_a_master_that_does_not_answer_when_a_cluster_ends(
+    world: World, spotcluster_home: Path
+) -> None:
+    use_plugins(spotcluster_home, "Hanging")
+    world.run("start", "-c", "bare", "mycluster")
+    world.machines.faults.append(lambda step: {"lost": "no route to it."})
+    begin = time.monotonic()
+    done = world.run("terminate", "-y", "mycluster")
+    assert "shut" not in done.err
+    assert time.monotonic() - begin < 20  # _HOOKS, and Hanging, take longer
+    assert world.left() == []
 
 
 def test_plugin_that_cannot_be_loaded_does_not_keep_the_cluster(

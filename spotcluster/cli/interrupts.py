@@ -1,0 +1,52 @@
+"""What is said to whoever interrupts: what was done, what there is now, and how to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from spotcluster.cli import output
+from spotcluster.errors import SpotclusterError
+
+if TYPE_CHECKING:
+    from spotcluster.aws.session import Session
+
+
+@contextmanager
+def nothing_done_yet(name: str) -> Iterator[None]:
+    """Say so to whoever interrupts while a cluster is still looked for, or answers with no."""
+    try:
+        yield
+    except (KeyboardInterrupt, click.Abort, click.exceptions.Exit):
+        output.err.print(f"Nothing of '{name}' was changed.")
+        raise
+
+
+def say_what_exists(session: Session, name: str, going_on: str | None = None) -> None:
+    """After an interrupt: what is there now, and the commands that end it and go on with it.
+
+    Parameters
+    ----------
+    going_on : str, optional
+        The command that goes on, `start` by default; empty where it is the one that ends it.
+    """
+    from spotcluster.cluster import end
+
+    try:
+        left = end.remains(session, name)
+        there = f"Of '{name}' there is now {left}." if left else ""
+    except SpotclusterError as error:
+        there = f"EC2 does not tell what there is of '{name}' now: {error.message}"
+    except KeyboardInterrupt:  # once more: what ends it is to be said all the same
+        there = f"What there is of '{name}' now was not asked any more."
+    if not there:
+        output.err.print(f"Nothing of '{name}' exists.")
+        return
+    output.err.print(f"{there}\n  spotcluster -r {session.region} terminate {name}   ends it")
+    if going_on is None:
+        going_on = f"start {name}    "
+    if going_on:
+        output.err.print(f"  spotcluster -r {session.region} {going_on}   goes on with it")

@@ -1,0 +1,145 @@
+"""What `start` and its like would do, and what came of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spotcluster.cli import output
+from spotcluster.errors import SpotclusterError
+
+if TYPE_CHECKING:
+    from spotcluster.aws.session import Session
+    from spotcluster.cluster.bringup import Result
+    from spotcluster.cluster.plan import Plan
+
+
+def show_plan(plan: Plan, *, as_json: bool) -> None:
+    """Print what would be launched."""
+    if as_json:
+        output.document(
+            {
+                "cluster": plan.cluster,
+                "region": plan.region,
+                "zone": plan.subnet.zone,
+                "usd_per_hour": plan.price,
+                "volumes": [
+                    {
+                        "name": one.settings.name,
+                        "id": one.found.id,
+                        "size_gb": one.found.size,
+                        "mount": one.settings.mount_path,
+                    }
+                    for one in plan.volumes
+                ],
+                "returning": [one.alias for one in plan.returning],
+                "nodes": [
+                    {
+                        "alias": one.alias,
+                        "type": one.type.name,
+                        "vcpus": one.type.vcpus,
+                        "memory_mb": one.type.memory_mb,
+                        "image": one.image.id,
+                        "spot": one.spot,
+                        "bid": one.bid,
+                        "usd_per_hour": one.price,
+                    }
+                    for one in plan.nodes
+                ],
+            }
+        )
+        return
+    output.table(
+        f"'{plan.cluster}' in {plan.region}, zone {plan.subnet.zone}; nothing has been made.",
+        ("node", "type", "vCPUs", "memory", "market", "price now"),
+        [
+            (
+                one.alias,
+                one.type.name,
+                str(one.type.vcpus),
+                f"{one.type.memory_mb / 1024:g} GiB",
+                one.market,
+                output.dollars(one.price),
+            )
+            for one in plan.nodes
+        ],
+    )
+    for image in dict.fromkeys(one.image for one in plan.nodes):
+        output.out.print(f"Image: {image.id} {image.name}, login {image.login}")
+    output.out.print(
+        f"Also: a security group spotcluster-{plan.cluster} that lets this computer reach SSH."
+    )
+    for volume in plan.volumes:
+        new = ", new: say --format" if volume.found.known_empty else ""
+        output.out.print(f"The volume {volume} on the master: {volume.settings.mount_path}{new}")
+    for one in plan.returning:
+        output.out.print(f"Comes back with its disk: {one.alias}, {one.type}, {one.id}")
+    together = "Together, without what comes back" if plan.returning else "Together"
+    output.out.print(f"{together}: {output.dollars(plan.price)}")
+
+
+def show_result(session: Session, result: Result, *, as_json: bool) -> int:
+    """Print what came of start or addnode, and conclude it; return the exit status."""
+    try:
+        return _show_result(session, result, as_json=as_json)
+    finally:
+        result.conclude()
+
+
+def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
+    from spotcluster.cluster import listing
+
+    cluster = result.cluster
+    region = f"-r {session.region} "
+    price = listing.hourly(session, tuple(node.instance for node in cluster.nodes))
+    if as_json:
+        output.document(
+            {
+                "cluster": cluster.name,
+                "region": session.region,
+                "elapsed": round(result.elapsed, 2),
+                "phases": {name: round(took, 2) for name, took in result.phases.items()},
+                "ready": [node.alias for node in result.nodes],
+                "engines": result.engines,
+                "usd_per_hour": price,
+                "nodes": [node.alias for node in cluster.nodes],
+                "failed": {member.alias: str(member.error) for member in result.failed},
+                "troubles": result.troubles,
+                "log_files": {
+                    one.alias: str(one.log_file)
+                    for member in result.members
+                    for one in member.failures
+                    if one.log_file
+                },
+            }
+        )
+        return 1 if result.failed or result.troubles else 0
+    for steps, nodes in result.left_out.items():
+        output.out.print(f"Left out on {', '.join(nodes)}, where it cannot be done: {steps}.")
+    phases = ", ".join(
+        f"{name} {took:.1f} s" for name, took in result.phases.items() if took >= 0.05
+    )
+    if result.nodes:
+        output.out.print(
+            f"{len(result.nodes)} node(s) with {result.engines} engine(s) are ready after"
+            f" {result.elapsed:.1f} s ({phases}).\n"
+            f"'{cluster.name}' has {len(cluster.nodes)} node(s): {output.dollars(price)}."
+        )
+    if result.failed:
+        raise SpotclusterError(
+            f"{len(result.failed)} of {len(result.members)} nodes did not get ready:"
+            f" {', '.join(member.alias for member in result.failed)}.",
+            f"`spotcluster {region}start {cluster.name}` tries again with the template it has;"
+            f" to correct the config first, `spotcluster {region}terminate {cluster.name}`.",
+        )
+    if result.troubles:
+        raise SpotclusterError(
+            "\n".join(result.troubles),
+            f"The cluster can be used without; `spotcluster {region}start {cluster.name}` tries"
+            " again to mount what is not mounted.",
+        )
+    output.out.print(
+        f"  spotcluster {region}sshmaster {cluster.name}      log in\n"
+        f"  spotcluster {region}addnode -s 1 {cluster.name}   make it larger\n"
+        f"  spotcluster {region}terminate {cluster.name}      end the bill"
+    )
+    return 0
