@@ -353,7 +353,8 @@ class Jupyter:
         }
         await socket.write_message(json.dumps(message))
         shown = ""
-        while True:
+        waited_for = {"execute_reply", "idle"}  # of two channels: either may be ahead
+        while waited_for:
             said = await asyncio.wait_for(socket.read_message(), 120)
             assert isinstance(said, str)
             got = json.loads(said)
@@ -362,9 +363,9 @@ class Jupyter:
             assert got["msg_type"] != "error", got["content"]
             content = got["content"]
             shown += content.get("text", "") + content.get("data", {}).get("text/plain", "")
-            if got["msg_type"] == "execute_reply":
-                socket.close()
-                return shown
+            waited_for -= {got["msg_type"], content.get("execution_state")}
+        socket.close()
+        return shown
 
 
 def test_notebook_opens_behind_a_tunnel_and_px_works_in_its_first_cell(
