@@ -10,6 +10,7 @@ import click
 from spotcluster import files
 from spotcluster.cli import editing, output
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.groups import Group
 from spotcluster.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 @click.group(
     "config",
+    cls=Group,
     epilog="""\b
 Examples:
   spotcluster config check

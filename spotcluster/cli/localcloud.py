@@ -7,16 +7,18 @@ from dataclasses import asdict
 import click
 
 from spotcluster.cli import output
+from spotcluster.cli.groups import Group
 from spotcluster.errors import LocalCloudError
 
 
 @click.group(
+    cls=Group,
     epilog="""\b
 Examples:
   spotcluster -r local start -s 3 mycluster   on this computer
   spotcluster local status                    how the AWS command line reaches it
   spotcluster local stop
-"""
+""",
 )
 def local() -> None:
     """The local cloud: EC2 on this computer, for trying things out; region `local`."""

@@ -36,6 +36,7 @@ from spotcluster.cli import (
     volumes,
 )
 from spotcluster.cli.context import Context
+from spotcluster.cli.groups import Group
 
 _EPILOG = """\b
 Examples:
@@ -77,7 +78,7 @@ _SHORT = {
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, by its short name too."""
         return super().get_command(ctx, _SHORT.get(cmd_name, cmd_name))
@@ -117,48 +118,55 @@ def cli(context: click.Context, config_path: Path | None, region: str | None, de
         helping.offer_template(context.obj)
 
 
-for command in (
-    clusters.start,
-    clusters.addnode,
-    clusters.removenode,
-    endings.stop,
-    clusters.restart,
-    endings.terminate,
-    clusterlist.listclusters,
-    status.status,
-    shells.sshmaster,
-    shells.sshnode,
-    transfers.put,
-    transfers.get,
-    jobs.run,
-    jobs.logs,
-    jobs.attach,
-    jobs.jobs_,
-    jobs.cancel,
-    notebook.notebook,
-    keys.createkey,
-    keys.listkeypairs,
-    keys.removekey,
-    volumes.createvolume,
-    volumes.listvolumes,
-    volumes.resizevolume,
-    volumes.removevolume,
-    plugins.runplugin,
-    market.spothistory,
-    listings.listinstances,
-    listings.listspots,
-    listings.listzones,
-    listings.listregions,
-    listings.listimages,
-    listings.showconsole,
-    shell.shell,
-    policy.iam_policy,
-    config.config_,
-    demo.demo,
-    localcloud.local,
-    helping.help_,
-):
-    cli.add_command(command)
+_SECTIONS = {
+    "Clusters": (
+        clusters.start,
+        clusters.addnode,
+        clusters.removenode,
+        endings.stop,
+        clusters.restart,
+        endings.terminate,
+        clusterlist.listclusters,
+        status.status,
+        plugins.runplugin,
+    ),
+    "On the nodes": (
+        shells.sshmaster,
+        shells.sshnode,
+        transfers.put,
+        transfers.get,
+        notebook.notebook,
+        shell.shell,
+        listings.showconsole,
+    ),
+    "Jobs": (jobs.run, jobs.logs, jobs.attach, jobs.jobs_, jobs.cancel),
+    "Volumes": (
+        volumes.createvolume,
+        volumes.listvolumes,
+        volumes.resizevolume,
+        volumes.removevolume,
+    ),
+    "What EC2 has": (
+        market.spothistory,
+        listings.listinstances,
+        listings.listspots,
+        listings.listzones,
+        listings.listregions,
+        listings.listimages,
+        keys.createkey,
+        keys.listkeypairs,
+        keys.removekey,
+    ),
+    "Before and around": (
+        demo.demo,
+        localcloud.local,
+        config.config_,
+        policy.iam_policy,
+        helping.help_,
+    ),
+}
+for title, commands in _SECTIONS.items():
+    cli.add_section(title, commands)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

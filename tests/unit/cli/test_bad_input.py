@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spotcluster import __version__, files, ssh
-from spotcluster.cli.main import run
+from spotcluster.cli.main import cli, run
 
 CONFIG = """
 [key mykey]
@@ -155,6 +155,16 @@ def test_help_and_version_answer(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--dry-run" in capsys.readouterr().out
     assert run(["--version"]) == 0
     assert __version__ in capsys.readouterr().out
+
+
+def test_help_tells_what_every_command_does_in_whole_sentences(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    for name, command in cli.commands.items():
+        assert f"{name} {(command.help or '').partition('.')[0].split()[0]}" in said
+    assert "..." not in said.partition("Clusters:")[2]  # which a sentence that is cut ends with
 
 
 def test_help_config_prints_a_template_that_loads(capsys: pytest.CaptureFixture[str]) -> None:
