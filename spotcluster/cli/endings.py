@@ -134,9 +134,8 @@ def _session_with(context: Context, name: str) -> Session:
     """Return the session of the region that has something of the cluster `name`."""
     from spotcluster.cluster import end
 
-    sessions = context.sessions(
-        name, check_plugins=False
-    )  # a broken plugin must not keep a cluster
+    # A plugin of the config that is broken must not keep a cluster running.
+    sessions = context.sessions(name, check_plugins=False)
     refused: SpotclusterError | None = None
     for session in sessions:
         try:
