@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ipyparallel
 
 from spotcluster.search import sender, shipping
 from spotcluster.search.durations import Durations
+from spotcluster.search.evaluations import Key
 from spotcluster.search.messages import Message
 from spotcluster.search.roster import Roster
 
 GRACE = 1.0  # seconds for the result of an engine that has gone, which may still be on its way
 SILENCE = 15.0  # seconds after which a running evaluation is asked after
 SETTLE = 5.0  # seconds for a result after its engine has turned to something else
+SPARED = 3  # engines that may die without blame for an evaluation that was not seen to begin
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class LossDetector:
         self._client = client
         self._roster = roster
         self._durations = durations
+        self._blamed: set[str] = set()  # engines for whose death a message has been blamed
+        self._spared: Counter[Key] = Counter()
 
     def look_after(self, message: Message, *, hints_arrive: bool) -> Loss | None:
         """Return why a message is lost; None while it may still come back.
@@ -83,3 +89,27 @@ class LossDetector:
             with contextlib.suppress(ipyparallel.error.IPythonError, KeyError, IndexError):
                 message.call = shipping.send(self._client[message.engine], "identity")
         return None
+
+    def blame(self, message: Message, loss: Loss, live: Iterable[Message]) -> Loss:
+        """Return the loss; as no death where another message is what the engine died of.
+
+        An engine does one message after the other. Of those that began on it the last one is to
+        blame: the others had ended, and their results were lost with it. One that nobody saw
+        begin had waited, if another is to blame; and if none is, the first to come back is, since
+        the scheduler returns them in the order in which the engine got them.
+        """
+        if not loss.death:
+            return loss
+        uuid = message.uuid or message.pending.metadata.get("engine_uuid")
+        if message.engine is not None:
+            spared = any(one.uuid == uuid and one.clock > message.clock for one in live)
+        else:  # not for ever: hints may be lost each time
+            spared = uuid in self._blamed and all(
+                self._spared[key] < SPARED for key in message.keys
+            )
+            self._spared.update(message.keys if spared else ())
+        if spared:
+            return replace(loss, death=False)
+        if uuid:
+            self._blamed.add(uuid)
+        return loss

@@ -16,7 +16,8 @@ long. With them an evaluation that is lost is sent again as soon as its engine i
 lost: everything works without, only later.
 
 When an engine dies, what its message had left may be what killed it. Each of these evaluations then
-travels alone, so that the next death is told from bad luck.
+travels alone, so that the next death is told from bad luck. The engine's other messages had only
+waited there, or had ended and their results were lost with it; see `detector.LossDetector.blame`.
 """
 
 from __future__ import annotations
@@ -242,7 +243,7 @@ class Dispatcher(threading.Thread):
                 continue
             loss = self._detector.look_after(message, hints_arrive=self._hints_arrive)
             if loss:
-                self._lost(message, loss)
+                self._lost(message, self._detector.blame(message, loss, self._backlog.live))
         self._send_more()
         self._duplicate()
         self.remarks = self._remarks()
@@ -341,7 +342,10 @@ class Dispatcher(threading.Thread):
                 "KeyboardInterrupt": f"it was interrupted on {name}",
             }
             # One that interrupts its engine itself would be sent again for ever.
-            self._lost(message, Loss(why[kind], death=kind != "TaskAborted"))
+            loss = Loss(why[kind], death=kind != "TaskAborted")
+            if kind == "EngineError":
+                loss = self._detector.blame(message, loss, self._backlog.live)
+            self._lost(message, loss)
         elif len(message.keys) > 1:  # one of them cannot be sent there and back
             self._backlog.isolate(keys)
             self._backlog.give_up(message)
@@ -406,9 +410,10 @@ class Dispatcher(threading.Thread):
         for name, note in message.hints(self._client):
             self._hints_arrive = True
             if name == "started":
-                message.engine, message.uuid = note["engine"], note["uuid"]
-                message.who, message.begun = note, time.monotonic()
-                self._roster.works(note)
+                who, message.clock = note["who"], note["clock"]
+                message.engine, message.uuid = who["engine"], who["uuid"]
+                message.who, message.begun = who, time.monotonic()
+                self._roster.works(who)
             elif name.startswith("results"):
                 for key, result in message.results(note, int(name.split()[1])):
                     self._arrived(key, message.who, result)

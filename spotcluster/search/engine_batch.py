@@ -80,7 +80,7 @@ def perform(
         engine.refuse("files")
     engine_prune.used(bundle)
     who = engine.identity()
-    engine.publish(started=who)
+    engine.publish(started={"who": who, "clock": time.perf_counter()})
     settings, batch = _unpacked(common, items)
     results: list[dict[str, Any]] = []
     try:

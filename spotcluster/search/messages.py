@@ -26,6 +26,8 @@ class Message:
         Where it is known to run.
     begun : float
         When it was first known to run.
+    clock : float
+        When it began, on a clock of its engine; it tells which of an engine's messages came later.
     refused_by : set of int
         The engines known to have refused it.
     vanished : float
@@ -40,6 +42,7 @@ class Message:
     uuid: str | None = None
     who: dict[str, Any] = field(default_factory=dict)
     begun: float = 0.0
+    clock: float = 0.0
     heard: set[str] = field(default_factory=set)
     refused_by: set[int] = field(default_factory=set)
     vanished: float = 0.0
