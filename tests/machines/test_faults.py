@@ -174,5 +174,5 @@ def test_spot_notice_is_in_the_metadata_and_then_the_instance_is_taken(lab: Lab)
 
 
 def test_call_that_the_lab_cannot_do_says_why(lab: Lab) -> None:
-    with pytest.raises(LabError, match="KeyError"):
+    with pytest.raises(LabError, match="i-0 has not been switched on"):
         lab.fault("freeze", "i-0", on=True)
