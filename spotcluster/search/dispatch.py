@@ -288,6 +288,9 @@ class Dispatcher(threading.Thread):
             # Once only, and nothing that may kill engines.
             keys = [key for key in self._backlog.only_in(message) if not self._deaths[key]]
             seconds = now - message.begun - (0 if message.uuid in self._warm else COLD)
+            # What has had its time is ended, with its engine if need be, and would be elsewhere.
+            if self._timeout and now - message.begun > self._timeout * len(message.keys):
+                continue
             if message.vanished or not self._durations.late(message.keys, seconds):
                 continue
             for key in keys[: len(idle)]:
