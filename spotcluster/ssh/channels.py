@@ -75,7 +75,7 @@ def execute(channel: Any, line: str, stdin: bytes, *, ends: bool, deadline: floa
     command does not need it, it is better left open, because some servers (asyncssh) take no
     signals after it.
     """
-    with closing_at(channel, deadline):
+    with starting(channel, deadline):
         channel.exec_command(line)
     exchange = Exchange()
     rest = memoryview(stdin)
@@ -119,7 +119,7 @@ def stream(
     TimeoutError
         It printed nothing for `silence` seconds.
     """
-    with closing_at(channel, deadline):
+    with starting(channel, deadline):
         channel.exec_command(line)
     arriving = Exchange()
     spoken = time.monotonic()
@@ -159,13 +159,21 @@ def kill(channel: Any) -> None:
 
 
 @contextlib.contextmanager
-def closing_at(channel: Any, deadline: float) -> Iterator[None]:
-    """Close the channel at `deadline`, to end a wait of paramiko's that has no limit of its own."""
+def starting(channel: Any, deadline: float) -> Iterator[None]:
+    """Close the channel at `deadline`, to end a wait of paramiko's that has no limit of its own.
+
+    Raises
+    ------
+    paramiko.SSHException
+        The connection is lost; paramiko raises what its socket met as it is.
+    """
     timer = threading.Timer(max(0.0, deadline - time.monotonic()), channel.close)
     timer.daemon = True
     timer.start()
     try:
         yield
+    except OSError as error:
+        raise paramiko.SSHException(str(error)) from error
     finally:
         timer.cancel()
 

@@ -23,6 +23,7 @@ _OPEN_TIMEOUT = 30.0
 _FILE_TIMEOUT = 60.0
 _LAST_ERRORS = 16 * 1024  # bytes of standard error that a message may be made of
 _ANSWER = 1.0  # for the answer of a machine that ended a script at its limit
+_LAST_WORD = 0.5  # for paramiko to say that it has lost a connection
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class Connection:
             )
             if got.late:
                 channels.kill(channel)
-        if got.status is None and not got.late and not self.alive:
+        if got.status is None and not got.late and self._is_lost():
             raise self._lost(what)
         status = -1 if got.status is None else got.status
         stdout, stderr = got.stdout, got.stderr
@@ -190,7 +191,7 @@ class Connection:
         """
         deadline = time.monotonic() + _OPEN_TIMEOUT
         with self._session(what, deadline=deadline) as channel:
-            with channels.closing_at(channel, deadline):
+            with channels.starting(channel, deadline):
                 channel.exec_command(line)
             yield channel
 
@@ -236,7 +237,7 @@ class Connection:
             except TimeoutError as error:
                 raise self._lost(what) from error
             status = channel.exit_status if channel.status_event.is_set() else -1
-        if status < 0 and not self.alive:
+        if status < 0 and self._is_lost():
             raise self._lost(what)
         if status:
             raise RemoteCommandFailed(
@@ -273,7 +274,7 @@ class Connection:
             try:
                 yield channel
             except (paramiko.SSHException, EOFError) as error:
-                if not self.alive:
+                if self._is_lost():
                     raise self._lost(what) from error
                 raise NodeError(
                     self.target.alias,
@@ -290,7 +291,7 @@ class Connection:
         try:
             return self._transport.open_session(timeout=left)
         except (paramiko.SSHException, EOFError, OSError) as error:
-            if not self.alive:
+            if self._is_lost():
                 raise self._lost(what) from error
             raise NodeError(
                 self.target.alias,
@@ -303,17 +304,23 @@ class Connection:
         deadline = time.monotonic() + _FILE_TIMEOUT
         with self._session(what, deadline=deadline) as channel:
             channel.settimeout(_FILE_TIMEOUT)  # for each answer, not for the whole file
-            with channels.closing_at(channel, deadline):
+            with channels.starting(channel, deadline):
                 channel.invoke_subsystem("sftp")
             try:
                 yield paramiko.SFTPClient(channel)
             except (OSError, paramiko.SFTPError) as error:
-                if not self.alive:
+                if self._is_lost():
                     raise self._lost(what) from error
                 reason = getattr(error, "strerror", None) or str(error) or "no answer"
                 raise NodeError(
                     self.target.alias, f"{what} failed: {reason}.", sftp.hint(error)
                 ) from error
+
+    def _is_lost(self) -> bool:
+        """Return whether what has just failed did so because the connection is lost."""
+        # paramiko wakes who waits on a channel a moment before it says that the connection is lost.
+        self._transport.join(_LAST_WORD)
+        return not self.alive
 
     def _lost(self, what: str) -> ConnectionFailed:
         return ConnectionFailed(

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -88,6 +89,18 @@ class Server:
     def drop_connections(self) -> None:
         """Cut all connections, as a machine that dies does."""
         self.loop.do(self._drop())
+
+    def reset_connections(self, meanwhile: Callable[[], object]) -> None:
+        """Cut all connections with a reset, which answers what is sent `meanwhile`."""
+        self.loop.do(self._deaf())
+        meanwhile()
+        self.drop_connections()
+
+    async def _deaf(self) -> None:
+        for connection in self.connections:
+            sock = connection.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection._transport.pause_reading()
 
     async def _listen(self) -> None:
         home = str(self.home)

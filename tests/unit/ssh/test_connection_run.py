@@ -7,7 +7,9 @@ import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import paramiko
 import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -226,6 +228,24 @@ def test_lost_connection_is_told(server: Server, connection: ssh.Connection) -> 
     assert not connection.alive
     with pytest.raises(ConnectionFailed, match="lost"):
         connection.run("true")
+
+
+@pytest.mark.parametrize("use", ["run", "get"])
+def test_reset_while_a_command_begins_is_a_lost_connection(
+    server: Server, connection: ssh.Connection, use: str
+) -> None:
+    transport: Any = connection._transport
+    send = transport._send_user_message
+
+    def reset(message: Any) -> None:
+        if message.asbytes()[:1] == paramiko.common.cMSG_CHANNEL_REQUEST:
+            server.reset_connections(lambda: send(message))
+        else:
+            send(message)
+
+    transport._send_user_message = reset
+    with pytest.raises(ConnectionFailed, match="was lost during"):
+        getattr(connection, use)("true")
 
 
 def test_several_threads_share_a_connection(connection: ssh.Connection) -> None:
