@@ -427,7 +427,8 @@ def test_job_is_a_unit_that_outlives_the_connection_and_is_lost_when_the_master_
     assert output().splitlines()[0] == f"a b ipuser /home/ipuser/jobs/{number} 2"
     found = unit(master, f"job-{number}")
     assert (found["ActiveState"], found["User"]) == ("active", "ipuser")
-    stray = master.inside("pgrep -x sleep").split()[0]
+    find = "pgrep -fx 'sleep 12345'"  # engines' own scripts sleep too
+    (stray,) = master.inside(find).split()
     cgroup = master.inside(f"cat /proc/{stray}/cgroup")
     assert f"spotcluster-job-{number}.service" in cgroup
     second = lab.run("run", "-D", cluster, str(lab.home / "job.py")).strip()
@@ -443,7 +444,7 @@ def test_job_is_a_unit_that_outlives_the_connection_and_is_lost_when_the_master_
     master.wait_up()
     wait_until("the job to be lost", is_lost, 60)
     assert "shut down" in lab.run("attach", cluster, number, status=1)
-    assert master.inside("pgrep -x sleep || true") == ""
+    assert master.inside(f"{find} || true") == ""
     wait_until("both engines", lambda: engines(lab) == 2, 60)
 
 
