@@ -122,6 +122,7 @@ class Dispatcher(threading.Thread):
         self._open = open
         self._over = False
         self._backlog = Backlog(keys)
+        self._backlog.isolate(deaths)
         self._answered: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._wake = threading.Event()
         self._stopped = threading.Event()
@@ -378,7 +379,7 @@ class Dispatcher(threading.Thread):
 
     def _lost(self, message: Message, loss: Loss) -> None:
         keys = self._backlog.open(message)
-        if loss.death and len(message.keys) > 1:
+        if loss.death:
             self._backlog.isolate(keys)
         for key in keys:
             self._deaths[key] += loss.death
