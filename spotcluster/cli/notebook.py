@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import html
-import signal
 import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,8 +62,7 @@ def notebook(
             page = stack.enter_context(_page(cluster.region, name, opened.url))
             webbrowser.open(page.as_uri())
         with contextlib.suppress(KeyboardInterrupt):
-            while True:
-                signal.pause()
+            notebooks.keep_open(cluster, opened)
     output.err.print(
         Text(
             f"\nThe tunnel is closed, JupyterLab goes on. `spotcluster {region}notebook {name}`"

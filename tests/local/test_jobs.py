@@ -17,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -116,6 +117,21 @@ class Following:
         return self.process.wait(60), self.err.read_text()
 
 
+@pytest.fixture
+def follow(tmp_path: Path) -> Iterator[Callable[..., Following]]:
+    """Give what starts a command that goes on; those of a test that failed end too."""
+    started: list[Following] = []
+
+    def start(*words: str) -> Following:
+        started.append(Following(*words, folder=tmp_path))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.process.kill()
+        one.process.wait(10)
+
+
 def job(cluster: str, number: int) -> dict[str, Any]:
     found = json.loads(cli("jobs", "--json", cluster))
     return next(one for one in found if one["id"] == number)
@@ -150,10 +166,12 @@ def test_output_and_exit_status_come_back_and_arguments_arrive_as_they_are(
     assert (json.loads(line), rest) == (words, "e")
 
 
-def test_ctrl_c_leaves_it_running_and_attach_comes_back(cluster: str, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_it_running_and_attach_comes_back(
+    cluster: str, tmp_path: Path, follow: Callable[..., Following]
+) -> None:
     script = tmp_path / "count.py"
     script.write_text(COUNT)
-    following = Following("run", cluster, str(script), folder=tmp_path)
+    following = follow("run", cluster, str(script))
     following.wait_lines(5)
     status, said = following.end(signal.SIGINT)
     assert status == 130
@@ -163,7 +181,7 @@ def test_ctrl_c_leaves_it_running_and_attach_comes_back(cluster: str, tmp_path: 
     assert [(one["id"], one["command"][0]) for one in seen] == [(number, "python")]
     assert f"attach {cluster} {number}" in said
     assert job(cluster, number)["state"] == "running"
-    again = Following("attach", cluster, folder=tmp_path)
+    again = follow("attach", cluster)
     again.wait_lines(3)
     assert "cancelled with status 143" in cli("cancel", cluster, str(number))
     assert again.process.wait(60) == 143
@@ -175,11 +193,11 @@ def test_ctrl_c_leaves_it_running_and_attach_comes_back(cluster: str, tmp_path: 
 
 
 def test_lost_connection_is_made_again_and_no_byte_is_lost_or_doubled(
-    cluster: str, tmp_path: Path, master: Path
+    cluster: str, tmp_path: Path, master: Path, follow: Callable[..., Following]
 ) -> None:
     script = tmp_path / "count.py"
     script.write_text(COUNT + "    if os.path.exists('stop'):\n        break\n")
-    following = Following("run", cluster, str(script), folder=tmp_path)
+    following = follow("run", cluster, str(script))
     following.wait_lines(5)
     for connection in psutil.Process(following.process.pid).net_connections("tcp"):
         if connection.status == "ESTABLISHED":
@@ -300,7 +318,11 @@ def test_tmux_session_is_the_nodes_own_and_entered_again(cluster: str, master: P
 
 
 def test_browser_is_shown_a_private_page_that_leads_to_the_notebook(
-    cluster: str, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: str,
+    tmp_path: Path,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    follow: Callable[..., Following],
 ) -> None:
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" >{tmp_path}/shown.new\nstat -c %a "${{1#file://}}" '
@@ -308,7 +330,7 @@ def test_browser_is_shown_a_private_page_that_leads_to_the_notebook(
                        f"mv {tmp_path}/shown.new {tmp_path}/shown\n")  # fmt: skip
     browser.chmod(0o755)
     monkeypatch.setenv("BROWSER", str(browser))
-    opened = Following("notebook", cluster, folder=tmp_path)
+    opened = follow("notebook", cluster)
     wait_until("the browser", (tmp_path / "shown").exists)
     address, mode, page = (tmp_path / "shown").read_text().split("\n", 2)
     assert address.startswith("file://")
@@ -369,9 +391,9 @@ class Jupyter:
 
 
 def test_notebook_opens_behind_a_tunnel_and_px_works_in_its_first_cell(
-    cluster: str, tmp_path: Path, home: Path, master: Path
+    cluster: str, home: Path, master: Path, follow: Callable[..., Following]
 ) -> None:
-    opened = Following("notebook", "--no-browser", cluster, folder=tmp_path)
+    opened = follow("notebook", "--no-browser", cluster)
     opened.wait_lines(1)
     url = opened.out.read_text().strip()
     server = Jupyter(url)
@@ -393,7 +415,7 @@ def test_notebook_opens_behind_a_tunnel_and_px_works_in_its_first_cell(
     status, said = opened.end(signal.SIGINT)
     assert status == 130
     assert f"notebook --stop {cluster}" in said
-    again = Following("notebook", "--no-browser", cluster, folder=tmp_path)
+    again = follow("notebook", "--no-browser", cluster)
     again.wait_lines(1)
     there = Jupyter(again.out.read_text().strip())
     assert [one["id"] for one in there.call("/api/kernels")] == [kernel]
