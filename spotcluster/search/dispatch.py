@@ -196,10 +196,13 @@ class Dispatcher(threading.Thread):
         finally:
             with self._intake:
                 self._over = True
-            self._roster.close()
+            # Whoever waits must not wait for ever: a client that is closed now may fail anywhere.
+            with contextlib.suppress(Exception):
+                self._roster.close()
             with contextlib.suppress(OSError):
                 engine_prune.prune()
-            self._sender.withdraw(self._backlog.live)
+            with contextlib.suppress(Exception):
+                self._sender.withdraw(self._backlog.live)
             self.remarks = []
             try:
                 self._ended()

@@ -6,6 +6,9 @@ import time
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
+
+import pytest
 
 from spotcluster.search.dispatch import Dispatcher
 from spotcluster.search.engine_batch import GRACE
@@ -40,3 +43,16 @@ def test_an_evaluation_of_a_frozen_host_was_taken_for_one_that_never_ends() -> N
     long = 1.0 + GRACE + 1.0
     assert not timed_out(long, nodes=("node002",))
     assert timed_out(long, nodes=("node002",), deaths=2)  # it happens wherever it goes
+
+
+@pytest.mark.parametrize("part", ["_roster.close", "_sender.withdraw"])
+def test_search_whose_client_was_closed_while_it_ended_was_waited_for_for_ever(part: str) -> None:
+    ended, ignored = Mock(), Mock()
+    view, bundle = Mock(), Mock(splits=[])
+    made = Dispatcher(view, bundle, [], {}, ignored, ignored, ended, -1.0, {})
+    owner, name = part.split(".")
+    setattr(getattr(made, owner), name, Mock(side_effect=RuntimeError("Event loop is closed")))
+    made.start()
+    made.join(60)
+    assert not made.is_alive()
+    ended.assert_called_once_with()
