@@ -169,6 +169,12 @@ class Dispatcher(threading.Thread):
             self._open = False
         self._wake.set()
 
+    @property
+    def over(self) -> bool:
+        """Whether it takes no more evaluations; it may still be letting go of its engines."""
+        with self._intake:
+            return self._over
+
     def engines(self) -> Counter[str]:
         """Return how many engines each host has now, as far as they are known."""
         known = list(self._roster.engines.values())

@@ -200,7 +200,8 @@ class OptunaSearch(Search):
                 mail.wait(LOOK)  # an engine that has joined is not told of
                 mail.clear()
         except BaseException as error:  # noqa: BLE001 - told to whoever waits for the search
-            if run.running:
+            # Not that a search which was aborted takes no more: this is not why it has ended.
+            if run.running and not run.dispatcher.over:
                 run.dispatcher.failure = error
                 run.dispatcher.stop()
 

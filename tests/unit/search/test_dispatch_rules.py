@@ -13,6 +13,7 @@ import pytest
 from spotcluster.search.dispatch import Dispatcher
 from spotcluster.search.engine_batch import GRACE
 from spotcluster.search.messages import Message
+from spotcluster.search.optuna_search import OptunaSearch
 
 
 def timed_out(
@@ -45,14 +46,36 @@ def test_an_evaluation_of_a_frozen_host_was_taken_for_one_that_never_ends() -> N
     assert timed_out(long, nodes=("node002",), deaths=2)  # it happens wherever it goes
 
 
+def dispatcher(ended: Any, **more: Any) -> Any:
+    """Return one that has nothing to do."""
+    view, bundle, ignored = Mock(), Mock(splits=[]), Mock()
+    return Dispatcher(view, bundle, [], {}, ignored, ignored, ended, -1.0, {}, **more)
+
+
 @pytest.mark.parametrize("part", ["_roster.close", "_sender.withdraw"])
 def test_search_whose_client_was_closed_while_it_ended_was_waited_for_for_ever(part: str) -> None:
-    ended, ignored = Mock(), Mock()
-    view, bundle = Mock(), Mock(splits=[])
-    made = Dispatcher(view, bundle, [], {}, ignored, ignored, ended, -1.0, {})
+    ended = Mock()
+    made = dispatcher(ended)
     owner, name = part.split(".")
     setattr(getattr(made, owner), name, Mock(side_effect=RuntimeError("Event loop is closed")))
     made.start()
     made.join(60)
     assert not made.is_alive()
     ended.assert_called_once_with()
+
+
+def test_optuna_search_that_was_aborted_while_it_added_a_trial_had_failed() -> None:
+    run: Any = SimpleNamespace(running=True)
+    search: Any = OptunaSearch()
+    search._run, search._mail = run, Mock()
+
+    def add_when_over() -> None:  # it lets go of its engines, and has not told of its end yet
+        search._go_on = lambda *_: run.dispatcher.add([(0, 0)])
+        search._think(SimpleNamespace(over=False))
+
+    run.dispatcher = dispatcher(add_when_over, open=True)
+    run.dispatcher.start()
+    run.dispatcher.stop()
+    run.dispatcher.join(60)
+    assert not run.dispatcher.is_alive()
+    assert run.dispatcher.failure is None
