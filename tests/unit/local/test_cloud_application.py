@@ -24,7 +24,7 @@ OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 def read(url: str, data: object = None, key: str = "") -> Any:
     headers = {"Authorization": f"LOCAL Credential={key}/-/-/control/"} if key else {}
     body = None if data is None else json.dumps(data).encode()
-    with OPENER.open(urllib.request.Request(url, body, headers), timeout=10) as answer:
+    with OPENER.open(urllib.request.Request(url, body, headers), timeout=60) as answer:
         return answer.read().decode()
 
 

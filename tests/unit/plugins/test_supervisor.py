@@ -40,7 +40,7 @@ class Host:
             stdout=subprocess.PIPE,
             text=True,
             check=True,
-            timeout=30,
+            timeout=120,
         )
         return done.stdout
 
@@ -51,7 +51,7 @@ class Host:
         path.chmod(mode)
 
 
-def wait_until(true: Callable[[], Any], timeout: float = 15) -> None:
+def wait_until(true: Callable[[], Any], timeout: float = 120) -> None:
     end = time.monotonic() + timeout
     while not true():
         assert time.monotonic() < end
@@ -142,7 +142,7 @@ def test_service_that_is_done_is_not_started_again(host: Host) -> None:
     own = supervisor.of(host)  # type: ignore[arg-type]
     own.start("thing")
     wait_until(lambda: started(host))
-    assert own.stop("thing", patience=10) == []
+    assert own.stop("thing", patience=60) == []
     assert len(started(host)) == 1
 
 

@@ -208,10 +208,10 @@ def test_a_scorer_that_raises_is_an_error() -> None:
 
 def test_pace_is_kept(file: dict[str, Any]) -> None:
     engine.locate("bundle", [file])
-    job = pickle.dumps({**pickle.loads(work(SVC())), "pace": 0.05})
+    job = pickle.dumps({**pickle.loads(work(SVC())), "pace": 0.5})
     result = evaluate("bundle", file["digest"], job)
-    assert 0.05 <= result["ended"] - result["started"] < 5
-    assert result["fit_time"] < 0.05
+    assert 0.49 < result["ended"] - result["started"] < 60  # by a clock that may be set meanwhile
+    assert result["fit_time"] < 0.5
 
 
 def test_what_a_host_says_of_itself(tmp_path: Path) -> None:

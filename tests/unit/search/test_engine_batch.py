@@ -215,13 +215,13 @@ def test_a_time_limit_interrupts_and_is_an_error(digest: str) -> None:
     before = signal.getsignal(signal.SIGALRM)
     begun = time.monotonic()
     results = perform(
-        digest, Slow(), [{"seconds": 0.0}, {"seconds": 60.0}, {"seconds": 0.0}], timeout=0.2
+        digest, Slow(), [{"seconds": 0.0}, {"seconds": 60.0}, {"seconds": 0.0}], timeout=1.0
     )
     assert time.monotonic() - begun < 30
     assert [result["test"] for result in results] == [1.0, -1.0, 1.0]
-    assert "TimeoutError: It took longer than timeout=0.2 s" in results[1]["error"]
+    assert "TimeoutError: It took longer than timeout=1 s" in results[1]["error"]
     assert "in fit" in results[1]["error"]
-    assert 0.2 <= results[1]["fit_time"] < 30
+    assert 0.99 < results[1]["fit_time"] < 30
     assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
@@ -231,17 +231,15 @@ def test_what_cannot_be_interrupted_ends_its_process() -> None:
         "import ctypes, signal\n"
         "from spotcluster.search import engine_batch\n"
         "engine_batch.GRACE = 0.1\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])\n"  # as good as not looking
         "with engine_batch.time_limit(0.1):\n"
-        "    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])\n"  # as good as not looking
-        "    ctypes.PyDLL(None).sleep(60)\n"  # it holds the interpreter's lock
+        "    ctypes.PyDLL(None).sleep(250)\n"  # it holds the interpreter's lock
     )
-    begun = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=200, check=False
     )
     assert done.returncode == 1
     assert "Timeout" in done.stderr
-    assert time.monotonic() - begun < 40
 
 
 class Rude(Slow):

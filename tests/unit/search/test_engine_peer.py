@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,7 +21,7 @@ def offer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     yield engine_peer.offer
     if engine_peer._server is not None:
         engine_peer._server.searches.clear()
-        engine_peer._server.join(10)
+        engine_peer._server.join(60)
 
 
 def server() -> engine_peer.Server:
@@ -32,7 +31,7 @@ def server() -> engine_peer.Server:
 
 def test_server_ends_when_its_client_was_killed(offer: Callable[..., Any]) -> None:
     offer("search", "bundle", [])
-    server().join(10)
+    server().join(60)
     assert not server().is_alive()
 
 
@@ -43,14 +42,14 @@ def test_server_goes_on_while_an_evaluation_runs_and_ends_after_the_last(
         offer("search", "bundle", [])
         server().join(3 * engine_peer.IDLE)
         assert server().is_alive()
-    server().join(10)
+    server().join(60)
     assert not server().is_alive()
 
 
 def test_evaluations_of_another_search_do_not_keep_a_server(offer: Callable[..., Any]) -> None:
     with engine_peer.working("another bundle"):
         offer("search", "bundle", [])
-        server().join(10)
+        server().join(60)
         assert not server().is_alive()
 
 
@@ -63,8 +62,7 @@ def test_server_goes_on_for_the_search_that_is_left(
     engine_peer.withdraw("one")
     server().join(10 * engine_peer.LOOK / 1000)
     assert server().is_alive()
-    begin = time.monotonic()
     engine_peer.withdraw("two")
-    server().join(10)
-    assert time.monotonic() - begin < 5
+    server().join(engine_peer.IDLE / 2)
+    assert not server().is_alive()
     assert offer("three", "bundle", [])["key"] != first["key"]

@@ -33,12 +33,12 @@ class Loop:
         self._thread.start()
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(120)
 
     def close(self) -> None:
         self.do(_cancel_the_rest())
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
         self.loop.close()
 
 
@@ -46,7 +46,7 @@ async def _cancel_the_rest() -> None:
     rest = asyncio.all_tasks() - {asyncio.current_task()}
     for task in rest:
         task.cancel()
-    await asyncio.wait_for(asyncio.gather(*rest, return_exceptions=True), 10)
+    await asyncio.wait_for(asyncio.gather(*rest, return_exceptions=True), 60)
 
 
 @dataclass
@@ -273,7 +273,7 @@ def server(make_server: Callable[..., Server]) -> Server:
 
 @pytest.fixture
 def connection(server: Server) -> Iterator[ssh.Connection]:
-    with ssh.connect(server.target, timeout=20) as made:
+    with ssh.connect(server.target, timeout=120) as made:
         yield made
 
 

@@ -42,11 +42,11 @@ def answering(answer: Callable[[socket.socket], None]) -> Iterator[int]:
             listener.shutdown(socket.SHUT_RDWR)
             for sock in kept:
                 sock.close()
-            thread.join(5)
+            thread.join(60)
 
 
 def test_connects_and_closes(server: Server) -> None:
-    with ssh.connect(server.target, timeout=20) as connection:
+    with ssh.connect(server.target, timeout=120) as connection:
         assert connection.alive
         assert connection.run("echo hi").stdout == "hi\n"
     assert not connection.alive
@@ -59,14 +59,14 @@ def test_small_messages_are_not_held_back(connection: ssh.Connection) -> None:
 
 def test_refused_port(server: Server, free_port: int) -> None:
     with pytest.raises(ConnectionFailed, match="refused the connection") as caught:
-        ssh.connect(replace(server.target, port=free_port), timeout=5)
+        ssh.connect(replace(server.target, port=free_port), timeout=120)
     assert str(caught.value).startswith(f"node001: 127.0.0.1 port {free_port} refused")
     assert "booting" in caught.value.hint
 
 
 def test_unknown_host(server: Server) -> None:
     with pytest.raises(ConnectionFailed, match="has no address"):
-        ssh.connect(replace(server.target, host="no-such-host.invalid"), timeout=20)
+        ssh.connect(replace(server.target, host="no-such-host.invalid"), timeout=120)
 
 
 def test_silent_port_times_out(server: Server) -> None:
@@ -74,7 +74,7 @@ def test_silent_port_times_out(server: Server) -> None:
     with answering(lambda sock: None) as port, pytest.raises(ConnectionFailed) as caught:
         ssh.connect(replace(server.target, port=port), timeout=0.5)
     assert "did not answer (connected, but SSH's handshake did not end)" in str(caught.value)
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 12  # paramiko would wait for 15
 
 
 def test_port_that_falls_silent_after_its_banner_times_out(server: Server) -> None:
@@ -112,7 +112,7 @@ def test_early_close(server: Server, sent: bytes) -> None:
         answering(close) as port,
         pytest.raises(ConnectionFailed, match="closed the connection before SSH was set up"),
     ):
-        ssh.connect(replace(server.target, port=port), timeout=5)
+        ssh.connect(replace(server.target, port=port), timeout=120)
 
 
 def test_reset_is_an_early_close(server: Server) -> None:
@@ -124,7 +124,7 @@ def test_reset_is_an_early_close(server: Server) -> None:
         answering(reset) as port,
         pytest.raises(ConnectionFailed, match="closed the connection before SSH was set up"),
     ):
-        ssh.connect(replace(server.target, port=port), timeout=5)
+        ssh.connect(replace(server.target, port=port), timeout=120)
 
 
 @pytest.mark.parametrize(
@@ -135,13 +135,13 @@ def test_other_protocol_is_not_ssh(server: Server, sent: bytes) -> None:
         answering(lambda sock: sock.sendall(sent)) as port,
         pytest.raises(ConnectionFailed, match=r"does not speak SSH|no method in common"),
     ):
-        ssh.connect(replace(server.target, port=port), timeout=5)
+        ssh.connect(replace(server.target, port=port), timeout=120)
 
 
 def test_other_host_key_is_refused_with_both_fingerprints(server: Server) -> None:
     expected = ssh.keys.generate().public
     with pytest.raises(HostKeyMismatch) as caught:
-        ssh.connect(replace(server.target, host_key=expected), timeout=20)
+        ssh.connect(replace(server.target, host_key=expected), timeout=120)
     said = str(caught.value)
     assert ssh.keys.fingerprint(expected) in said
     assert ssh.keys.fingerprint(server.host_key.public) in said
@@ -150,12 +150,12 @@ def test_other_host_key_is_refused_with_both_fingerprints(server: Server) -> Non
 
 def test_host_key_comment_does_not_matter(server: Server) -> None:
     line = " ".join(server.host_key.public.split()[:2]) + " other comment"
-    ssh.connect(replace(server.target, host_key=line), timeout=20).close()
+    ssh.connect(replace(server.target, host_key=line), timeout=120).close()
 
 
 def test_broken_host_key_is_told_before_anything_is_sent(server: Server) -> None:
     with pytest.raises(UsageError, match="not a public key"):
-        ssh.connect(replace(server.target, host_key="ssh-ed25519 AAAA"), timeout=20)
+        ssh.connect(replace(server.target, host_key="ssh-ed25519 AAAA"), timeout=120)
     assert server.connections == []
 
 
@@ -164,19 +164,19 @@ def test_other_key_is_refused(server: Server, tmp_path: Path) -> None:
     other.touch(mode=0o600)
     other.write_text(ssh.keys.generate().private)
     with pytest.raises(ConnectionFailed, match="does not let worker in with the key") as caught:
-        ssh.connect(replace(server.target, key_path=other), timeout=20)
+        ssh.connect(replace(server.target, key_path=other), timeout=120)
     assert str(other) in str(caught.value)
     assert "ubuntu" in caught.value.hint
 
 
 def test_other_user_is_refused(server: Server) -> None:
     with pytest.raises(ConnectionFailed, match="does not let nobody in"):
-        ssh.connect(replace(server.target, user="nobody"), timeout=20)
+        ssh.connect(replace(server.target, user="nobody"), timeout=120)
 
 
 def test_missing_key_is_told_before_anything_is_sent(server: Server, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no private key"):
-        ssh.connect(replace(server.target, key_path=tmp_path / "nope"), timeout=20)
+        ssh.connect(replace(server.target, key_path=tmp_path / "nope"), timeout=120)
     assert server.connections == []
 
 
@@ -188,9 +188,9 @@ def test_failed_attempts_leave_no_threads(server: Server, free_port: int) -> Non
         replace(server.target, host_key=ssh.keys.generate().public),
     ):
         with pytest.raises((ConnectionFailed, HostKeyMismatch)):
-            ssh.connect(target, timeout=5)
+            ssh.connect(target, timeout=120)
     for thread in set(threading.enumerate()) - before:
-        thread.join(5)
+        thread.join(60)
     assert set(threading.enumerate()) <= before
 
 
@@ -202,7 +202,7 @@ def test_what_paramiko_complains_of_is_a_detail_in_our_log(
         answering(lambda sock: sock.close()) as port,
         pytest.raises(ConnectionFailed),
     ):
-        ssh.connect(replace(server.target, port=port), timeout=5)
+        ssh.connect(replace(server.target, port=port), timeout=120)
     records = [record for record in caplog.records if "asyncssh" not in record.name]
     assert {record.name.split(".")[0] for record in records} <= {"spotcluster", "asyncio"}
     assert {record.levelno for record in records if "paramiko" in record.name} <= {logging.DEBUG}

@@ -103,10 +103,11 @@ def test_failure_names_the_command(
 
 
 def test_failure_shows_the_last_output_in_order(connection: ssh.Connection) -> None:
-    script = "for n in 1 2 3; do echo out$n; sleep 0.05; echo err$n >&2; sleep 0.05; done; exit 1"
+    # They are two streams: what is written after a while comes after a while.
+    script = "echo out1; sleep 0.5; echo err1 >&2; sleep 0.5; echo out2; sleep 0.5; exit 1"
     with pytest.raises(RemoteCommandFailed) as caught:
         connection.run(script)
-    assert caught.value.output == "out1\nerr1\nout2\nerr2\nout3\nerr3\n"
+    assert caught.value.output == "out1\nerr1\nout2\n"
     assert "printed last:\nout1" in str(caught.value)
 
 
@@ -171,8 +172,8 @@ def test_background_process_with_our_streams_closed_ends_the_session(
     connection: ssh.Connection,
 ) -> None:
     begin = time.monotonic()
-    pid = connection.run("nohup sleep 60 >/dev/null 2>&1 </dev/null & echo $!").stdout
-    assert time.monotonic() - begin < 10
+    pid = connection.run("nohup sleep 250 >/dev/null 2>&1 </dev/null & echo $!").stdout
+    assert time.monotonic() - begin < 200
     connection.run(f"kill {int(pid)}")
 
 
@@ -184,22 +185,22 @@ def test_limit_ends_the_processes_on_the_machine(
         _path_without_timeout(server)
     with pytest.raises(RemoteCommandFailed) as caught:
         connection.run(
-            "echo before; echo $$ >pid; sleep 60; echo after", timeout=0.4, what="waiting"
+            "echo before; echo $$ >pid; sleep 250; echo after", timeout=2.0, what="waiting"
         )
     error = caught.value
     assert error.status == -1
-    assert "waiting, stopped at its limit of 0.4 s, failed" in str(error)
+    assert "waiting, stopped at its limit of 2 s, failed" in str(error)
     assert "before" in error.output
     assert "after" not in error.output
     if has_timeout:
-        assert error.command == "sleep 60"
+        assert error.command == "sleep 250"
     pid = int((server.home / "pid").read_text())
     assert _ends(pid)
 
 
 def test_limit_ends_what_ignores_term(server: Server, connection: ssh.Connection) -> None:
-    with pytest.raises(RemoteCommandFailed, match=r"limit of 0\.3 s"):
-        connection.run("trap '' TERM; echo $$ >pid; while :; do sleep 1; done", timeout=0.3)
+    with pytest.raises(RemoteCommandFailed, match=r"limit of 2 s"):
+        connection.run("trap '' TERM; echo $$ >pid; while :; do sleep 1; done", timeout=2.0)
     pid = int((server.home / "pid").read_text())
     assert _ends(pid)
 
@@ -212,18 +213,18 @@ def test_lost_connection_is_told(server: Server, connection: ssh.Connection) -> 
     started = threading.Event()
 
     def drop() -> None:
-        assert started.wait(10)
+        assert started.wait(120)
         server.drop_connections()
 
     dropper = threading.Thread(target=drop)
     dropper.start()
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(connection.run, "touch here; sleep 30", what="plugin demo")
+        running = pool.submit(connection.run, "touch here; sleep 250", what="plugin demo")
         while not (server.home / "here").exists() and not running.done():
             time.sleep(0.01)
         started.set()
         with pytest.raises(ConnectionFailed, match="was lost during plugin demo"):
-            running.result(10)
+            running.result(120)
     dropper.join()
     assert not connection.alive
     with pytest.raises(ConnectionFailed, match="lost"):
@@ -302,7 +303,7 @@ def _path_without_timeout(server: Server) -> None:
 
 def _ends(pid: int) -> bool:
     """Return whether a process ends soon; one that nobody buries (in a container) has ended."""
-    limit = time.monotonic() + 10
+    limit = time.monotonic() + 120
     while time.monotonic() < limit:
         try:
             if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:

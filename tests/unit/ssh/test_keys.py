@@ -189,5 +189,5 @@ def test_locked_key_is_used_through_the_agent(server: Server, tmp_path: Path, ag
         stdin=subprocess.DEVNULL,
     )
     server.user_key = replace(server.user_key, public=public)
-    with ssh.connect(replace(server.target, key_path=path), timeout=20) as connection:
+    with ssh.connect(replace(server.target, key_path=path), timeout=120) as connection:
         assert connection.run("echo in").stdout == "in\n"

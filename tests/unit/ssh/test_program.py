@@ -31,7 +31,7 @@ def call(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
         arguments,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         stdin=subprocess.DEVNULL,
         check=False,
         env={name: value for name, value in os.environ.items() if name != "SSH_AUTH_SOCK"},

@@ -139,7 +139,7 @@ def test_connection_that_is_lost_is_told_and_the_rest_comes_later(
         transfer.put(connection, [tmp_path / "f"], "f", progress=Cutter())
     assert "same command again" in caught.value.hint
     assert not (server.home / "f").exists()
-    with ssh.connect(server.target, timeout=20) as again:
+    with ssh.connect(server.target, timeout=120) as again:
         report = transfer.put(again, [tmp_path / "f"], "f")
     assert (server.home / "f").read_bytes() == whole
     assert report.sent < len(whole)

@@ -15,6 +15,7 @@ import pytest
 
 from spotcluster import ssh
 from spotcluster.errors import ConnectionFailed, UsageError
+from spotcluster.ssh import tunnel as tunnels
 
 from .conftest import Server
 
@@ -54,7 +55,7 @@ class Service:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(5)
+            thread.join(60)
 
 
 def echo(sock: socket.socket) -> None:
@@ -76,7 +77,7 @@ def service() -> Iterator[Callable[[Callable[[socket.socket], None]], Service]]:
 
 
 def dial(tunnel: ssh.Tunnel, port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", tunnel.local_port(port)), timeout=10)
+    return socket.create_connection(("127.0.0.1", tunnel.local_port(port)), timeout=120)
 
 
 def read_all(sock: socket.socket) -> bytes:
@@ -87,9 +88,9 @@ def read_all(sock: socket.socket) -> bytes:
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
-    limit = time.monotonic() + 10
+    limit = time.monotonic() + 120
     while not holds():
-        assert time.monotonic() < limit, f"waited 10 s for {what}"
+        assert time.monotonic() < limit, f"waited 120 s for {what}"
         time.sleep(0.01)
 
 
@@ -184,14 +185,18 @@ def test_small_messages_go_at_once(server: Server, service: Callable[..., Servic
     with ssh.Tunnel(server.target, [far.remote]) as tunnel, dial(tunnel, far.port) as sock:
         sock.sendall(b"x")
         sock.recv(1)
-        begin = time.monotonic()
+        times = []
         for _ in range(50):
+            begin = time.monotonic()
             sock.sendall(b"a")
             sock.sendall(b"b")
             got = sock.recv(2)
             if len(got) < 2:
                 sock.recv(1)
-        assert (time.monotonic() - begin) / 50 < 0.03  # Nagle and delayed acknowledgement: 0.04
+            times.append(time.monotonic() - begin)
+        # Nagle and a delayed acknowledgement take 0.04 s each time, but at first; a busy machine
+        # does so now and then.
+        assert min(times[25:]) < 0.03
 
 
 def test_local_port_may_be_chosen(
@@ -210,7 +215,7 @@ def test_taken_local_port_is_told_and_nothing_stays(
     with pytest.raises(UsageError, match=f"Port {far.port} on this computer cannot be used"):
         ssh.Tunnel(server.target, {far.port: far.remote}).start()
     for thread in set(threading.enumerate()) - before:
-        thread.join(5)
+        thread.join(60)
     assert set(threading.enumerate()) <= before
 
 
@@ -279,20 +284,20 @@ def test_far_side_that_goes_away_ends_the_link(
 
 def test_close_ends_everything(server: Server, service: Callable[..., Service]) -> None:
     far = service(echo)
-    with ssh.connect(server.target, timeout=20) as warm:  # what is made once per process
+    with ssh.connect(server.target, timeout=120) as warm:  # what is made once per process
         warm.run("true")
     threads, files = set(threading.enumerate()), descriptors()
     tunnel = ssh.Tunnel(server.target, [far.remote])
     tunnel.start()
     port = tunnel.local_port(far.port)
-    socks = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(5)]
+    socks = [socket.create_connection(("127.0.0.1", port), timeout=120) for _ in range(5)]
     for sock in socks:
         sock.sendall(b"x")
         assert sock.recv(1) == b"x"
     begin = time.monotonic()
     tunnel.close()
     tunnel.close()
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < tunnels._JOIN  # no thread was waited for in vain
     for sock in socks:
         with contextlib.suppress(ConnectionError):
             assert sock.recv(1) == b""
