@@ -15,7 +15,7 @@ from sklearn.tree import DecisionTreeClassifier
 from spotcluster.errors import SearchError
 from spotcluster.search.asha import ASHASearch
 
-from .conftest import Machines
+from .conftest import LIMIT, Machines
 
 X, Y = load_iris(return_X_y=True)
 GRID = {"C": [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0], "gamma": [0.001, 0.1, 10.0]}
@@ -37,7 +37,7 @@ def assert_rule(search: ASHASearch) -> None:
 def test_candidates_climb_on_more_and_more_samples(pair: Machines, iris: list[str]) -> None:
     search = ASHASearch(pair.client, min_resources=16, random_state=0)
     search.launch_for_splits(SVC(), GRID, iris)
-    assert search.wait(60)
+    assert search.wait(LIMIT)
     assert search.rungs_ == [16, 48, 144]
     assert search.promoted_[0] == 18
     assert search.promoted_[-1] >= 2
@@ -51,7 +51,7 @@ def test_a_parameter_as_resource_and_scores_as_scikit_learns(pair: Machines) -> 
     grid = {"min_samples_leaf": [1, 2, 4, 8, 16, 32, 48, 64, 70]}
     search = ASHASearch(pair.client, resource="max_depth", max_resources=9, random_state=1)
     search.launch_for_arrays(model, grid, X, Y, cv=3)
-    assert search.wait(60)
+    assert search.wait(LIMIT)
     assert search.rungs_ == [1, 3, 9]
     assert_rule(search)
     table = search.cv_results_
@@ -63,7 +63,7 @@ def test_no_rung_is_waited_for(pair: Machines, iris: list[str]) -> None:
     """The first promotion runs while candidates of the first rung have not begun."""
     search = ASHASearch(pair.client, factor=2, random_state=0)
     search.launch_for_splits(SVC(), GRID, iris, pace=0.02)
-    assert search.wait(60)
+    assert search.wait(LIMIT)
     rungs = search.cv_results_["iter"]
     order = [rungs[item.candidate] for item in search.evaluations()]
     assert order.index(1) < len(order) - 1 - order[::-1].index(0)
@@ -72,7 +72,7 @@ def test_no_rung_is_waited_for(pair: Machines, iris: list[str]) -> None:
 def test_failed_candidates_are_not_promoted(pair: Machines, iris: list[str]) -> None:
     search = ASHASearch(pair.client, factor=2, random_state=0)
     search.launch_for_splits(SVC(), {"kernel": ["no", "rbf", "linear", "none"]}, iris)
-    assert search.wait(30)
+    assert search.wait(LIMIT)
     kernels = search.cv_results_["param_kernel"][search.cv_results_["iter"] > 0]
     assert set(kernels) <= {"rbf", "linear"}
 

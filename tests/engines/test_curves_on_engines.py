@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from spotcluster.search.curves import LearningCurve, learning_curve
 
-from .conftest import Machines
+from .conftest import LIMIT, Gated, Machines
 
 X, Y = load_iris(return_X_y=True)
 WEIGHTS = np.random.default_rng(0).uniform(size=len(Y))
@@ -60,7 +60,7 @@ def assert_equal(ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> None:
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning")
 def test_equals_scikit_learn(pair: Machines, settings: dict[str, Any]) -> None:
     settings = {"random_state": 0, **settings}
-    ours = learning_curve(pair.client, GaussianNB(), X, Y, timeout=60, **settings)
+    ours = learning_curve(pair.client, GaussianNB(), X, Y, timeout=LIMIT, **settings)
     assert_equal(ours, scikit_learns(GaussianNB(), X, Y, **settings))
 
 
@@ -78,7 +78,7 @@ def test_goes_on_from_size_to_size_as_scikit_learn(
     pair: Machines, model: Any, settings: dict[str, Any]
 ) -> None:
     settings = {"random_state": 0, "exploit_incremental_learning": True, **settings}
-    ours = learning_curve(pair.client, model, X, Y, timeout=60, **settings)
+    ours = learning_curve(pair.client, model, X, Y, timeout=LIMIT, **settings)
     with threadpool_limits(1):  # as engines have; sums come out another way with more
         theirs = theirs_in_steps(model, X, Y, **settings)
     assert_equal(ours, theirs)
@@ -105,7 +105,7 @@ def test_takes_what_scikit_learns_takes(pair: Machines) -> None:
         (Perceptron(), X, {"scoring": make_scorer(accuracy_score)}),
     ):
         more: dict[str, Any] = {**sizes, **settings}
-        ours = learning_curve(pair.client, model, data, Y, timeout=60, **more)
+        ours = learning_curve(pair.client, model, data, Y, timeout=LIMIT, **more)
         assert_equal(ours, scikit_learns(model, data, Y, **more))
     with sklearn.config_context(enable_metadata_routing=True):
         model = GaussianNB().set_fit_request(sample_weight=True)
@@ -117,7 +117,7 @@ def test_takes_what_scikit_learns_takes(pair: Machines) -> None:
                 "cv": GroupKFold(3),
                 **sizes,
             }
-            ours = learning_curve(pair.client, model, X, Y, timeout=60, **more)
+            ours = learning_curve(pair.client, model, X, Y, timeout=LIMIT, **more)
             assert_equal(ours, theirs_in_steps(model, X, Y, **more))
         with pytest.raises(ValueError, match="groups"):
             learning_curve(pair.client, GaussianNB(), X, Y, groups=GROUPS)
@@ -133,19 +133,20 @@ def test_fit_as_an_estimator(pair: Machines) -> None:
     assert fitted.get_params()["train_sizes"] == [0.5, 1.0]
     fitted.set_params(train_sizes=[30])
     again = LearningCurve.resume(fitted.fit(X, Y, sample_weight=WEIGHTS).ledger, pair.client)
-    assert again.wait(30)
+    assert again.wait(LIMIT)
     settings |= {"train_sizes": [30], "params": {"sample_weight": WEIGHTS}}
     theirs = scikit_learns(SVC(), X, Y, random_state=4, **settings)
     assert_equal((again.train_sizes_, again.train_scores_, again.test_scores_), theirs)
 
 
-def test_on_split_files_while_it_runs(pair: Machines, iris: list[str]) -> None:
+def test_on_split_files_while_it_runs(pair: Machines, iris: list[str], gated: Gated) -> None:
     curve = LearningCurve(pair.client)
-    curve.launch_for_splits(SVC(), iris, train_sizes=[0.2, 1.0], pace=0.2)
-    next(iter(curve.as_completed(timeout=30)))
+    curve.launch_for_splits(gated, iris, train_sizes=[0.2, 1.0])
+    next(iter(curve.as_completed(timeout=LIMIT)))
     assert 1 <= np.isfinite(curve.test_scores_).sum() < 6
     assert curve.train_sizes_.tolist() == [22, 112]
-    assert curve.wait(30)
+    gated.open()
+    assert curve.wait(LIMIT)
     expected = scikit_learns(SVC(), X, Y, cv=CV, train_sizes=[0.2, 1.0])
     assert_equal((curve.train_sizes_, curve.train_scores_, curve.test_scores_), expected)
     assert curve.cv_results_["train_size"].tolist() == [22, 112]
@@ -156,11 +157,11 @@ def test_on_split_files_while_it_runs(pair: Machines, iris: list[str]) -> None:
 def test_shuffled_split_files(pair: Machines, iris: list[str]) -> None:
     curve = LearningCurve(pair.client)
     curve.launch_for_splits(SVC(), iris, train_sizes=[40], shuffle=True, random_state=5)
-    assert curve.wait(30)
+    assert curve.wait(LIMIT)
     expected = scikit_learns(SVC(), X, Y, cv=CV, train_sizes=[40], shuffle=True, random_state=5)
     assert_equal((curve.train_sizes_, curve.train_scores_, curve.test_scores_), expected)
 
 
 def test_all_fits_failing_is_an_error(pair: Machines) -> None:
     with pytest.raises(ValueError, match=r"(?s)All the 25 fits failed.*no such kernel"):
-        learning_curve(pair.client, SVC(kernel="no such kernel"), X, Y, timeout=30)
+        learning_curve(pair.client, SVC(kernel="no such kernel"), X, Y, timeout=LIMIT)

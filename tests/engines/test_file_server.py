@@ -12,8 +12,9 @@ from sklearn.svm import SVC
 from zmq.utils.monitor import recv_monitor_message
 
 from spotcluster.search import GridSearch
+from spotcluster.search.engine_peer import IDLE
 
-from .conftest import Machines, until
+from .conftest import LIMIT, Gated, Machines, until
 
 CLOSED = {
     zmq.EVENT_DISCONNECTED,
@@ -38,19 +39,21 @@ def quiet(machines: Machines) -> set[tuple[str, int]]:
     """Where two hosts listen that serve nothing."""
     machines.start("node001")
     machines.start("node002")
+    machines.warm()  # when they do what they are told they have opened all ports of their own
     return listening(machines)
 
 
 def test_server_ends_with_the_search_though_the_client_is_closed_at_once(
-    machines: Machines, quiet: set[tuple[str, int]], unshared: list[str]
+    machines: Machines, quiet: set[tuple[str, int]], unshared: list[str], gated: Gated
 ) -> None:
     path = machines.engine_file.with_name("ipcontroller-client.json")
     client = ipyparallel.Client(str(path))
-    search = GridSearch(client).launch_for_splits(SVC(), {"C": [1.0]}, unshared, pace=0.5)
+    search = GridSearch(client).launch_for_splits(gated, {"C": [1.0]}, unshared)
     until(lambda: listening(machines) > quiet, "a host to serve")
-    assert search.wait(60)
+    gated.open()
+    assert search.wait(LIMIT)
     client.close()
-    until(lambda: listening(machines) == quiet, "the servers to end", limit=20)
+    until(lambda: listening(machines) == quiet, "the servers to end", limit=IDLE / 2)
 
 
 def test_aborted_search_leaves_no_server(
@@ -58,7 +61,7 @@ def test_aborted_search_leaves_no_server(
 ) -> None:
     search = GridSearch(machines.client).launch_for_splits(SVC(), {"C": [1.0]}, unshared, pace=1.0)
     search.abort()  # the files are on their way
-    until(lambda: listening(machines) == quiet, "the servers to end", limit=20)
+    until(lambda: listening(machines) == quiet, "the servers to end", limit=IDLE / 2)
 
 
 def refused(link: Any, address: str) -> bool:
@@ -72,7 +75,7 @@ def refused(link: Any, address: str) -> bool:
         poller.register(monitor, zmq.POLLIN)
         poller.register(link, zmq.POLLIN)
         while True:
-            ready = dict(poller.poll(20_000))
+            ready = dict(poller.poll(60_000))
             assert ready, "it neither answered nor hung up"
             assert link not in ready, "it answered"
             if recv_monitor_message(monitor)["event"] in CLOSED:
@@ -83,10 +86,10 @@ def refused(link: Any, address: str) -> bool:
 
 
 def test_stranger_without_the_key_gets_nothing(
-    machines: Machines, quiet: set[tuple[str, int]], unshared: list[str]
+    machines: Machines, quiet: set[tuple[str, int]], unshared: list[str], gated: Gated
 ) -> None:
     search = GridSearch(machines.client)
-    search.launch_for_splits(SVC(), {"C": [1.0, 2.0]}, unshared, pace=2.0)
+    search.launch_for_splits(gated, {"C": [1.0, 2.0]}, unshared)
     until(lambda: len(listening(machines) - quiet) == 2, "both hosts to serve")
     for host, port in listening(machines) - quiet:
         address = f"tcp://{host}:{port}"
@@ -96,5 +99,6 @@ def test_stranger_without_the_key_gets_nothing(
             link.curve_publickey, link.curve_secretkey = zmq.curve_keypair()
             link.curve_serverkey, _ = zmq.curve_keypair()
             assert refused(link, address)
-    assert search.wait(60)  # and who has the key is served all the same
+    gated.open()
+    assert search.wait(LIMIT)  # and who has the key is served all the same
     assert all(sent + fetched > 0 for sent, fetched in search.delivered().values())

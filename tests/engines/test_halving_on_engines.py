@@ -29,7 +29,7 @@ from sklearn.svm import SVC
 from spotcluster.errors import SearchError
 from spotcluster.search.halving import HalvingGridSearch, HalvingRandomSearch
 
-from .conftest import Machines
+from .conftest import LIMIT, Machines
 from .test_search_on_engines import assert_same_results
 
 X, Y = load_iris(return_X_y=True)
@@ -62,7 +62,7 @@ def test_grid_on_more_and_more_samples_equals_scikit_learn(
     cv = KFold(3, shuffle=True, random_state=0)
     search = HalvingGridSearch(pair.client, **settings)
     search.launch_for_arrays(SVC(), GRID, X, Y, cv=cv)
-    assert search.wait(60)
+    assert search.wait(LIMIT)
     assert_equal(search, HalvingGridSearchCV(SVC(), GRID, cv=cv, **settings).fit(X, Y))
 
 
@@ -140,6 +140,7 @@ def test_rounds_fail_as_scikit_learns(pair: Machines) -> None:
     def said(search: Any) -> list[str]:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
+            warnings.simplefilter("ignore", ResourceWarning)  # of what other tests have left
             search.fit(X, Y)
         return [str(item.message).split("Below are")[0] for item in caught]
 
@@ -164,11 +165,11 @@ def test_a_generator_draws_on_when_a_search_is_resumed(pair: Machines, tmp_path:
             pair.client, SVC(), GRID, random_state=state, ledger=ledger, **settings
         )
         search.launch(X, Y)
-        for _, _ in zip(range(aborted_after), search.as_completed(30), strict=False):
+        for _, _ in zip(range(aborted_after), search.as_completed(LIMIT), strict=False):
             pass
         search.abort()
         again = HalvingGridSearch.resume(ledger, pair.client)
-        assert again.wait(60)
+        assert again.wait(LIMIT)
         assert_same_results(again.cv_results_, peer.cv_results_)
 
 
@@ -180,7 +181,7 @@ def test_random_candidates_equal_scikit_learn(pair: Machines) -> None:
     for more in ({"n_candidates": 7}, {"min_resources": 60}):
         search = HalvingRandomSearch(pair.client, **settings, **more)
         search.launch_for_arrays(SVC(), space, X, Y, cv=cv)
-        assert search.wait(60)
+        assert search.wait(LIMIT)
         peer = HalvingRandomSearchCV(SVC(), space, cv=cv, **settings, **more).fit(X, Y)
         assert_equal(search, peer)
 
@@ -191,7 +192,7 @@ def test_a_parameter_as_resource_equals_scikit_learn(pair: Machines) -> None:
     cv = KFold(2, shuffle=True, random_state=0)
     model = RandomForestClassifier(random_state=0)
     search = HalvingGridSearch(pair.client, **settings).launch_for_arrays(model, grid, X, Y, cv=cv)
-    assert search.wait(60)
+    assert search.wait(LIMIT)
     peer = HalvingGridSearchCV(model, grid, cv=cv, **settings).fit(X, Y)
     assert_equal(search, peer)
     assert search.cv_results_["param_n_estimators"].tolist()[0] == search.n_resources_[0]
@@ -205,7 +206,7 @@ def test_splits_that_do_not_use_all_rows_equal_scikit_learn(pair: Machines) -> N
     cv = TimeSeriesSplit(3)
     search = HalvingGridSearch(pair.client, random_state=0, factor=2)
     search.launch_for_arrays(Ridge(), grid, X, y, cv=cv)
-    assert search.wait(60)
+    assert search.wait(LIMIT)
     peer = HalvingGridSearchCV(Ridge(), grid, cv=cv, random_state=0, factor=2).fit(X, y)
     assert_equal(search, peer)
 
@@ -214,7 +215,7 @@ def test_rounds_that_all_fail_equal_scikit_learn(pair: Machines, iris: list[str]
     """The numbers of candidates are kept although nobody is better than anybody."""
     search = HalvingGridSearch(pair.client, random_state=0)
     search.launch_for_splits(SVC(), {"kernel": ["no"], "C": [1, 2, 3]}, iris)
-    assert search.wait(30)
+    assert search.wait(LIMIT)
     assert search.n_candidates_ == [3, 1]
     assert np.isnan(search.best_score_)
 

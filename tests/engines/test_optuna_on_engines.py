@@ -16,7 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 from spotcluster.errors import SearchError
 from spotcluster.search.optuna_search import OptunaSearch
 
-from .conftest import Machines
+from .conftest import LIMIT, Machines, undelayed
 
 optuna = pytest.importorskip("optuna")
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -36,7 +36,7 @@ def tpe() -> Any:
 def test_scores_and_study_agree_with_scikit_learn(pair: Machines, iris: list[str]) -> None:
     search = OptunaSearch(pair.client, sampler=tpe(), n_trials=12)
     search.launch_for_splits(SVC(), SPACE, iris)
-    assert search.wait(60)
+    assert search.wait(LIMIT)
     assert (search.completed(), search.total(), search.progress()) == (36, 36, 1.0)
     table = search.cv_results_
     assert table["trial"].tolist() == list(range(12))
@@ -46,16 +46,16 @@ def test_scores_and_study_agree_with_scikit_learn(pair: Machines, iris: list[str
         assert trial.params == params
         assert trial.value == mean == cross_val_score(SVC(**params), X, Y, cv=CV).mean()
     assert search.best_score_ == search.study_.best_value
-    assert search.retried == []
+    assert undelayed(search) == []
 
 
 def test_with_a_window_it_is_optunas_own_loop(pair: Machines, iris: list[str]) -> None:
     search = OptunaSearch(pair.client, sampler=tpe(), n_trials=8, n_concurrent=2)
     search.launch_for_splits(SVC(), SPACE, iris)
-    assert search.wait(60)
+    assert search.wait(LIMIT)
     again = OptunaSearch(pair.client, sampler=tpe(), n_trials=8, n_concurrent=2)
     again.launch_for_splits(SVC(), SPACE, iris)
-    assert again.wait(60)
+    assert again.wait(LIMIT)
     assert [t.params for t in search.study_.trials] == [t.params for t in again.study_.trials]
 
 
@@ -67,7 +67,7 @@ def test_pruned_trials_leave_splits_out(pair: Machines, iris: list[str]) -> None
     sampler = optuna.samplers.GridSampler({"depth": [1, 2]})
     search = OptunaSearch(pair.client, sampler=sampler, pruner=pruner, n_trials=2)
     search.launch_for_splits(DecisionTreeClassifier(random_state=0), space, iris)
-    assert search.wait(60)
+    assert search.wait(LIMIT)
     states = {trial.params["depth"]: trial for trial in search.study_.trials}
     assert states[1].state == State.PRUNED
     assert list(states[1].intermediate_values) == [0]
@@ -84,7 +84,7 @@ def test_failed_trials_are_told_as_failed(pair: Machines, iris: list[str]) -> No
     sampler = optuna.samplers.GridSampler(space)
     search = OptunaSearch(pair.client, sampler=sampler, n_trials=2)
     search.launch_for_splits(SVC(), space, iris)
-    assert search.wait(60)
+    assert search.wait(LIMIT)
     states = {trial.params["kernel"]: trial.state for trial in search.study_.trials}
     assert states == {"linear": State.COMPLETE, "no such kernel": State.FAIL}
 
@@ -94,7 +94,7 @@ def test_a_study_of_the_users_gets_the_trials(pair: Machines, iris: list[str]) -
     study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
     for count in (3, 5):
         search = OptunaSearch(pair.client, study=study, n_trials=count)
-        assert search.launch_for_splits(SVC(), SPACE, iris).wait(60)
+        assert search.launch_for_splits(SVC(), SPACE, iris).wait(LIMIT)
     assert [trial.state for trial in study.trials] == [State.COMPLETE] * 8
     assert search.cv_results_["trial"].tolist() == [3, 4, 5, 6, 7]
     assert np.isfinite(search.best_score_)
@@ -106,7 +106,7 @@ def test_a_space_function_that_raises_stops_the_search(pair: Machines, iris: lis
 
     search = OptunaSearch(pair.client, n_trials=9).launch_for_splits(SVC(), space, iris)
     with pytest.raises(SearchError, match="space function raised ZeroDivisionError"):
-        search.wait(60)
+        search.wait(LIMIT)
 
 
 def test_a_search_that_could_not_begin_could_not_be_launched_again(
@@ -118,7 +118,7 @@ def test_a_search_that_could_not_begin_could_not_be_launched_again(
         search.launch_for_splits(SVC(), SPACE, iris)
     assert not search.running()
     search.set_params(study=None).launch_for_splits(SVC(), SPACE, iris)
-    assert search.wait(60)
+    assert search.wait(LIMIT)
     assert search.completed() == 6
 
 
@@ -134,7 +134,7 @@ def test_fit_as_an_estimator(pair: Machines) -> None:
 def test_a_number_as_error_score_counts(pair: Machines, iris: list[str]) -> None:
     search = OptunaSearch(pair.client, n_trials=1, error_score=-1.0)
     search.launch_for_splits(SVC(), {"kernel": ["no such kernel"]}, iris)
-    assert search.wait(60)
+    assert search.wait(LIMIT)
     assert search.study_.trials[0].value == -1.0
 
 
@@ -147,11 +147,11 @@ def test_a_study_in_a_database_goes_on(pair: Machines, iris: list[str], tmp_path
     space = {"C": optuna.distributions.FloatDistribution(0.1, 10)}
     search = OptunaSearch(pair.client, study=study, n_trials=6, n_concurrent=2)
     search.launch_for_splits(SVC(), space, iris, pace=0.05)
-    assert len([next(search.as_completed(30)) for _ in range(2)]) == 2
+    assert len([next(search.as_completed(LIMIT)) for _ in range(2)]) == 2
     search.abort()
     assert search.ledger is not None
     resumed = OptunaSearch.resume(search.ledger, pair.client)
-    assert resumed.wait(60)
+    assert resumed.wait(LIMIT)
     kept = optuna.load_study(storage=storage, study_name="svc")
     assert [trial.state for trial in kept.trials] == [State.COMPLETE] * 6
     assert [t.params for t in kept.trials] == list(resumed.cv_results_["params"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from sklearn.svm import SVC
 
 from spotcluster.search import GridSearch, display
 
-from .conftest import Machines, until
+from .conftest import Gated, Machines, until
 
 GRID = {"C": [0.01, 0.1, 1.0, 10.0], "gamma": [0.01, 0.1]}
 
@@ -42,14 +43,23 @@ def test_nodes_that_join_and_leave_are_seen(machines: Machines, iris: list[str])
         search.work_per_engine().savefig(f"{folder}/work.png", dpi=80)
 
 
-def test_watch_shows_engines_and_the_best(machines: Machines, iris: list[str]) -> None:
+def test_watch_shows_engines_and_the_best(
+    machines: Machines, iris: list[str], gated: Gated
+) -> None:
     machines.start("node001", 2)
-    search = GridSearch(machines.client).launch_for_splits(SVC(), GRID, iris, pace=0.05)
+    search = GridSearch(machines.client).launch_for_splits(gated, GRID, iris)
     until(lambda: search.state().engines == {"node001": 2}, "the engines are known")
     console: Any = Console(file=io.StringIO(), force_terminal=True, width=120)
-    display.watch(search, n_top=2, console=console)
+
+    def go_on() -> None:
+        until(lambda: "2 engines on 1 node" in console.file.getvalue(), "the engines are shown")
+        gated.open()
+
+    with ThreadPoolExecutor(1) as pool:
+        shown = pool.submit(go_on)
+        display.watch(search, n_top=2, console=console)
+        shown.result()
     text = console.file.getvalue()
-    assert "2 engines on 1 node" in text
     assert "24/24" in text
     assert f"{search.best_score_:.5f}" in text
-    assert "24/24" in search._repr_html_() or "Grid" in search._repr_html_()
+    assert "24/24" in search._repr_html_()

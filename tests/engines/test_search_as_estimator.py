@@ -48,7 +48,7 @@ from spotcluster.search import (
 )
 from spotcluster.search.halving import ResourceSearch
 
-from .conftest import Machines
+from .conftest import LIMIT, Machines
 from .test_search_on_engines import assert_same_results
 
 X, y = load_iris(return_X_y=True)
@@ -221,6 +221,7 @@ def said(search: Any) -> list[tuple[type[Any], str]]:
     """Return what a fit warned of and raised: kinds, and the beginnings of the messages."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        warnings.simplefilter("ignore", ResourceWarning)  # of what other tests have left
         try:
             search.fit(X, y)
         except Exception as error:  # noqa: BLE001 - whatever it is
@@ -269,7 +270,7 @@ def test_launched_without_waiting(pair: Machines) -> None:
     search = GridSearch(pair.client, SVC(), C, cv=3, on_result=results.append)
     assert search.launch(X, y) is search
     assert search.total() == 9
-    assert search.wait(30)
+    assert search.wait(LIMIT)
     assert sorted(item.key for item in results) == [(c, s) for c in range(3) for s in range(3)]
     theirs = GridSearchCV(SVC(), C, cv=3).fit(X, y)
     assert_same_results(search.cv_results_, theirs.cv_results_)
@@ -281,7 +282,7 @@ def test_launched_without_waiting(pair: Machines) -> None:
     assert kept.best_score_ == theirs.best_score_
     assert (copy.deepcopy(search).predict(X) == theirs.predict(X)).all()
     search.on_result = lambda evaluation: 1 / 0
-    assert search.launch(X, y).wait(30)
+    assert search.launch(X, y).wait(LIMIT)
     assert "on_result has raised ZeroDivisionError" in search.report()
 
 
@@ -289,7 +290,7 @@ def test_data_frames_of_results(pair: Machines) -> None:
     pytest.importorskip("pandas")
     search = GridSearch(pair.client, SVC(), {"C": [1e-3, 1.0]}, cv=3)
     search.launch(X, y)
-    assert search.wait(30)
+    assert search.wait(LIMIT)
     frame = search.to_frame()
     assert frame.index.tolist() == [1, 0]
     assert frame["param_C"].tolist() == [1.0, 1e-3]
@@ -338,14 +339,14 @@ def test_fit_is_resumed(pair: Machines, kind: type[Any], tmp_path: Path) -> None
     settings: dict[str, Any] = {"cv": 3, "scoring": ["accuracy", "f1_macro"], "refit": "accuracy"}
     search = kind(pair.client, LogisticRegression(), C, ledger=ledger, **settings)
     search.launch(X, y, sample_weight=WEIGHTS)
-    for _ in search.as_completed(30):
+    for _ in search.as_completed(LIMIT):
         break
     search.abort()
     done = search.completed()
     assert done >= 1
     again = kind.resume(ledger, pair.client)
     assert again.completed() >= done
-    assert again.wait(30)
+    assert again.wait(LIMIT)
     undisturbed = kind(pair.client, LogisticRegression(), C, **settings)
     if kind is RandomizedSearch:  # drawn anew it would be another order
         undisturbed.set_params(distributions=[{"C": [p["C"]]} for p in again.cv_results_["params"]])
@@ -370,11 +371,11 @@ def test_growing_fits_are_resumed(pair: Machines, kind: type[Any], tmp_path: Pat
     settings: dict[str, Any] = {"random_state": 0, "cv": 3, "min_resources": 30, "factor": 2}
     undisturbed = kind(pair.client, SVC(), C, **settings).fit(X, y)
     search = kind(pair.client, SVC(), C, ledger=ledger, **settings).launch(X, y)
-    for _ in search.as_completed(30):
+    for _ in search.as_completed(LIMIT):
         break
     search.abort()
     again = kind.resume(ledger, pair.client)
-    assert again.wait(60)
+    assert again.wait(LIMIT)
     keys = [evaluation.key for evaluation in again.evaluations()]
     assert len(keys) == len(set(keys)) == ledger.read_text().count('"kind": "evaluation"')
     if kind is not ASHASearch:  # whose promotions depend on what was finished first
@@ -467,14 +468,15 @@ def test_what_engines_warn_of_is_warned_of_here(pair: Machines) -> None:
     def heard(how: str, *filters: tuple[Any, ...]) -> list[warnings.WarningMessage]:
         with warnings.catch_warnings(record=True) as caught:
             warnings.resetwarnings()
+            warnings.simplefilter("ignore", ResourceWarning)  # of what other tests have left
             for item in filters:
                 warnings.filterwarnings(*item)
             if how == "fit":
                 search.fit(X, y)
             else:
                 search.launch(X, y)
-                assert search.wait(30)
-                assert search.wait(30)
+                assert search.wait(LIMIT)
+                assert search.wait(LIMIT)
         return caught
 
     for how in ("fit", "wait"):
@@ -500,4 +502,4 @@ def test_warnings_are_in_the_ledger(pair: Machines, tmp_path: Path) -> None:
     with pytest.warns(ConvergenceWarning, match="2 times on engines, in 2 of 2 evaluations"):
         GridSearch(pair.client, Warns(), {"n": [1]}, cv=2, ledger=ledger).fit(X, y)
     with pytest.warns(ConvergenceWarning, match="2 times on engines, in 2 of 2 evaluations"):
-        GridSearch.resume(ledger, pair.client).wait(30)
+        GridSearch.resume(ledger, pair.client).wait(LIMIT)

@@ -16,7 +16,7 @@ from sklearn.svm import SVC
 
 from spotcluster.search import ASHASearch, HalvingGridSearch, LearningCurve, OptunaSearch
 
-from .conftest import Machines, until
+from .conftest import LIMIT, Machines, until
 from .test_search_on_engines import assert_same_results
 
 X, Y = load_iris(return_X_y=True)
@@ -47,7 +47,7 @@ def test_a_learning_curve(machines: Machines, iris: list[str]) -> None:
     done = curve.completed()
     resumed = LearningCurve.resume(curve.ledger, machines.client)
     assert resumed.completed() >= done
-    assert resumed.wait(30)
+    assert resumed.wait(LIMIT)
     expected = scikit_learns_curve(SVC(), X, Y, cv=CV, train_sizes=[20, 40, 60, 80])
     np.testing.assert_array_equal(resumed.train_scores_, expected[1])
     np.testing.assert_array_equal(resumed.test_scores_, expected[2])
@@ -60,13 +60,13 @@ def test_halving(machines: Machines, iris: list[str]) -> None:
     search.launch_for_splits(SVC(), GRID, iris, pace=0.05)
     until(lambda: search.completed() >= 4, "4 evaluations")
     kill_an_engine(search)
-    until(lambda: len(search.n_candidates_) == 2, "the second round")
+    until(lambda: len(search.n_candidates_) >= 2, "the second round")
     until(lambda: search.completed() >= 27, "some of the second round")
     search.abort()
     assert search.ledger is not None
     before = {item.key: item for item in search.evaluations()}
     resumed = HalvingGridSearch.resume(search.ledger, machines.client)
-    assert resumed.wait(30)
+    assert resumed.wait(LIMIT)
     peer = HalvingGridSearchCV(SVC(), GRID, cv=CV, random_state=0, factor=2, min_resources=20)
     peer.fit(X, Y)
     assert_same_results(resumed.cv_results_, peer.cv_results_)
@@ -87,7 +87,7 @@ def test_asha(machines: Machines, iris: list[str]) -> None:
     assert search.ledger is not None
     before = {item.key: item for item in search.evaluations()}
     resumed = ASHASearch.resume(search.ledger, machines.client)
-    assert resumed.wait(30)
+    assert resumed.wait(LIMIT)
     again = {item.key: item for item in resumed.evaluations()}
     assert all(again[key] == item for key, item in before.items())
     rungs = resumed.cv_results_["iter"]
@@ -112,7 +112,7 @@ def test_optuna(machines: Machines, iris: list[str], prunes: bool) -> None:
     assert search.ledger is not None
     before = {item.key: item for item in search.evaluations()}
     resumed = OptunaSearch.resume(search.ledger, machines.client)
-    assert resumed.wait(60)
+    assert resumed.wait(LIMIT)
     again = {item.key: item for item in resumed.evaluations()}
     assert all(again[key] == item or again[key].failed_in for key, item in before.items())
     assert len(resumed.study_.trials) == 12
