@@ -219,7 +219,7 @@ def test_lost_connection_is_told(server: Server, connection: ssh.Connection) -> 
     dropper = threading.Thread(target=drop)
     dropper.start()
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(connection.run, "touch here; sleep 250", what="plugin demo")
+        running = pool.submit(connection.run, "touch here; sleep 60", what="plugin demo")
         while not (server.home / "here").exists() and not running.done():
             time.sleep(0.01)
         started.set()
