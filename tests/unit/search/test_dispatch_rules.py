@@ -74,8 +74,8 @@ def test_optuna_search_that_was_aborted_while_it_added_a_trial_had_failed() -> N
         search._think(SimpleNamespace(over=False))
 
     run.dispatcher = dispatcher(add_when_over, open=True)
-    run.dispatcher.start()
     run.dispatcher.stop()
+    run.dispatcher.start()
     run.dispatcher.join(60)
     assert not run.dispatcher.is_alive()
     assert run.dispatcher.failure is None
