@@ -9,14 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from world import World
-
-
-def set_limit(home: Path, name: str, seconds: int) -> None:
-    path = home / "config"
-    text, number = re.subn(rf"{name} = \d+", f"{name} = {seconds}", path.read_text())
-    assert number == 1
-    path.write_text(text)
+from world import World, set_limit
 
 
 def bad(world: World, alias: str, times: int, step: str, answer: dict[str, Any]) -> list[str]:

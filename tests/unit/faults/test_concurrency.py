@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from world import Terminal, World
+from world import Terminal, World, set_limit
 
 
 @pytest.fixture
@@ -205,8 +206,12 @@ def test_stop_at_any_moment_of_addnode_leaves_nothing_running(cluster: World) ->
 
 
 @pytest.mark.timeout(1200)
-def test_stop_at_any_moment_of_start_has_an_end_that_start_goes_on_from(cluster: World) -> None:
+def test_stop_at_any_moment_of_start_has_an_end_that_start_goes_on_from(
+    cluster: World, spotcluster_home: Path
+) -> None:
     """Whoever writes last what is wanted gets it; in between nothing is lost or left running."""
+    # A master that has stopped again before anybody saw it run is waited for until then.
+    set_limit(spotcluster_home, "LAUNCH_TIMEOUT", 20)
     cluster.run("stop", "-y", "mycluster")
     (master,) = cluster.instances()["master"]
     own = master.id

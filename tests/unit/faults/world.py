@@ -467,6 +467,14 @@ class World:
         return done
 
 
+def set_limit(home: Path, name: str, seconds: int) -> None:
+    """Let the one setting of that name in the config be so many seconds."""
+    path = home / "config"
+    text, number = re.subn(rf"{name} = \d+", f"{name} = {seconds}", path.read_text())
+    assert number == 1
+    path.write_text(text)
+
+
 def _followed(server: Any) -> set[tuple[str, int]]:
     """Return what always has the clients' ends of all connections that a server has accepted."""
     connected: set[tuple[str, int]] = set()
