@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-def cli(*words: str, status: int = 0, timeout: float = 240) -> str:
+def cli(*words: str, status: int = 0, timeout: float = 600) -> str:
     """Run the program; return its standard output, or standard error if it is to fail."""
     done = subprocess.run(
         [sys.executable, "-m", "spotcluster", *words],
@@ -30,7 +30,7 @@ def nodes(name: str) -> dict[str, dict[str, Any]]:
     return {node["alias"]: node for node in found["nodes"]}
 
 
-def wait_until(what: str, true: Callable[[], Any], timeout: float = 120) -> Any:
+def wait_until(what: str, true: Callable[[], Any], timeout: float = 240) -> Any:
     """Wait until something is true, and return it; say what, when it does not become so."""
     end = time.monotonic() + timeout
     while not (found := true()):

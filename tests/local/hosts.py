@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from spotcluster import local
 from spotcluster.local import processes
 
-LIMIT = 30.0
+LIMIT = 120.0
 LEAVE_BEHIND = """
 setsid sleep 1111 > /dev/null 2>&1 < /dev/null &
 (setsid sh -c 'sleep 2222; :' > /dev/null 2>&1 < /dev/null &)

@@ -11,7 +11,7 @@ import termios
 import time
 from fcntl import ioctl
 
-LIMIT = 30.0
+LIMIT = 120.0
 
 
 class Terminal:
@@ -34,7 +34,8 @@ class Terminal:
     def expect(self, text: str) -> None:
         deadline = time.monotonic() + LIMIT
         while text not in self.seen:
-            ready, _, _ = select.select([self.end], [], [], deadline - time.monotonic())
+            left = max(0.0, deadline - time.monotonic())
+            ready, _, _ = select.select([self.end], [], [], left)
             assert ready, f"waited for {text!r} and saw {self.seen!r}"
             self.seen += os.read(self.end, 65536).decode(errors="replace")
         self.seen = self.seen.partition(text)[2]

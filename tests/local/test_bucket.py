@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from commands import cli
+from commands import cli, wait_until
+from held import Held
 from sklearn.datasets import load_iris
-from sklearn.svm import SVC
 
 import spotcluster
 from spotcluster import local
@@ -52,16 +52,21 @@ def test_split_files_go_through_the_bucket(
 
     s3 = Session("local").client("s3")
     s3.create_bucket(Bucket="my-bucket")
-    cli("start", "-c", "iptemplate", "-s", "2", "mycluster", timeout=300)
+    cli("start", "-c", "iptemplate", "-s", "2", "mycluster")
     monkeypatch.chdir(tmp_path)  # the nodes are elsewhere, and see none of these files
     X, y = load_iris(return_X_y=True)
     names = persist_cv_splits(X, y, n_cv_iter=3, random_state=0)
     unseen = [f"/proc/self/cwd/{Path(name).name}" for name in names]
     with spotcluster.connect("mycluster") as client:
-        search = GridSearch(client).launch_for_splits(SVC(), {"C": [0.1, 1.0, 10.0]}, unseen)
-        assert search.wait(120)
-        assert search.failed() == []
+        gate = tmp_path / "gate"
+        search = GridSearch(client)
+        search.launch_for_splits(Held(str(gate)), {"C": [0.1, 1.0, 10.0]}, unseen)
         size = sum(Path(name).stat().st_size for name in names)
+        # A node that has the files first could do it all before the other one has them.
+        wait_until("the files to be on both", lambda: len(list(tmp_path.glob("gate.*"))) == 2)
+        gate.touch()
+        assert search.wait(600)
+        assert search.failed() == []
         delivered = search.delivered()
         assert delivered == {"master": (0, size), "node001": (0, size)}
         client.close()

@@ -39,7 +39,7 @@ class LocalCloud:
 
     def call(self, command: Sequence[str]) -> tuple[int, str]:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
+            command, capture_output=True, text=True, timeout=400, stdin=subprocess.DEVNULL
         )
         self.hosts |= {path.name for path in (self.home / "local" / "hosts").glob("i-*")}
         return done.returncode, done.stderr
@@ -106,7 +106,7 @@ def spread(spotcluster_home: Path, tmp_path: Path) -> Iterator[Spread]:
         local.stop()
 
 
-@pytest.mark.timeout(900)  # many commands, each with a limit of its own
+@pytest.mark.timeout(2400)  # many commands, each with a limit of its own
 def test_killed_anywhere_it_converges_or_leaves_nothing(
     spread: Spread, capsys: pytest.CaptureFixture[str]
 ) -> None:

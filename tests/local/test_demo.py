@@ -36,7 +36,7 @@ def nothing_is_left(home: Path) -> None:
 
 
 def test_demo_finds_the_five_best_while_nodes_come_and_go(spotcluster_home: Path) -> None:
-    said = cli("demo", timeout=280)
+    said = cli("demo")
     assert TABLE in said
     counts = dict(re.findall(r"^  (master|node\d+) +(\d+)", said, re.MULTILINE))
     assert set(counts) == {"master", "node001", "node002", "node003"}
@@ -62,7 +62,7 @@ def test_interrupted_demo_cleans_up(spotcluster_home: Path, moment: str) -> None
         if moment in line:
             program.send_signal(signal.SIGINT)
             break
-    out, err = program.communicate(timeout=90)
+    out, err = program.communicate(timeout=240)
     assert program.returncode == 130, err
     assert "Traceback" not in err
     assert "EC2 says that of 'demo' there is nothing left." in out
@@ -71,7 +71,7 @@ def test_interrupted_demo_cleans_up(spotcluster_home: Path, moment: str) -> None
 
 def test_kept_demo_says_what_to_type_next_and_that_works(spotcluster_home: Path) -> None:
     try:
-        said = cli("demo", "--keep", timeout=280)
+        said = cli("demo", "--keep")
         for line in said.splitlines():
             words = line.split()
             if words[:1] == ["spotcluster"] and "sshmaster" in words:

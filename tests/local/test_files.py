@@ -83,7 +83,7 @@ def cut_off(words: list[str], when: Path, number: int) -> int:
         started.send_signal(number)
         assert started.stderr is not None
         said = started.stderr.read().decode()
-        status = started.wait(60)
+        status = started.wait(240)
     assert "Traceback" not in said
     if number == signal.SIGINT:
         assert "same command again" in said

@@ -57,7 +57,7 @@ def cut_off(moment: str, how: signal.Signals) -> subprocess.CompletedProcess[str
             break
     else:
         pytest.fail(f"the program never said {moment!r}:\n{''.join(said)}")
-    out, err = program.communicate(timeout=60)
+    out, err = program.communicate(timeout=240)
     return subprocess.CompletedProcess(program.args, program.returncode, out, "".join(said) + err)
 
 

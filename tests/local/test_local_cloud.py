@@ -117,7 +117,7 @@ def test_processes_that_start_it_at_once_share_one(own_cloud: Path) -> None:
                         capture_output=True,
                         text=True,
                         check=True,
-                        timeout=90,
+                        timeout=LIMIT,
                     ).stdout
                 ),
                 range(4),
@@ -264,7 +264,7 @@ print("works")
             cwd="/",
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=2 * LIMIT,
             **as_nobody,
         )
     finally:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import cli, nodes, wait_until
+from held import Held
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 
@@ -88,6 +89,17 @@ def client(cluster: str) -> Iterator[Any]:
     opened.close()
 
 
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    """Name the file that evaluations of `Held` wait for."""
+    return tmp_path / "gate"
+
+
+def waiting(gate: Path, where: object) -> bool:
+    """Return whether an evaluation of that node, or that process, waits for `gate`."""
+    return bool([*gate.parent.glob(f"gate.{where}.*"), *gate.parent.glob(f"gate.*.{where}")])
+
+
 @pytest.fixture(scope="module")
 def undisturbed(cluster: str, splits: list[str], module_home: Path) -> dict[str, Any]:
     """Run the search with nothing in its way."""
@@ -97,7 +109,7 @@ def undisturbed(cluster: str, splits: list[str], module_home: Path) -> dict[str,
         try:
             search = GridSearch(opened.load_balanced_view())
             search.launch_for_splits(SVC(), GRID, splits)
-            assert search.wait(timeout=200)
+            assert search.wait(timeout=600)
             assert [retry for retry in search.retried if retry.lost] == []
             return dict(search.cv_results_)
         finally:
@@ -143,7 +155,7 @@ def test_ssh_to_the_master_passes_the_exit_status_on(cluster: str) -> None:
         input="echo $((6 * 7))\n",
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert done.stdout.split()[-1:] == ["42"], done.stderr
     assert cli("sshnode", cluster, "node001", "basename", "/a/b").strip() == "b"
@@ -163,7 +175,7 @@ def test_connection_file_is_private_and_opens_the_controller(
     assert path.stat().st_mode & 0o777 == 0o600
     info = json.loads(path.read_text())
     assert info["curve_serverkey"]
-    client = ipyparallel.Client(connection_info=str(path), timeout=30)
+    client = ipyparallel.Client(connection_info=str(path), timeout=240)
     assert len(client.ids) == 6
     client.close()
 
@@ -189,8 +201,8 @@ def test_first_words_that_engines_print_after_connecting_were_lost(cluster: str)
         opened = spotcluster.connect(cluster)
         try:
             said = opened[:].execute("print('here')", block=False)
-            said.get(timeout=60)
-            assert said.wait_for_output(30)
+            said.get(timeout=240)
+            assert said.wait_for_output(240)
             assert set(said.stdout) == {"here\n"}
         finally:
             opened.close()
@@ -208,16 +220,18 @@ def test_search_finds_what_the_lecture_notes_found(
 
 
 def test_engine_killed_mid_search_costs_no_evaluation(
-    client: Any, splits: list[str], undisturbed: dict[str, Any]
+    client: Any, splits: list[str], undisturbed: dict[str, Any], gate: Path
 ) -> None:
     victim = client[client.ids[-1]].apply_sync(os.getpid)
     search = GridSearch(client.load_balanced_view())
-    search.launch_for_splits(SVC(), GRID, splits, pace=0.5)
+    # Between two evaluations there would be nothing to lose.
+    search.launch_for_splits(Held(str(gate), str(victim)), GRID, splits, pace=0.5)
     wait_until("ten evaluations", lambda: search.completed() >= 10)
+    wait_until("the victim to be at one", lambda: waiting(gate, victim))
     os.kill(victim, signal.SIGKILL)
-    assert search.wait(timeout=200)
+    assert search.wait(timeout=600)
     assert_same_results(search.cv_results_, undisturbed)
-    assert search.retried
+    assert [retry for retry in search.retried if retry.lost]
 
 
 def test_restarting_engines_brings_the_killed_one_back(cluster: str, client: Any) -> None:
@@ -226,31 +240,35 @@ def test_restarting_engines_brings_the_killed_one_back(cluster: str, client: Any
 
 
 def test_node_added_mid_search_takes_evaluations_and_one_removed_loses_none(
-    cluster: str, client: Any, splits: list[str], undisturbed: dict[str, Any]
+    cluster: str, client: Any, splits: list[str], undisturbed: dict[str, Any], gate: Path
 ) -> None:
     search = GridSearch(client.load_balanced_view())
-    search.launch_for_splits(SVC(), GRID, splits, pace=4.0)
+    search.launch_for_splits(Held(str(gate)), GRID, splits)
     cli("addnode", "-s", "1", "-b", "0.5", cluster)
-    wait_until("node003 to take one", lambda: search.evaluations_per_node().get("node003"))
+    wait_until("node003 to take one", lambda: waiting(gate, "node003"))
+    assert waiting(gate, "node001")
     said = cli("removenode", "-y", cluster, "node001")
     assert "node001" in said
     assert search.completed() < search.total(), "the search was over before the node left"
-    assert search.wait(timeout=200)
+    gate.touch()
+    assert search.wait(timeout=600)
+    assert {"node001", "node003"} < search.evaluations_per_node().keys()
     assert_same_results(search.cv_results_, undisturbed)
     assert [retry for retry in search.retried if retry.lost] == []
     assert list(nodes(cluster)) == ["master", "node002", "node003"]
 
 
 def test_host_terminated_through_the_api_mid_search_costs_no_evaluation(
-    cluster: str, client: Any, splits: list[str], undisturbed: dict[str, Any]
+    cluster: str, client: Any, splits: list[str], undisturbed: dict[str, Any], gate: Path
 ) -> None:
+    session, host = Session("local"), nodes(cluster)["node003"]["id"]
     search = GridSearch(client.load_balanced_view())
-    search.launch_for_splits(SVC(), GRID, splits, pace=0.5)
-    wait_until("node003 to work", lambda: search.evaluations_per_node().get("node003"))
-    session = Session("local")
-    instances.terminate(session, [nodes(cluster)["node003"]["id"]])
-    assert search.wait(timeout=200)
+    search.launch_for_splits(Held(str(gate), "node003"), GRID, splits, pace=0.5)
+    wait_until("node003 to be at one", lambda: waiting(gate, "node003"))
+    instances.terminate(session, [host])
+    assert search.wait(timeout=600)
     assert_same_results(search.cv_results_, undisturbed)
+    assert [retry for retry in search.retried if retry.lost]
     assert "node003" not in nodes(cluster)
 
 

@@ -40,13 +40,14 @@ import json
 from pathlib import Path
 import ipyparallel
 from sklearn.datasets import load_digits
-from sklearn.svm import SVC
+from held import Held
 from spotcluster.search import GridSearch, persist_cv_splits
 
 home = Path.home()
 security = home / ".spotcluster" / "ipython" / "security"
 client = ipyparallel.Client(str(security / "ipcontroller-client.json"))
 ledger = home / "search.jsonl"
+gate = home / "gate"
 """
 BEGIN = f"""{ON_THE_MASTER}
 digits = load_digits()
@@ -55,13 +56,15 @@ splits = persist_cv_splits(
 )
 search = GridSearch(client, ledger=ledger)
 grid = {{"C": [1.0, 10.0], "gamma": [0.001, 0.0001]}}
-search.launch_for_splits(SVC(), grid, splits, pace=2.0)
+# Half of them wait, so that the search cannot be over when the cluster stops; each travels alone.
+search.launch_for_splits(Held(str(gate), above=1.0), grid, splits, pace=1.0)
 search.wait()
 """
 GO_ON = f"""{ON_THE_MASTER}
+gate.touch()
 search = GridSearch.resume(ledger, client)
 before = search.completed()
-assert search.wait(timeout=200)
+assert search.wait(timeout=600)
 best = round(float(max(search.cv_results_["mean_test_score"])), 5)
 print(json.dumps({{"before": before, "total": search.total(), "best": best}}))
 """
@@ -80,17 +83,17 @@ def cluster(module_cloud: local.Endpoint, module_home: Path) -> str:
 
 def on_master(cluster: str, program: str, *, aside: bool = False) -> str:
     """Run a Python program on the master, as somebody who has logged in there."""
-    source = Path(spotcluster.__file__).parents[1]
+    source = f"{Path(spotcluster.__file__).parents[1]}:{Path(__file__).parent}"
     command = f"env PYTHONPATH={source} ~/.spotcluster/env/bin/python -c {shlex.quote(program)}"
     if aside:
         command = f"nohup {command} >search.log 2>&1 </dev/null &"
     return cli("sshmaster", cluster, command)
 
 
-def processes(home: Path, host: str) -> list[int]:
+def processes(home: Path, host: str) -> list[psutil.Process]:
     """Return the processes that have something of a host in their command line."""
     folder = str(home / "local" / "hosts" / host)
-    return [one.pid for one in psutil.process_iter(["cmdline"]) if folder in str(one.info)]
+    return [one for one in psutil.process_iter(["cmdline"]) if folder in str(one.info)]
 
 
 def test_search_that_was_half_done_is_resumed_after_stop_and_start(

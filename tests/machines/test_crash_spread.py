@@ -28,7 +28,7 @@ class Machines:
         self.lab = lab
 
     def call(self, command: Sequence[str]) -> tuple[int, str]:
-        done = self.lab.call(command, timeout=200)
+        done = self.lab.call(command, timeout=400)
         # What enters the lab's namespaces for it ends as it does, but says so as a shell does.
         return -9 if done.returncode in (-9, 137) else done.returncode, done.stderr
 
@@ -75,7 +75,7 @@ class Machines:
         ]
 
 
-@pytest.mark.timeout(900)  # many commands, each with a limit of its own
+@pytest.mark.timeout(2400)  # many commands, each with a limit of its own
 def test_killed_anywhere_it_converges_or_leaves_nothing(
     lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,7 +28,7 @@ def at_a_terminal(
         os.execv(sys.executable, [sys.executable, *program, *words])
     shown = ""
     waiting = list(answers)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while time.monotonic() < end:
         if not select.select([terminal], [], [], 1)[0]:
             if answers and not waiting and answers[-1][1] == CTRL_C:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from spotcluster import templates
 
-LIMIT = 30
+LIMIT = 120
 
 
 class Master:

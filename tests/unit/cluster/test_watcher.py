@@ -131,9 +131,9 @@ def test_limit_says_what_ec2_showed_and_said_last(ec2: Ec2) -> None:
     ec2.answers = [[instance(1, state="pending")], CloudError("EC2 is away.")]
     with (
         Watcher(None, "mycluster") as watcher,  # type: ignore[arg-type]
-        pytest.raises(NodeError, match=r"still pending after 1 s \(LAUNCH_TIMEOUT\).*EC2 is away"),
+        pytest.raises(NodeError, match=r"still pending after 3 s \(LAUNCH_TIMEOUT\).*EC2 is away"),
     ):
-        watcher.wait_running("node001", "i-1", timeout=1)
+        watcher.wait_running("node001", "i-1", timeout=3)
     assert watcher.latest("i-1") == instance(1, state="pending")
 
 

@@ -9,16 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from world import CONFIG, World
-
-
-@pytest.fixture(autouse=True)
-def short_limits(world: World, spotcluster_home: Path) -> None:
-    text = (spotcluster_home / "config").read_text()
-    for name, seconds in (("LAUNCH", 2), ("SSH", 2), ("SETUP", 3)):
-        text = re.sub(rf"{name}_TIMEOUT = \d+", f"{name}_TIMEOUT = {seconds}", text)
-    assert text != CONFIG
-    (spotcluster_home / "config").write_text(text)
+from world import World, set_limit
 
 
 def bad(world: World, alias: str, times: int, step: str, answer: dict[str, Any]) -> list[str]:
@@ -103,20 +94,32 @@ def test_config_says_how_often_a_node_is_replaced(
     assert ("is replaced (1 of 1)" in done.err.replace("\n", " ")) == (number == 1)
 
 
-def test_node_that_never_boots_does_not_hold_up_the_others(world: World) -> None:
+def test_node_that_boots_late_does_not_hold_up_the_others(world: World) -> None:
     world.frozen = {"node001"}
-    terminal = world.terminal("start", "-c", "bare", "-s", "3", "--on-failure", "drop", "mycluster")
-    begin = time.monotonic()
+    terminal = world.terminal("start", "-c", "bare", "-s", "3", "mycluster")
     while "node002" not in world.ready():
         assert not terminal.ended()
-    assert time.monotonic() - begin < 2  # less than the limit of the one that does not boot
-    done = terminal.wait()
-    assert done.status == 1
-    assert "still pending after 2 s (LAUNCH_TIMEOUT)" in done.err
+        time.sleep(0.01)
     assert world.ready() == ["master", "node002"]
+    world.frozen = set()
+    world.settle()
+    assert terminal.wait().status == 0
+    assert world.ready() == ["master", "node001", "node002"]
 
 
-def test_step_that_hangs_ends_at_its_limit(world: World) -> None:
+def test_node_that_never_boots_is_given_up_at_its_limit(
+    world: World, spotcluster_home: Path
+) -> None:
+    set_limit(spotcluster_home, "LAUNCH_TIMEOUT", 5)
+    world.frozen = {"node001"}
+    done = world.run("start", "-c", "bare", "--on-failure", "drop", "mycluster", status=1)
+    assert "still pending after 5 s (LAUNCH_TIMEOUT)" in done.err
+    assert world.ready() == ["master"]
+    assert list(world.instances()) == ["master"]
+
+
+def test_step_that_hangs_ends_at_its_limit(world: World, spotcluster_home: Path) -> None:
+    set_limit(spotcluster_home, "SETUP_TIMEOUT", 60)
     limits: list[float] = []
 
     def fault(asked: dict[str, Any]) -> dict[str, Any] | None:
@@ -127,7 +130,7 @@ def test_step_that_hangs_ends_at_its_limit(world: World) -> None:
     world.machines.faults.append(fault)
     world.run("start", "-c", "bare", "-s", "2", "mycluster")
     assert limits
-    assert max(limits) <= 3
+    assert max(limits) <= 60
 
 
 def test_master_that_fails_is_replaced_while_the_workers_wait(world: World) -> None:
@@ -152,9 +155,10 @@ def test_workers_are_introduced_to_the_master_that_took_the_place_of_the_first(
         if asked["alias"] == "master" and asked["what"] == "engines of master":
             first.append(asked["id"])
             if asked["id"] == first[0]:
-                end = time.monotonic() + 10
+                end = time.monotonic() + 60
                 while "naming master" not in steps_of(world, "node001"):
                     assert time.monotonic() < end
+                    time.sleep(0.01)
                 return {"status": 1, "out": "no room"}
         return None
 
@@ -221,6 +225,7 @@ def test_node_whose_cluster_is_gone_is_not_replaced(world: World) -> None:
     adding = world.terminal("addnode", "mycluster")
     while "node001" not in world.instances():
         assert not adding.ended()
+        time.sleep(0.01)
     world.run("terminate", "-y", "mycluster")
     done = adding.wait()
     assert "has been terminated from elsewhere" in done.err

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
+import psutil
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
@@ -53,9 +54,9 @@ NODE_INSTANCE_TYPE = c5.large
 CLUSTER_SIZE = 2
 SPOT_BID = 0.5
 ALLOW = 203.0.113.7/32
-LAUNCH_TIMEOUT = 20
-SSH_TIMEOUT = 20
-SETUP_TIMEOUT = 30
+LAUNCH_TIMEOUT = 120
+SSH_TIMEOUT = 120
+SETUP_TIMEOUT = 240
 PLUGINS = ipcluster
 
 [cluster steady]
@@ -69,7 +70,7 @@ PLUGINS = ipcluster
 [plugin ipcluster]
 SETUP_CLASS = spotcluster.plugins.ipcluster.IPCluster
 """
-"""`bare` has spot workers, `steady` has workers on demand."""
+"""`bare` has spot workers, `steady` has workers on demand; limits are for who tests them."""
 VITALS = """\
 cores=4
 load=1.50 1.00 0.50
@@ -179,7 +180,7 @@ class StubConnection:
             **more,
         }
         request = urllib.request.Request(f"{self._url}/remote", json.dumps(asked).encode())
-        with _DIRECT.open(request, timeout=60) as got:
+        with _DIRECT.open(request, timeout=240) as got:
             answer: dict[str, Any] = json.load(got)
         if "lost" in answer:
             self.alive = False
@@ -257,7 +258,7 @@ class Terminal:
                 self.done = Done(code, *said, killed=code == -signal.SIGKILL)
         return self.done is not None
 
-    def wait(self, timeout: float = 60.0) -> Done:
+    def wait(self, timeout: float = 240.0) -> Done:
         """Wait for the end."""
         end = time.monotonic() + timeout
         while not self.ended():
@@ -280,7 +281,6 @@ class World:
         self.on_call: Callable[[int, str, Callable[[], Response]], Response] | None = None
         self.denied: Callable[[str], bool] = lambda action: False
         self._lock = threading.Lock()
-        self._active = 0
         self._number = 0
         self.frozen: set[str] = set()
         self._new_cloud()
@@ -288,6 +288,7 @@ class World:
             "127.0.0.1", 0, self, threaded=True, request_handler=MotoRequestHandler
         )
         self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._connected = _followed(self._server)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.01,), daemon=True
         )
@@ -321,6 +322,8 @@ class World:
                     one.has_stopped()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["PATH_INFO"] == "/idle":
+            return Response()(environ, start_response)
         size = int(environ.get("CONTENT_LENGTH") or 0)
         body = environ["wsgi.input"].read(size) if size else b""
         if environ["PATH_INFO"] == "/remote":
@@ -340,22 +343,21 @@ class World:
                 return Response.from_app(self._application, environ, buffered=True)
 
         with self._lock:
-            self._active += 1
             self._number += 1
             number = self._number
             self.calls.append(name)
-        try:
-            response = self.on_call(number, name, do) if self.on_call else do()
-        finally:
-            with self._lock:
-                self._active -= 1
+        response = self.on_call(number, name, do) if self.on_call else do()
         return response(environ, start_response)
 
     def wait_until_idle(self) -> None:
-        """Wait until every request that was sent has taken effect."""
-        quiet = 0
-        while quiet < 3:
-            quiet = quiet + 1 if self._active == 0 else 0
+        """Wait until every request that terminals sent before they ended has taken effect."""
+        # What was sent may not even be accepted. Connections are accepted in their order, so that
+        # when we are answered all of theirs are; the thread of each ends when all of it is done.
+        with _DIRECT.open(f"{self.url}/idle", timeout=60):
+            pass
+        end = time.monotonic() + 60
+        while self._connected - _own_connections():
+            assert time.monotonic() < end, "a request of a terminal that has ended goes on"
             time.sleep(0.002)
 
     def begin(self) -> None:
@@ -457,12 +459,44 @@ class World:
             _be_terminal(folder, self.url, list(words))
         return Terminal(pid, folder)
 
-    def run(self, *words: str, status: int = 0, timeout: float = 60.0) -> Done:
+    def run(self, *words: str, status: int = 0, timeout: float = 240.0) -> Done:
         """Run the program to its end, which must be `status`."""
         done = self.terminal(*words).wait(timeout)
         assert done.status == status, f"{words}: {done.status}\n{done.out}\n{done.err}"
         assert "Traceback" not in done.err
         return done
+
+
+def set_limit(home: Path, name: str, seconds: int) -> None:
+    """Let the one setting of that name in the config be so many seconds."""
+    path = home / "config"
+    text, number = re.subn(rf"{name} = \d+", f"{name} = {seconds}", path.read_text())
+    assert number == 1
+    path.write_text(text)
+
+
+def _followed(server: Any) -> set[tuple[str, int]]:
+    """Return what always has the clients' ends of all connections that a server has accepted."""
+    connected: set[tuple[str, int]] = set()
+    accept, serve = server.process_request, server.process_request_thread
+
+    def accepted(request: Any, address: tuple[str, int]) -> None:
+        connected.add(address)
+        accept(request, address)
+
+    def served(request: Any, address: tuple[str, int]) -> None:
+        try:
+            serve(request, address)
+        finally:
+            connected.discard(address)
+
+    server.process_request, server.process_request_thread = accepted, served
+    return connected
+
+
+def _own_connections() -> set[tuple[str, int]]:
+    """Return our ends of connections: tests call EC2 too, and keep theirs open."""
+    return {tuple(one.laddr) for one in psutil.Process().net_connections("tcp")}
 
 
 def _action(environ: dict[str, Any], body: bytes) -> str:
