@@ -28,11 +28,16 @@ OF_THE_IMAGE = ("rpcbind", 111)
 """The test image has NFS's programs; nobody outside the cluster reaches that port either."""
 
 ENGINES = """
+import ipyparallel
 import spotcluster
 client = spotcluster.connect("mycluster", timeout=300)
-print(len(client.ids))
+try:
+    print(len(client[:].apply(int).get(timeout=10)))
+except (ipyparallel.error.KernelError, TimeoutError) as error:
+    print(error, 0)
 client.close()
 """
+"""Counts the engines that answer: one that has died is listed for some seconds still."""
 JOB = """
 import getpass, os, subprocess, sys, time
 import ipyparallel
