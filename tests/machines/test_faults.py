@@ -37,11 +37,11 @@ def seconds(machine: Machine, command: str) -> float:
 
 def test_power_loss_is_silence_and_then_seen_in_the_api(lab: Lab, machine: Machine) -> None:
     with ThreadPoolExecutor() as pool:
-        open_connection = pool.submit(machine.ssh, "sleep 60")
-        wait_until("sleep to run", lambda: "sleep 60" in machine.inside("ps ax"))
+        open_connection = pool.submit(machine.ssh, "sleep 1000", timeout=120, patience=6)
+        wait_until("sleep to run", lambda: "sleep 1000" in machine.inside("ps ax"))
         begin = time.monotonic()
         machine.power_loss()
-        said = open_connection.result(timeout=30)
+        said = open_connection.result()
     # Nobody said good-bye: it was given up by who waited.
     assert time.monotonic() - begin > 3
     assert said.returncode == 255
@@ -55,7 +55,7 @@ def test_power_loss_that_ec2_does_not_notice(lab: Lab, machine: Machine) -> None
     machine.power_loss(noticed=False)
     time.sleep(1.5)  # longer than the API's machines are looked at
     assert machine.state == "running"
-    assert "timed out" in machine.ssh("true").stderr
+    assert "timed out" in machine.ssh("true", patience=3).stderr
     lab.ec2.stop_instances(InstanceIds=[machine.id])
     machine.wait("stopped")
     lab.ec2.start_instances(InstanceIds=[machine.id])
@@ -69,7 +69,7 @@ def test_frozen_machine_answers_with_nothing_and_goes_on_when_thawed(
     before = one.ssh("cat /proc/sys/kernel/random/boot_id; pgrep -o sshd").stdout
     one.freeze()
     assert reaches(two, one), "the kernel still answers"
-    assert one.ssh("true").returncode == 255
+    assert one.ssh("true", patience=3).returncode == 255
     one.thaw()
     assert one.wait_ssh().ssh("cat /proc/sys/kernel/random/boot_id; pgrep -o sshd").stdout == before
 
@@ -91,7 +91,7 @@ def test_partition_cuts_a_pair_and_nothing_else(lab: Lab, pair: tuple[Machine, M
     lab.heal(one, two)
     assert reaches(one, two)
     lab.partition(one, "laptop")
-    assert one.ssh("true").returncode == 255
+    assert one.ssh("true", patience=3).returncode == 255
     assert reaches(two, one)
     lab.heal(one, "laptop")
     assert one.ssh("true").returncode == 0
@@ -104,32 +104,36 @@ def test_loss_takes_a_share_of_the_packets(pair: tuple[Machine, Machine]) -> Non
     lost = float(said.split("% packet loss")[0].split()[-1])
     one.loss()
     assert 20 < lost < 52  # of 300 pings 36% each, as both ways lose
-    assert "0% packet loss" in two.ssh(f"ping -q -i 0.01 -c 50 {one.address}").stdout
+    assert " 0% packet loss" in two.ssh(f"ping -q -i 0.01 -c 50 {one.address}").stdout
 
 
 def test_delay_makes_a_round_trip_of_50_ms(pair: tuple[Machine, Machine]) -> None:
     one, two = pair
     ping = PING.format(one.address)
-    assert float(two.ssh(ping).stdout) < 5
+    assert float(two.ssh(ping).stdout) < 40
     one.delay(0.050)
-    assert 50 <= float(two.ssh(ping).stdout) < 60
-    assert one.ssh("head -c 3000000 /dev/zero | tail -c 1 | wc -c", timeout=30).stdout == "1\n"
-    assert len(one.ssh("head -c 3000000 /dev/zero", timeout=30).stdout) == 3000000
+    # The relay may have to wait for a core, once each way; a delay too many would be 50 more.
+    assert 50 <= float(two.ssh(ping).stdout) < 90
+    assert one.ssh("head -c 3000000 /dev/zero | tail -c 1 | wc -c").stdout == "1\n"
+    assert len(one.ssh("head -c 3000000 /dev/zero").stdout) == 3000000
     one.delay()
-    wait_until("the delay to end", lambda: float(two.ssh(ping).stdout or 99) < 5)
+    wait_until("the delay to end", lambda: float(two.ssh(ping).stdout or 99) < 40)
 
 
 def test_slow_link_lets_through_so_much(pair: tuple[Machine, Machine]) -> None:
     one, _ = pair
+
+    def took() -> float:
+        begin = time.monotonic()
+        assert len(one.ssh("head -c 2000000 /dev/zero").stdout) == 2000000
+        return time.monotonic() - begin
+
     one.slow_link(8)
-    begin = time.monotonic()
-    assert len(one.ssh("head -c 2000000 /dev/zero", timeout=30).stdout) == 2000000
-    took = time.monotonic() - begin
+    slow = took()
     one.slow_link()
-    assert 1.5 < took < 6  # 2 MB at 1 MB/s
-    begin = time.monotonic()
-    one.ssh("head -c 2000000 /dev/zero")
-    assert time.monotonic() - begin < took
+    assert 1.5 < slow < 15  # 2 MB at 1 MB/s; at a tenth of that it would be 20
+    # Never so fast on a slow link, and not always on a fast one of a busy computer.
+    wait_until("a fast link", lambda: took() < 1.5)
 
 
 def test_slow_cpu_takes_as_much_longer(pair: tuple[Machine, Machine]) -> None:
@@ -139,7 +143,8 @@ def test_slow_cpu_takes_as_much_longer(pair: tuple[Machine, Machine]) -> None:
     slow = seconds(one, work)
     one.slow_cpu()
     assert slow > 2
-    assert seconds(one, work) < slow / 2
+    # Never with so little of a core; but others may keep a machine from having a whole one.
+    wait_until("a fast core", lambda: seconds(one, work) < 2)
 
 
 def test_little_memory_kills_who_asks_for_more(pair: tuple[Machine, Machine]) -> None:
@@ -165,10 +170,11 @@ def test_spot_notice_is_in_the_metadata_and_then_the_instance_is_taken(lab: Lab)
     machine = lab.launch("spot", InstanceMarketOptions={"MarketType": "spot"}).wait_ssh()
     ask = metadata("meta-data/spot/instance-action")
     assert machine.ssh(ask).returncode == 22, "there is none yet"
-    machine.spot_notice(seconds=3)
+    machine.spot_notice(then=False)
     notice = json.loads(machine.ssh(ask).stdout)
     assert notice["action"] == "terminate"
     assert notice["time"].endswith("Z")
+    machine.spot_notice(seconds=1)
     machine.wait("terminated")
     assert machine.described["StateReason"]["Code"] == "Server.SpotInstanceTermination"
 

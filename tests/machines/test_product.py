@@ -28,11 +28,16 @@ OF_THE_IMAGE = ("rpcbind", 111)
 """The test image has NFS's programs; nobody outside the cluster reaches that port either."""
 
 ENGINES = """
+import ipyparallel
 import spotcluster
-client = spotcluster.connect("mycluster")
-print(len(client.ids))
+client = spotcluster.connect("mycluster", timeout=300)
+try:
+    print(len(client[:].apply(int).get(timeout=10)))
+except (ipyparallel.error.KernelError, TimeoutError) as error:
+    print(error, 0)
 client.close()
 """
+"""Counts the engines that answer: one that has died is listed for some seconds still."""
 JOB = """
 import getpass, os, subprocess, sys, time
 import ipyparallel
@@ -60,7 +65,7 @@ search.launch_for_splits(SVC(), grid, splits, pace=1.0)
 while search.completed() < 2:
     time.sleep(0.05)
 print("running", flush=True)
-assert search.wait(timeout=200)
+assert search.wait(timeout=500)
 best = max(search.cv_results_["mean_test_score"])
 print(json.dumps({"best": round(float(best), 5), "nodes": search.evaluations_per_node()}))
 client.close()
@@ -76,7 +81,8 @@ client = spotcluster.connect("mycluster")
 digits = load_digits()
 splits = persist_cv_splits(digits.data, digits.target, name="held", random_state=7)
 search = GridSearch(client.load_balanced_view())
-search.launch_for_splits(SVC(), {"C": [1.0, 10.0, 100.0]}, splits, pace=6.0)
+grid = {"C": [float(n) for n in range(1, 100)]}
+search.launch_for_splits(SVC(), grid, splits, pace=6.0)
 while len(search.delivered()) < 2 or not all(map(sum, search.delivered().values())):
     time.sleep(0.05)
 print("running", flush=True)
@@ -322,24 +328,23 @@ def reached(lab: Lab, sockets: list[Socket], stranger: Machine) -> dict[str, set
 
 
 def test_every_socket_and_who_can_reach_it(lab: Lab, cluster: str) -> None:
-    stranger = lab.launch("stranger")
+    stranger = lab.launch("stranger").wait_up()
 
     def at_rest() -> bool:
         return not any(one.serves_files for one in inventory(lab))
 
     # A search that has just ended takes half a second to take its servers away.
-    wait_until("the file servers of earlier searches to end", at_rest, 20)
+    wait_until("the file servers of earlier searches to end", at_rest)
     with lab.popen([sys.executable, "-c", HELD_SEARCH], stdin=subprocess.PIPE) as search:
         assert search.stdin
         assert search.stdout
         assert search.stdout.readline() == "running\n"
         sockets = inventory(lab)
-        stranger.wait_up()
         opened = reached(lab, sockets, stranger)
         search.stdin.write("\n")
         search.stdin.flush()
-        assert search.wait(60) == 0
-    wait_until("the file servers to end with the last evaluation", at_rest, 40)
+        assert search.wait(200) == 0
+    wait_until("the file servers to end with the last evaluation", at_rest)
     assert [one for one in sockets if not one.is_expected(lab)] == []
     assert sum(one.unit == "spotcluster-controller.service" for one in sockets) >= 7
     assert {one.alias for one in sockets if one.serves_files} == set(NODES)
@@ -384,29 +389,31 @@ def test_killed_service_comes_back_and_all_engines_with_it(
 ) -> None:
     machine = lab.machine(alias)
     former = unit(machine, name)["MainPID"]
+    assert former != "0"
     machine.inside(f"kill -9 {former}")
 
     def is_back() -> bool:
         return unit(machine, name)["MainPID"] not in ("0", former)
 
-    wait_until(f"{name} to be started again", is_back, 20)
-    wait_until("both engines", lambda: engines(lab) == 2, 40)
+    wait_until(f"{name} to be started again", is_back)
+    wait_until("both engines", lambda: engines(lab) == 2)
 
 
 def test_worker_reboots_while_a_search_runs(lab: Lab, cluster: str) -> None:
     with lab.popen([sys.executable, "-c", SEARCH]) as search:
         assert search.stdout is not None
         assert search.stdout.readline() == "running\n"
-        lab.machine("node001").ssh("sudo reboot")
-        out, err = search.communicate(timeout=200)
+        with lab.machine("node001").rebooting():
+            lab.machine("node001").ssh("sudo reboot")
+        out, err = search.communicate(timeout=600)
     assert json.loads(out)["best"] == 0.99022, err
-    wait_until("both engines", lambda: engines(lab) == 2, 60)
+    wait_until("both engines", lambda: engines(lab) == 2)
 
 
 def test_master_reboots_and_every_engine_comes_back_to_it(lab: Lab, cluster: str) -> None:
-    lab.ec2.reboot_instances(InstanceIds=[lab.machine("master").id])
-    lab.machine("master").wait_up()
-    wait_until("both engines", lambda: engines(lab) == 2, 60)
+    with lab.machine("master").rebooting():
+        lab.ec2.reboot_instances(InstanceIds=[lab.machine("master").id])
+    wait_until("both engines", lambda: engines(lab) == 2)
     assert lab.machine("master").ssh("hostname").stdout == "master\n"
     found = json.loads(lab.python(SEARCH).splitlines()[-1])
     assert found["best"] == 0.99022
@@ -423,7 +430,7 @@ def test_job_is_a_unit_that_outlives_the_connection_and_is_lost_when_the_master_
     def output() -> str:
         return lab.run("logs", cluster, number)
 
-    wait_until("the job to count", lambda: "3" in output().split(), 30)
+    wait_until("the job to count", lambda: "3" in output().split())
     assert output().splitlines()[0] == f"a b ipuser /home/ipuser/jobs/{number} 2"
     found = unit(master, f"job-{number}")
     assert (found["ActiveState"], found["User"]) == ("active", "ipuser")
@@ -433,19 +440,21 @@ def test_job_is_a_unit_that_outlives_the_connection_and_is_lost_when_the_master_
     assert f"spotcluster-job-{number}.service" in cgroup
     second = lab.run("run", "-D", cluster, str(lab.home / "job.py")).strip()
     assert "cancelled" in lab.run("cancel", cluster, second)
-    assert unit(master, f"job-{second}")["ActiveState"] == "inactive"
-
-    master.ssh("sudo reboot")
+    # What has written down its end has yet to end itself.
+    wait_until(
+        "the unit to end", lambda: unit(master, f"job-{second}")["ActiveState"] == "inactive"
+    )
 
     def is_lost() -> bool:
         found = json.loads(lab.run("jobs", "--json", cluster))
         return [one["state"] for one in found] == ["lost", "cancelled"]
 
-    master.wait_up()
-    wait_until("the job to be lost", is_lost, 60)
+    with master.rebooting():
+        master.ssh("sudo reboot")
+    wait_until("the job to be lost", is_lost)
     assert "shut down" in lab.run("attach", cluster, number, status=1)
     assert master.inside(f"{find} || true") == ""
-    wait_until("both engines", lambda: engines(lab) == 2, 60)
+    wait_until("both engines", lambda: engines(lab) == 2)
 
 
 def test_node_that_joins_is_named_on_the_master_and_one_that_is_taken_back_drains_and_is_not(
@@ -462,7 +471,7 @@ def test_node_that_joins_is_named_on_the_master_and_one_that_is_taken_back_drain
     assert "yes" not in leaving.inside("test ! -e /home/ipuser/.spotcluster/drain || echo yes")
     leaving.spot_notice(then=False)
     noticed = "test -e /home/ipuser/.spotcluster/drain && echo yes || true"
-    wait_until("the node to drain", lambda: "yes" in leaving.inside(noticed), 60)
+    wait_until("the node to drain", lambda: "yes" in leaving.inside(noticed))
     lab.run("removenode", "-y", cluster, "node002")
     left = lab.machine("master").inside(
         "grep -r node002 /etc/hosts /etc/spotcluster /home/*/.ssh || true"

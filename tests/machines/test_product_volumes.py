@@ -97,9 +97,8 @@ def test_volume_is_formatted_mounted_and_back_after_a_reboot(
     lab.run(*own, "echo kept > /data/file")
     assert listed(lab, "data")["cluster"] == "first"
     assert listed(lab, "data")["mount"] == "/data"
-    lab.ec2.reboot_instances(InstanceIds=[master.id])
-    wait_until("the reboot", lambda: master.ssh("uptime -s").returncode != 0)
-    master.wait_up()
+    with master.rebooting():
+        lab.ec2.reboot_instances(InstanceIds=[master.id])
     assert lab.run(*own, "cat /data/file") == "kept\n"
     assert master.inside("findmnt -n -o FSTYPE --mountpoint /data") == "ext4\n"
 

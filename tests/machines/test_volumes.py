@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from .bed import disks
 from .bed.lab import Lab
 from .bed.machine import Machine, wait_until
 
@@ -73,11 +74,10 @@ def test_disk_of_a_deleted_volume_is_given_back(lab: Lab) -> None:
     machine = launch(lab, "one")
     volume = lab.ec2.create_volume(Size=1, AvailabilityZone="us-east-1a")["VolumeId"]
     attach(lab, machine, volume)
-    listed = ["losetup", "-l", "-n", "-O", "BACK-FILE"]
-    before = len(lab.call(listed).stdout.splitlines())
+    assert volume in disks.names()
     lab.ec2.detach_volume(VolumeId=volume)
     lab.ec2.delete_volume(VolumeId=volume)
-    wait_until("the disk", lambda: len(lab.call(listed).stdout.splitlines()) == before - 1)
+    wait_until("the disk to go", lambda: volume not in disks.names())
     lab.ec2.terminate_instances(InstanceIds=[machine.id])
 
 

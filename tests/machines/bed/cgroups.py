@@ -14,6 +14,8 @@ from pathlib import Path
 
 _PREFIX = "spotcluster-lab-"
 _CONTROLLERS = ("cpu", "memory")
+_BUSY = 10.0  # seconds that a group whose last process has just ended may be busy for
+_FREEZING = 60.0
 
 
 def _mounts() -> tuple[Path | None, dict[str, Path]]:
@@ -86,9 +88,8 @@ def sweep() -> None:
 
 
 def _remove(top: Path) -> None:
+    end = time.monotonic() + _BUSY
     for folder, _, _ in os.walk(top, topdown=False):
-        # A group whose last process has just ended is busy for a moment more.
-        end = time.monotonic() + 2
         while True:
             try:
                 Path(folder).rmdir()
@@ -136,8 +137,15 @@ class Group:
             (self._unified / "cgroup.kill").write_text("1")
 
     def freeze(self, *, on: bool) -> None:
-        """Stop every process where it is, or let them go on."""
-        (self._unified / "cgroup.freeze").write_text("1" if on else "0")
+        """Stop every process where it is, or let them go on; return when that is so."""
+        wanted = str(int(on))
+        (self._unified / "cgroup.freeze").write_text(wanted)
+        end = time.monotonic() + _FREEZING
+        # A process that is being read for stops when what it reads has come.
+        while f"frozen {wanted}" not in (self._unified / "cgroup.events").read_text():
+            if time.monotonic() > end:
+                raise OSError(f"not every process of {self._unified.name} stops")
+            time.sleep(0.01)
 
     def limit_cpu(self, share: float | None) -> None:
         """Give all processes together `share` of one core; None for as much as there is."""

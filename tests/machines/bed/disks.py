@@ -17,6 +17,7 @@ from pathlib import Path
 
 _GET_FREE = 0x4C82
 _CONFIGURE = 0x4C0A
+_GET_STATUS = 0x4C05
 _SET_CAPACITY = 0x4C07
 _AUTOCLEAR = 4
 _GIB = 1 << 30
@@ -55,7 +56,7 @@ class Disk:
     Parameters
     ----------
     name : str
-        What ``losetup`` shows in place of a file name.
+        What the kernel knows it by in place of a file name; see `names`.
     folder : Path
         A folder on the file system that holds its data.
     """
@@ -80,7 +81,7 @@ class Disk:
         """Make an empty file system on it, as the root volume of an image has one."""
         options = "nodiscard,lazy_itable_init=1,lazy_journal_init=1"
         command = ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", options, self.path]
-        subprocess.run(command, check=True, timeout=60, stdin=subprocess.DEVNULL)
+        subprocess.run(command, check=True, timeout=120, stdin=subprocess.DEVNULL)
 
     def grow(self, size: int) -> None:
         """Make it larger, also while it is in use, as EC2 does it."""
@@ -109,6 +110,25 @@ class Disk:
         """Give it back; its data is gone when nothing has it mounted any more."""
         os.close(self._fd)
         self._file.close()
+
+
+def names() -> set[str]:
+    """Return the names of all disks that there are on this computer, of whatever lab."""
+    found = set()
+    for path in Path("/dev").glob("loop[0-9]*"):
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:  # it has just gone
+            continue
+        info = _Info()
+        try:
+            fcntl.ioctl(fd, _GET_STATUS, info)
+            found.add(bytes(info.file_name).split(b"\0")[0].decode(errors="replace"))
+        except OSError:  # it is free
+            continue
+        finally:
+            os.close(fd)
+    return found
 
 
 _opening = threading.Lock()

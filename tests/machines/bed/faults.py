@@ -65,7 +65,7 @@ class Faults:
         subprocess.run(
             ["nsenter", "-t", str(found.boot.pid), "-m", "bash", "-c", script],
             check=True,
-            timeout=60,
+            timeout=240,
         )
 
     def spot_notice(self, machine: str, action: str, seconds: float, *, then: bool) -> None:

@@ -38,8 +38,11 @@ REGION = "us-east-1"
 INDEX_URL = index.URL
 _TESTS = Path(__file__).parents[2]
 _FOLDER = "spotcluster-lab-"
-_START_LIMIT = 60
-_CALL_LIMIT = 90
+# These guard against waiting for ever only.
+_START_LIMIT = 180
+_CALL_LIMIT = 300
+_END_LIMIT = 60
+_PROGRAM_LIMIT = 600.0
 _number = itertools.count()
 
 _CONFIG = f"""
@@ -147,10 +150,10 @@ class Lab:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
             try:
-                self._process.wait(15)
+                self._process.wait(_END_LIMIT)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-                self._process.wait(15)
+                self._process.wait(_END_LIMIT)
             self._process.stdout.close()
         self._cgroups.remove()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -199,7 +202,7 @@ class Lab:
         os.kill(_child_of(started.pid), number)
 
     def call(
-        self, command: Sequence[str], *, timeout: float = 60, **options: Any
+        self, command: Sequence[str], *, timeout: float = _PROGRAM_LIMIT, **options: Any
     ) -> subprocess.CompletedProcess[str]:
         """Run a program of this computer in the lab to its end."""
         with self.popen(command, **options) as process:
@@ -224,7 +227,7 @@ class Lab:
         if not (self.home / "keys" / "mykey.pem").exists():
             self.run("-r", REGION, "createkey", "mykey")
 
-    def run(self, *words: str, status: int = 0, timeout: float = 280) -> str:
+    def run(self, *words: str, status: int = 0, timeout: float = _PROGRAM_LIMIT) -> str:
         """Run ``spotcluster WORDS`` in the lab.
 
         Returns
@@ -237,7 +240,7 @@ class Lab:
             raise LabError(f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done.stdout if status == 0 else done.stderr
 
-    def python(self, program: str, *, timeout: float = 280) -> str:
+    def python(self, program: str, *, timeout: float = _PROGRAM_LIMIT) -> str:
         """Run a Python program on the laptop of the lab; return what it prints."""
         done = self.call([sys.executable, "-c", program], timeout=timeout)
         if done.returncode:

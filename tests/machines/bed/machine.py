@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
     from .lab import Lab
 
 _HOST_KEY = "spotcluster:host-key"
+# These guard against waiting for ever only: machines boot on computers that have much else to do.
+_LIMIT = 180.0
+_BOOT_LIMIT = 300.0
+_PATIENCE = 30.0
 
 
 class LabError(Exception):
@@ -58,7 +64,7 @@ class Machine:
         """What GetConsoleOutput gives."""
         return str(self.lab.ec2.get_console_output(InstanceId=self.id).get("Output", ""))
 
-    def wait(self, state: str, timeout: float = 60) -> Machine:
+    def wait(self, state: str, timeout: float = _BOOT_LIMIT) -> Machine:
         """Wait until the instance is in a state."""
         wait_until(f"{self.id} to be {state}", lambda: self.state == state, timeout)
         return self
@@ -66,12 +72,24 @@ class Machine:
     # Being on it.
 
     def ssh(
-        self, command: str, *, user: str = image.USER, key: Path | None = None, timeout: float = 60
+        self,
+        command: str,
+        *,
+        user: str = image.USER,
+        key: Path | None = None,
+        timeout: float = _LIMIT,
+        patience: float = _PATIENCE,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command over SSH from the lab's laptop, by a program that is not the product's.
 
         The key is that of its key pair, and the host key must be the one that its launch gave it:
         for a node, what its tag says.
+
+        Parameters
+        ----------
+        patience : float
+            Seconds of silence after which ssh gives up; short ones where silence is expected, since
+            a machine that is slow is silent too.
         """
         described = self.described
         tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
@@ -83,8 +101,8 @@ class Machine:
         path = key or (own if own.exists() else self.lab.key_path)
         options = {
             "BatchMode": "yes",
-            "ConnectTimeout": "3",
-            "ServerAliveInterval": "2",
+            "ConnectTimeout": f"{patience:.0f}",
+            "ServerAliveInterval": f"{patience / 3:.0f}",
             "ServerAliveCountMax": "2",
             "IdentitiesOnly": "yes",
             "StrictHostKeyChecking": "yes",
@@ -99,12 +117,32 @@ class Machine:
             ["ssh", "-F", "none", *given, "-i", str(path), where, command], timeout=timeout
         )
 
-    def wait_ssh(self, timeout: float = 90) -> Machine:
+    def wait_ssh(self, timeout: float = _BOOT_LIMIT) -> Machine:
         """Wait until SSH lets in."""
-        wait_until(f"ssh on {self.id}", lambda: self.ssh("true").returncode == 0, timeout)
+        # The first attempts may be lost on a machine that has no power yet; of those that are
+        # answered, one has to get the time that it takes.
+        patience = itertools.chain(range(3, int(_PATIENCE), 3), itertools.repeat(_PATIENCE))
+
+        def is_in() -> bool:
+            return self.ssh("true", patience=next(patience)).returncode == 0
+
+        wait_until(f"ssh on {self.id}", is_in, timeout)
         return self
 
-    def wait_up(self, timeout: float = 120) -> Machine:
+    @contextlib.contextmanager
+    def rebooting(self, timeout: float = _BOOT_LIMIT) -> Iterator[None]:
+        """Wait, after a block that has it reboot, until it has done so and is up again.
+
+        Who only waits for it to be up may find it up because it has not gone down yet.
+        """
+        former = self.look()["init"]
+        yield
+        wait_until(
+            f"{self.id} to reboot", lambda: self.look()["init"] not in (None, former), timeout
+        )
+        self.wait_up(timeout)
+
+    def wait_up(self, timeout: float = _BOOT_LIMIT) -> Machine:
         """Wait until systemd and cloud-init have done everything of the boot."""
         self.wait_ssh(timeout)
         waiting = "cloud-init status --wait; systemctl is-system-running --wait"
@@ -114,7 +152,7 @@ class Machine:
             raise LabError(f"{self.id} did not come up: {done.stdout}{failed}")
         return self
 
-    def inside(self, script: str, *, timeout: float = 60) -> str:
+    def inside(self, script: str, *, timeout: float = _LIMIT) -> str:
         """Run a script as root on the machine, whatever its sshd, keys and network do."""
         init = self.look()["init"]
         command = ["nsenter", "-t", str(init), "-m", "-u", "-i", "-n", "-p", "--"]
@@ -185,7 +223,7 @@ class Machine:
         self.lab.fault("spot_notice", self.id, action, seconds, then=then)
 
 
-def wait_until(what: str, true: Callable[[], Any], timeout: float = 60) -> None:
+def wait_until(what: str, true: Callable[[], Any], timeout: float = _LIMIT) -> None:
     """Wait until something is true; say what, when it does not become so."""
     end = time.monotonic() + timeout
     while not true():

@@ -32,9 +32,10 @@ from .network import Network, Opening
 log = logging.getLogger(__name__)
 
 SSH_PORT = 22
-BOOT_LIMIT = 30.0
-SHUTDOWN_LIMIT = 20.0
-KILL_LIMIT = 20.0
+# EC2 gives a system minutes to shut down; one that is slow must not lose what it was writing.
+BOOT_LIMIT = 120.0
+SHUTDOWN_LIMIT = 90.0
+KILL_LIMIT = 60.0
 _LOOK_AGAIN = 0.01
 _POWER_OFF_AGAIN = 1.0
 _CONSOLE = 64 * 1024

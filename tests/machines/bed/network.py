@@ -274,7 +274,7 @@ def _ip(words: str) -> None:
 
 def _run(command: list[str], *, check: bool = True, given: str = "") -> str:
     done = subprocess.run(
-        command, input=given, capture_output=True, text=True, timeout=30, check=False
+        command, input=given, capture_output=True, text=True, timeout=120, check=False
     )
     if check and done.returncode:
         raise OSError(f"{' '.join(command)}: {done.stderr.strip()}\n{given}")
