@@ -7,6 +7,7 @@ Nothing there is needed to find or end a cluster: deleting it orphans nothing.
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shlex
 import stat
@@ -102,6 +103,20 @@ def write_private(path: Path, data: str | bytes, *, mode: int = 0o600) -> None:
         with contextlib.suppress(FileNotFoundError):
             Path(name).unlink()
         raise
+
+
+def remove(path: Path) -> None:
+    """Remove what `write_private` has written, if it is there, and what one that was killed left.
+
+    Raises
+    ------
+    OSError
+        It cannot be removed.
+    """
+    path.unlink(missing_ok=True)
+    # Eight characters, as tempfile has them, so that it is not of another file "NAME.SUFFIX".
+    for left in path.parent.glob(f".{glob.escape(path.name)}.????????"):
+        left.unlink(missing_ok=True)
 
 
 def connection_file(region: str, cluster: str) -> Path:

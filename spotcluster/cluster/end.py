@@ -155,7 +155,7 @@ def forget_files(region: str, name: str) -> None:
     """Remove what this computer keeps for a cluster that is no more."""
     for path in (files.known_hosts_file(region, name), files.connection_file(region, name)):
         with contextlib.suppress(OSError):  # a disk that cannot be written to keeps no cluster
-            path.unlink()
+            files.remove(path)
 
 
 def _limit(session: Session, name: str) -> float:
@@ -184,6 +184,7 @@ def _end(session: Session, name: str, left: Remains, ended: set[str], reporter: 
             ended.add(one.id)
     if live:
         return  # their volumes go with them, and the group stays while they use it
+    forget_files(session.region, name)  # before the group, by which a repetition finds the cluster
     for volume in left.volumes:
         instances.delete_volume(session, volume)
     for group in left.groups:

@@ -50,6 +50,19 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_what_a_killed_writer_left_aside_stayed_when_its_file_was_removed(
+    spotcluster_home: Path,
+) -> None:
+    written = [spotcluster_home / "hosts" / name for name in ("my", "my.own", "other")]
+    for path in written:
+        files.write_private(path, "key")
+        (path.parent / f".{path.name}.l7vxm8on").touch()
+    files.remove(written[0])
+    files.remove(spotcluster_home / "hosts" / "never")
+    left = sorted(path.name for path in (spotcluster_home / "hosts").iterdir())
+    assert left == [".my.own.l7vxm8on", ".other.l7vxm8on", "my.own", "other"]
+
+
 def test_a_folder_of_ours_that_others_could_read_is_closed(spotcluster_home: Path) -> None:
     (spotcluster_home / "keys").mkdir()
     (spotcluster_home / "keys").chmod(0o755)

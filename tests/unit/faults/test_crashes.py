@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -166,7 +165,7 @@ def cuts(world: World, command: Command, saved: Any) -> Iterator[tuple[int, str,
         reads = False
 
 
-def state(world: World, home: Path) -> str:
+def state(world: World) -> str:
     """Return what there is, without what differs from run to run."""
     nodes = []
     for alias, found in world.instances().items():
@@ -178,11 +177,8 @@ def state(world: World, home: Path) -> str:
         key.partition("adding:")[0]: value if key.endswith("size") else ""
         for key, value in world.group_tags().items()
     }
-    files = sorted(
-        str(path.relative_to(home))
-        for folder in ("known_hosts", "connections")
-        for path in (home / folder).rglob("*")
-    )
+    own = [path for path in world.own_files() if not path.name.startswith(".")]
+    files = [str(path.relative_to(world.home)) for path in own]
     kinds = sorted(one.partition("-")[0] for one in world.left())
     return repr((nodes, group, world.group_rules(), files, kinds))
 
@@ -205,9 +201,7 @@ def check_converged(world: World, command: Command, said: str) -> None:
 
 @pytest.mark.timeout(2400)
 @pytest.mark.parametrize("what", COMMANDS)
-def test_killed_at_every_call(
-    world: World, spotcluster_home: Path, what: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_killed_at_every_call(world: World, what: str, capsys: pytest.CaptureFixture[str]) -> None:
     command = COMMANDS[what]
     command.before(world)
     saved = world.save()
@@ -215,7 +209,7 @@ def test_killed_at_every_call(
     left: dict[int, str] = {}
     rows = []
     for number, side, name in cuts(world, command, saved):
-        there = state(world, spotcluster_home)
+        there = state(world)
         is_new = there not in met
         rows.append((number, side, met.setdefault(there, len(met) + 1), name))
         if not is_new:
@@ -226,6 +220,7 @@ def test_killed_at_every_call(
         assert done.status == 0 or "There is no cluster" in done.err, f"{where}:\n{done.err}"
         left[met[there]] = ", ".join(world.left()) or "nothing"
         assert world.left() == [], f"{where}:\n{done.err}"
+        assert world.own_files() == [], f"{where}:\n{done.err}"
         world.restore(cut)
         if what == "addnode" and (side, name) == ("after", "DeleteTags"):
             continue  # its last call: all is done and said, and repeating it adds another node
@@ -250,9 +245,7 @@ def test_killed_at_every_call(
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("what", COMMANDS)
-def test_interrupt_at_any_call_says_what_exists_and_what_ends_it(
-    world: World, spotcluster_home: Path, what: str
-) -> None:
+def test_interrupt_at_any_call_says_what_exists_and_what_ends_it(world: World, what: str) -> None:
     command = COMMANDS[what]
     command.before(world)
     saved = world.save()
@@ -266,7 +259,7 @@ def test_interrupt_at_any_call_says_what_exists_and_what_ends_it(
         if reads > 1:
             continue  # as after the one before
         world.restore(saved)
-        before = state(world, spotcluster_home)
+        before = state(world)
         name, terminal = cut_off(world, command, number, signal.SIGINT, after=True)
         if not name:
             break
@@ -278,7 +271,7 @@ def test_interrupt_at_any_call_says_what_exists_and_what_ends_it(
         assert done.status == 130, where
         assert "Traceback" not in done.err, where
         if "Nothing of 'mycluster' was changed" in done.err:
-            assert state(world, spotcluster_home) == before, where
+            assert state(world) == before, where
             continue
         for found in world.instances().values():
             for one in found:

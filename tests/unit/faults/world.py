@@ -271,11 +271,21 @@ class Terminal:
         return self.done
 
 
+@dataclass(frozen=True)
+class Saved:
+    """EC2, the disks of its machines, and what the terminals' computer keeps for clusters."""
+
+    cloud: bytes
+    machines: dict[str, dict[str, str]]
+    own: dict[Path, bytes]
+
+
 class World:
     """EC2 and its machines, and terminals before them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, home: Path) -> None:
         self.folder = folder
+        self.home = home
         self.machines = Machines()
         self.calls: list[str] = []
         self.on_call: Callable[[int, str, Callable[[], Response]], Response] | None = None
@@ -368,19 +378,29 @@ class World:
 
     # What there is.
 
-    def save(self) -> tuple[bytes, dict[str, dict[str, str]]]:
+    def save(self) -> Saved:
         """Return the state of everything."""
         self.cloud.save()
         state = (self.folder / "cloud" / "state.pickle").read_bytes()
-        return state, copy.deepcopy(self.machines.files)
+        own = {path: path.read_bytes() for path in self.own_files()}
+        return Saved(state, copy.deepcopy(self.machines.files), own)
 
-    def restore(self, saved: tuple[bytes, dict[str, dict[str, str]]]) -> None:
+    def restore(self, saved: Saved) -> None:
         """Make everything as it was."""
-        state, files = saved
-        (self.folder / "cloud" / "state.pickle").write_bytes(state)
+        (self.folder / "cloud" / "state.pickle").write_bytes(saved.cloud)
         self._new_cloud()
         self.cloud.load()
-        self.machines.files = copy.deepcopy(files)
+        self.machines.files = copy.deepcopy(saved.machines)
+        for path in self.own_files():
+            path.unlink()
+        for path, content in saved.own.items():
+            path.touch(mode=0o600)
+            path.write_bytes(content)
+
+    def own_files(self) -> list[Path]:
+        """Return the files that the terminals' computer keeps for clusters."""
+        folders = (self.home / "known_hosts", self.home / "connections")
+        return sorted(one for folder in folders for one in folder.rglob("*") if one.is_file())
 
     def instances(self, cluster: str = "mycluster") -> dict[str, list[Any]]:
         """Return the instances of a cluster that are not terminated, by alias."""
@@ -539,7 +559,7 @@ def _be_terminal(folder: Path, url: str, words: list[str]) -> NoReturn:
 @contextmanager
 def running(folder: Path, home: Path) -> Iterator[World]:
     """Run a world whose key pair and config are in `home`; the environment must name both."""
-    world = World(folder)
+    world = World(folder, home)
     (folder / "cloud").mkdir()
     world.start()
     try:
