@@ -172,8 +172,9 @@ class _Story:
             what = {newcomer: "  joined while it ran", leaving: "  left while it ran"}.get(node, "")
             output.out.print(f"  {node:8} {number:4d}{what}")
         again = sum(retry.lost for retry in search.retried)
-        output.out.print(f"Lost: none; run again elsewhere: {again or 'none'}.")
-        if all(
+        lost = search.total() - search.completed()
+        output.out.print(f"Lost: {lost or 'none'}; run again elsewhere: {again or 'none'}.")
+        if not lost and all(
             score == expected and params == wanted
             for (score, params), (expected, wanted) in zip(bests, EXPECTED, strict=True)
         ):

@@ -61,6 +61,7 @@ def test_aborted_search_leaves_no_server(
 ) -> None:
     search = GridSearch(machines.client).launch_for_splits(SVC(), {"C": [1.0]}, unshared, pace=1.0)
     search.abort()  # the files are on their way
+    machines.warm()  # engines do this after what the search had told them
     until(lambda: listening(machines) == quiet, "the servers to end", limit=IDLE / 2)
 
 

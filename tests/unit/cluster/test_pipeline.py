@@ -29,7 +29,7 @@ def test_gate_opens_for_those_who_wait() -> None:
 
     thread = threading.Thread(target=worker)
     thread.start()
-    assert not passed.is_set()
+    assert not passed.wait(0.1)
     gate.open()
     thread.join(10)
     assert passed.is_set()
