@@ -14,17 +14,17 @@ class Reader(ClassifierMixin, BaseEstimator):
     def __init__(self, n: int = 0) -> None:
         self.n = n
 
-    def fit(self, X: Any, y: Any) -> Reader:  # noqa: N803
+    def fit(self, X: Any, y: Any) -> Reader:
         self.classes_ = [0, 1]
         self.sum_ = float(X.sum())
         time.sleep(1.0)  # so that all engines hold their data at once
         return self
 
-    def score(self, X: Any, y: Any) -> float:  # noqa: N803
+    def score(self, X: Any, y: Any) -> float:
         return float(X.sum() * 0 + self.n)
 
 
-def score_after(seconds: float, estimator: Any, X: Any, y: Any) -> float:  # noqa: N803
+def score_after(seconds: float, estimator: Any, X: Any, y: Any) -> float:
     """Score, and take some time for it."""
     time.sleep(seconds)  # an evaluation of known length
     return float(estimator.score(X, y))

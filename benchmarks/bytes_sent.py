@@ -42,7 +42,7 @@ class Counter:
 
             return method
 
-        zmq.Socket.send = counted(zmq.Socket.send)  # type: ignore[method-assign]
+        zmq.Socket.send = counted(zmq.Socket.send)
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     size = (int(sys.argv[2]) if len(sys.argv) > 2 else 800) * 10**6
     rows = size // SPLITS // 800  # of 100 numbers
-    X = np.random.default_rng(0).random((rows, 100))  # noqa: N806
+    X = np.random.default_rng(0).random((rows, 100))
     y = np.arange(rows) % 2
     counter = Counter()
     files: list[int] = []
@@ -107,7 +107,7 @@ def main() -> None:
     )
 
 
-def through_joblib(cluster: Engines, X: Any, y: Any) -> None:  # noqa: N803
+def through_joblib(cluster: Engines, X: Any, y: Any) -> None:
     """scikit-learn's search on the same engines, a part of it."""
     import ipyparallel
     import joblib

@@ -29,7 +29,7 @@ def main() -> None:
     """Measure, and print the ratio."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     wanted = float(sys.argv[2]) if len(sys.argv) > 2 else 60.0
-    X, y = load_iris(return_X_y=True)  # noqa: N806
+    X, y = load_iris(return_X_y=True)
     size = int(4 * wanted / PACE / 5)
     grid = {"C": [0.1 * (1 + n) for n in range(size)]}
     lost: list[float] = []

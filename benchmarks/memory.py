@@ -27,7 +27,7 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     size = (int(sys.argv[2]) if len(sys.argv) > 2 else 400) * 10**6
     rows = size // SPLITS // 800  # of 100 numbers
-    X = np.random.default_rng(0).random((rows, 100))  # noqa: N806
+    X = np.random.default_rng(0).random((rows, 100))
     y = np.arange(rows) % 2
     ways = {
         "spotcluster": lambda: once(ours, X, y) / size,
@@ -43,7 +43,7 @@ def main() -> None:
     )
 
 
-def once(way: Callable[[Engines, Any, Any], Any], X: Any, y: Any) -> float:  # noqa: N803
+def once(way: Callable[[Engines, Any, Any], Any], X: Any, y: Any) -> float:
     """Return how many bytes the engines' memory grew by."""
     with engines(node001=8) as cluster:
         cluster.client[:].apply_sync(warm)
@@ -82,7 +82,7 @@ def pss(pids: list[int]) -> float:
     return float(total)
 
 
-def ours(cluster: Engines, X: Any, y: Any) -> None:  # noqa: N803
+def ours(cluster: Engines, X: Any, y: Any) -> None:
     """Our search; a split's file holds its training and its test part, all rows together."""
     from spotcluster.search import GridSearch
 
@@ -92,7 +92,7 @@ def ours(cluster: Engines, X: Any, y: Any) -> None:  # noqa: N803
     assert search.failed() == []
 
 
-def peer(cluster: Engines, X: Any, y: Any) -> None:  # noqa: N803
+def peer(cluster: Engines, X: Any, y: Any) -> None:
     """scikit-learn's search on the same engines."""
     import ipyparallel
     import joblib

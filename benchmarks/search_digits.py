@@ -45,14 +45,14 @@ def evaluate(file: str, params: dict[str, Any]) -> float:
     import joblib
     from sklearn.svm import SVC
 
-    X_train, y_train, X_test, y_test = joblib.load(file, mmap_mode="r")  # noqa: N806
+    X_train, y_train, X_test, y_test = joblib.load(file, mmap_mode="r")
     return float(SVC(**params).fit(X_train, y_train).score(X_test, y_test))
 
 
 def main() -> None:
     """Measure, and print the ratios."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    X, y = load_digits(return_X_y=True)  # noqa: N806
+    X, y = load_digits(return_X_y=True)
     folder = Path(tempfile.mkdtemp(prefix="scb-"))
     try:
         job = Job(X, y, persist_cv_splits(X, y, name="digits", random_state=42, folder=folder))

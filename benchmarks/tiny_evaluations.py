@@ -36,7 +36,7 @@ def bare(file: str, model: Any, params: dict[str, Any]) -> float:
         kept.splits = {}
     if file not in kept.splits:
         kept.splits[file] = joblib.load(file, mmap_mode="r")
-    X_train, y_train, X_test, y_test = kept.splits[file]  # noqa: N806
+    X_train, y_train, X_test, y_test = kept.splits[file]
     estimator = clone(model).set_params(**clone(params, safe=False))
     estimator.fit(X_train, y_train)
     return float(check_scoring(estimator, None)(estimator, X_test, y_test))
@@ -48,7 +48,7 @@ def main() -> None:
     number = int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
     from spotcluster.search import GridSearch, persist_cv_splits
 
-    X, y = load_iris(return_X_y=True)  # noqa: N806
+    X, y = load_iris(return_X_y=True)
     grid = {"var_smoothing": [1e-9 * (1 + n) for n in range(number // 5)]}
     cv = ShuffleSplit(5, test_size=0.25, random_state=0)
     with engines(node001=2) as cluster:

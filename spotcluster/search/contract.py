@@ -50,7 +50,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
 
     # --- fitting ----------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:  # noqa: N803 - scikit-learn's name
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Search on a dataset, wait for the end, and fit the best model on all of it.
 
         Parameters
@@ -91,7 +91,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         self._conclude()
         return self
 
-    def launch(self, X: Any, y: Any = None, **params: Any) -> Self:  # noqa: N803
+    def launch(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Start what `fit` does, and do not wait for it.
 
         Every verb may be called at any time, and every result asked for: of what is known by then.
@@ -105,7 +105,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         self._check(fitted=True)
         self.reset()
         self._get_scorers()  # for what it says of scoring and refit
-        X, y = indexable(X, y)  # noqa: N806
+        X, y = indexable(X, y)
         params = _check_method_params(X, params)
         routed = self._get_routed_params_for_fit(params)
         splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))

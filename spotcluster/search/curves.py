@@ -137,7 +137,7 @@ class LearningCurve(Search):
     def launch_for_arrays(  # type: ignore[override] # as above
         self,
         model: Any,
-        X: Any,  # noqa: N803 - scikit-learn's name
+        X: Any,
         y: Any = None,
         *,
         train_sizes: Any = None,
@@ -286,7 +286,7 @@ class LearningCurve(Search):
 def learning_curve(
     view: Any,
     estimator: Any,
-    X: Any,  # noqa: N803 - scikit-learn's name
+    X: Any,
     y: Any = None,
     *,
     groups: Any = None,
@@ -391,7 +391,7 @@ class _Shuffled:
         self.splitter = splitter
         self.random_state = random_state
 
-    def split(self, X: Any, y: Any = None, groups: Any = None, **more: Any) -> Iterator[Any]:  # noqa: N803
+    def split(self, X: Any, y: Any = None, groups: Any = None, **more: Any) -> Iterator[Any]:
         rng = check_random_state(self.random_state)
         # all splits first: the splitter may draw from the same generator
         for train, test in list(self.splitter.split(X, y, groups, **more)):

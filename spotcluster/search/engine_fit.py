@@ -169,7 +169,7 @@ def _fit_and_score(
     if "steps" in part:
         how = (estimator, scorer, fit_params, score_params)
         return _fit_in_steps(split, part["steps"], how, scores, kernel=kernel)
-    (X_train, y_train, fit_rows, train_rows), (X_test, y_test, test_rows) = part_of(  # noqa: N806
+    (X_train, y_train, fit_rows, train_rows), (X_test, y_test, test_rows) = part_of(
         split, kernel=kernel, **part
     )
     train = (X_train,) if y_train is None else (X_train, y_train)
@@ -216,8 +216,8 @@ def _fit_in_steps(
     by_size: dict[str, dict[str, float]] = {kind: {} for kind in kinds}
     done = 0
     for size in sizes:
-        (X, y, fit_rows, _), _ = part_of(split, kernel=kernel, first=done, n_samples=size)  # noqa: N806
-        (X_train, y_train, _, train_rows), (X_test, y_test, test_rows) = part_of(  # noqa: N806
+        (X, y, fit_rows, _), _ = part_of(split, kernel=kernel, first=done, n_samples=size)
+        (X_train, y_train, _, train_rows), (X_test, y_test, test_rows) = part_of(
             split, kernel=kernel, n_samples=size
         )
         start = time.time()

@@ -40,7 +40,7 @@ def part_of(
     tuple
         ``X``, ``y`` and the arguments by rows of the scorer on test data.
     """
-    X_train, y_train, X_test, y_test, *others = split  # noqa: N806 - scikit-learn's names
+    X_train, y_train, X_test, y_test, *others = split
     rows = others[0] if others else {}
     random = seed if state is None else generator(state)
 
@@ -88,7 +88,7 @@ def _some(thing: Any, rows: Any) -> Any:
     return _safe_indexing(thing, rows)
 
 
-def _block(X: Any, rows: Any, columns: Any) -> Any:  # noqa: N803 - scikit-learn's name
+def _block(X: Any, rows: Any, columns: Any) -> Any:
     """Return rows of X, and of these some columns, laid out as scikit-learn's."""
     if columns is None:
         return _some(X, rows)

@@ -120,7 +120,7 @@ def compute_evaluation(cv_split_filename: str, model: Any, params: dict[str, Any
     import joblib
     from sklearn.base import clone
 
-    X_train, y_train, X_test, y_test = joblib.load(cv_split_filename, mmap_mode="r")  # noqa: N806
+    X_train, y_train, X_test, y_test = joblib.load(cv_split_filename, mmap_mode="r")
     estimator = clone(model).set_params(**params)
     estimator.fit(X_train, y_train)
     return float(estimator.score(X_test, y_test))

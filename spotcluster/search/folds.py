@@ -86,8 +86,8 @@ class Dataset:
             return dict(_check_method_params(self.X, mine, rows))
 
         for train, test in indices:
-            X_train, y_train = _safe_split(like, self.X, self.y, train)  # noqa: N806
-            X_test, y_test = _safe_split(like, self.X, self.y, test, train)  # noqa: N806
+            X_train, y_train = _safe_split(like, self.X, self.y, train)
+            X_test, y_test = _safe_split(like, self.X, self.y, test, train)
             rows: dict[str, Any] = {
                 "fit": cut(self.fit_params, train),
                 "train": cut(self.score_params, train),
@@ -124,7 +124,7 @@ class Extent:
         """How many rows there are; not all splitters use all of them."""
         if self.data is not None:
             return int(_num_samples(self.data.X))
-        X_train, _, X_test, *_ = self._split  # noqa: N806
+        X_train, _, X_test, *_ = self._split
         return int(_num_samples(X_train) + _num_samples(X_test))
 
     @cached_property
@@ -147,7 +147,7 @@ def rows_of(bundle: Bundle) -> tuple[tuple[int, int], ...]:
     return tuple((_num_samples(split[0]), _num_samples(split[2])) for split in mapped)
 
 
-def takes_kernel(model: Any, candidates: Iterable[Candidate] | None, X: Any) -> bool | None:  # noqa: N803
+def takes_kernel(model: Any, candidates: Iterable[Candidate] | None, X: Any) -> bool | None:
     """Return whether X is a precomputed kernel for all candidates; None if it is for some.
 
     Parameters

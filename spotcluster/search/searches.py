@@ -140,7 +140,7 @@ class Search(FollowedSearch):
         self,
         model: Any,
         grid: Space,
-        X: Any,  # noqa: N803 - scikit-learn's name
+        X: Any,
         y: Any = None,
         n_splits: int = 5,
         test_size: float | None = 0.25,

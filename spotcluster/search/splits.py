@@ -77,7 +77,7 @@ class Bundle:
 
 
 def persist_cv_splits(
-    X: Any,  # noqa: N803 - scikit-learn's name
+    X: Any,
     y: Any,
     n_cv_iter: int = 5,
     name: str = "data",
@@ -128,7 +128,7 @@ def persist_cv_splits(
     return filenames
 
 
-def store_cv_splits(X: Any, y: Any, splitter: Any, groups: Any = None) -> list[str]:  # noqa: N803
+def store_cv_splits(X: Any, y: Any, splitter: Any, groups: Any = None) -> list[str]:
     """Write splits into spotcluster's own folder, named by their content; return their names."""
     return store(_folds(X, y, splitter, groups))
 
@@ -142,7 +142,7 @@ def store_shuffled(paths: Iterable[str | os.PathLike[str]], random_state: Any) -
 
     def shuffled(path: str | os.PathLike[str]) -> tuple[Any, Any, Any, Any]:
         # as plain arrays, which is what the file had: its name says what is in it
-        X_train, y_train, X_test, y_test = (  # noqa: N806
+        X_train, y_train, X_test, y_test = (
             np.asarray(part) if isinstance(part, np.memmap) else part for part in _mapped(path)
         )
         rows = rng.permutation(_num_samples(X_train))
@@ -192,7 +192,7 @@ def splitter_for(cv: Any, y: Any, *, classifier: bool) -> Any:
     return check_cv(cv, y, classifier=classifier)
 
 
-def _folds(X: Any, y: Any, cv: Any, groups: Any) -> Iterator[tuple[Any, Any, Any, Any]]:  # noqa: N803
+def _folds(X: Any, y: Any, cv: Any, groups: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
     def part(data: Any, indices: Sequence[int]) -> Any:
         return None if data is None else _safe_indexing(data, indices)
 
@@ -213,7 +213,7 @@ def _written_aside(target: Path) -> Iterator[Path]:
 
 def whole_dataset(path: str) -> tuple[Any, Any]:
     """Return all rows of a split file, those of its training part first."""
-    X_train, y_train, X_test, y_test = joblib.load(path, mmap_mode="r")  # noqa: N806
+    X_train, y_train, X_test, y_test = joblib.load(path, mmap_mode="r")
     return _joined(X_train, X_test), None if y_train is None else _joined(y_train, y_test)
 
 

@@ -139,7 +139,7 @@ class Gated(SVC):
     def __init__(
         self,
         *,
-        C: float = 1.0,  # noqa: N803
+        C: float = 1.0,
         kernel: str = "rbf",
         gamma: Any = "scale",
         gate: str = "",
@@ -147,7 +147,7 @@ class Gated(SVC):
         super().__init__(C=C, kernel=kernel, gamma=gamma)
         self.gate = gate
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Gated:  # noqa: N803
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Gated:
         mine, gate = Path(self.gate) / str(os.getpid()), Path(self.gate) / "open"
         end = time.monotonic() + 250
         while mine.exists() and not gate.exists() and time.monotonic() < end:

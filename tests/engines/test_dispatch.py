@@ -84,10 +84,10 @@ def test_an_open_dispatcher_waits_for_more(pair: Machines, iris: list[str]) -> N
 class Sleeper(ClassifierMixin, BaseEstimator):
     """Sleeps where there is no file of a name yet, and makes it; until another file is there."""
 
-    def __init__(self, C: float = 0.0, seconds: float = 0.0, once: str = "") -> None:  # noqa: N803
+    def __init__(self, C: float = 0.0, seconds: float = 0.0, once: str = "") -> None:
         self.C, self.seconds, self.once = C, seconds, once
 
-    def fit(self, X: Any, y: Any) -> Sleeper:  # noqa: N803
+    def fit(self, X: Any, y: Any) -> Sleeper:
         import time
         from pathlib import Path
 
@@ -102,7 +102,7 @@ class Sleeper(ClassifierMixin, BaseEstimator):
                 time.sleep(0.02)
         return self
 
-    def score(self, X: Any, y: Any) -> float:  # noqa: N803
+    def score(self, X: Any, y: Any) -> float:
         return float(self.C)
 
 
@@ -166,7 +166,7 @@ def test_an_evaluation_that_interrupts_its_engine_was_sent_again_for_ever(
     pair: Machines, iris: list[str], by_value: None
 ) -> None:
     class Interrupting(Sleeper):
-        def fit(self, X: Any, y: Any) -> Sleeper:  # noqa: N803
+        def fit(self, X: Any, y: Any) -> Sleeper:
             if self.C == 2.0:
                 raise KeyboardInterrupt
             return super().fit(X, y)
@@ -187,7 +187,7 @@ def test_what_cannot_be_interrupted_costs_one_engine_once(
     machines: Machines, iris: list[str], by_value: None
 ) -> None:
     class Stuck(Sleeper):
-        def fit(self, X: Any, y: Any) -> Sleeper:  # noqa: N803
+        def fit(self, X: Any, y: Any) -> Sleeper:
             import signal
 
             if self.C == 2.0:

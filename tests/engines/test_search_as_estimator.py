@@ -70,30 +70,30 @@ class Fragile(ClassifierMixin, BaseEstimator):
     def __init__(self, n: int = 0) -> None:
         self.n = n
 
-    def fit(self, X: Any, y: Any) -> Fragile:  # noqa: N803
+    def fit(self, X: Any, y: Any) -> Fragile:
         if self.n == 2 or (self.n == 1 and X[0, 0] > 5.0):
             raise ZeroDivisionError("not today")
         self.classes_ = np.unique(y)
         return self
 
-    def predict(self, X: Any) -> Any:  # noqa: N803
+    def predict(self, X: Any) -> Any:
         return np.full(len(X), self.n)
 
 
 class InPlace(StandardScaler):
     """Writes into what it is given."""
 
-    def transform(self, X: Any, copy: bool | None = None) -> Any:  # noqa: N803
+    def transform(self, X: Any, copy: bool | None = None) -> Any:
         X -= self.mean_
         return X
 
 
-def two_scores(estimator: Any, X: Any, y: Any) -> dict[str, float]:  # noqa: N803
+def two_scores(estimator: Any, X: Any, y: Any) -> dict[str, float]:
     right = accuracy_score(y, estimator.predict(X))
     return {"right": right, "wrong": 1 - right}
 
 
-def no_score(estimator: Any, X: Any, y: Any) -> float:  # noqa: N803
+def no_score(estimator: Any, X: Any, y: Any) -> float:
     if estimator.C == 1.0:
         raise RuntimeError("no score today")
     return 0.5
@@ -453,7 +453,7 @@ def test_optuna_may_choose_a_kernel(pair: Machines) -> None:
 class Warns(Fragile):
     """Warns, as often as it is told."""
 
-    def fit(self, X: Any, y: Any) -> Warns:  # noqa: N803
+    def fit(self, X: Any, y: Any) -> Warns:
         self.classes_ = np.unique(y)
         for _ in range(self.n):
             warnings.warn("it is late", ConvergenceWarning, stacklevel=2)

@@ -154,12 +154,12 @@ def test_arrays_are_mapped_and_never_sent_with_an_evaluation(
     class Witness(ClassifierMixin, BaseEstimator):
         """Says what kind of array it was given."""
 
-        def fit(self, X: Any, y: Any) -> Witness:  # noqa: N803
+        def fit(self, X: Any, y: Any) -> Witness:
             self.classes_ = np.unique(y)
             self.mapped_ = isinstance(X, np.memmap) and not X.flags.writeable
             return self
 
-        def score(self, X: Any, y: Any) -> float:  # noqa: N803
+        def score(self, X: Any, y: Any) -> float:
             return float(self.mapped_)
 
     X = np.random.default_rng(0).normal(size=(200, 10))

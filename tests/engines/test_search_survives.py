@@ -54,7 +54,7 @@ class Deadly(ClassifierMixin, BaseEstimator):
     def __init__(self, n: int = 0) -> None:
         self.n = n
 
-    def fit(self, X: Any, y: Any) -> Deadly:  # noqa: N803
+    def fit(self, X: Any, y: Any) -> Deadly:
         import os
         import signal
 
@@ -63,7 +63,7 @@ class Deadly(ClassifierMixin, BaseEstimator):
         self.classes_ = [0, 1]
         return self
 
-    def score(self, X: Any, y: Any) -> float:  # noqa: N803
+    def score(self, X: Any, y: Any) -> float:
         return float(self.n)
 
 

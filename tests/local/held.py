@@ -12,7 +12,7 @@ from spotcluster.search import shipping
 shipping.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # engines cannot import it
 
 
-class Held(SVC):  # type: ignore[misc]  # scikit-learn has no types
+class Held(SVC):
     """An SVC whose `fit` goes on when a file is there, or when its engine is to leave.
 
     Parameters
@@ -31,13 +31,13 @@ class Held(SVC):  # type: ignore[misc]  # scikit-learn has no types
         only: str = "",
         above: float = 0.0,
         *,
-        C: float = 1.0,  # noqa: N803 - as scikit-learn calls it
+        C: float = 1.0,
         gamma: Any = "scale",
     ) -> None:
         super().__init__(C=C, gamma=gamma)
         self.gate, self.only, self.above = gate, only, above
 
-    def fit(self, X: Any, y: Any) -> Held:  # noqa: N803 - as scikit-learn calls it
+    def fit(self, X: Any, y: Any) -> Held:
         import os
         import time
         from pathlib import Path

@@ -196,7 +196,7 @@ def test_errors_are_results(file: dict[str, Any]) -> None:
 
 
 def test_a_scorer_that_raises_is_an_error() -> None:
-    def scorer(estimator: Any, X: Any, y: Any) -> float:  # noqa: N803
+    def scorer(estimator: Any, X: Any, y: Any) -> float:
         raise RuntimeError("no score today")
 
     result = engine_fit.fit_and_score(

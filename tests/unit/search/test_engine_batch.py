@@ -63,7 +63,7 @@ class Slow(ClassifierMixin, BaseEstimator):
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds = seconds
 
-    def fit(self, X: Any, y: Any) -> Slow:  # noqa: N803
+    def fit(self, X: Any, y: Any) -> Slow:
         end = time.monotonic() + self.seconds
         while time.monotonic() < end:
             with contextlib.suppress(Exception):
@@ -71,7 +71,7 @@ class Slow(ClassifierMixin, BaseEstimator):
         self.classes_ = np.unique(y)
         return self
 
-    def score(self, X: Any, y: Any) -> float:  # noqa: N803
+    def score(self, X: Any, y: Any) -> float:
         return 1.0
 
 
@@ -102,7 +102,7 @@ def test_nothing_is_begun_when_the_budget_is_used_up(digest: str) -> None:
 
 def test_nothing_is_begun_when_the_host_drains(digest: str, host: Path) -> None:
     class Draining(Slow):
-        def fit(self, X: Any, y: Any) -> Slow:  # noqa: N803
+        def fit(self, X: Any, y: Any) -> Slow:
             (host / "drain").touch()
             return super().fit(X, y)
 
@@ -157,7 +157,7 @@ class Warns(Slow):
         self.late = late
         self.texts = texts
 
-    def fit(self, X: Any, y: Any) -> Warns:  # noqa: N803
+    def fit(self, X: Any, y: Any) -> Warns:
         for _ in range(self.late):
             warnings.warn("it is late", ConvergenceWarning, stacklevel=1)
         for number in range(self.texts):
@@ -249,7 +249,7 @@ class Rude(Slow):
         super().__init__()
         self.way = way
 
-    def fit(self, X: Any, y: Any) -> Rude:  # noqa: N803
+    def fit(self, X: Any, y: Any) -> Rude:
         if self.way == "exit":
             sys.exit(3)
         if self.way == "interrupt":

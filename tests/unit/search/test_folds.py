@@ -56,7 +56,7 @@ def test_who_takes_a_kernel(model: Any, params: Any, takes: bool | None) -> None
 @pytest.mark.parametrize("X", [K, np.asfortranarray(K), sparse.csr_matrix(K)])
 @pytest.mark.parametrize("kernel", [True, None])
 @pytest.mark.parametrize("part", [{}, {"n_samples": 5}, {"train_fraction": 0.6, "seed": 1}])
-def test_a_kernel_is_cut_as_by_scikit_learn(X: Any, kernel: bool | None, part: Any) -> None:  # noqa: N803
+def test_a_kernel_is_cut_as_by_scikit_learn(X: Any, kernel: bool | None, part: Any) -> None:
     def dense(thing: Any) -> Any:
         return thing.toarray() if sparse.issparse(thing) else thing
 
