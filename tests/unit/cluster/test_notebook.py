@@ -23,7 +23,7 @@ class Seen:
 MASTER = Seen("i-1", "running", "192.0.2.1")
 
 
-class NothingMore(Exception):  # noqa: N818 - no error: the answers are used up
+class NothingMore(Exception):
     """Not KeyboardInterrupt, which would end the whole run of a test that fails."""
 
 
