@@ -15,6 +15,7 @@ from .addresses import Addresses
 from .ec2 import LocalEC2Backend
 from .faults import Faults
 from .instances import LocalInstance
+from .moto_private import parameters_of
 
 
 class Cloud:
@@ -59,7 +60,7 @@ class Cloud:
         """See that SSM names the default image in a region."""
         regions = ssm_backends[DEFAULT_ACCOUNT_ID]
         if region in regions:
-            images.publish(regions[region]._parameters, DEFAULT_ACCOUNT_ID)
+            images.publish(parameters_of(regions[region]), DEFAULT_ACCOUNT_ID)
 
     def save(self) -> None:
         """Write the state, whole or not at all."""
@@ -70,7 +71,7 @@ class Cloud:
                     "ec2": {(b.account_id, b.region_name): b for b in self.backends()},
                     # Not the backend: it holds functions, which cannot be pickled.
                     "parameters": {
-                        (account, region): dict(backend._parameters)
+                        (account, region): dict(parameters_of(backend))
                         for account, regions in ssm_backends.items()
                         for region, backend in regions.items()
                     },
@@ -83,4 +84,4 @@ class Cloud:
         for (account, region), backend in state.get("ec2", {}).items():
             self._backends[account][region] = backend
         for (account, region), parameters in state.get("parameters", {}).items():
-            ssm_backends[account][region]._parameters.update(parameters)
+            parameters_of(ssm_backends[account][region]).update(parameters)

@@ -19,6 +19,7 @@ from moto.ec2.responses import EC2Response
 from . import market, spot
 from .images import ROOT_SIZE
 from .instances import LocalInstance, live_addresses
+from .moto_private import template_of
 
 MOST_INSTANCES = 200
 """Most live instances: each is a process of some 40 MB on the user's computer."""
@@ -112,7 +113,7 @@ class LaunchAnswers(EC2Response):
         template = params.get("LaunchTemplate")
         if not template:
             return params
-        data = self.ec2_backend._get_template_from_args(template).data
+        data = template_of(self.ec2_backend, template).data
         merged = {**data, **params}
         if merged.get("UserData"):
             merged["UserData"] = str(merged["UserData"])  # moto keeps an object in templates

@@ -6,6 +6,7 @@
     runs.py         one run of it, from launch to the end; outcome.py: what it comes to
     hosts.py        questions to the engines and hosts of a client
     shipping.py     sends functions of engine/ to engines
+    sklearn_private.py   what we use of it that is not public
     former.py       modules under their former names, for pickles
     kinds/          what users write down: grids, halving, ASHA, Optuna, curves
     data/           what goes to engines

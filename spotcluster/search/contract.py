@@ -11,10 +11,7 @@ from typing import Any, Self
 
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import check_cv
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import indexable
-from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import _check_method_params
 
 from spotcluster.errors import SearchError
 from spotcluster.search.data import splits
@@ -29,6 +26,13 @@ from spotcluster.search.outcome import (
     warn_of_failures,
 )
 from spotcluster.search.runs import Run
+from spotcluster.search.sklearn_private import (
+    SEARCH_CONSTRAINTS,
+    BaseSearchCV,
+    Interval,
+    check_method_params,
+    scorers_of,
+)
 
 
 class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no types
@@ -40,7 +44,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
 
     # BaseSearchCV gives predict and its like, score, tags, routing, and the rules of `refit`.
     _parameter_constraints = {  # noqa: RUF012 - as in scikit-learn
-        **BaseSearchCV._parameter_constraints,
+        **SEARCH_CONSTRAINTS,
         "return_train_score": ["boolean", None],
         "timeout": [Interval(Real, 0, None, closed="neither"), None],
         "on_result": [callable, None],
@@ -106,7 +110,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         self.reset()
         self._get_scorers()  # for what it says of scoring and refit
         X, y = indexable(X, y)
-        params = _check_method_params(X, params)
+        params = check_method_params(X, params)
         routed = self._get_routed_params_for_fit(params)
         splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         self._checked_cv_orig = self._splitter(splitter)
@@ -208,7 +212,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         if several:
             self._check_refit_for_multimetric(metrics)
         metric = (self.refit if isinstance(self.refit, str) else None) if several else "score"
-        scorers = getattr(run.plan.scorer, "_scorers", run.plan.scorer)
+        scorers = scorers_of(run.plan.scorer) or run.plan.scorer
         outcome = Outcome(table, run.results.n_splits, scorers, metrics, metric)
         if (self.refit or not several) and len(table["params"]):
             outcome.best_index = self._select_best_index(self.refit, metric, table)

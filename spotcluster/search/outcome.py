@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-# Its words and its counts are part of what a search is expected to say.
-from sklearn.model_selection._validation import _warn_or_raise_about_fit_failures
-
 from spotcluster.errors import SearchError
 from spotcluster.search.data.evaluations import Evaluation
+from spotcluster.search.sklearn_private import warn_or_raise_about_fit_failures
 
 MOST_WARNINGS = 50  # different ones that are told of
 
@@ -148,7 +146,7 @@ def warn_of_failures(
         {"fit_error": item.error if item.error and item.failed_in != "score" else None}
         for item in evaluations
     ]
-    _warn_or_raise_about_fit_failures(unfit, error_score)
+    warn_or_raise_about_fit_failures(unfit, error_score)
     for name, means in table.items():
         kind = name.removeprefix("mean_").split("_")[0]
         if name.startswith(("mean_test_", "mean_train_")) and not np.isfinite(means).all():

@@ -34,6 +34,7 @@ from spotcluster.search.outcome import plain_filters
 from spotcluster.search.results import ledger as ledgers
 from spotcluster.search.results.ledger import Header, Record
 from spotcluster.search.runs import Plan, Run
+from spotcluster.search.sklearn_private import scorers_of
 
 AnyPath = str | PathLike[str]
 OnResult = Callable[[Evaluation], Any]
@@ -386,8 +387,8 @@ class Search(FollowedSearch):
             return self.scoring
         try:
             scorer = check_scoring(model, self.scoring, raise_exc=self.error_score == "raise")
-            if hasattr(scorer, "_scorers"):
-                self._check_refit_for_multimetric(scorer._scorers)
+            if (several := scorers_of(scorer)) is not None:
+                self._check_refit_for_multimetric(several)
         except (TypeError, ValueError) as error:
             raise BadParameter(f"The model cannot be scored: {error}") from error
         return scorer
@@ -402,7 +403,7 @@ class Search(FollowedSearch):
         return params
 
     def _planned(self, model: Any, scorer: Any, task: dict[str, Any]) -> Plan:
-        metrics = list(getattr(scorer, "_scorers", []))
+        metrics = list(scorers_of(scorer) or [])
         task = {**task, "model": model, "scoring": scorer}
         timeout = None if self.timeout is None else float(self.timeout)
         return Plan(model, scorer, metrics, task, timeout)

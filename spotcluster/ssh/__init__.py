@@ -14,6 +14,7 @@
     copying/        both ends of a copy of trees; one is sent to the machine
     transfer.py     trees of files to a machine and from it
     tunnel.py       local ports that lead to ports behind the machine
+    paramiko_private.py  what we use of it that is not public
     program.py      the arguments and known hosts for the system's own ssh
 """
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import paramiko
 
+from spotcluster.ssh.paramiko_private import send_message
+
 _CHUNK = 32 * 1024
 _TICK = 0.2
 """How often to look for what wakes nobody: an exit status, time running out."""
@@ -155,7 +157,7 @@ def kill(channel: Any) -> None:
     message.add_boolean(False)  # noqa: FBT003 - paramiko's signature: no reply wanted
     message.add_string("KILL")
     with contextlib.suppress(paramiko.SSHException, OSError, EOFError):
-        channel.transport._send_user_message(message)
+        send_message(channel, message)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from typing import Any
 from spotcluster.cluster import connect
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.errors import ClusterError
+from spotcluster.ipyparallel_private import ask, date, engine_uuids
 
 
 @dataclass(frozen=True)
@@ -134,13 +135,13 @@ class Controller:
         self._client = ipyparallel.Client(connection_info=info, timeout=timeout)
 
     def _read(self, timeout: float) -> Answer:
-        status = self._request("queue_request", timeout, targets=None, verbose=False)
+        status = ask(self._client, "queue_request", timeout, targets=None, verbose=False)
         waiting = int(status.pop("unassigned", 0))
         status.pop("status", None)
         queues = {int(number): queue for number, queue in status.items()}
         busy = any(queue["tasks"] or queue["queue"] for queue in queues.values())
         records = self._pending(timeout) if busy or waiting else []
-        uuids: dict[int, str] = dict(self._client._engines)  # there is no public way to ask
+        uuids = engine_uuids(self._client)
         messages = self._at_engines(records, timeout) if busy else {}
         engines = []
         for number, queue in sorted(queues.items()):
@@ -205,25 +206,12 @@ class Controller:
     def _records(
         self, query: dict[str, Any], keys: list[str], timeout: float
     ) -> list[dict[str, Any]]:
-        from ipyparallel import util
-
-        found = self._request("db_request", timeout, query=query, keys=keys)["records"]
+        found = ask(self._client, "db_request", timeout, query=query, keys=keys)["records"]
         for one in found:
             for key in ("submitted", "completed"):
                 if key in one:
-                    one[key] = util._parse_date(one[key])
+                    one[key] = date(one[key])
         return [one for one in found if one.get("submitted", True)]
-
-    def _request(self, kind: str, timeout: float, **content: Any) -> dict[str, Any]:
-        """Do as the client's own queue_status and db_query, which wait for ever."""
-        client = self._client
-        pending = client._send(client._query_stream, kind, content=content)
-        if not pending.wait(timeout):
-            raise TimeoutError
-        answer: dict[str, Any] = dict(pending.result()["content"])
-        if answer.get("status") != "ok":
-            raise client._unwrap_exception(answer)
-        return answer
 
 
 def _label(record: Mapping[str, Any]) -> dict[str, Any]:

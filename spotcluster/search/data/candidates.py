@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.random import sample_without_replacement
 
 from spotcluster.search.data.parameters import BadParameter
+from spotcluster.search.sklearn_private import draws_from_lists
 
 Space = Any
 """A dictionary of lists or distributions by parameter name, or a list of such dictionaries."""
@@ -101,7 +102,7 @@ def random_candidates(space: Space, n_iter: int | None, random_state: Any) -> li
     """
     with _said_of_parameters():
         sampler = ParameterSampler(space, n_iter or 1, random_state=random_state)
-        if not sampler._is_all_lists():
+        if not draws_from_lists(sampler):
             if n_iter is None:
                 raise BadParameter(
                     "A search over distributions has no end of its own.",

@@ -12,13 +12,17 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import get_tags
-from sklearn.utils.metaestimators import _safe_split
-from sklearn.utils.validation import _check_method_params, _is_arraylike, _num_samples
 
 from spotcluster.errors import SearchError
 from spotcluster.search.data import splits
 from spotcluster.search.data.candidates import Candidate
 from spotcluster.search.data.splits import Bundle
+from spotcluster.search.sklearn_private import (
+    check_method_params,
+    is_arraylike,
+    num_samples,
+    safe_split,
+)
 
 Indices = Iterable[tuple[Any, Any]]
 """The rows of training and test part of each split."""
@@ -83,24 +87,24 @@ class Dataset:
 
         def cut(params: dict[str, Any], rows: Any) -> dict[str, Any]:
             mine = {name: value for name, value in params.items() if self._by_rows(value)}
-            return dict(_check_method_params(self.X, mine, rows))
+            return dict(check_method_params(self.X, mine, rows))
 
         for train, test in indices:
-            X_train, y_train = _safe_split(like, self.X, self.y, train)
-            X_test, y_test = _safe_split(like, self.X, self.y, test, train)
+            X_train, y_train = safe_split(like, self.X, self.y, train)
+            X_test, y_test = safe_split(like, self.X, self.y, test, train)
             rows: dict[str, Any] = {
                 "fit": cut(self.fit_params, train),
                 "train": cut(self.score_params, train),
                 "test": cut(self.score_params, test),
             }
             if kernel is None:
-                rows["columns"] = np.arange(_num_samples(self.X))[train]  # masks too
+                rows["columns"] = np.arange(num_samples(self.X))[train]  # masks too
             rows = {name: value for name, value in rows.items() if len(value)}
             yield (X_train, y_train, X_test, y_test, *([rows] if rows else []))
 
     def _by_rows(self, value: Any) -> bool:
-        arrays = _is_arraylike(value) or sparse.issparse(value)
-        return bool(arrays and _num_samples(value) == _num_samples(self.X))
+        arrays = is_arraylike(value) or sparse.issparse(value)
+        return bool(arrays and num_samples(value) == num_samples(self.X))
 
 
 class Extent:
@@ -123,9 +127,9 @@ class Extent:
     def n_samples(self) -> int:
         """How many rows there are; not all splitters use all of them."""
         if self.data is not None:
-            return int(_num_samples(self.data.X))
+            return int(num_samples(self.data.X))
         X_train, _, X_test, *_ = self._split
-        return int(_num_samples(X_train) + _num_samples(X_test))
+        return int(num_samples(X_train) + num_samples(X_test))
 
     @cached_property
     def y(self) -> Any:
@@ -144,7 +148,7 @@ class Extent:
 def rows_of(bundle: Bundle) -> tuple[tuple[int, int], ...]:
     """Return how many rows training and test part of each split file have."""
     mapped = (joblib.load(split.path, mmap_mode="r") for split in bundle.splits)
-    return tuple((_num_samples(split[0]), _num_samples(split[2])) for split in mapped)
+    return tuple((num_samples(split[0]), num_samples(split[2])) for split in mapped)
 
 
 def takes_kernel(model: Any, candidates: Iterable[Candidate] | None, X: Any) -> bool | None:
@@ -174,7 +178,7 @@ def takes_kernel(model: Any, candidates: Iterable[Candidate] | None, X: Any) -> 
             kinds.add(_pairwise(clone(model).set_params(**params)) if telling else as_it_is)
     if True in kinds and not square:
         # It says what is wrong with X.
-        _safe_split(_Kernel(), X, None, np.arange(1))
+        safe_split(_Kernel(), X, None, np.arange(1))
     return kinds.pop() if len(kinds) == 1 else None
 
 

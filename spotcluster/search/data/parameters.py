@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
-
 from spotcluster.errors import SearchError
+from spotcluster.search.sklearn_private import (
+    InvalidParameterError,
+    validate_parameter_constraints,
+)
 
 
 class BadParameter(SearchError, InvalidParameterError):  # type: ignore[misc] # it has no types

@@ -15,12 +15,12 @@ import joblib
 import numpy as np
 from scipy import sparse
 from sklearn.model_selection import ShuffleSplit, check_cv
-from sklearn.utils import _safe_indexing, check_random_state
-from sklearn.utils.validation import _num_samples
+from sklearn.utils import check_random_state
 
 from spotcluster import files
 from spotcluster.errors import SearchError
 from spotcluster.search.engine.here import file_digest
+from spotcluster.search.sklearn_private import num_samples, safe_indexing
 
 
 @dataclass(frozen=True)
@@ -145,9 +145,9 @@ def store_shuffled(paths: Iterable[str | os.PathLike[str]], random_state: Any) -
         X_train, y_train, X_test, y_test = (
             np.asarray(part) if isinstance(part, np.memmap) else part for part in _mapped(path)
         )
-        rows = rng.permutation(_num_samples(X_train))
-        y_rows = None if y_train is None else _safe_indexing(y_train, rows)
-        return _safe_indexing(X_train, rows), y_rows, X_test, y_test
+        rows = rng.permutation(num_samples(X_train))
+        y_rows = None if y_train is None else safe_indexing(y_train, rows)
+        return safe_indexing(X_train, rows), y_rows, X_test, y_test
 
     return store(shuffled(path) for path in paths)
 
@@ -194,7 +194,7 @@ def splitter_for(cv: Any, y: Any, *, classifier: bool) -> Any:
 
 def _folds(X: Any, y: Any, cv: Any, groups: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
     def part(data: Any, indices: Sequence[int]) -> Any:
-        return None if data is None else _safe_indexing(data, indices)
+        return None if data is None else safe_indexing(data, indices)
 
     for train, test in check_cv(cv).split(X, y, groups):
         yield part(X, train), part(y, train), part(X, test), part(y, test)

@@ -32,6 +32,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from spotcluster.errors import SearchError
+from spotcluster.ipyparallel_private import is_closed
 from spotcluster.search.data.evaluations import Evaluation, Key, Presence, Retry
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.dispatch.backlog import Backlog
@@ -237,7 +238,7 @@ class Dispatcher(threading.Thread):
             return not self._over
 
     def _client_is_closed(self) -> bool:
-        return bool(getattr(self._client, "_closed", False))  # there is no public way to ask
+        return is_closed(self._client)
 
     def _step(self) -> None:
         if self._client_is_closed():

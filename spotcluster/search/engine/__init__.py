@@ -6,6 +6,7 @@
     batch.py          the evaluations of a message, one after the other
     fit.py            one of them          part.py     on a part of a split
     transfer.py       files to this host   peer.py     and from it to others
+    sklearn_private.py  what they use of it that is not public
     prune.py          keeps the folder of files from growing for ever
 
 Only `spotcluster.search.shipping` sends it; a module is a name on engines too.

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .part import part_of, takes_kernel
+from .sklearn_private import scorers_of
 
 LONGEST = 20_000  # characters of an error that are told
 
@@ -119,7 +120,7 @@ class _Scores:
                 return {kind: _number(scores, scorer)}
             named = {}
             for name, score in scores.items():
-                if isinstance(score, str) and hasattr(scorer, "_scorers"):  # its own traceback
+                if isinstance(score, str) and scorers_of(scorer) is not None:  # its own traceback
                     result = {"error": result.get("error") or score, "failed_in": "score"}
                     named[name] = self.error_score
                 else:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from .sklearn_private import safe_indexing
+
 
 def part_of(
     split: Any,
@@ -83,9 +85,7 @@ def _some(thing: Any, rows: Any) -> Any:
         return thing
     if isinstance(thing, dict):
         return {name: _some(value, rows) for name, value in thing.items()}
-    from sklearn.utils import _safe_indexing
-
-    return _safe_indexing(thing, rows)
+    return safe_indexing(thing, rows)
 
 
 def _block(X: Any, rows: Any, columns: Any) -> Any:

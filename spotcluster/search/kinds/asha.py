@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval
 
 from spotcluster.search.data.candidates import Candidate, Part, Space, random_candidates
 from spotcluster.search.data.evaluations import Evaluation
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.kinds.halving import ResourceSearch
 from spotcluster.search.kinds.rungs import Ladder
+from spotcluster.search.sklearn_private import Interval
 
 
 @dataclass(eq=False, repr=False)

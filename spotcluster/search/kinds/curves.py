@@ -11,14 +11,7 @@ import numpy as np
 import sklearn
 from sklearn.base import is_classifier
 from sklearn.metrics import get_scorer_names
-
-# Their words are part of what a learning curve is expected to say.
-from sklearn.model_selection._validation import (
-    _check_groups_routing_disabled,
-    _translate_train_sizes,
-)
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Options, StrOptions
 from sklearn.utils.metadata_routing import MethodMapping
 
 from spotcluster.errors import SearchError
@@ -30,6 +23,12 @@ from spotcluster.search.data.splits import Bundle
 from spotcluster.search.outcome import Round
 from spotcluster.search.runs import Run, error_of
 from spotcluster.search.searches import AnyPath, Search
+from spotcluster.search.sklearn_private import (
+    Options,
+    StrOptions,
+    check_groups_routing_disabled,
+    translate_train_sizes,
+)
 
 TRAIN_SIZES = tuple(float(size) for size in np.linspace(0.1, 1.0, 5))
 """scikit-learn's default."""
@@ -333,7 +332,7 @@ def learning_curve(
     --------
     >>> sizes, train_scores, test_scores = learning_curve(view, SVC(), X, y, cv=5)
     """
-    _check_groups_routing_disabled(groups)
+    check_groups_routing_disabled(groups)
     given = dict(params or {}) if groups is None else {**(params or {}), "groups": groups}
     curve = LearningCurve(
         view,
@@ -376,7 +375,7 @@ def absolute_sizes(train_sizes: Any, n_rows: int) -> list[int]:
             f"train_sizes is {train_sizes!r}.", "Give a list of fractions or of numbers of rows."
         )
     try:
-        sizes = _translate_train_sizes(train_sizes, n_rows)
+        sizes = translate_train_sizes(train_sizes, n_rows)
     except (TypeError, ValueError) as error:
         raise BadParameter(
             str(error), "Give a list of fractions above 0 and up to 1, or of numbers of rows."

@@ -7,11 +7,11 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
 from spotcluster.search.data.candidates import Candidate, Space, grid_candidates, random_candidates
 from spotcluster.search.data.folds import Extent
 from spotcluster.search.searches import Search
+from spotcluster.search.sklearn_private import Interval
 
 
 @dataclass(eq=False, repr=False)

@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
-from sklearn.model_selection._search_successive_halving import BaseSuccessiveHalving
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
@@ -33,6 +31,7 @@ from spotcluster.search.kinds.rungs import Schedule, smallest_samples, top_k
 from spotcluster.search.outcome import Round
 from spotcluster.search.runs import Run
 from spotcluster.search.searches import Search
+from spotcluster.search.sklearn_private import HALVING_CONSTRAINTS, Interval, StrOptions
 
 SAMPLES = "n_samples"
 """The resource that is rows of the data; any other is a parameter of the model."""
@@ -71,9 +70,9 @@ class ResourceSearch(Search):
 
     _adds_candidates = True
     _parameter_constraints = {  # noqa: RUF012 - as in scikit-learn
-        **BaseSuccessiveHalving._parameter_constraints,
+        **HALVING_CONSTRAINTS,
         **Search._parameter_constraints,
-        "scoring": BaseSuccessiveHalving._parameter_constraints["scoring"],
+        "scoring": HALVING_CONSTRAINTS["scoring"],
         "factor": [Interval(Real, 1, None, closed="neither")],
     }
 

@@ -11,8 +11,6 @@ from dataclasses import KW_ONLY, dataclass, field
 from numbers import Integral
 from typing import Any, Self
 
-from sklearn.utils._param_validation import HasMethods, Interval
-
 from spotcluster.search import shipping
 from spotcluster.search.data.candidates import Candidate, check_names
 from spotcluster.search.data.evaluations import Evaluation, Key
@@ -22,6 +20,7 @@ from spotcluster.search.kinds.trials import Row, Trials, distributions, load_opt
 from spotcluster.search.outcome import Round
 from spotcluster.search.runs import Run
 from spotcluster.search.searches import Search
+from spotcluster.search.sklearn_private import HasMethods, Interval
 
 LOOK = 0.5  # seconds between two looks at how many engines there are
 SUGGESTED = "suggested"  # what a function made the parameters of, where that is not the same

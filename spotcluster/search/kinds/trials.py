@@ -12,6 +12,7 @@ import numpy as np
 
 from spotcluster.errors import SearchError
 from spotcluster.search.data.parameters import BadParameter
+from spotcluster.search.kinds.optuna_private import number_in_storage
 
 Space = Mapping[str, Any] | Callable[[Any], Any]
 """Distributions or lists of choices by parameter name, or a function that suggests from a trial."""
@@ -127,7 +128,7 @@ class Trials:
             reported = len(trial.intermediate_values)
             if not ended:
                 # the way to a trial that another process has asked for
-                trial = load_optuna().trial.Trial(self.study, trial._trial_id)
+                trial = load_optuna().trial.Trial(self.study, number_in_storage(trial))
             self.asked += 1
             self.rows.append(Row(trial, params, suggested, reported=reported, told=ended))
             return

@@ -1,0 +1,49 @@
+"""The private names of ipyparallel that we stand on; no other module uses any.
+
+For what there is no public way to ask, or only one that waits for ever. This belongs to no room:
+search and cluster both need it, and import nothing of each other. What runs on nodes has its own
+uses, for this is not there: `await_engines.py`, `release_engines.py`, `controller.py` in templates.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+INHERITED = ("_start_io_thread",)
+"""What our own classes override, or call on themselves: `cluster.subscriptions.Subscribed`."""
+
+
+def is_closed(client: Any) -> bool:
+    """Return whether a client was closed."""
+    return bool(getattr(client, "_closed", False))
+
+
+def engine_uuids(client: Any) -> dict[int, str]:
+    """Return the uuids of the engines that a client knows of, by their numbers."""
+    return dict(client._engines)
+
+
+def ask(client: Any, kind: str, timeout: float, **content: Any) -> dict[str, Any]:
+    """Do as the client's own queue_status and db_query, which wait for ever.
+
+    Raises
+    ------
+    TimeoutError
+        If the controller has not answered within `timeout` seconds.
+    """
+    pending = client._send(client._query_stream, kind, content=content)
+    if not pending.wait(timeout):
+        raise TimeoutError
+    answer: dict[str, Any] = dict(pending.result()["content"])
+    if answer.get("status") != "ok":
+        raise client._unwrap_exception(answer)
+    return answer
+
+
+def date(text: Any) -> datetime | None:
+    """Return the date that a controller has written as text."""
+    from ipyparallel import util
+
+    parsed: datetime | None = util._parse_date(text)
+    return parsed
