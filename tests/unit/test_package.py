@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -17,6 +18,12 @@ ROOT = Path(__file__).parents[2]
 def test_exports_what_it_says() -> None:
     assert spotcluster.__all__ == ["__version__", "connect"]
     assert spotcluster.connect is connect
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    form = rf"{re.escape(spotcluster.__version__)} \((not released|\d{{4}}-\d\d-\d\d)\)"
+    assert re.fullmatch(form, headings[0])
 
 
 def test_a_wheel_made_from_the_source_distribution_has_all_that_is_here(tmp_path: Path) -> None:
