@@ -11,11 +11,11 @@ from spotcluster import files, ssh
 from spotcluster.aws import instances, network, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
-from spotcluster.cluster import record as records
+from spotcluster.cluster import records
 from spotcluster.cluster.node import Node
-from spotcluster.cluster.progress import Quiet, Reporter
-from spotcluster.cluster.record import Record
-from spotcluster.cluster.withheld import with_secrets
+from spotcluster.cluster.records import Record
+from spotcluster.cluster.reporter import Quiet, Reporter
+from spotcluster.cluster.secrets import with_secrets
 from spotcluster.config.settings import PluginSection
 from spotcluster.errors import ClusterError, SpotclusterError, UsageError
 from spotcluster.plugins import loader

@@ -96,7 +96,7 @@ def client_of(cluster: Cluster, *, timeout: float = 60.0) -> ipyparallel.Client:
     """
     import ipyparallel
 
-    from spotcluster.cluster.subscribed import Subscribed
+    from spotcluster.cluster.subscriptions import Subscribed
 
     opened, info = tunnel(cluster)
 

@@ -9,9 +9,9 @@ from spotcluster import files
 from spotcluster.aws.calls import Patience
 from spotcluster.aws.session import Credentials, Session, configured_region
 from spotcluster.cluster import cluster as clusters
-from spotcluster.cluster import record as records
+from spotcluster.cluster import records
 from spotcluster.cluster.cluster import Cluster
-from spotcluster.cluster.progress import Reporter
+from spotcluster.cluster.reporter import Reporter
 from spotcluster.config import Config
 from spotcluster.errors import CloudError, ClusterError, UsageError
 

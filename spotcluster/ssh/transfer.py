@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import secrets
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
+from spotcluster import assembly
 from spotcluster.errors import ConnectionFailed, NodeError, SpotclusterError, UsageError
 from spotcluster.ssh.connection import Connection
 from spotcluster.ssh.copying import wire
@@ -25,11 +24,6 @@ ANSWER = 120.0
 """Seconds without a word after which a machine is given up."""
 AGAIN = "The same command again goes on where this one stopped."
 
-# Each imports those before it only.
-_MODULES = (
-    *("wire", "folders", "parts", "stores", "sender"),
-    *("manifest", "destination", "receiver", "node"),
-)
 _NO_PYTHON = 86
 _PYTHONS = 'python3 /usr/libexec/platform-python "$HOME/.spotcluster/env/bin/python"'
 # The modules come on standard input, before the frames, so that they are in no command line.
@@ -306,7 +300,8 @@ class _Stream:
 
 
 def _start(stream: _Stream, pipe: Pipe, mark: str, asked: dict[str, Any]) -> None:
-    program = _LOADER.format(sources=_sources(), mark=mark).encode()
+    sources = assembly.sources("spotcluster.ssh.copying")
+    program = _LOADER.format(sources=sources, mark=mark).encode()
     stream.write(b"%d\n" % len(program) + program)
     pipe.tell(wire.REQUEST, asked)
     pipe.flush()
@@ -365,9 +360,3 @@ def _plain(text: str) -> str:
 
 def _raw(name: str | os.PathLike[str]) -> bytes:
     return from_wire(os.fspath(name))
-
-
-@functools.cache
-def _sources() -> list[tuple[str, str]]:
-    folder = resources.files("spotcluster.ssh.copying")
-    return [(name, (folder / f"{name}.py").read_text()) for name in _MODULES]

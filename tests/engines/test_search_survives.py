@@ -37,7 +37,7 @@ ALONE = 0.6  # a pace at which each evaluation has a message of its own
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tried again is tried soon."""
-    monkeypatch.setattr("spotcluster.search.roster.RETRY", 0.3)
+    monkeypatch.setattr("spotcluster.search.dispatch.roster.RETRY", 0.3)
 
 
 @pytest.fixture(autouse=True)
@@ -349,7 +349,7 @@ def test_files_that_a_host_sees_are_not_sent(machines: Machines, iris: list[str]
 def test_files_bigger_than_a_message(
     machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spotcluster.search.delivery.CHUNK", 1000)
+    monkeypatch.setattr("spotcluster.search.dispatch.delivery.CHUNK", 1000)
     monkeypatch.chdir(tmp_path)
     joblib.dump(([[0.0], [1.0]] * 900, [0, 1] * 900, [[0.0], [1.0]], [0, 1]), "big.pkl")
     machines.start("node001", 1)
@@ -400,7 +400,7 @@ def test_a_controller_that_is_killed_and_restarted(
 ) -> None:
     limits = {"detector.SILENCE": 1.0, "detector.SETTLE": 0.5, "sender.QUEUE_LIMIT": 1.0}
     for name, seconds in limits.items():
-        monkeypatch.setattr(f"spotcluster.search.{name}", seconds)
+        monkeypatch.setattr(f"spotcluster.search.dispatch.{name}", seconds)
     folder = Path(tempfile.mkdtemp(prefix="sce-"))
     machines = Machines(folder)
     try:

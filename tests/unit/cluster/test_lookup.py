@@ -12,7 +12,8 @@ from spotcluster import config as configs
 from spotcluster import files
 from spotcluster.aws.calls import Patience
 from spotcluster.aws.session import Session
-from spotcluster.cluster import listing, lookup
+from spotcluster.cluster import lookup
+from spotcluster.cluster.status import listing
 from spotcluster.errors import CredentialsError
 
 TWO = """

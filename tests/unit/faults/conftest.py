@@ -12,17 +12,6 @@ import botocore.session
 import pytest
 from world import CREDENTIALS, REGION, World, running
 
-import spotcluster.cli.main
-import spotcluster.cluster.add
-import spotcluster.cluster.connect
-import spotcluster.cluster.listing
-import spotcluster.cluster.lookup
-import spotcluster.cluster.remove
-import spotcluster.cluster.restart
-import spotcluster.cluster.running
-import spotcluster.cluster.start
-import spotcluster.cluster.stop
-import spotcluster.cluster.wanted  # noqa: F401 - all of them for the terminals, which inherit them
 from spotcluster.aws.session import Session
 
 _shared = cache(botocore.loaders.create_loader)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from world import World
 
-from spotcluster.cluster import pipeline
+from spotcluster.cluster.bringup import pipeline
 
 MAKING = ("CreateSecurityGroup", "RunInstances", "CreateTags", "AuthorizeSecurityGroupIngress")
 

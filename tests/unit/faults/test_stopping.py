@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from world import World
 
-from spotcluster.cluster import end, pipeline
+from spotcluster.cluster.bringup import pipeline
+from spotcluster.cluster.lifecycle import terminate
 
 PLUGINS = """
 import time
@@ -238,7 +239,7 @@ def test_plugin_that_breaks_or_hangs_does_not_keep_the_cluster(
 def test_plugins_were_not_told_when_a_cluster_ended(
     world: World, spotcluster_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(end, "_HOOKS", 3.0)
+    monkeypatch.setattr(terminate, "_HOOKS", 3.0)
     use_plugins(spotcluster_home, "Telling", "Hanging", "Broken")
     world.run("start", "-c", "bare", "mycluster")
     done = world.run("terminate", "-y", "mycluster")
@@ -248,7 +249,7 @@ def test_plugins_were_not_told_when_a_cluster_ended(
     use = (spotcluster_home / "config").read_text().replace("first, second, third", "first, fourth")
     fourth = "\n[plugin fourth]\nSETUP_CLASS = telling.Telling\nWORD = fourth\n"
     (spotcluster_home / "config").write_text(use + fourth)
-    monkeypatch.setattr(end, "_HOOKS", 240.0)
+    monkeypatch.setattr(terminate, "_HOOKS", 240.0)
     world.run("start", "-c", "bare", "mycluster")
     world.run("terminate", "-y", "mycluster")
     assert told(world, "shut down") == ["fourth", "first"]
@@ -257,7 +258,7 @@ def test_plugins_were_not_told_when_a_cluster_ended(
 def test_plugins_do_not_wait_for_a_master_that_does_not_answer_when_a_cluster_ends(
     world: World, spotcluster_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(end, "_HOOKS", 600.0)  # as long as Hanging takes
+    monkeypatch.setattr(terminate, "_HOOKS", 600.0)  # as long as Hanging takes
     use_plugins(spotcluster_home, "Hanging")
     world.run("start", "-c", "bare", "mycluster")
     world.machines.faults.append(lambda step: {"lost": "no route to it."})

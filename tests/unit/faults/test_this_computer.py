@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from world import World
 
-from spotcluster.cli import logs
+from spotcluster.cli import logfile
 
 
 def cannot_write(monkeypatch: pytest.MonkeyPatch, home: Path, number: int) -> None:
@@ -34,7 +34,7 @@ def cannot_write(monkeypatch: pytest.MonkeyPatch, home: Path, number: int) -> No
 
     monkeypatch.setattr("spotcluster.files.tempfile.mkstemp", refuse_to_make)
     if number == errno.EROFS:
-        monkeypatch.setattr(logs, "_file", lambda command: refuse(home / command))
+        monkeypatch.setattr(logfile, "_file", lambda command: refuse(home / command))
         monkeypatch.setattr(Path, "unlink", refuse_to_unlink)
 
 
@@ -68,8 +68,8 @@ def test_log_file_on_a_disk_that_got_full_does_not_cover_the_terminal(
         made.stream = Full()
         return made
 
-    to_file: Any = logs._file
-    monkeypatch.setattr(logs, "_file", on_full_disk)
+    to_file: Any = logfile._file
+    monkeypatch.setattr(logfile, "_file", on_full_disk)
     done = world.run("start", "-c", "bare", "-s", "1", "mycluster")
     assert "Logging error" not in done.err
 

@@ -1,0 +1,74 @@
+"""Running one plugin on a cluster that is there."""
+
+from __future__ import annotations
+
+import threading
+
+from spotcluster.cluster.bringup.pipeline import naming
+from spotcluster.cluster.cluster import Cluster
+from spotcluster.cluster.node import Node
+from spotcluster.config import Config
+from spotcluster.errors import ClusterError, NodeError, SpotclusterError, UsageError
+from spotcluster.plugins import loader
+from spotcluster.plugins.base import Plugin
+
+
+def choose(config: Config, cluster: Cluster, name: str) -> Plugin:
+    """Return the plugin `name` as the config has it now, or as the cluster was started with it.
+
+    Raises
+    ------
+    UsageError
+        Neither has it.
+    """
+    if name in config.plugins:
+        section = config.plugins[name]
+        return loader.make(name, section.setup_class, dict(section.settings))
+    own = [one.name for one in cluster.record.template.plugins]
+    if name in own:
+        return dict(cluster.plugins())[name]
+    names = ", ".join(sorted({*config.plugins, *own})) or "none"
+    raise UsageError(
+        f"Neither the config nor the cluster '{cluster.name}' has a plugin '{name}'.",
+        f"There are: {names}.",
+    )
+
+
+def run(cluster: Cluster, name: str, plugin: Plugin) -> None:
+    """Run the plugin's `setup` on the master, then on all other nodes at the same time.
+
+    Raises
+    ------
+    ClusterError
+        It failed on some node; the others are done.
+    """
+    failed: dict[str, SpotclusterError] = {}
+
+    def on(node: Node) -> None:
+        cluster.reporter.stage(node.alias, name)
+        try:
+            with naming(name):
+                plugin.setup(cluster, node)
+        except SpotclusterError as error:
+            failed[node.alias] = error
+            cluster.reporter.failed(node.alias, str(error))
+        except Exception as error:  # noqa: BLE001 - a user's plugin may raise anything
+            failed[node.alias] = NodeError(node.alias, f"{type(error).__name__}: {error}")
+            cluster.reporter.failed(node.alias, str(failed[node.alias]))
+        else:
+            cluster.reporter.stage(node.alias, "ready")
+
+    on(cluster.master)
+    if not failed:
+        workers = [node for node in cluster.nodes if not node.is_master]
+        threads = [threading.Thread(target=on, args=(node,), daemon=True) for node in workers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.2)  # short, so that Ctrl-C is seen
+    if failed:
+        raise ClusterError(
+            f"The plugin '{name}' failed on {', '.join(sorted(failed))}.",
+            "Correct it and run it again: a plugin may be run as often as you like.",
+        )
