@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from world import World
 
 from spotcluster.cluster import end, pipeline
+
+from .world import World
 
 PLUGINS = """
 import time
