@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from world import World, set_limit
+
+from .world import World, set_limit
 
 
 def bad(world: World, alias: str, times: int, step: str, answer: dict[str, Any]) -> list[str]:

@@ -7,9 +7,11 @@ import time
 from typing import Any
 
 import pytest
-from world import REGION, VITALS, World
 
 from spotcluster.cli import output
+
+from .machines import VITALS
+from .world import REGION, World
 
 JOB = (
     'job=7\t{"pid": 1, "started": 1700000000.0, "boot": "x"}\t{"command": ["sh", "a b\\n\u2028"]}\n'

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from world import REGION, World
-
 from spotcluster.aws.session import Session
 from spotcluster.local import answers
+
+from .world import REGION, World
 
 SERVICES = {"GetParameter": "ssm", "GetProducts": "pricing"}
 NOT_SEEN = {

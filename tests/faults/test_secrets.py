@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from world import World
+
+from .world import World
 
 PLUGIN = """
 from pydantic import SecretStr

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_crashes import Command, cut_off
 from werkzeug.wrappers import Response
-from world import REGION, World
 
 from spotcluster.aws.session import Session
+
+from . import sweep
+from .commands import END
+from .world import REGION, World
 
 HERE = ("-r", REGION)
 START = ("start", "-c", "keeping", "-s", "1", "mycluster")
@@ -220,21 +222,18 @@ def test_killed_around_volumes_loses_none(world: World, what: str) -> None:
     words = FORMAT
     if what == "terminate":
         world.run(*FORMAT)
-        words = ("terminate", "-y", "mycluster")
-    command = Command(words, lambda _: None, [], 0)
-    saved = world.save(), dict(world.machines.disks)
-    world.begin()
-    world.run(*words)
+        words = END
+    saved = world.save()
+    table = sweep.record(world, words, saved)
     changing = ("AttachVolume", "DetachVolume", "mounting the volumes")
-    near = [number for number, name in enumerate(world.calls, 1) if name.endswith(changing)]
+    near = [row for row in table.calls() if row.name.endswith(changing)]
     assert len(near) == 2
-    for number in near:
-        for side in ("before", "after"):
-            state, disks = saved
-            world.restore(state)
-            world.machines.disks = dict(disks)
-            name, _ = cut_off(world, command, number, signal.SIGKILL, after=side == "after")
-            where = f"killed {side} call {number}, {name}"
+    for row in near:
+        for after in (False, True):
+            world.restore(saved)
+            hit = sweep.called(row.name)
+            name, _ = sweep.cut_off(world, words, hit, signal.SIGKILL, after=after)
+            where = f"killed {'after' if after else 'before'} {name}"
             assert volumes()[volume]["State"] in ("available", "in-use"), where
             on_it = dict(world.machines.disks)
             done = world.terminal(*FORMAT).wait() if what == "start" else None
@@ -242,7 +241,7 @@ def test_killed_around_volumes_loses_none(world: World, what: str) -> None:
                 assert done.status == 0 or "already running" in done.err, f"{where}: {done.err}"
                 (master,) = world.instances()["master"]
                 assert world.machines.files[master.id]["/mnt/data"] == volume, where
-            end = world.terminal("terminate", "-y", "mycluster").wait()
+            end = world.terminal(*END).wait()
             assert end.status == 0 or "There is no cluster" in end.err, f"{where}: {end.err}"
             assert others(world, volume) == [], where
             assert volumes()[volume]["State"] == "available", where

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from world import World
 
 from spotcluster.cluster.bringup import pipeline
+
+from .world import World
 
 MAKING = ("CreateSecurityGroup", "RunInstances", "CreateTags", "AuthorizeSecurityGroupIngress")
 

@@ -1,20 +1,18 @@
-"""A world for each test."""
+"""The fixture `world`, for the folders whose tests run terminals in one."""
 
 from __future__ import annotations
 
+import functools
+import gc
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-import botocore.loaders
-import botocore.session
+import botocores
 import pytest
-from world import CREDENTIALS, REGION, World, running
 
 from spotcluster.aws.session import Session
 
-_shared = cache(botocore.loaders.create_loader)
+from .world import CREDENTIALS, REGION, World, running
 
 
 @pytest.fixture
@@ -29,14 +27,15 @@ def world(
         "NO_PROXY": "127.0.0.1",
     }.items():
         monkeypatch.setenv(name, value)
-    # Reading botocore's description of EC2 takes longer than all calls of a command together, and
-    # is the same each time; a forked terminal inherits it.
-    monkeypatch.setattr("botocore.session.create_loader", _loader)
-    for service in ("ec2", "ssm", "pricing"):
-        Session(REGION).client(service)
+    _make_ready_to_fork()
     with running(tmp_path, spotcluster_home) as made:
         yield made
 
 
-def _loader(search_path: Any = None) -> Any:
-    return _shared(search_path)
+@functools.cache
+def _make_ready_to_fork() -> None:
+    """Do once what every terminal would do first, and inherits."""
+    botocores.share()
+    botocores.warm(*(Session(REGION).client(name) for name in ("ec2", "ssm", "pricing")))
+    gc.collect()
+    gc.freeze()  # a collection in a terminal would write to, and so copy, all that it inherits

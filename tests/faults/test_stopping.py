@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from world import World
 
 from spotcluster.cluster.bringup import pipeline
 from spotcluster.cluster.lifecycle import terminate
+
+from .world import World
 
 PLUGINS = """
 import time

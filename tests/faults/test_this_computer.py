@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from world import World
 
 from spotcluster.cli import logfile
+
+from .world import World
 
 
 def cannot_write(monkeypatch: pytest.MonkeyPatch, home: Path, number: int) -> None:
