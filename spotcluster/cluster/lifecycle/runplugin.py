@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from spotcluster import wording
 from spotcluster.cluster.bringup.pipeline import naming
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
@@ -27,7 +28,7 @@ def choose(config: Config, cluster: Cluster, name: str) -> Plugin:
     own = [one.name for one in cluster.record.template.plugins]
     if name in own:
         return dict(cluster.plugins())[name]
-    names = ", ".join(sorted({*config.plugins, *own})) or "none"
+    names = wording.listed(sorted({*config.plugins, *own}))
     raise UsageError(
         f"Neither the config nor the cluster '{cluster.name}' has a plugin '{name}'.",
         f"There are: {names}.",
