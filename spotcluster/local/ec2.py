@@ -230,6 +230,7 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
                 f"'{instance_id}'",
             )
         made = super().attach_volume(volume_id, instance_id, device_path, delete_on_termination)
+        assert made  # None for a volume or an instance that is not there, which was refused above
         made.attach_time = clock.stamp()
         return made
 

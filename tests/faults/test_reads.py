@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from .world import World
 
 START = ("start", "-s", "2", "-c", "bare", "mycluster")

@@ -40,7 +40,7 @@ def cloud(key: None, in_module_cloud: local.Endpoint) -> Iterator[None]:
     """Leave the cloud as it was, also after a test that failed."""
     yield
     local.set_faults([])
-    if end.remains(Session("local"), "mycluster"):
+    if terminate.remains(Session("local"), "mycluster"):
         cli("terminate", "-y", "mycluster")
 
 

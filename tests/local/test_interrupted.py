@@ -41,7 +41,7 @@ def key(module_cloud: local.Endpoint, module_home: Path) -> None:
 def cloud(key: None, in_module_cloud: local.Endpoint) -> Iterator[None]:
     """Leave nothing of a cluster to the next test."""
     yield
-    if end.remains(Session("local"), "mycluster"):
+    if terminate.remains(Session("local"), "mycluster"):
         cli("terminate", "-y", "mycluster")
 
 
