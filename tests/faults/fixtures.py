@@ -23,6 +23,7 @@ import spotcluster.cluster.stop
 import spotcluster.cluster.wanted  # noqa: F401 - all of them for the terminals, which inherit them
 from spotcluster.aws.session import Session
 
+from . import picking
 from .world import CREDENTIALS, REGION, World, running
 
 
@@ -47,6 +48,7 @@ def world(
 def _make_ready_to_fork() -> None:
     """Do once what every terminal would do first, and inherits."""
     botocores.share()
+    picking.use()
     botocores.warm(*(Session(REGION).client(name) for name in ("ec2", "ssm", "pricing")))
     gc.collect()
     gc.freeze()  # a collection in a terminal would write to, and so copy, all that it inherits
