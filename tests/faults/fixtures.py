@@ -12,6 +12,7 @@ import pytest
 
 from spotcluster.aws.session import Session
 
+from . import picking
 from .world import CREDENTIALS, REGION, World, running
 
 
@@ -36,6 +37,7 @@ def world(
 def _make_ready_to_fork() -> None:
     """Do once what every terminal would do first, and inherits."""
     botocores.share()
+    picking.use()
     botocores.warm(*(Session(REGION).client(name) for name in ("ec2", "ssm", "pricing")))
     gc.collect()
     gc.freeze()  # a collection in a terminal would write to, and so copy, all that it inherits
