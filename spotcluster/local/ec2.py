@@ -223,7 +223,8 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
                 f"'{instance_id}'",
             )
         made = super().attach_volume(volume_id, instance_id, device_path, delete_on_termination)
-        made.attach_time = clock.stamp()
+        if made is not None:
+            made.attach_time = clock.stamp()
         return made
 
     def detach_volume(
