@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextvars
 import shlex
-import threading
 from collections.abc import Callable, Sequence
 
 from pydantic import Field
 
-from spotcluster import files, templates
+from spotcluster import files, templates, threads
 from spotcluster.errors import ConnectionFailed, NodeError, SpotclusterError
 from spotcluster.plugins import environment, supervisor
 from spotcluster.plugins.base import Cluster, Node, Plugin
@@ -168,15 +166,7 @@ def _on_each(cluster: Cluster, nodes: Sequence[Node], do: Callable[[Node], objec
         except SpotclusterError as error:
             cluster.note(str(error))
 
-    threads = [
-        # In a copy of our context, where the limit for all of this is.
-        threading.Thread(target=contextvars.copy_context().run, args=(on, node), daemon=True)
-        for node in nodes
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    threads.on_each(nodes, on, lambda node: node.alias)
 
 
 def _on_master(cluster: Cluster, program: str, *arguments: str, timeout: float = 120.0) -> None:

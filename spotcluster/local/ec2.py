@@ -44,6 +44,13 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
     def _load_amis(self) -> None:
         """Load nothing: moto's own images are many, old and slow to make; ours come last."""
 
+    def matches_filters(self, offering: dict[str, Any], filters: Any, location_type: str) -> bool:
+        # moto tries every filter on each of some thousand offerings; nearly all are of other types.
+        types = (filters or {}).get("instance-type")
+        if types is not None and offering["InstanceType"] not in types:
+            return False
+        return bool(super().matches_filters(offering, filters, location_type))
+
     # Instances.
 
     def instances(self) -> list[LocalInstance]:
@@ -223,8 +230,8 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
                 f"'{instance_id}'",
             )
         made = super().attach_volume(volume_id, instance_id, device_path, delete_on_termination)
-        if made is not None:
-            made.attach_time = clock.stamp()
+        assert made  # None for a volume or an instance that is not there, which was refused above
+        made.attach_time = clock.stamp()
         return made
 
     def detach_volume(

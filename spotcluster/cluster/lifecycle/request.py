@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from spotcluster.aws.session import Session
 from spotcluster.cluster import lookup, records
-from spotcluster.cluster.records import Record
+from spotcluster.cluster.records import Record, Snapshot
 from spotcluster.config import Config, Template
 from spotcluster.config.template import Overrides
 from spotcluster.errors import CloudError, UsageError
@@ -21,14 +21,14 @@ class Wanted:
 
     Attributes
     ----------
-    record : Record or None
-        The cluster that exists under this name; its template is then the one that it was started
-        from.
+    seen : Snapshot
+        The cluster that exists under this name, if one does; its template is then the one that it
+        was started from.
     """
 
     session: Session
     template: Template
-    record: Record | None
+    seen: Snapshot
 
 
 def choose(
@@ -66,14 +66,14 @@ def choose(
     if record is None:
         chosen = config.with_key(own.with_overrides(size=size, bid=bid, **overrides))
         chosen.check_key()
-        return Wanted(session, chosen, None)
+        return Wanted(session, chosen, Snapshot(None))
     record.template.with_overrides(size=size, bid=bid)  # values that cannot be
     _refuse_changes(record, template and own.name, overrides)
     chosen = record.template.model_copy(update={"key_location": own.key_location})
     if own.keyname != record.template.keyname:
         chosen = config.with_key(record.template)
     chosen.check_key()
-    return Wanted(session, chosen, record)
+    return Wanted(session, chosen, records.look_at(session, record))
 
 
 def _existing(config: Config, name: str, region: str | None) -> tuple[Session, Record] | None:

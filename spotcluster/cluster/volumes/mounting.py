@@ -17,7 +17,6 @@ from spotcluster import templates
 from spotcluster.aws import instances, tags
 from spotcluster.aws import volumes as ebs
 from spotcluster.aws.session import Session
-from spotcluster.cluster import records
 from spotcluster.cluster.node import Node
 from spotcluster.config import Template, Volume
 from spotcluster.errors import (
@@ -167,10 +166,9 @@ def _taken(session: Session, cluster: str, planned: Sequence[PlannedVolume]) -> 
     return wrong
 
 
-def new_ones(session: Session, name: str, template: Template) -> list[str]:
-    """Return the volumes, in words, that have to be formatted when the cluster is started."""
-    record = records.find(session, name)
-    planned, _ = look_up(session, record.template if record else template)
+def new_ones(session: Session, template: Template) -> list[str]:
+    """Return the volumes, in words, that have to be formatted when a cluster is started."""
+    planned, _ = look_up(session, template)
     return [str(one) for one in planned if one.found.known_empty]
 
 
