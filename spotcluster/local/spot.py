@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -315,7 +316,8 @@ class SpotAnswers(EC2Response):
                     "Timestamp": price.since,
                 }
             )
-        token = f"{skip + size}@{end.timestamp():.0f}" if more else ""
+        # Rounded down: rounded up, a price that begins within that second would be on later pages.
+        token = f"{skip + size}@{math.floor(end.timestamp())}" if more else ""
         return ActionResult({"SpotPriceHistory": page, "NextToken": token})
 
 
