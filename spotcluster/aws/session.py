@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from spotcluster import wording
+from spotcluster.aws import calls
 from spotcluster.aws.calls import USUAL, Patience
 from spotcluster.errors import CloudError, UsageError
 
@@ -122,8 +123,7 @@ class Session:
         ).merge(overrides.pop("config", None) or Config())
         make: Any = self._boto.client
         made = make(service, config=config, **{**self._endpoint, **overrides})
-        made.spotcluster_profile = self._boto.profile_name  # for what `calls` says of its login
-        made.spotcluster_patience = self.patience
+        calls.made_by(made, calls.Behind(self.patience, self._boto.profile_name))
         return made
 
     @cached_property

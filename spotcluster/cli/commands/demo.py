@@ -141,14 +141,14 @@ class _Story:
                 "`spotcluster -d demo` shows every step.",
             )
         newcomer = str(added().members[0].alias)
-        terminate = time.monotonic() + _LIMIT
+        end = time.monotonic() + _LIMIT
         while newcomer not in search.evaluations_per_node():
             if search.completed() == search.total():
                 raise SearchError(
                     f"The search was over before {newcomer} could take an evaluation.",
                     "Nothing is lost, but this computer was too busy to show it; try again.",
                 )
-            if time.monotonic() > terminate:
+            if time.monotonic() > end:
                 raise SearchError(
                     f"{newcomer} took no evaluation within {_LIMIT:.0f} s.",
                     "`spotcluster -d demo` shows every step.",

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
+from spotcluster.aws import regions
 from spotcluster.aws.session import Session
 from spotcluster.cluster import lookup, records
 from spotcluster.cluster.records import Record, Snapshot
 from spotcluster.config import Config, Template
 from spotcluster.config.template import Overrides
 from spotcluster.errors import CloudError, UsageError
-
-log = logging.getLogger("spotcluster.wanted")
 
 
 @dataclass(frozen=True)
@@ -78,16 +76,12 @@ def choose(
 
 def _existing(config: Config, name: str, region: str | None) -> tuple[Session, Record] | None:
     """Return the cluster of that name, in any region that the config speaks of."""
-    for session in lookup.sessions(config, region, name):
-        try:
-            record = records.find(session, name)
-        except CloudError as error:
-            # Not every region of a config has credentials; where it is to start, it will be said.
-            log.info("%s cannot be looked in for '%s': %s", session.region, name, error)
-            continue
-        if record:
-            return session, record
-    return None
+    sessions = lookup.sessions(config, region, name)
+    try:
+        return regions.first(sessions, lambda session: records.find(session, name))
+    except CloudError:
+        # Not every region of a config has credentials; where it is to start, it will be said.
+        return None
 
 
 def _refuse_changes(record: Record, template: str | None, overrides: Overrides) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from spotcluster import files, wording
-from spotcluster.aws import instances, prices
+from spotcluster.aws import instances, prices, regions
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import records
@@ -105,20 +105,13 @@ def everywhere(sessions: Sequence[Session]) -> tuple[list[Listed], dict[str, Clo
     A region without credentials hides no cluster of another one. What this computer keeps for
     clusters that others have ended is removed.
     """
-    found: list[Listed] = []
-    refused: dict[str, CloudError] = {}
-    for session in sessions:
-        try:
-            there = clusters(session)
-        except CloudError as error:
-            refused[session.region] = error
-            continue
-        found += there
+    found, refused = regions.each(sessions, clusters)
+    for session, there in found:
         names = {one.name for one in there}
         for region, name in files.reached():
             if region == session.region and name not in names:
                 files.forget_cluster(region, name)
-    return found, refused
+    return [one for _, there in found for one in there], refused
 
 
 def up_since(nodes: Iterable[Instance]) -> datetime | None:

@@ -17,7 +17,7 @@ from spotcluster.cluster.reporter import Reporter
 from spotcluster.config import Volume
 from spotcluster.errors import SpotclusterError
 
-log = logging.getLogger("spotcluster.kept_volumes")
+log = logging.getLogger("spotcluster.release")
 
 _RELEASE = 30.0  # seconds to unmount them
 
