@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import botocores
+import forked
 import pytest
 
 from spotcluster.aws.session import Session
@@ -36,6 +37,7 @@ def world(
 @functools.cache
 def _make_ready_to_fork() -> None:
     """Do once what every terminal would do first, and inherits."""
+    forked.import_program()
     botocores.share()
     picking.use()
     botocores.warm(*(Session(REGION).client(name) for name in ("ec2", "ssm", "pricing")))
