@@ -16,7 +16,7 @@ _OLD = dt.timedelta(days=30)  # without being used by a search that began
 
 
 class Bucket:
-    """Keeps files under the names of their content, see `spotcluster.search.dispatch.spread.Depot`.
+    """Keeps files under the names of their content, see `spotcluster.depots.Depot`.
 
     Parameters
     ----------

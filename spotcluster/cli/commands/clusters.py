@@ -138,17 +138,18 @@ def start(
         )
     session = what.session
     if dry_run:
-        found = starting.plan(session, name, what.template, size=size, bid=bid)
+        found = starting.plan(session, name, what.template, what.seen, size=size, bid=bid)
         show_plan(found, as_json=as_json)
         return 0
     try:
-        format_new = format_new or _may_format(session, name, what.template)
+        format_new = format_new or _may_format(session, what.template)
         with output.progress() as reporter:
             result = starting.start(
                 session,
                 name,
                 what.template,
                 reporter,
+                seen=what.seen,
                 on_failure=OnFailure(on_failure),
                 allow=blocks,
                 size=size,
@@ -247,13 +248,13 @@ def restart(context: Context, name: str, *, as_json: bool) -> int:
         raise
 
 
-def _may_format(session: Session, name: str, template: Template) -> bool:
+def _may_format(session: Session, template: Template) -> bool:
     """Ask, on a terminal, whether volumes that are new are to be formatted."""
     from spotcluster.cluster.volumes import mounting
 
     if not output.can_ask():
         return False
-    new = mounting.new_ones(session, name, template)
+    new = mounting.new_ones(session, template)
     return bool(new) and output.ask(
         f"Nothing has been put on the volume {', '.join(new)} yet. Make an ext4 file system on it?"
     )

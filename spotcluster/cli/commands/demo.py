@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spotcluster import files
+from spotcluster import files, threads
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.errors import ClusterError, SearchError, SpotclusterError
@@ -141,14 +141,14 @@ class _Story:
                 "`spotcluster -d demo` shows every step.",
             )
         newcomer = str(added().members[0].alias)
-        terminate = time.monotonic() + _LIMIT
+        end = time.monotonic() + _LIMIT
         while newcomer not in search.evaluations_per_node():
             if search.completed() == search.total():
                 raise SearchError(
                     f"The search was over before {newcomer} could take an evaluation.",
                     "Nothing is lost, but this computer was too busy to show it; try again.",
                 )
-            if time.monotonic() > terminate:
+            if time.monotonic() > end:
                 raise SearchError(
                     f"{newcomer} took no evaluation within {_LIMIT:.0f} s.",
                     "`spotcluster -d demo` shows every step.",
@@ -216,18 +216,14 @@ def _aside(work: Callable[[], Any]) -> Callable[[], Any]:
         except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
             outcome["error"] = error
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
+    thread = threads.begin(run)
 
     def wait() -> Any:
-        terminate = time.monotonic() + _LIMIT
-        while thread.is_alive():
-            if time.monotonic() > terminate:
-                raise ClusterError(
-                    f"The demo's cluster had not changed after {_LIMIT:.0f} s.",
-                    "`spotcluster -d demo` shows every step.",
-                )
-            thread.join(0.2)
+        if not threads.wait_for(thread, _LIMIT):
+            raise ClusterError(
+                f"The demo's cluster had not changed after {_LIMIT:.0f} s.",
+                "`spotcluster -d demo` shows every step.",
+            )
         if "error" in outcome:
             raise outcome["error"]
         return outcome["value"]

@@ -38,7 +38,7 @@ class Result:
     elapsed: float
 
     def conclude(self) -> None:
-        """Write down that all of it is done; see `record.conclude`."""
+        """Write down that all of it is done; see `records.conclude`."""
         records.conclude(self.cluster.session, self.cluster.record)
 
     @property

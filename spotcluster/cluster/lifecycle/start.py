@@ -1,4 +1,11 @@
-"""Starting a cluster, or going on where a start was cut off."""
+"""Starting a cluster, or going on where a start was cut off.
+
+All is decided by one look at what there is. Somebody else may change that meanwhile, however late
+we looked, so nothing here is right only because it was read a moment ago: who makes the cluster
+and who makes a node is decided by EC2, which takes the name of a group and the token of a launch
+once; tags are written only where something is to change; and whether the cluster is still wanted,
+and how large it is, is read again when all is done.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +25,15 @@ from spotcluster.cluster.bringup.launch import Launcher, unless_ended
 from spotcluster.cluster.bringup.member import brought_back, launched
 from spotcluster.cluster.bringup.plans import MASTER, Plan
 from spotcluster.cluster.cluster import Cluster, is_ending, mark_returning, nodes_of
+from spotcluster.cluster.records import Record, Snapshot
 from spotcluster.cluster.reporter import Reporter
 from spotcluster.cluster.status import costs
 from spotcluster.cluster.volumes import mounting
 from spotcluster.config import Template
 from spotcluster.config.settings import PluginSection
 from spotcluster.errors import ClusterError
+
+_FRESH = 30.0  # seconds after which is looked again: the user may have thought about a question
 
 
 class AlreadyRunning(ClusterError):
@@ -34,6 +44,7 @@ def plan(
     session: Session,
     name: str,
     template: Template,
+    seen: Snapshot,
     *,
     size: int | None = None,
     bid: float | None = None,
@@ -42,6 +53,8 @@ def plan(
 
     Parameters
     ----------
+    seen : Snapshot
+        What there is of the cluster.
     size, bid : optional
         What is to be changed of a cluster that is stopped; see `start`.
 
@@ -51,11 +64,11 @@ def plan(
         The cluster is running and has all its nodes.
     """
     plans.check_name(name)
-    record = records.find(session, name)
+    record = seen.record
     if record is None:
         aliases = [MASTER, *plans.aliases_after([], template.cluster_size - 1)]
         return plans.make(session, name, template, aliases)
-    found = record.own(instances.describe(session, name))
+    found = record.own(seen.instances)
     missing = _missing(record, found, size)
     own = _again(record, found, template, bid)
     todo = plans.make(session, name, own, missing)
@@ -68,6 +81,7 @@ def start(
     template: Template,
     reporter: Reporter,
     *,
+    seen: Snapshot | None = None,
     on_failure: OnFailure = OnFailure.REPLACE,
     allow: Sequence[str] = (),
     format_new: bool = False,
@@ -83,6 +97,8 @@ def start(
 
     Parameters
     ----------
+    seen : Snapshot, optional
+        What there is of the cluster, if that has been looked at.
     size : int, optional
         How many nodes a cluster that is stopped is to have from now on.
     bid : float, optional
@@ -97,23 +113,33 @@ def start(
         Whether volumes that nothing was ever written to get a file system.
     """
     begin = time.monotonic()
+    if seen is None or seen.age > _FRESH:
+        seen = records.look(session, name)
+
+    def planned(seen: Snapshot) -> Plan:
+        todo = plan(session, name, template, seen, size=size, bid=bid)
+        mounting.check_format(todo.volumes, format_new=format_new)
+        return todo
+
     try:
-        todo = plan(session, name, template, size=size, bid=bid)
+        todo = planned(seen)
+        if seen.record is None:
+            made = records.create(session, name, todo.template, todo.subnet.vpc_id)
+            seen = records.look_at(session, made)
+            if not made.new:  # of somebody else's, who was faster: then what that lacks is wanted
+                todo = planned(seen)
     except AlreadyRunning:
-        mounted = _mount_what_is_not(session, name, template, reporter, format_new=format_new)
+        mounted = _mount_what_is_not(session, seen, template, reporter, format_new=format_new)
         if mounted is None:
             raise
         return Result(mounted, (), time.monotonic() - begin)
-    mounting.check_format(todo.volumes, format_new=format_new)
-    record = records.find(session, name)
-    if record is None:
-        record = records.create(session, name, todo.template, todo.subnet.vpc_id)
-        found = record.own(instances.describe(session, name))
-    else:
-        found = record.own(instances.describe(session, name))
+    record = seen.record
+    assert record
+    found = record.own(seen.instances)
+    if not record.new:
         if _is_asleep(record, found):
             reporter.note(f"'{name}' is stopped; bringing it back with what its disks hold")
-            costs.settle(session, record)  # EC2 forgets when what it starts again has run before
+            costs.write_down(session, record, seen.instances)
         else:
             reporter.note(f"'{name}' is there already; going on with what it lacks")
             size = bid = None
@@ -156,15 +182,15 @@ def start(
 
 
 def _mount_what_is_not(
-    session: Session, name: str, template: Template, reporter: Reporter, *, format_new: bool
+    session: Session, seen: Snapshot, template: Template, reporter: Reporter, *, format_new: bool
 ) -> Cluster | None:
     """Mount what a running cluster has of volumes; None where there is nothing to do."""
-    record = records.find(session, name)
+    record = seen.record
     if record is None or not record.template.volumes:
         return None
     own = record.template.model_copy(update={"key_location": template.key_location})
     key_path = own.check_key()
-    nodes = nodes_of(instances.describe(session, name), key_path)
+    nodes = nodes_of(seen.instances, key_path)
     cluster = Cluster(session, record, key_path, nodes, reporter, format_new=format_new)
     master = cluster.master
     reporter.stage(master.alias, "volumes")
@@ -176,13 +202,13 @@ def _mount_what_is_not(
     return cluster if brought.new or brought.troubles else None
 
 
-def _is_asleep(record: records.Record, found: Sequence[Instance]) -> bool:
+def _is_asleep(record: Record, found: Sequence[Instance]) -> bool:
     """Return whether the cluster is stopped, by us or node by node."""
     return record.stopped or any(one.state in instances.STOPPED for one in found)
 
 
 def _again(
-    record: records.Record, found: Sequence[Instance], template: Template, bid: float | None
+    record: Record, found: Sequence[Instance], template: Template, bid: float | None
 ) -> Template:
     """Return the template by which more nodes are made for a cluster that exists."""
     own = record.template.model_copy(update={"key_location": template.key_location})
@@ -195,9 +221,7 @@ def _again(
     return own if bid is None else own.with_overrides(bid=bid)
 
 
-def _missing(
-    record: records.Record, found: Sequence[Instance], size: int | None = None
-) -> list[str]:
+def _missing(record: Record, found: Sequence[Instance], size: int | None = None) -> list[str]:
     """Return the names of the nodes that a cluster lacks."""
     if record.ending:
         raise is_ending(record.name)
