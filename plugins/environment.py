@@ -100,15 +100,13 @@ def install(
     wanted = dict.fromkeys([*BASE, *packages])
     given = [Requirement(package) for package in packages]
     free = [one.name for one in given if one.specifier or one.url]
-    script = "\n".join(
-        [
-            f"python={shlex.quote(python or laptop_python())}",
-            f"index={shlex.quote(index_url or '')}",
-            f"trusted={shlex.quote(_trusted(index_url))}",
-            f"packages=({' '.join(shlex.quote(package) for package in wanted)})",
-            f"constraints={shlex.quote(constraints(free))}",
-            templates.read("install.sh"),
-        ]
+    script = templates.script(
+        "install.sh",
+        python=python or laptop_python(),
+        index=index_url or "",
+        trusted=_trusted(index_url),
+        packages=wanted,
+        constraints=constraints(free),
     )
     if node.facts.sudo:
         node.run(templates.read("python_venv.sh"), what="installing Python's venv", timeout=timeout)

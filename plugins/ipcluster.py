@@ -92,14 +92,13 @@ class IPCluster(Plugin):
         return usual
 
     def _start_controller(self, cluster: Cluster, node: Node) -> None:
-        ip = f"ip={shlex.quote(node.private_ip)}\n"
         program = templates.read("controller.py").encode()
         node.account.put(program, f"{supervisor.SERVICES}/controller.py")
-        supervisor.install(node, _CONTROLLER, ip + templates.read("controller.sh"))
+        script = templates.script("controller.sh", ip=node.private_ip)
+        supervisor.install(node, _CONTROLLER, script)
         supervisor.of(node).start(_CONTROLLER)
-        node.account.run(
-            ip + templates.read("await_controller.sh"), what="starting the controller", timeout=60
-        )
+        wait = templates.script("await_controller.sh", ip=node.private_ip)
+        node.account.run(wait, what="starting the controller", timeout=60)
         info = node.account.get(CLIENT_FILE)
         try:
             files.write_private(files.connection_file(cluster.region, cluster.name), info)
@@ -116,8 +115,8 @@ class IPCluster(Plugin):
             own.stop(_ENGINE)  # those of another controller
         node.account.run("rm -f ~/.spotcluster/drain", what="starting engines", timeout=30)
         # A host of the local cloud is no machine of EC2's, though this computer may be one.
-        given = f"alias={shlex.quote(node.alias)}\nimds={int(node.facts.has_units)}\n"
-        supervisor.install(node, _ENGINE, given + templates.read("engine.sh"))
+        script = templates.script("engine.sh", alias=node.alias, imds=node.facts.has_units)
+        supervisor.install(node, _ENGINE, script)
         own.start(_ENGINE, range(1, number + 1))
         _on_master(cluster, "await_engines.py", node.alias, str(number), "90")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterable
 from importlib import resources
 
 
@@ -14,3 +16,28 @@ def read(name: str) -> str:
         There is no template of that name.
     """
     return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
+
+
+def script(name: str, /, **given: str | int | Iterable[str | int]) -> str:
+    """Return the shell template `name` with what it is given in front of it.
+
+    Parameters
+    ----------
+    **given
+        The variables that it says it is given. A text comes to the shell as it is, whatever is in
+        it, True and False as 1 and 0, and of several items an array is made.
+    """
+    return assigned(**given) + read(name)
+
+
+def assigned(**given: str | int | Iterable[str | int]) -> str:
+    """Return lines of shell that give variables these values; see `script`."""
+    return "".join(f"{name}={_in_shell(value)}\n" for name, value in given.items())
+
+
+def _in_shell(value: str | int | Iterable[str | int]) -> str:
+    if isinstance(value, str):
+        return shlex.quote(value)
+    if isinstance(value, int):
+        return str(int(value))
+    return f"({' '.join(_in_shell(item) for item in value)})"

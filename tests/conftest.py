@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
+import parsed_once
 import pytest
 
 from spotcluster.config import environment
@@ -17,6 +18,8 @@ hypothesis.settings.register_profile(
     "spotcluster", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("spotcluster")
+
+parsed_once.share()
 
 
 @pytest.fixture(autouse=True)

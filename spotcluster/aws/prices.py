@@ -105,17 +105,24 @@ def spot_history(
             NextToken=following,
         )
         for item in answer["SpotPriceHistory"]:
-            change = (max(item["Timestamp"], start), float(item["SpotPrice"]))
+            change = (item["Timestamp"], float(item["SpotPrice"]))
             changes.setdefault(item["AvailabilityZone"], []).append(change)
         following = answer.get("NextToken")
         if not following:
             break
-    found = [_summary(place, sorted(prices), now) for place, prices in changes.items()]
+    found = [_summary(place, sorted(prices), start, now) for place, prices in changes.items()]
     return sorted(found, key=lambda one: (one.current, one.zone))
 
 
-def _summary(zone: str, changes: list[tuple[datetime, float]], now: datetime) -> ZoneHistory:
-    ends = [when for when, _ in changes[1:]] + [now]
+def _summary(
+    zone: str, told: list[tuple[datetime, float]], start: datetime, now: datetime
+) -> ZoneHistory:
+    """Sum up prices, the oldest first, from `start` to `now`.
+
+    EC2's clock may be ahead of this computer's, so that a price begins after `now`.
+    """
+    changes = [(max(when, start), price) for when, price in told]
+    ends = [when for when, _ in changes[1:]] + [max(now, changes[-1][0])]
     seconds = [(end - when).total_seconds() for (when, _), end in zip(changes, ends, strict=True)]
     weighed = sum(s * price for s, (_, price) in zip(seconds, changes, strict=True))
     average = weighed / sum(seconds) if sum(seconds) else changes[-1][1]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from spotcluster import files, ssh
+from spotcluster import files, ssh, wording
 from spotcluster.aws import instances, network, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
@@ -125,7 +125,7 @@ class Cluster:
                 f"The node {alias} of '{self.name}' is stopped.",
                 f"`spotcluster start {self.name}` brings it back.",
             )
-        there = ", ".join(node.alias for node in self.nodes) or "none"
+        there = wording.listed(node.alias for node in self.nodes)
         raise UsageError(
             f"The cluster '{self.name}' has no node '{alias}'.", f"Its nodes are: {there}."
         )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from spotcluster.config.grammar import Entry, Section
 from spotcluster.config.names import find, split
 from spotcluster.config.problems import Problem
-from spotcluster.plugins.loader import hint
+from spotcluster.wording import hint
 
 _DEEPEST = 50  # no file that a person wrote goes deeper
 

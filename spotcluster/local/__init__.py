@@ -14,6 +14,7 @@ its own files and processes, for every instance. It starts by itself when it is 
     cloud.py         the state: moto's backends, under one lock; persistence, addresses
     ec2.py           EC2: moto's, with these over it: launches, fleets, spot, market, prices,
                      instances, images, disks, filters, ingress
+    clock.py         what time it is there: all of these ask it
     reconciler.py    makes hosts what their instances say
     kind.py          what it asks of hosts, of whatever kind
     hosts.py         booting, watching and ending hosts, over processes.py

@@ -6,6 +6,7 @@
     runs.py         one run of it, from launch to the end; outcome.py: what it comes to
     hosts.py        questions to the engines and hosts of a client
     shipping.py     sends functions of engine/ to engines
+    former.py       modules under their former names, for pickles
     kinds/          what users write down: grids, halving, ASHA, Optuna, curves
     data/           what goes to engines
     dispatch/       who does which evaluation
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from spotcluster.search.data.evaluations import Evaluation, Retry, compute_evaluation
 from spotcluster.search.data.splits import persist_cv_splits
+from spotcluster.search.former import answer_to_former_names
 from spotcluster.search.hosts import (
     get_engines_memory,
     get_host_free_memory,
@@ -52,3 +54,5 @@ __all__ = [
     "persist_cv_splits",
     "warm_mmap_on_cv_splits",
 ]
+
+answer_to_former_names(__name__)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+import programs
+
+PROGRAM = (sys.executable, "-m", "spotcluster")
+
 
 def cli(*words: str, status: int = 0, timeout: float = 600) -> str:
     """Run the program; return its standard output, or standard error if it is to fail."""
-    done = subprocess.run(
-        [sys.executable, "-m", "spotcluster", *words],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        stdin=subprocess.DEVNULL,
-    )
+    done = programs.run([*PROGRAM, *words], timeout=timeout)
     assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
     return done.stdout if status == 0 else done.stderr

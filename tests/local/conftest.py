@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import packages
 import pytest
 from hosts import Machine, client_of, new_key
 
@@ -43,6 +44,12 @@ def known_instances(endpoint: local.Endpoint) -> set[str]:
     }
 
 
+@pytest.fixture(autouse=True)
+def cached_packages(spotcluster_home: Path) -> None:
+    """Let the hosts of a local cloud that a test starts link what those of others have."""
+    packages.link(spotcluster_home)
+
+
 @pytest.fixture
 def local_cloud(spotcluster_home: Path) -> Iterator[local.Endpoint]:
     """Give one test a local cloud of its own."""
@@ -54,6 +61,7 @@ def local_cloud(spotcluster_home: Path) -> Iterator[local.Endpoint]:
 def module_home() -> Iterator[Path]:
     """Give the tests of a module one folder for a local cloud that they share."""
     folder = Path(tempfile.mkdtemp(prefix="sc-"))
+    packages.link(folder)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 

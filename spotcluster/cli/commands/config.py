@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spotcluster import files
+from spotcluster import files, wording
 from spotcluster.cli import editing, output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.groups import Group
@@ -113,7 +113,7 @@ def check(context: Context, *, as_json: bool) -> int:
         number = "One problem." if len(problems) == 1 else f"{len(problems)} problems."
         raise ConfigError([str(one) for one in problems], f"{number} {configs.HINT}")
     output.out.print(f"{_files(config)}: nothing is wrong.", markup=False)
-    output.out.print(f"Templates: {', '.join(config.clusters) or 'none'}", markup=False)
+    output.out.print(f"Templates: {wording.listed(config.clusters)}", markup=False)
     if config.incomplete:
         listed = ", ".join(config.incomplete)
         output.out.print(f"Only for others to extend: {listed}", markup=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from spotcluster import wording
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.interrupts import nothing_done_yet, say_what_exists
@@ -80,7 +81,7 @@ def _stop(context: Context, name: str, *, yes: bool) -> None:
         raise
     output.out.print(
         f"Stopped '{name}'; only disks cost money now. Kept with its disk: {kept}. Terminated:"
-        f" {', '.join(one.alias for one in done.ended) or 'nothing'}.\n"
+        f" {wording.listed((one.alias for one in done.ended), 'nothing')}.\n"
         f"  spotcluster -r {region} start {name}       bring it back\n"
         f"  spotcluster -r {region} terminate {name}   end it and delete its disks"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, field
 
 from spotcluster import ssh, templates
@@ -79,19 +78,19 @@ def give_cluster_key(master: Node) -> None:
 
 
 def _make_machine(node: Node, hostname: str, account: str, shell: str) -> list[str]:
-    given = {
-        "alias": node.alias,
-        "hostname": hostname,
-        "address": node.private_ip,
-        "account": account,
-        "shell": shell,
-        "uid": str(UID),
-        "login": node.target.user,
-    }
-    lines = "".join(f"{key}={shlex.quote(value)}\n" for key, value in given.items())
+    machine = templates.script(
+        "machine.sh",
+        alias=node.alias,
+        hostname=hostname,
+        address=node.private_ip,
+        account=account,
+        shell=shell,
+        uid=UID,
+        login=node.target.user,
+    )
     # The line in /etc/hosts comes before the name: sudo looks its own machine's name up.
-    parts = [templates.read(part) for part in ("machine.sh", "hosts.sh", "hostname.sh")]
-    said = node.run(lines + "\n".join(parts), what="making it a node", timeout=120, user="root")
+    script = "\n".join([machine, templates.read("hosts.sh"), templates.read("hostname.sh")])
+    said = node.run(script, what="making it a node", timeout=120, user="root")
     return said.splitlines()
 
 
@@ -102,18 +101,17 @@ def _bring_tmux(node: Node) -> list[str]:
         return []
     if not facts.sudo or not facts.package_manager:
         return ["tmux"]
-    script = f"manager={shlex.quote(facts.package_manager)}\n{templates.read('tmux.sh')}"
+    script = templates.script("tmux.sh", manager=facts.package_manager)
     return node.run(script, what="installing tmux", timeout=120, user="root").splitlines()
 
 
 def _make_folders(node: Node, user: str, key: str) -> None:
     is_login = user == node.target.user
-    given = {
-        "master": str(int(node.is_master)),
-        "aliases": _ALIASES if node.facts.sudo else "",
-        "keys": "" if is_login else " ".join(key.split()[:2]),
-        "own": str(int(not is_login)),
-    }
-    lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in given.items())
-    script = lines + templates.read("account.sh")
+    script = templates.script(
+        "account.sh",
+        master=node.is_master,
+        aliases=_ALIASES if node.facts.sudo else "",
+        keys="" if is_login else " ".join(key.split()[:2]),
+        own=not is_login,
+    )
     node.run(script, what=f"preparing the folders of {user}", timeout=60, user=user)

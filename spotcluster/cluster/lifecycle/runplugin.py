@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spotcluster import threads
+from spotcluster import threads, wording
 from spotcluster.cluster import hooks
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
@@ -26,7 +26,7 @@ def choose(config: Config, cluster: Cluster, name: str) -> Plugin:
     own = [one.name for one in cluster.record.template.plugins]
     if name in own:
         return dict(cluster.plugins())[name]
-    names = ", ".join(sorted({*config.plugins, *own})) or "none"
+    names = wording.listed(sorted({*config.plugins, *own}))
     raise UsageError(
         f"Neither the config nor the cluster '{cluster.name}' has a plugin '{name}'.",
         f"There are: {names}.",

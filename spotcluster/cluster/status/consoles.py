@@ -10,7 +10,7 @@ from spotcluster.aws import instances, regions
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.errors import CloudError, ClusterError, UsageError
-from spotcluster.plain import plain
+from spotcluster.wording import plain
 
 MASTER = "master"
 

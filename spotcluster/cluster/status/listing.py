@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from spotcluster import files
+from spotcluster import files, wording
 from spotcluster.aws import instances, prices, regions
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
@@ -162,12 +162,7 @@ def price_of(
 
 def uptime(since: datetime) -> str:
     """Return how long ago `since` is, in words: ``2 h 05 min``."""
-    minutes = max(0, int((datetime.now(UTC) - since).total_seconds() // 60))
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours:02d} h"
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+    return wording.uptime((datetime.now(UTC) - since).total_seconds())
 
 
 def state_of(nodes: tuple[Instance, ...], size: int, *, stopped: bool = False) -> str:

@@ -7,7 +7,6 @@ cluster finds it. Which volumes a cluster has is in its record; where each is, E
 from __future__ import annotations
 
 import logging
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -305,13 +304,11 @@ def _script(
         "paths": [one.mount_path for one in wanted],
         "sizes": [str(there[one.volume_id].size) for one in wanted],
     }
-    given = f"account={shlex.quote(account)}\npatience={_PATIENCE}\n"
-    given += "".join(f"{name}=({shlex.join(items)})\n" for name, items in lists.items())
-    body = given + templates.read("volumes.sh")
+    body = templates.script("volumes.sh", account=account, patience=_PATIENCE, **lists)
     # A boot formats nothing, and is seen to have failed where a volume is not mounted.
     boot = f'set -euo pipefail\nformat=0\nbooting=1\n{body}[ "$bad" = 0 ]\n'
-    unit = f"boot={shlex.quote(boot)}\nhas_units={int(has_units)}\n"
-    return f"format={int(format_new)}\nbooting=0\n{body}{unit}{templates.read('volumes_unit.sh')}"
+    unit = templates.script("volumes_unit.sh", boot=boot, has_units=has_units)
+    return f"{templates.assigned(format=format_new, booting=False)}{body}{unit}"
 
 
 def _read(said: str, wanted: Sequence[Volume]) -> tuple[list[Mounted], list[str], list[str]]:

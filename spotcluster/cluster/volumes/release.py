@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -62,7 +61,7 @@ def _release(session: Session, node: Node, volumes: Sequence[Volume], there: Seq
     deepest = sorted((one.mount_path for one in volumes), key=lambda path: -len(path))
     free = set(deepest)
     if node.facts.sudo:
-        script = f"paths=({shlex.join(deepest)})\n{templates.read('volumes_release.sh')}"
+        script = templates.script("volumes_release.sh", paths=deepest)
         said = node.run(script, what="unmounting the volumes", timeout=_RELEASE, user="root")
         free = set(said.splitlines())
     for one in there:

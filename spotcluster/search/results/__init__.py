@@ -7,3 +7,7 @@
     display.py        live            progress.py     for other processes
     plots.py          pictures        frames.py       pandas
 """
+
+from spotcluster.search.results.results import Best
+
+__all__ = ["Best"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +13,7 @@ from unittest.mock import Mock
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from moments import A_DATE
 
 from spotcluster import templates
 from spotcluster.aws import volumes as ebs
@@ -35,7 +35,7 @@ parts = st.text(
 
 def attached(device: str = "/dev/sdf", size: int = 10) -> ebs.Volume:
     return ebs.Volume(
-        ID, "data", size, "in-use", "a", "gp3", True, "", datetime.now(UTC), "i-1", device, "", {}
+        ID, "data", size, "in-use", "a", "gp3", True, "", A_DATE, "i-1", device, "", {}
     )
 
 
