@@ -35,8 +35,6 @@ class Cluster:
         The plugins of this computer's config: secrets are kept nowhere else.
     asleep : sequence of Instance
         Its nodes that have stopped, or are stopping.
-    format_new : bool
-        Whether volumes that nothing was ever written to get a file system.
     """
 
     def __init__(
@@ -48,12 +46,9 @@ class Cluster:
         reporter: Reporter | None = None,
         own: Mapping[str, PluginSection] | None = None,
         asleep: Sequence[Instance] = (),
-        *,
-        format_new: bool = False,
     ) -> None:
         self._own = own or {}
         self.asleep = tuple(asleep)
-        self.format_new = format_new
         self.session = session
         self.record = record
         self.key_path = key_path

@@ -122,23 +122,11 @@ class Node:
         As EC2 described it last.
     key_path : Path
         The private key that its image's user lets in.
-
-    Attributes
-    ----------
-    left_out : tuple of str
-        The steps of its set-up that its machine could not do, in words.
-    troubles : tuple of str
-        What went wrong without making it unusable, in sentences.
-    unformatted : tuple of str
-        Where volumes would be mounted that nothing was ever written to.
     """
 
     def __init__(self, instance: Instance, key_path: Path) -> None:
         self.instance = instance
         self.key_path = key_path
-        self.left_out: tuple[str, ...] = ()
-        self.troubles: tuple[str, ...] = ()
-        self.unformatted: tuple[str, ...] = ()
         self._facts: Facts | None = None
         self._connection: ssh.Connection | None = None
         self._lock = threading.Lock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -157,7 +158,7 @@ def start(
                 plugins=config.plugins,
                 format_new=format_new,
             )
-        _offer_format(result)
+        result = _offer_format(result)
         return show_result(session, result, as_json=as_json)
     except (KeyboardInterrupt, CloudError):
         say_what_exists(session, name)
@@ -260,12 +261,14 @@ def _may_format(session: Session, template: Template) -> bool:
     )
 
 
-def _offer_format(result: Result) -> None:
+def _offer_format(result: Result) -> Result:
     """Ask, on a terminal, whether volumes that turned out to be new are to be formatted."""
+    if not result.volumes.unformatted or not output.can_ask():
+        return result
     from spotcluster.cluster.volumes import mounting
 
-    for node in result.cluster.nodes:
-        if node.unformatted and output.can_ask():
-            paths = ", ".join(node.unformatted)
-            if output.ask(f"The volume for {paths} is empty. Make an ext4 file system on it?"):
-                mounting.format_and_mount(result.cluster, node)
+    paths = ", ".join(result.volumes.unformatted)
+    if not output.ask(f"The volume for {paths} is empty. Make an ext4 file system on it?"):
+        return result
+    cluster = result.cluster
+    return replace(result, volumes=mounting.bring(cluster, cluster.master, format_new=True))

@@ -14,7 +14,7 @@ from spotcluster.aws import instances
 from spotcluster.cluster import hooks, limits
 from spotcluster.cluster.bringup.failures import Failure, GivenUp, OnFailure, can_be_cured, examine
 from spotcluster.cluster.bringup.member import ADDRESS, LAUNCH, READY, SET_UP, SSH, Member
-from spotcluster.cluster.bringup.set_up import equip
+from spotcluster.cluster.bringup.set_up import Equipped, equip
 from spotcluster.cluster.bringup.watcher import Watcher
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node, forget_others, introduce
@@ -78,6 +78,8 @@ class Pipeline:
         How often a node that fails is replaced before it is dropped.
     still_wanted : callable
         Tells whether a node that failed is still to be replaced: the cluster may have been ended.
+    format_new : bool
+        Whether volumes that nothing was ever written to get a file system.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Pipeline:
         on_failure: OnFailure = OnFailure.REPLACE,
         replacements: int = 2,
         still_wanted: Callable[[], bool] = lambda: True,
+        format_new: bool = False,
     ) -> None:
         self.cluster = cluster
         self.plugins = plugins
@@ -104,6 +107,7 @@ class Pipeline:
         self.on_failure = on_failure
         self.replacements = replacements if on_failure is OnFailure.REPLACE else 0
         self.still_wanted = still_wanted
+        self.format_new = format_new
         self._interrupted = threading.Event()
         self._aborted = threading.Event()
         self._why_aborted = ""
@@ -184,6 +188,7 @@ class Pipeline:
 
     def _try(self, member: Member, gates: dict[str, Gate]) -> None:
         member.error = None
+        member.equipped = Equipped()
         member.stage = ""
         member.stages.clear()
         try:
@@ -380,7 +385,7 @@ class Pipeline:
 
     def _equip(self, member: Member, node: Node) -> None:
         with limits.limit(self.setup_timeout):
-            equip(self.cluster, node)
+            member.equipped = equip(self.cluster, node, format_new=self.format_new)
             if member.is_master and member.returning:
                 forget_others(node, self._aliases)
         self.cluster.joined(node)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from spotcluster import ssh, templates
 from spotcluster.cluster.bringup import hostkeys, hostnames
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Account, Node
 from spotcluster.cluster.volumes import mounting
+from spotcluster.cluster.volumes.mounting import Outcome
 
 UID = 2016
 """The cluster user's number, the same on every node."""
@@ -14,11 +17,34 @@ UID = 2016
 _ALIASES = "/etc/spotcluster/ssh"
 
 
-def equip(cluster: Cluster, node: Node) -> None:
-    """Do all that needs nobody but the node; what it cannot do is said in its `left_out`."""
+@dataclass(frozen=True)
+class Equipped:
+    """What came of making a machine a node.
+
+    Attributes
+    ----------
+    left_out : tuple of str
+        The steps that the machine could not do, in words.
+    volumes : Outcome
+        What came of mounting the cluster's volumes, on its master.
+    """
+
+    left_out: tuple[str, ...] = ()
+    volumes: Outcome = field(default_factory=Outcome)
+
+
+def equip(cluster: Cluster, node: Node, *, format_new: bool = False) -> Equipped:
+    """Do all that needs nobody but the node.
+
+    Parameters
+    ----------
+    format_new : bool
+        Whether volumes that nothing was ever written to get a file system.
+    """
     template = cluster.record.template
     facts = node.prepare()
     left_out = []
+    volumes = Outcome()
     if facts.has_units:
         hostkeys.renew(cluster.session, node)
     if facts.sudo:
@@ -37,8 +63,9 @@ def equip(cluster: Cluster, node: Node) -> None:
         if not facts.cluster_key:
             give_cluster_key(node)
         node.prepare()
-        left_out += mounting.bring(cluster, node).left_out
-    node.left_out = tuple(left_out)
+        volumes = mounting.bring(cluster, node, format_new=format_new)
+        left_out += volumes.left_out
+    return Equipped(tuple(left_out), volumes)
 
 
 def give_cluster_key(master: Node) -> None:

@@ -29,6 +29,7 @@ from spotcluster.cluster.records import Record, Snapshot
 from spotcluster.cluster.reporter import Reporter
 from spotcluster.cluster.status import costs
 from spotcluster.cluster.volumes import mounting
+from spotcluster.cluster.volumes.mounting import Outcome
 from spotcluster.config import Template
 from spotcluster.config.settings import PluginSection
 from spotcluster.errors import ClusterError
@@ -132,7 +133,8 @@ def start(
         mounted = _mount_what_is_not(session, seen, template, reporter, format_new=format_new)
         if mounted is None:
             raise
-        return Result(mounted, (), time.monotonic() - begin)
+        cluster, volumes = mounted
+        return Result(cluster, (), time.monotonic() - begin, volumes)
     record = seen.record
     assert record
     found = record.own(seen.instances)
@@ -149,7 +151,7 @@ def start(
     # Those that were set up for a master that is no more are brought to the new one.
     has_master = any(one.is_master for one in there)
     ready = [node for node in nodes_of(there, key_path) if node.instance.ready and has_master]
-    cluster = Cluster(session, record, key_path, ready, reporter, own, format_new=format_new)
+    cluster = Cluster(session, record, key_path, ready, reporter, own)
     cluster.plugins()  # that a secret is lacking is said before anything is launched
     with unless_ended(record.name):
         # In this order: killed in between, they are known as those that come back.
@@ -178,12 +180,12 @@ def start(
     ]
     # Those that were cut off are part of what is made here; those under way end by themselves.
     cluster.record = replace(record, additions=record.cut_off)
-    return bring_up(cluster, members, begin, on_failure)
+    return bring_up(cluster, members, begin, on_failure, format_new=format_new)
 
 
 def _mount_what_is_not(
     session: Session, seen: Snapshot, template: Template, reporter: Reporter, *, format_new: bool
-) -> Cluster | None:
+) -> tuple[Cluster, Outcome] | None:
     """Mount what a running cluster has of volumes; None where there is nothing to do."""
     record = seen.record
     if record is None or not record.template.volumes:
@@ -191,15 +193,15 @@ def _mount_what_is_not(
     own = record.template.model_copy(update={"key_location": template.key_location})
     key_path = own.check_key()
     nodes = nodes_of(seen.instances, key_path)
-    cluster = Cluster(session, record, key_path, nodes, reporter, format_new=format_new)
+    cluster = Cluster(session, record, key_path, nodes, reporter)
     master = cluster.master
     reporter.stage(master.alias, "volumes")
-    brought = mounting.bring(cluster, master)
+    brought = mounting.bring(cluster, master, format_new=format_new)
     reporter.stage(master.alias, "ready")
     for one in brought.mounted:
         if not one.before:
             reporter.note(f"{master.alias}: {one.path} is mounted")
-    return cluster if brought.new or brought.troubles else None
+    return (cluster, brought) if brought.new or brought.troubles else None
 
 
 def _is_asleep(record: Record, found: Sequence[Instance]) -> bool:

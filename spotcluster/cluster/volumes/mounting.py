@@ -191,24 +191,17 @@ def check_format(planned: Sequence[PlannedVolume], *, format_new: bool) -> None:
 # On the master.
 
 
-def bring(cluster: Cluster, master: Node) -> Outcome:
+def bring(cluster: Cluster, master: Node, *, format_new: bool = False) -> Outcome:
     """Attach the cluster's volumes to its master and mount them; repeating it changes nothing.
 
     A volume that is in the way does not take the cluster with it: why it is not mounted is said,
-    and the cluster is of use without it; the node has it too, as its `troubles`.
+    and the cluster is of use without it.
+
+    Parameters
+    ----------
+    format_new : bool
+        Whether volumes that nothing was ever written to get a file system.
     """
-    brought = _bring(cluster, master)
-    master.troubles, master.unformatted = brought.troubles, brought.unformatted
-    return brought
-
-
-def format_and_mount(cluster: Cluster, master: Node) -> Outcome:
-    """Make file systems on the volumes that nothing was ever written to, and mount them."""
-    cluster.format_new = True
-    return bring(cluster, master)
-
-
-def _bring(cluster: Cluster, master: Node) -> Outcome:
     wanted = cluster.record.template.volumes
     if not wanted:
         return Outcome()
@@ -229,7 +222,7 @@ def _bring(cluster: Cluster, master: Node) -> Outcome:
                 usable,
                 there,
                 master.account.name,
-                format_new=cluster.format_new,
+                format_new=format_new,
                 has_units=master.facts.has_units,
             ),
             what="mounting the volumes",
