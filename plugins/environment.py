@@ -11,15 +11,12 @@ from urllib.parse import urlsplit
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from spotcluster import templates
+from spotcluster import node_layout, templates
 from spotcluster.errors import RemoteCommandFailed
 from spotcluster.plugins.base import Node
 
 BASE = ("ipyparallel", "cloudpickle", "joblib", "psutil", "rich")
 """What engines need, and searches on the master, whatever else the user asks for."""
-
-BIN = "~/.spotcluster/env/bin"
-"""Where a node has its environment's programs."""
 
 
 def laptop_python() -> str:
@@ -116,7 +113,7 @@ def install(
 def has(node: Node, module: str) -> bool:
     """Say whether the node's environment has the module."""
     try:
-        command = f"{BIN}/python -c {shlex.quote('import ' + module)}"
+        command = f"{node_layout.PYTHON} -c {shlex.quote('import ' + module)}"
         node.account.run(command, what="looking for " + module)
     except RemoteCommandFailed:
         return False

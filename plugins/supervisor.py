@@ -14,12 +14,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from spotcluster import templates
+from spotcluster.node_layout import DONE, SERVICES
 from spotcluster.plugins.base import Node
 
-DONE = 78
-"""The status by which a service says that it is not to be started again."""
-
-SERVICES = "~/.spotcluster/services"
 _STOPPING = 5.0  # seconds that a service may take to end cleanly
 
 
@@ -68,7 +65,7 @@ class _Systemd:
         values = {
             "SERVICE": service,
             "USER": self._node.account.name,
-            "HOME": self._node.account.home,
+            "SERVICES": SERVICES.replace("~", self._node.account.home, 1),
             "NUMBER": "%i" if numbers else "",
             "DONE": str(DONE),
             "STOPPING": f"{_STOPPING:.0f}",

@@ -6,15 +6,25 @@ import shlex
 from collections.abc import Iterable
 from importlib import resources
 
+_LAYOUT = "layout.sh"
+_SOURCED = f"\n. {_LAYOUT}\n"
+
 
 def read(name: str) -> str:
     """Return the text of the template `name` (``"config.ini"``).
+
+    A line ``. layout.sh`` of it becomes that template: what runs on a node has nothing to source.
 
     Raises
     ------
     FileNotFoundError
         There is no template of that name.
     """
+    text = _text(name)
+    return text.replace(_SOURCED, f"\n{_text(_LAYOUT)}") if _SOURCED in text else text
+
+
+def _text(name: str) -> str:
     return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
 
 

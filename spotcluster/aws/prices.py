@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from spotcluster.aws.calls import call
+from spotcluster.aws.calls import call, every
 from spotcluster.aws.session import LOCAL, Session
 from spotcluster.errors import CloudError
 
@@ -94,22 +94,16 @@ def spot_history(
     now = datetime.now(UTC)
     start = now - timedelta(days=days)
     changes: dict[str, list[tuple[datetime, float]]] = {}
-    following: str | None = None
-    while True:
-        answer = call(
-            session.ec2.describe_spot_price_history,
-            InstanceTypes=[name],
-            ProductDescriptions=[_LINUX],
-            StartTime=start,
-            AvailabilityZone=zone,
-            NextToken=following,
-        )
-        for item in answer["SpotPriceHistory"]:
-            change = (item["Timestamp"], float(item["SpotPrice"]))
-            changes.setdefault(item["AvailabilityZone"], []).append(change)
-        following = answer.get("NextToken")
-        if not following:
-            break
+    for item in every(
+        session.ec2.describe_spot_price_history,
+        "SpotPriceHistory",
+        InstanceTypes=[name],
+        ProductDescriptions=[_LINUX],
+        StartTime=start,
+        AvailabilityZone=zone,
+    ):
+        change = (item["Timestamp"], float(item["SpotPrice"]))
+        changes.setdefault(item["AvailabilityZone"], []).append(change)
     found = [_summary(place, sorted(prices), start, now) for place, prices in changes.items()]
     return sorted(found, key=lambda one: (one.current, one.zone))
 

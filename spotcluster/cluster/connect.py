@@ -12,7 +12,7 @@ from spotcluster.aws.objects import Bucket
 from spotcluster.cluster import lookup
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.errors import ClusterError, ConnectionFailed, SpotclusterError
-from spotcluster.plugins.ipcluster import CLIENT_FILE
+from spotcluster.node_layout import CLIENT_FILE
 
 if TYPE_CHECKING:
     import ipyparallel

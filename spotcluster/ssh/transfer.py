@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spotcluster import assembly
+from spotcluster import assembly, node_layout
 from spotcluster.errors import ConnectionFailed, NodeError, SpotclusterError, UsageError
 from spotcluster.ssh.connection import Connection
 from spotcluster.ssh.copying import wire
@@ -26,7 +26,7 @@ ANSWER = 120.0
 AGAIN = "The same command again goes on where this one stopped."
 
 _NO_PYTHON = 86
-_PYTHONS = 'python3 /usr/libexec/platform-python "$HOME/.spotcluster/env/bin/python"'
+_PYTHONS = f"python3 /usr/libexec/platform-python {node_layout.PYTHON}"
 # The modules come on standard input, before the frames, so that they are in no command line.
 _LOAD = "import sys; exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
 _START = (
