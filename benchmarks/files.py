@@ -46,8 +46,8 @@ def _measure(home: Path, rounds: int) -> None:
     from spotcluster import config, files, ssh, templates
     from spotcluster.aws import keypairs
     from spotcluster.aws.session import Session
-    from spotcluster.cluster import end, start
-    from spotcluster.cluster.progress import Quiet
+    from spotcluster.cluster.lifecycle import start, terminate
+    from spotcluster.cluster.reporter import Quiet
 
     session = Session("local")
     settings = config.load_text(templates.read("demo.ini"), "demo.ini")
@@ -64,7 +64,7 @@ def _measure(home: Path, rounds: int) -> None:
             taken = bench.in_turn(ways, rounds)
             _show(what, taken)
     finally:
-        end.terminate(session, "bench", Quiet(), timeout=120)
+        terminate.terminate(session, "bench", Quiet(), timeout=120)
 
 
 def _make(folder: Path) -> Path:

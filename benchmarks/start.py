@@ -34,8 +34,8 @@ def _measure(size: int) -> None:
     from spotcluster import config, files, ssh, templates
     from spotcluster.aws import keypairs
     from spotcluster.aws.session import Session
-    from spotcluster.cluster import add, end, start
-    from spotcluster.cluster.progress import Quiet
+    from spotcluster.cluster.lifecycle import add, start, terminate
+    from spotcluster.cluster.reporter import Quiet
 
     calls: Counter[str] = Counter()
 
@@ -56,7 +56,7 @@ def _measure(size: int) -> None:
     added = add.add_nodes(result.cluster, 1, bid=None, reporter=Quiet())
     added.conclude()
     _show("one node more", added, calls)
-    end.terminate(session, "bench", Quiet(), timeout=120)
+    terminate.terminate(session, "bench", Quiet(), timeout=120)
     print(f"terminate: {_text(calls)}")
 
 

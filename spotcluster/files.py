@@ -139,3 +139,10 @@ def reached() -> list[tuple[str, str]]:
 def key_file(name: str) -> Path:
     """Return where `createkey` writes the private key of the key pair `name`."""
     return home() / "keys" / f"{name}.pem"
+
+
+def forget_cluster(region: str, name: str) -> None:
+    """Remove what is kept for a cluster that is no more."""
+    for path in (known_hosts_file(region, name), connection_file(region, name)):
+        with contextlib.suppress(OSError):  # a disk that cannot be written to keeps no cluster
+            remove(path)

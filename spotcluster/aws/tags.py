@@ -41,7 +41,7 @@ BID = "spotcluster:bid"
 ENDING = "spotcluster:ending"
 """When `terminate` began: nothing may be made for the cluster any more."""
 SPENT = "spotcluster:spent"
-"""What the cluster's ended instances have cost, see `spotcluster.cluster.costs`."""
+"""What the cluster's ended instances have cost, see `spotcluster.cluster.status.costs`."""
 
 VOLUME = "spotcluster:volume"
 """The name of a volume that `createvolume` made; it belongs to no cluster, so no cluster's tag."""

@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from spotcluster.aws.session import Session
     from spotcluster.cluster.cluster import Cluster
-    from spotcluster.cluster.progress import Reporter
+    from spotcluster.cluster.reporter import Reporter
     from spotcluster.config import Config
 
 

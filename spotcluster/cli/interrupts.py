@@ -33,10 +33,10 @@ def say_what_exists(session: Session, name: str, going_on: str | None = None) ->
     going_on : str, optional
         The command that goes on, `start` by default; empty where it is the one that ends it.
     """
-    from spotcluster.cluster import end
+    from spotcluster.cluster.lifecycle import terminate
 
     try:
-        left = end.remains(session, name)
+        left = terminate.remains(session, name)
         there = f"Of '{name}' there is now {left}." if left else ""
     except SpotclusterError as error:
         there = f"EC2 does not tell what there is of '{name}' now: {error.message}"

@@ -11,26 +11,24 @@ from typing import Any, NoReturn
 import click
 
 from spotcluster import __version__, errors
-from spotcluster.cli import (
-    clusterlist,
+from spotcluster.cli import logfile, output, starcluster
+from spotcluster.cli.commands import (
     clusters,
     config,
     demo,
     endings,
     helping,
+    iam_policy,
     jobs,
     keys,
+    listclusters,
     listings,
     localcloud,
-    logs,
-    market,
     notebook,
-    output,
-    plugins,
-    policy,
+    runplugin,
     shell,
-    shells,
-    starcluster,
+    spothistory,
+    ssh,
     status,
     transfers,
     volumes,
@@ -111,7 +109,7 @@ def cli(context: click.Context, config_path: Path | None, region: str | None, de
     controller and engines; nodes come and go while a search runs; one command ends the bill.
     """
     context.obj = Context(config_path, region, debug)
-    if problem := logs.set_up(context.invoked_subcommand or "help", to_terminal=debug):
+    if problem := logfile.set_up(context.invoked_subcommand or "help", to_terminal=debug):
         output.err.print(output.Text(f"This run has no log file: {problem}"))
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -126,13 +124,13 @@ _SECTIONS = {
         endings.stop,
         clusters.restart,
         endings.terminate,
-        clusterlist.listclusters,
+        listclusters.listclusters,
         status.status,
-        plugins.runplugin,
+        runplugin.runplugin,
     ),
     "On the nodes": (
-        shells.sshmaster,
-        shells.sshnode,
+        ssh.sshmaster,
+        ssh.sshnode,
         transfers.put,
         transfers.get,
         notebook.notebook,
@@ -147,7 +145,7 @@ _SECTIONS = {
         volumes.removevolume,
     ),
     "What EC2 has": (
-        market.spothistory,
+        spothistory.spothistory,
         listings.listinstances,
         listings.listspots,
         listings.listzones,
@@ -161,7 +159,7 @@ _SECTIONS = {
         demo.demo,
         localcloud.local,
         config.config_,
-        policy.iam_policy,
+        iam_policy.iam_policy,
         helping.help_,
     ),
 }
@@ -197,8 +195,8 @@ def run(arguments: list[str] | None = None) -> int:
         sys.stderr.close()
         return 1
     except errors.SpotclusterError as error:
-        logs.exception(error)
-        output.failure(error, logs.path(), debug=debug)
+        logfile.exception(error)
+        output.failure(error, logfile.path(), debug=debug)
         return error.exit_status
     except OSError as error:
         if error.errno not in _DISK:
@@ -208,16 +206,16 @@ def run(arguments: list[str] | None = None) -> int:
             f"This computer cannot write what it has to keep: {error.strerror}{where}.",
             "Make room, or name a folder that can be written to with SPOTCLUSTER_HOME.",
         )
-        logs.exception(error)
-        output.failure(problem, logs.path(), debug=debug)
+        logfile.exception(error)
+        output.failure(problem, logfile.path(), debug=debug)
         return problem.exit_status
     except Exception as error:  # noqa: BLE001 - the last net: a user never sees a traceback
         return _unforeseen(error, debug=debug)
 
 
 def _unforeseen(error: Exception, *, debug: bool) -> int:
-    logs.exception(error)
-    output.unforeseen(error, logs.path(), debug=debug)
+    logfile.exception(error)
+    output.unforeseen(error, logfile.path(), debug=debug)
     return 1
 
 

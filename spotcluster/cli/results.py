@@ -9,8 +9,8 @@ from spotcluster.errors import SpotclusterError
 
 if TYPE_CHECKING:
     from spotcluster.aws.session import Session
-    from spotcluster.cluster.bringup import Result
-    from spotcluster.cluster.plan import Plan
+    from spotcluster.cluster.bringup.bringup import Result
+    from spotcluster.cluster.bringup.plans import Plan
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:
@@ -86,7 +86,7 @@ def show_result(session: Session, result: Result, *, as_json: bool) -> int:
 
 
 def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
-    from spotcluster.cluster import listing
+    from spotcluster.cluster.status import listing
 
     cluster = result.cluster
     region = f"-r {session.region} "

@@ -9,10 +9,12 @@ its own files and processes, for every instance. It starts by itself when it is 
     record.py        what the local cloud keeps in its folder about itself
     daemon.py        the background process
     service.py       what runs in it
-    application.py   moto's application behind our middleware
-    cloud.py         the state: moto's backends, under one lock
-    ec2.py           EC2: moto's, with these over it:
-                     launches, fleets, spot, market, prices, instances, images, filters, ingress
+    application.py   moto's application behind our middleware:
+                     access, answers, faults, lags, pricing
+    cloud.py         the state: moto's backends, under one lock; persistence, addresses
+    ec2.py           EC2: moto's, with these over it: launches, fleets, spot, market, prices,
+                     instances, images, disks, filters, ingress
+    clock.py         what time it is there: all of these ask it
     reconciler.py    makes hosts what their instances say
     kind.py          what it asks of hosts, of whatever kind
     hosts.py         booting, watching and ending hosts, over processes.py

@@ -1,22 +1,37 @@
-"""Model searches on engines that come and go: with any ipyparallel client, and nothing lost."""
+"""Model searches on engines that come and go: with any ipyparallel client, and nothing lost.
+
+::
+
+    searches.py     a search: its verbs, with contract.py (scikit-learn's) and following.py
+    runs.py         one run of it, from launch to the end; outcome.py: what it comes to
+    hosts.py        questions to the engines and hosts of a client
+    shipping.py     sends functions of engine/ to engines
+    former.py       modules under their former names, for pickles
+    kinds/          what users write down: grids, halving, ASHA, Optuna, curves
+    data/           what goes to engines
+    dispatch/       who does which evaluation
+    engine/         what runs there
+    results/        what comes back
+"""
 
 from __future__ import annotations
 
-from spotcluster.search.asha import ASHASearch
-from spotcluster.search.curves import LearningCurve, learning_curve
-from spotcluster.search.evaluations import Evaluation, Retry, compute_evaluation
-from spotcluster.search.grids import GridSearch, RandomizedGridSeach, RandomizedSearch
-from spotcluster.search.halving import HalvingGridSearch, HalvingRandomSearch
+from spotcluster.search.data.evaluations import Evaluation, Retry, compute_evaluation
+from spotcluster.search.data.splits import persist_cv_splits
+from spotcluster.search.former import answer_to_former_names
 from spotcluster.search.hosts import (
     get_engines_memory,
     get_host_free_memory,
     one_engine_per_host,
     warm_mmap_on_cv_splits,
 )
-from spotcluster.search.optuna_search import OptunaSearch
-from spotcluster.search.results import Best
+from spotcluster.search.kinds.asha import ASHASearch
+from spotcluster.search.kinds.curves import LearningCurve, learning_curve
+from spotcluster.search.kinds.grids import GridSearch, RandomizedGridSeach, RandomizedSearch
+from spotcluster.search.kinds.halving import HalvingGridSearch, HalvingRandomSearch
+from spotcluster.search.kinds.optuna_search import OptunaSearch
+from spotcluster.search.results.results import Best
 from spotcluster.search.searches import Search
-from spotcluster.search.splits import persist_cv_splits
 
 __all__ = [
     "ASHASearch",
@@ -39,3 +54,5 @@ __all__ = [
     "persist_cv_splits",
     "warm_mmap_on_cv_splits",
 ]
+
+answer_to_former_names(__name__)

@@ -17,9 +17,10 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_method_params
 
 from spotcluster.errors import SearchError
-from spotcluster.search import splits
-from spotcluster.search.candidates import Candidate
-from spotcluster.search.folds import Dataset, Extent, Indices, takes_kernel
+from spotcluster.search.data import splits
+from spotcluster.search.data.candidates import Candidate
+from spotcluster.search.data.folds import Dataset, Extent, Indices, takes_kernel
+from spotcluster.search.data.splits import Bundle
 from spotcluster.search.outcome import (
     NotFinished,
     Outcome,
@@ -28,7 +29,6 @@ from spotcluster.search.outcome import (
     warn_of_failures,
 )
 from spotcluster.search.runs import Run
-from spotcluster.search.splits import Bundle
 
 
 class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no types

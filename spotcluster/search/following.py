@@ -8,9 +8,9 @@ from typing import Any, Self
 
 from spotcluster.errors import SearchError
 from spotcluster.search.contract import SearchEstimator
-from spotcluster.search.display import State, page, watch
-from spotcluster.search.evaluations import Evaluation, Retry
-from spotcluster.search.results import Best, Results, report
+from spotcluster.search.data.evaluations import Evaluation, Retry
+from spotcluster.search.results.display import State, page, watch
+from spotcluster.search.results.results import Best, Results, report
 
 
 class FollowedSearch(SearchEstimator):
@@ -197,7 +197,7 @@ class FollowedSearch(SearchEstimator):
         SearchError
             If pandas is not installed here.
         """
-        from spotcluster.search.frames import candidates_frame, evaluations_frame
+        from spotcluster.search.results.frames import candidates_frame, evaluations_frame
 
         with self._changed:
             results = self._results
@@ -215,7 +215,7 @@ class FollowedSearch(SearchEstimator):
         display_train : bool
             Whether to plot the training scores too.
         """
-        from spotcluster.search.plots import boxplot_parameters
+        from spotcluster.search.results.plots import boxplot_parameters
 
         return boxplot_parameters(
             self._results.candidates, self.evaluations(), display_train=display_train
@@ -230,7 +230,7 @@ class FollowedSearch(SearchEstimator):
         display_train : bool
             Whether to plot the training scores too.
         """
-        from spotcluster.search.plots import validation_curve
+        from spotcluster.search.results.plots import validation_curve
 
         return validation_curve(
             self._results.candidates, self.evaluations(), parameter, display_train=display_train
@@ -238,14 +238,14 @@ class FollowedSearch(SearchEstimator):
 
     def score_over_time(self) -> Any:
         """Plot each candidate when it was finished, and the best so far; return the figure."""
-        from spotcluster.search.plots import score_over_time
+        from spotcluster.search.results.plots import score_over_time
 
         results = self._results
         return score_over_time(results.candidates, self.evaluations(), results.n_splits)
 
     def work_per_engine(self) -> Any:
         """Plot what each engine did when, and how nodes came and went; return the figure."""
-        from spotcluster.search.plots import work_per_engine
+        from spotcluster.search.results.plots import work_per_engine
 
         return work_per_engine(
             self.evaluations(), [] if self._run is None else self._run.presence()

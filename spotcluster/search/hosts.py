@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from spotcluster.errors import SearchError
 from spotcluster.search import shipping
+from spotcluster.search.engine import here
 
 LIMIT = 60.0
 
@@ -27,13 +28,13 @@ def get_engines_memory(client: Any, timeout: float = LIMIT) -> dict[int, float]:
     dict
         Megabytes by engine id.
     """
-    return _ask(client, list(client.ids), timeout, "memory_mb")
+    return _ask(client, list(client.ids), timeout, here.memory_mb)
 
 
 def get_host_free_memory(client: Any, timeout: float = LIMIT) -> dict[str, float]:
     """Return the free memory of each host, in megabytes by host."""
     hosts = one_engine_per_host(client, timeout)
-    answers = _ask(client, list(hosts.values()), timeout, "free_memory_mb")
+    answers = _ask(client, list(hosts.values()), timeout, here.free_memory_mb)
     return {host: answers[engine] for host, engine in hosts.items()}
 
 
@@ -42,7 +43,7 @@ def one_engine_per_host(client: Any, timeout: float = LIMIT) -> dict[str, int]:
 
     ``client[list(one_engine_per_host(client).values())]`` is a view of them.
     """
-    answers = _ask(client, list(client.ids), timeout, "identity")
+    answers = _ask(client, list(client.ids), timeout, here.identity)
     hosts: dict[str, int] = {}
     for engine, who in answers.items():
         hosts.setdefault(who["node"], engine)
@@ -59,13 +60,15 @@ def warm_mmap_on_cv_splits(
     """
     hosts = one_engine_per_host(client, timeout)
     names = [str(Path(name).absolute()) for name in cv_split_filenames]
-    _ask(client, list(hosts.values()), timeout, "warm", names)
+    _ask(client, list(hosts.values()), timeout, here.warm, names)
 
 
-def _ask(client: Any, engines: list[int], timeout: float, name: str, *args: Any) -> dict[int, Any]:
+def _ask(
+    client: Any, engines: list[int], timeout: float, function: Callable[..., Any], *args: Any
+) -> dict[int, Any]:
     if not engines:
         raise SearchError("The cluster has no engines.", "Wait until some have registered.")
-    pending = shipping.send(client[engines], name, *args)
+    pending = shipping.send(client[engines], function, *args)
     try:
         answers = pending.get(timeout)
     except TimeoutError:

@@ -17,7 +17,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection._validation import _warn_or_raise_about_fit_failures
 
 from spotcluster.errors import SearchError
-from spotcluster.search.evaluations import Evaluation
+from spotcluster.search.data.evaluations import Evaluation
 
 MOST_WARNINGS = 50  # different ones that are told of
 

@@ -15,16 +15,15 @@ from typing import Any
 
 from spotcluster.errors import SearchError
 from spotcluster.published import controller_of
-from spotcluster.search.candidates import Candidate
-from spotcluster.search.dispatch import Dispatcher, News
-from spotcluster.search.evaluations import Evaluation, Key, Retry
-from spotcluster.search.folds import Dataset
-from spotcluster.search.ledger import Header, Ledger, Record
+from spotcluster.search.data.candidates import Candidate
+from spotcluster.search.data.evaluations import Evaluation, Key, Presence, Retry
+from spotcluster.search.data.folds import Dataset
+from spotcluster.search.data.splits import Bundle
+from spotcluster.search.dispatch.dispatcher import Dispatcher, News
 from spotcluster.search.outcome import Outcome
-from spotcluster.search.progress import Progress
-from spotcluster.search.results import Best, Results
-from spotcluster.search.roster import Presence
-from spotcluster.search.splits import Bundle
+from spotcluster.search.results.ledger import Header, Ledger, Record
+from spotcluster.search.results.progress import Progress
+from spotcluster.search.results.results import Best, Results
 
 STOP_LIMIT = 30.0
 

@@ -22,17 +22,18 @@ from sklearn.metrics import check_scoring
 
 from spotcluster import files
 from spotcluster.errors import SearchError
-from spotcluster.search import ledger as ledgers
-from spotcluster.search import shipping, splits
-from spotcluster.search.candidates import Candidate, Space, check_names, plain
-from spotcluster.search.evaluations import Evaluation, Key
-from spotcluster.search.folds import Dataset, Extent
+from spotcluster.search import shipping
+from spotcluster.search.data import splits
+from spotcluster.search.data.candidates import Candidate, Space, check_names, plain
+from spotcluster.search.data.evaluations import Evaluation, Key
+from spotcluster.search.data.folds import Dataset, Extent
+from spotcluster.search.data.parameters import BadParameter, check
+from spotcluster.search.data.splits import Bundle
 from spotcluster.search.following import FollowedSearch
-from spotcluster.search.ledger import Header, Record
 from spotcluster.search.outcome import plain_filters
-from spotcluster.search.parameters import BadParameter, check
+from spotcluster.search.results import ledger as ledgers
+from spotcluster.search.results.ledger import Header, Record
 from spotcluster.search.runs import Plan, Run
-from spotcluster.search.splits import Bundle
 
 AnyPath = str | PathLike[str]
 OnResult = Callable[[Evaluation], Any]
@@ -317,7 +318,7 @@ class Search(FollowedSearch):
         candidates : list of Candidate, optional
             The first ones, where they have been proposed already.
         task : dict, optional
-            What else all evaluations have in common, see `engine_fit.fit_and_score`.
+            What else all evaluations have in common, see `engine.fit.fit_and_score`.
         train : bool
             Whether training scores are wanted, where the search does not say.
         """

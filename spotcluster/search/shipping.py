@@ -1,4 +1,4 @@
-"""Calls functions of the modules `engine...` on engines that do not have spotcluster."""
+"""Calls functions of the package `engine` on engines that do not have spotcluster."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import hashlib
 import json
 import threading
 import zlib
-from importlib import resources
+from collections.abc import Callable
 from typing import Any
+
+from spotcluster import assembly
 
 try:
     # What joblib brings along is what engines have: its own copy before 1.6, the package since.
@@ -15,20 +17,7 @@ try:
 except ImportError:
     import cloudpickle  # type: ignore[import-untyped]  # it has no types
 
-_FOLDER = resources.files("spotcluster.search")
-# each imports those before it only
-_MODULES = (
-    "engine",
-    "engine_prune",
-    "engine_transfer",
-    "engine_peer",
-    "engine_part",
-    "engine_fit",
-    "engine_batch",
-)
-_TEXT = json.dumps(
-    [(name, _FOLDER.joinpath(f"{name}.py").read_text(encoding="utf-8")) for name in _MODULES]
-).encode()
+_TEXT = json.dumps(assembly.sources("spotcluster.search.engine")).encode()
 _DIGEST = hashlib.sha256(_TEXT).hexdigest()[:16]
 _SOURCE = zlib.compress(_TEXT, 9)
 
@@ -76,12 +65,8 @@ def pack(thing: Any) -> bytes:
     return bytes(cloudpickle.dumps(thing))
 
 
-def send(view: Any, name: str, *args: Any) -> Any:
-    """Have an engine of `view` run ``NAME(*args)``; return ipyparallel's AsyncResult.
-
-    `name` is that of a function of `engine`, or of another module: ``"engine_batch.perform"``.
-    """
-    if "." not in name:
-        name = f"engine.{name}"
+def send(view: Any, function: Callable[..., Any], *args: Any) -> Any:
+    """Have an engine of `view` run a function of `engine`; return ipyparallel's AsyncResult."""
+    name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
     with _one_at_a_time:
         return view.apply_async(call, _DIGEST, _SOURCE, name, *args)

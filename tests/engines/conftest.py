@@ -24,8 +24,8 @@ from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 
 from spotcluster.search import persist_cv_splits
-from spotcluster.search.dispatch import Dispatcher
-from spotcluster.search.evaluations import Retry
+from spotcluster.search.data.evaluations import Retry
+from spotcluster.search.dispatch.dispatcher import Dispatcher
 
 GRID = {"C": np.logspace(-1, 2, 4), "gamma": np.logspace(-4, 0, 5)}
 LIMIT = 120.0  # seconds after which a test hangs; a machine that does other things is slow

@@ -13,7 +13,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from spotcluster.errors import SearchError
-from spotcluster.search.asha import ASHASearch
+from spotcluster.search.kinds.asha import ASHASearch
 
 from .conftest import LIMIT, Machines
 

@@ -20,7 +20,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
-from spotcluster.search.curves import LearningCurve, learning_curve
+from spotcluster.search.kinds.curves import LearningCurve, learning_curve
 
 from .conftest import LIMIT, Gated, Machines
 

@@ -13,9 +13,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.svm import SVC
 
 from spotcluster.errors import SearchError
-from spotcluster.search.dispatch import Dispatcher, News
-from spotcluster.search.evaluations import Evaluation, Key, Retry
-from spotcluster.search.splits import Bundle
+from spotcluster.search.data.evaluations import Evaluation, Key, Retry
+from spotcluster.search.data.splits import Bundle
+from spotcluster.search.dispatch.dispatcher import Dispatcher, News
 
 from .conftest import Machines, until
 
@@ -131,8 +131,8 @@ def test_tiny_evaluations_travel_together(pair: Machines, iris: list[str], by_va
 def test_a_straggler_is_tried_on_an_idle_engine(
     pair: Machines, iris: list[str], by_value: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, seconds in {"durations.PATIENCE": 0.3, "dispatch.COLD": 0.0}.items():
-        monkeypatch.setattr(f"spotcluster.search.{name}", seconds)
+    monkeypatch.setattr("spotcluster.search.dispatch.durations.PATIENCE", 0.3)
+    monkeypatch.setattr("spotcluster.search.dispatch.dispatcher.COLD", 0.0)
 
     class Straggling(Dispatch):
         model = Sleeper(seconds=250.0, once=str(tmp_path / "met"))

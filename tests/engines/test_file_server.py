@@ -13,7 +13,7 @@ from sklearn.svm import SVC
 from zmq.utils.monitor import recv_monitor_message
 
 from spotcluster.search import GridSearch
-from spotcluster.search.engine_peer import IDLE
+from spotcluster.search.engine.peer import IDLE
 
 from .conftest import LIMIT, Gated, Machines, until
 

@@ -27,7 +27,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
 from spotcluster.errors import SearchError
-from spotcluster.search.halving import HalvingGridSearch, HalvingRandomSearch
+from spotcluster.search.kinds.halving import HalvingGridSearch, HalvingRandomSearch
 
 from .conftest import LIMIT, Machines
 from .test_search_on_engines import assert_same_results

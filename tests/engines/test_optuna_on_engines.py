@@ -14,7 +14,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from spotcluster.errors import SearchError
-from spotcluster.search.optuna_search import OptunaSearch
+from spotcluster.search.kinds.optuna_search import OptunaSearch
 
 from .conftest import LIMIT, Machines, undelayed
 

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 from sklearn.svm import SVC
 
-from spotcluster.search import GridSearch, display
+from spotcluster.search import GridSearch
+from spotcluster.search.results import display
 
 from .conftest import Gated, Machines, until
 

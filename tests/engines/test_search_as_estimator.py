@@ -46,7 +46,7 @@ from spotcluster.search import (
     OptunaSearch,
     RandomizedSearch,
 )
-from spotcluster.search.halving import ResourceSearch
+from spotcluster.search.kinds.halving import ResourceSearch
 
 from .conftest import LIMIT, Machines
 from .test_search_on_engines import assert_same_results

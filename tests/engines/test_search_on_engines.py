@@ -39,7 +39,7 @@ from spotcluster.search import (
     one_engine_per_host,
     warm_mmap_on_cv_splits,
 )
-from spotcluster.search.dispatch import Dispatcher
+from spotcluster.search.dispatch.dispatcher import Dispatcher
 
 from .conftest import GRID, LIMIT, Gated, Machines, undelayed, until
 
@@ -250,12 +250,12 @@ def test_a_client_that_was_closed_in_the_middle_of_a_step_was_not_told_of_as_suc
 ) -> None:
     import ipyparallel
 
-    from spotcluster.search import dispatch
+    from spotcluster.search.dispatch import dispatcher
 
     path = pair.engine_file.with_name("ipcontroller-client.json")
     client = ipyparallel.Client(str(path))
     # called right after a step has seen that the client is open
-    monkeypatch.setattr(dispatch.engine_prune, "used", lambda *_: client.close())
+    monkeypatch.setattr(dispatcher.prune, "used", lambda *_: client.close())
     search = GridSearch(client).launch_for_splits(SVC(), SMALL, iris, pace=0.2)
     with pytest.raises(SearchError, match=r"client of the search was closed.*resume"):
         search.wait(LIMIT)

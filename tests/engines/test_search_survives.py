@@ -24,6 +24,7 @@ from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV, ShuffleSplit
 from sklearn.svm import SVC
 
+from spotcluster import depots
 from spotcluster.errors import SearchError
 from spotcluster.search import GridSearch, RandomizedSearch
 
@@ -37,7 +38,7 @@ ALONE = 0.6  # a pace at which each evaluation has a message of its own
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tried again is tried soon."""
-    monkeypatch.setattr("spotcluster.search.roster.RETRY", 0.3)
+    monkeypatch.setattr("spotcluster.search.dispatch.roster.RETRY", 0.3)
 
 
 @pytest.fixture(autouse=True)
@@ -308,7 +309,7 @@ def test_a_host_that_serves_files_dies_before_another_asks(
 def test_files_come_from_a_store_that_all_hosts_reach(
     machines: Machines, unshared: list[str], depot: Shelf, gated: Gated
 ) -> None:
-    machines.client.split_depot = depot
+    depots.use(machines.client, depot)
     try:
         machines.start("node001", 1)
         machines.start("node002", 1)
@@ -317,7 +318,7 @@ def test_files_come_from_a_store_that_all_hosts_reach(
         gated.open()
         search.abort()
     finally:
-        del machines.client.split_depot
+        depots.use(machines.client, None)
     assert depot.uploads == 3
     size = sum(Path(name).stat().st_size for name in unshared)
     delivered = search.delivered()
@@ -327,7 +328,7 @@ def test_files_come_from_a_store_that_all_hosts_reach(
 def test_a_store_that_fails_is_told_of_and_not_needed(
     machines: Machines, unshared: list[str], depot: Shelf
 ) -> None:
-    machines.client.split_depot = depot
+    depots.use(machines.client, depot)
     depot.address += "/elsewhere"
     try:
         machines.start("node001", 1)
@@ -336,7 +337,7 @@ def test_a_store_that_fails_is_told_of_and_not_needed(
         assert "The bucket cannot be used" in search.report()
         assert search.wait(LIMIT)
     finally:
-        del machines.client.split_depot
+        depots.use(machines.client, None)
     assert search.failed() == []
 
 
@@ -349,7 +350,7 @@ def test_files_that_a_host_sees_are_not_sent(machines: Machines, iris: list[str]
 def test_files_bigger_than_a_message(
     machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spotcluster.search.delivery.CHUNK", 1000)
+    monkeypatch.setattr("spotcluster.search.dispatch.delivery.CHUNK", 1000)
     monkeypatch.chdir(tmp_path)
     joblib.dump(([[0.0], [1.0]] * 900, [0, 1] * 900, [[0.0], [1.0]], [0, 1]), "big.pkl")
     machines.start("node001", 1)
@@ -400,7 +401,7 @@ def test_a_controller_that_is_killed_and_restarted(
 ) -> None:
     limits = {"detector.SILENCE": 1.0, "detector.SETTLE": 0.5, "sender.QUEUE_LIMIT": 1.0}
     for name, seconds in limits.items():
-        monkeypatch.setattr(f"spotcluster.search.{name}", seconds)
+        monkeypatch.setattr(f"spotcluster.search.dispatch.{name}", seconds)
     folder = Path(tempfile.mkdtemp(prefix="sce-"))
     machines = Machines(folder)
     try:

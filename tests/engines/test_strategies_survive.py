@@ -27,7 +27,7 @@ CV = ShuffleSplit(3, test_size=0.25, random_state=0)  # as in the fixture iris
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tried again is tried soon."""
-    monkeypatch.setattr("spotcluster.search.roster.RETRY", 0.3)
+    monkeypatch.setattr("spotcluster.search.dispatch.roster.RETRY", 0.3)
 
 
 def kill_an_engine(search: Any) -> None:

@@ -15,7 +15,7 @@ from crash_spread import Spread
 from spotcluster import files, local
 from spotcluster.aws import keypairs
 from spotcluster.aws.session import Session
-from spotcluster.cluster import end
+from spotcluster.cluster.lifecycle import terminate
 from spotcluster.local import processes
 
 CONFIG = """
@@ -61,7 +61,7 @@ class LocalCloud:
     def left(self) -> list[str]:
         session = Session("local")
         ec2 = session.ec2
-        there = end.remains(session, "mycluster")
+        there = terminate.remains(session, "mycluster")
         groups = ec2.describe_security_groups()["SecurityGroups"]
         states = [{"Name": "state", "Values": ["open", "active"]}]
         return [

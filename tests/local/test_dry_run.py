@@ -11,7 +11,7 @@ from commands import cli
 
 from spotcluster import files, local, ssh
 from spotcluster.aws.session import Session
-from spotcluster.cluster import end
+from spotcluster.cluster.lifecycle import terminate
 
 CONFIG = """
 [key mykey]
@@ -71,7 +71,7 @@ def test_plan_shows_nodes_and_price_and_makes_nothing() -> None:
     plan = json.loads(cli("start", "-c", "small", "--validate-only", "--json", "mycluster"))
     assert [node["alias"] for node in plan["nodes"]] == ["master", "node001", "node002"]
     assert plan["usd_per_hour"] == pytest.approx(sum(n["usd_per_hour"] for n in plan["nodes"]))
-    assert not end.remains(Session("local"), "mycluster")
+    assert not terminate.remains(Session("local"), "mycluster")
 
 
 @pytest.mark.usefixtures("configured", "in_module_cloud")
@@ -88,7 +88,7 @@ def test_what_the_api_would_refuse_is_refused_before_anything_is_made(
     ):
         said = cli("start", *words, *(["--dry-run"] if dry else []), "mycluster", status=status)
         assert expected in said
-        assert not end.remains(Session("local"), "mycluster")
+        assert not terminate.remains(Session("local"), "mycluster")
 
 
 def test_crashed_local_cloud_is_said_with_the_command_that_helps(own_cloud: None) -> None:

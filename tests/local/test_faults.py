@@ -10,7 +10,7 @@ from commands import cli, nodes
 
 from spotcluster import local
 from spotcluster.aws.session import Session
-from spotcluster.cluster import end
+from spotcluster.cluster.lifecycle import terminate
 
 CONFIG = """
 [key mykey]
@@ -40,7 +40,7 @@ def cloud(key: None, in_module_cloud: local.Endpoint) -> Iterator[None]:
     """Leave the cloud as it was, also after a test that failed."""
     yield
     local.set_faults([])
-    if end.remains(Session("local"), "mycluster"):
+    if terminate.remains(Session("local"), "mycluster"):
         cli("terminate", "-y", "mycluster")
 
 
@@ -55,5 +55,5 @@ def test_life_of_a_cluster_while_calls_fail(rules: list[dict[str, object]]) -> N
     local.set_faults(rules)
     cli("terminate", "-y", "mycluster")
     local.set_faults([])
-    assert not end.remains(Session("local"), "mycluster")
+    assert not terminate.remains(Session("local"), "mycluster")
     assert all(host.processes == 0 for host in local.status().hosts)

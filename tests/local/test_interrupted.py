@@ -15,7 +15,7 @@ from commands import PROGRAM, cli, nodes
 from spotcluster import local
 from spotcluster.aws import instances
 from spotcluster.aws.session import Session
-from spotcluster.cluster import end
+from spotcluster.cluster.lifecycle import terminate
 
 CONFIG = """
 [key mykey]
@@ -41,7 +41,7 @@ def key(module_cloud: local.Endpoint, module_home: Path) -> None:
 def cloud(key: None, in_module_cloud: local.Endpoint) -> Iterator[None]:
     """Leave nothing of a cluster to the next test."""
     yield
-    if end.remains(Session("local"), "mycluster"):
+    if terminate.remains(Session("local"), "mycluster"):
         cli("terminate", "-y", "mycluster")
 
 
@@ -73,9 +73,9 @@ MOMENTS = [
 def test_terminate_leaves_nothing_of_a_start_that_was_killed(moment: str) -> None:
     cut_off(moment, signal.SIGKILL)
     session = Session("local")
-    if end.remains(session, "mycluster"):
+    if terminate.remains(session, "mycluster"):
         cli("terminate", "-y", "mycluster")
-    assert not end.remains(session, "mycluster")
+    assert not terminate.remains(session, "mycluster")
     assert json.loads(cli("listclusters", "--json")) == []
     assert all(host.processes == 0 for host in local.status().hosts)
 

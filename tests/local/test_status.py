@@ -32,7 +32,7 @@ import spotcluster
 from spotcluster import config as configs
 from spotcluster import local, published
 from spotcluster.cluster import lookup
-from spotcluster.cluster.controller import Controller
+from spotcluster.cluster.status.controller import Controller
 from spotcluster.search import GridSearch, persist_cv_splits
 
 CONFIG = """

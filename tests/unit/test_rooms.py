@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import graphlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,6 +28,7 @@ ARROWS = {
     "local": set(),
     "templates": set(),
 }
+ENTRIES = {"local": 35}  # its own rooms are yet to be made
 OWNERS = {
     "boto3": "aws",
     "botocore": "aws",
@@ -34,17 +38,77 @@ OWNERS = {
 }
 
 
+AS_TEXT = re.compile(r"""(?:resources\.files|assembly\.sources)\("(spotcluster[\w.]*)"\)""")
+
+
+def package_of(path: Path) -> list[str]:
+    return ["spotcluster", *path.relative_to(HOUSE).parent.parts]
+
+
 def imports(path: Path) -> Iterator[str]:
-    """Yield the dotted names that a module imports."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    """Yield the dotted names that a module imports, or reads as text."""
+    text = path.read_text()
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield from (f"{node.module}.{name.name}" for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            own = package_of(path)
+            above = own[: len(own) + 1 - node.level] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{base}.{name.name}" for name in node.names)
+    yield from AS_TEXT.findall(text)
 
 
 def modules(room: str) -> list[Path]:
     return sorted((HOUSE / room).rglob("*.py"))
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(HOUSE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def needs() -> dict[str, set[str]]:
+    """Return for every module which modules it imports anywhere, also for types only."""
+    known = {dotted(path): path for path in HOUSE.rglob("*.py")}
+    # The public face imports `connect` when a user asks for it, and nobody asks the face.
+    del known["spotcluster"]
+    found: dict[str, set[str]] = {name: set() for name in known}
+    for name, path in known.items():
+        for imported in imports(path):
+            target = imported if imported in known else imported.rpartition(".")[0]
+            if target in known and target != name:
+                found[name].add(target)
+    return found
+
+
+def entries_need(room: str) -> dict[str, set[str]]:
+    """Return which of a room's entries (modules and sub-rooms) need which others of it."""
+    inside = f"spotcluster.{room.replace('/', '.')}."
+    found: dict[str, set[str]] = {}
+    for name, needed in needs().items():
+        if not name.startswith(inside):
+            continue
+        entry = name.removeprefix(inside).split(".")[0]
+        others = {
+            one.removeprefix(inside).split(".")[0] for one in needed if one.startswith(inside)
+        }
+        found.setdefault(entry, set()).update(others - {entry})
+    return found
+
+
+def circle_in(graph: dict[str, set[str]]) -> list[str]:
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def rooms_and_sub_rooms() -> list[str]:
+    folders = {path.parent.relative_to(HOUSE) for path in HOUSE.rglob("*.py")} - {Path()}
+    return sorted(map(str, folders))
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -72,6 +136,33 @@ def test_library_is_imported_by_its_room_only(library: str, owner: str) -> None:
         if name.split(".")[0] == library
     ]
     assert not wrong
+
+
+def test_no_module_needs_itself_in_a_circle() -> None:
+    assert circle_in(needs()) == []
+
+
+@pytest.mark.parametrize("room", rooms_and_sub_rooms())
+def test_rooms_in_a_room_need_each_other_one_way(room: str) -> None:
+    assert circle_in(entries_need(room)) == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_can_be_seen_at_a_glance(room: str) -> None:
+    """At most so many entries, and a map of them that names each one."""
+    for folder in [HOUSE / room, *(HOUSE / room).iterdir()]:
+        if not (folder / "__init__.py").exists():
+            continue
+        entries = {path.stem for path in folder.glob("*.py")} - {"__init__", "__main__"}
+        entries |= {path.parent.name for path in folder.glob("*/__init__.py")}
+        assert len(entries) <= ENTRIES.get(room, 20), folder
+        told = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+        assert "::" not in told or [one for one in sorted(entries) if one not in told] == [], folder
+
+
+def test_relative_imports_were_not_counted() -> None:
+    parts = HOUSE / "ssh" / "copying" / "manifest.py"
+    assert "spotcluster.ssh.copying.wire" in {name.rpartition(".")[0] for name in imports(parts)}
 
 
 def test_help_answers_without_heavy_imports() -> None:

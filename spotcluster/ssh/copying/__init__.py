@@ -13,6 +13,7 @@ system; on the wire and in reports they are UTF-8, with ``surrogateescape`` for 
     destination.py  where things go, as `cp -r` would take it
     folders.py      folders by descriptor, entered without following a link
     parts.py        files that are written aside, and get their names when they are whole
+    digests.py      digests of files, and S3's ETags
     stores.py       files that go between a node and addresses of a store, such as S3's
     node.py         the node's end: reads a request, and is a sender or a receiver
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 
-from . import stores, wire
+from . import digests, wire
 from .folders import ASIDE
 from .wire import Pipe, RefusedError, from_wire, shown
 
@@ -35,7 +35,7 @@ class Entry:
                 )
         if self.size < 0 or self.kind not in ("f", "d", "l", "-", "!"):
             raise wire.nonsense()
-        if self.kind == "f" and self.target and not stores.is_etag(target):
+        if self.kind == "f" and self.target and not digests.is_etag(target):
             raise wire.nonsense()
         if self.kind == "l" and not wire.stays_inside(self.names[1:], self.target):
             raise RefusedError(

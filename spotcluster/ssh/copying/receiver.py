@@ -12,7 +12,7 @@ import hashlib
 import os
 import stat
 
-from . import parts, stores, wire
+from . import digests, parts, stores, wire
 from .destination import FULL, Destination, cannot_write
 from .folders import Folders, aside, look, make_folder, make_link, prune
 from .manifest import Entry, read_manifest
@@ -164,12 +164,12 @@ class Receiver:
     def _whole(self, entry: Entry, handle: int) -> str:
         with os.fdopen(handle, "rb", buffering=0) as file:
             if entry.target:
-                return stores.etag(file, entry.size, entry.target.decode(), self._pipe.beat)
+                return digests.etag(file, entry.size, entry.target.decode(), self._pipe.beat)
             return str(self._digest(file, entry.size).hexdigest())
 
     def _digest(self, file: Any, size: int) -> Any:
         found = hashlib.sha256()
-        for data in stores.pieces(file, size):
+        for data in digests.pieces(file, size):
             found.update(data)
             self._pipe.beat()
         return found

@@ -8,7 +8,7 @@ import hashlib
 import os
 import stat
 
-from . import stores, wire
+from . import digests, stores, wire
 from .folders import ASIDE
 from .wire import Pipe, RefusedError, Watch, reason, shown, to_wire
 
@@ -225,14 +225,14 @@ class Sender:
 
     def _digest(self, file: Any, size: int) -> Any:
         found = hashlib.sha256()
-        for data in stores.pieces(file, size):
+        for data in digests.pieces(file, size):
             found.update(data)
             self._pipe.beat()
         return found
 
     def _stream(self, file: Any, size: int, digest: Any) -> int:
         done = 0
-        for data in stores.pieces(file, size):
+        for data in digests.pieces(file, size):
             digest.update(data)
             self._pipe.send(wire.DATA, data)
             done += len(data)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from spotcluster.search.evaluations import Evaluation
+from spotcluster.search.data.evaluations import Evaluation
 from spotcluster.search.outcome import MOST_WARNINGS, plain_filters, warn_again
 
 USER = ("builtins", "UserWarning")

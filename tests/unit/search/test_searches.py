@@ -30,9 +30,9 @@ from spotcluster.search import (
     RandomizedSearch,
     Search,
 )
-from spotcluster.search.candidates import Candidate
-from spotcluster.search.evaluations import Evaluation, compute_evaluation
-from spotcluster.search.plots import boxplot_parameters, scores_by_value
+from spotcluster.search.data.candidates import Candidate
+from spotcluster.search.data.evaluations import Evaluation, compute_evaluation
+from spotcluster.search.results.plots import boxplot_parameters, scores_by_value
 
 RESOURCES = ("factor", "resource", "max_resources", "min_resources", "random_state")
 

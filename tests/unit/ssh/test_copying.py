@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import spotcluster.ssh.copying as package
+from spotcluster import assembly
 from spotcluster.ssh import transfer
 
 from .copies import content, copy, refused, tree
@@ -187,5 +188,5 @@ def test_program_is_the_standard_library_in_the_words_of_python_3_7() -> None:
             if isinstance(node, ast.ImportFrom) and not node.level:
                 names = [str(node.module)]
             assert all(name.split(".")[0] in sys.stdlib_module_names for name in names), path
-    sent = {name for name, _ in transfer._sources()}
+    sent = {name for name, _ in assembly.sources(package.__name__)}
     assert sent == {path.stem for path in folder.glob("*.py")} - {"__init__"}

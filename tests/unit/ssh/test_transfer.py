@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spotcluster import ssh
+from spotcluster import assembly, ssh
 from spotcluster.errors import ConnectionFailed, NodeError, SpotclusterError, UsageError
 from spotcluster.ssh import transfer
 from spotcluster.ssh.copying import wire
@@ -37,6 +37,14 @@ def programs(folder: Path, **scripts: str) -> str:
     for name in ("bash", "env", "sh"):
         (folder / name).symlink_to(f"/usr/bin/{name}")
     return str(folder)
+
+
+def change_what_is_sent(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
+    """Let the program at the other end have `new` where ours has `old`."""
+    sources = assembly.sources("spotcluster.ssh.copying")
+    assert sum(old in text for _, text in sources) == 1
+    changed = [(name, text.replace(old, new)) for name, text in sources]
+    monkeypatch.setattr(assembly, "sources", lambda _: changed)
 
 
 def test_folder_goes_and_comes_back(
@@ -218,8 +226,11 @@ def test_nodes_end_that_hears_nothing_ends(
     server: Server, connection: ssh.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long, short = "SILENCE = 30.0", "SILENCE = 0.1"
-    sources = [(name, text.replace(long, short)) for name, text in transfer._sources()]
-    monkeypatch.setattr(transfer, "_sources", lambda: sources)
+    sources = [
+        (name, text.replace(long, short))
+        for name, text in assembly.sources("spotcluster.ssh.copying")
+    ]
+    monkeypatch.setattr(assembly, "sources", lambda _: sources)
     with (
         pytest.raises(NodeError, match="ended with status 75"),
         transfer.opened(connection, {"what": "take", "dest": "there"}, None) as pipe,
@@ -234,8 +245,11 @@ def test_hostile_machine_writes_nothing_outside(
     (server.home / "data/f").write_bytes(b"x")
     honest = "name, target = to_wire(self.name)"
     evil = f"{honest}.replace('data/f', 'data/../../evil')"
-    sources = [(name, text.replace(honest, evil)) for name, text in transfer._sources()]
-    monkeypatch.setattr(transfer, "_sources", lambda: sources)
+    sources = [
+        (name, text.replace(honest, evil))
+        for name, text in assembly.sources("spotcluster.ssh.copying")
+    ]
+    monkeypatch.setattr(assembly, "sources", lambda _: sources)
     (tmp_path / "dest").mkdir()
     with pytest.raises(NodeError, match="which is not allowed") as caught:
         transfer.get(connection, ["data"], tmp_path / "dest")

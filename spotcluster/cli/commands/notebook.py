@@ -1,0 +1,89 @@
+"""notebook: JupyterLab on the master, in this computer's browser."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import webbrowser
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from spotcluster import files
+from spotcluster.cli import output
+from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.output import Text
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  spotcluster notebook mycluster                 open it in the browser
+  spotcluster notebook --no-browser mycluster    print its address
+  spotcluster notebook --stop mycluster          end the server and its kernels
+\b
+It runs as the cluster user, listens on the master itself only, and is reached through an SSH tunnel
+that Ctrl-C closes; notebooks are in ~/notebooks on the master. Anybody who has the address that is
+printed can run programs on the cluster as long as the tunnel is open.
+"""
+)
+@click.option("--no-browser", is_flag=True, help="Print the address only.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help="The port on this computer; any that is free by default.",
+)
+@click.option("--stop", is_flag=True, help="End the server that runs, and its kernels.")
+@click.argument("name")
+@pass_context
+def notebook(
+    context: Context, name: str, *, no_browser: bool, port: int | None, stop: bool
+) -> int | None:
+    """Open JupyterLab on the master, where %px reaches every engine.
+
+    It is installed there when it is first asked for. The server goes on when the tunnel is closed,
+    and kernels with it.
+    """
+    from spotcluster.cluster.on_master import notebook as notebooks
+
+    region = f"-r {context.region} " if context.region else ""
+    cluster = context.cluster(name, output.Notes())
+    if stop:
+        ran = notebooks.stop(cluster)
+        output.out.print("JupyterLab has ended." if ran else "No JupyterLab was running.")
+        return None
+    opened = notebooks.start(cluster, port=port or 0)
+    with contextlib.closing(opened.tunnel), contextlib.ExitStack() as stack:
+        output.out.print(Text(opened.url))
+        output.err.print("Ctrl-C closes the tunnel; the server goes on.")
+        if not no_browser:
+            page = stack.enter_context(_page(cluster.region, name, opened.url))
+            webbrowser.open(page.as_uri())
+        with contextlib.suppress(KeyboardInterrupt):
+            notebooks.keep_open(cluster, opened)
+    output.err.print(
+        Text(
+            f"\nThe tunnel is closed, JupyterLab goes on. `spotcluster {region}notebook {name}`"
+            f" comes back to it, `spotcluster {region}notebook --stop {name}` ends it."
+        )
+    )
+    return 130
+
+
+@contextlib.contextmanager
+def _page(region: str, name: str, url: str) -> Iterator[Path]:
+    """Make a page of our own that leads there: the address is a password, and command lines, as
+    that of a browser that is being started, are everybody's to read."""
+    path = files.private_dir("notebooks", region) / f"{name}.html"
+    address = html.escape(url)
+    files.write_private(
+        path,
+        f'<!DOCTYPE html><meta charset="utf-8"><title>{html.escape(name)}</title>'
+        f'<meta http-equiv="refresh" content="0; url={address}"><a href="{address}">{name}</a>\n',
+    )
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)

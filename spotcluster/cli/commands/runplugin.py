@@ -1,0 +1,25 @@
+"""runplugin."""
+
+from __future__ import annotations
+
+import click
+
+from spotcluster.cli import output
+from spotcluster.cli.context import Context, pass_context
+
+
+@click.command(epilog="Example: spotcluster runplugin ipclusterrestart mycluster")
+@click.argument("plugin")
+@click.argument("name")
+@pass_context
+def runplugin(context: Context, plugin: str, name: str) -> int:
+    """Run a plugin of the config, or of the cluster's own template, on every node."""
+    from spotcluster.cluster.lifecycle import runplugin as running
+
+    cluster = context.cluster(name)
+    chosen = running.choose(context.config(), cluster, plugin)
+    with output.progress() as reporter:
+        cluster.reporter = reporter
+        running.run(cluster, plugin, chosen)
+    output.out.print(f"Ran {plugin} on {len(cluster.nodes)} node(s) of '{name}'.")
+    return 0

@@ -1,0 +1,179 @@
+"""Bringing nodes up, and what is done about those that fail; for `start`, `addnode`, `restart`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from spotcluster import files
+from spotcluster.cluster import records
+from spotcluster.cluster.bringup.failures import OnFailure
+from spotcluster.cluster.bringup.launch import ended_elsewhere
+from spotcluster.cluster.bringup.member import Member
+from spotcluster.cluster.bringup.pipeline import Pipeline
+from spotcluster.cluster.bringup.watcher import Watcher
+from spotcluster.cluster.cluster import Cluster
+from spotcluster.cluster.node import Node
+from spotcluster.cluster.volumes.mounting import Outcome
+from spotcluster.errors import ClusterError
+from spotcluster.plugins.ipcluster import IPCluster
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of bringing nodes up.
+
+    Attributes
+    ----------
+    elapsed : float
+        Seconds from the first call to the last node that got ready.
+    volumes : Outcome
+        What came of mounting the cluster's volumes, where its master was set up now.
+
+    Notes
+    -----
+    Call `conclude` when the user has been told.
+    """
+
+    cluster: Cluster
+    members: tuple[Member, ...]
+    elapsed: float
+    volumes: Outcome = field(default_factory=Outcome)
+
+    def conclude(self) -> None:
+        """Write down that all of it is done; see `records.conclude`."""
+        records.conclude(self.cluster.session, self.cluster.record)
+
+    @property
+    def failed(self) -> list[Member]:
+        """The nodes that did not get ready."""
+        return [member for member in self.members if not member.ready]
+
+    @property
+    def phases(self) -> dict[str, float]:
+        """How long each stage took on the node that took longest, in seconds, in order."""
+        longest: dict[str, float] = {}
+        for member in self.members:
+            for stage, seconds in member.stages.items():
+                longest[stage] = max(longest.get(stage, 0.0), seconds)
+        return longest
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The nodes that got ready now; those that were there before are not touched."""
+        return [member.node for member in self.members if member.ready and member.node]
+
+    @property
+    def left_out(self) -> dict[str, list[str]]:
+        """What could not be done, in words, and the nodes where it could not."""
+        found: dict[str, list[str]] = {}
+        for member in self.members:
+            if member.ready and member.equipped.left_out:
+                found.setdefault(", ".join(member.equipped.left_out), []).append(member.alias)
+        return found
+
+    @property
+    def troubles(self) -> list[str]:
+        """What went wrong without making a node unusable, in sentences."""
+        return list(self.volumes.troubles)
+
+    @property
+    def engines(self) -> int:
+        """How many engines these nodes have; all of them have answered."""
+        plugins = [one for _, one in self.cluster.plugins() if isinstance(one, IPCluster)]
+        numbers: list[int] = [one.engines(node) for one in plugins for node in self.nodes]
+        return sum(numbers)
+
+
+def bring_up(
+    cluster: Cluster,
+    members: Sequence[Member],
+    begin: float,
+    on_failure: OnFailure = OnFailure.REPLACE,
+    *,
+    format_new: bool = False,
+) -> Result:
+    """Run the members through the pipeline; workers that fail are replaced or terminated.
+
+    Raises
+    ------
+    ClusterError
+        The cluster was ended from elsewhere meanwhile, or a node failed and `on_failure` is
+        abort: what these members had launched has been terminated.
+    """
+    limits = cluster.record.template
+    with Watcher(cluster.session, cluster.name) as watcher:
+        pipeline = Pipeline(
+            cluster,
+            cluster.plugins(),
+            watcher,
+            cluster.reporter,
+            launch_timeout=limits.launch_timeout,
+            ssh_timeout=limits.ssh_timeout,
+            setup_timeout=limits.setup_timeout,
+            on_failure=on_failure,
+            replacements=limits.replacements,
+            still_wanted=lambda: is_wanted(cluster),
+            format_new=format_new,
+        )
+        pipeline.run(members)
+        volumes = next((one.equipped.volumes for one in members if one.is_master), Outcome())
+        result = Result(cluster, tuple(members), time.monotonic() - begin, volumes)
+        if pipeline.aborted:
+            _undo(pipeline, members)
+            raise _aborted(cluster, result)
+        if not any(member.is_master for member in result.failed):
+            _drop(pipeline, result.failed)
+        record = records.settle(cluster.session, cluster.record)
+        if record is None:
+            _undo(pipeline, members)
+            now = records.find(cluster.session, cluster.name)
+            if now and not now.ending and cluster.record.was_stopped_since(now):
+                raise _stopped_elsewhere(cluster.name)
+            files.forget_cluster(cluster.region, cluster.name)
+            raise ended_elsewhere(cluster.name)
+        cluster.record = record
+    return result
+
+
+def is_wanted(cluster: Cluster) -> bool:
+    """Return whether nobody has ended or stopped the cluster, or begun to."""
+    return records.is_wanted(cluster.record, records.find(cluster.session, cluster.name))
+
+
+def _drop(pipeline: Pipeline, failed: Sequence[Member]) -> None:
+    """Terminate the nodes that failed, so that none runs which nobody can use."""
+    for member in failed:
+        if member.keeps_disk:
+            pipeline.reporter.note(f"{member.alias} is left as it is, for what its disk holds")
+        elif member.instance:
+            pipeline.discard(member)
+            pipeline.reporter.note(f"{member.alias} was terminated, since it could not be set up")
+
+
+def _undo(pipeline: Pipeline, members: Sequence[Member]) -> None:
+    """Terminate all that these members have launched."""
+    for member in members:
+        if member.instance and not member.keeps_disk:
+            pipeline.discard(member)
+
+
+def _stopped_elsewhere(name: str) -> ClusterError:
+    """Return the error for a cluster that somebody has stopped while nodes were made for it."""
+    return ClusterError(
+        f"'{name}' has been stopped from elsewhere meanwhile; the nodes made here were ended.",
+        f"`spotcluster start {name}` brings it back.",
+    )
+
+
+def _aborted(cluster: Cluster, result: Result) -> ClusterError:
+    first = next(one for one in result.failed if one.failures)
+    what = f"spotcluster -r {cluster.region}"
+    return ClusterError(
+        f"{first.alias} failed, and --on-failure abort ended the {len(result.members)} node(s) of"
+        " this command.",
+        f"`{what} terminate {cluster.name}` ends what is left of the cluster."
+        if any(one.is_master for one in result.members)
+        else f"The other nodes of '{cluster.name}' go on.",
+    )

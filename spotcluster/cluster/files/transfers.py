@@ -1,0 +1,113 @@
+"""Files to a node and from it: this computer's, or a bucket's."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from spotcluster import ssh
+from spotcluster.aws.store import SCHEME, Place, Store
+from spotcluster.cluster.cluster import Cluster
+from spotcluster.cluster.files import buckets
+from spotcluster.cluster.node import Node
+from spotcluster.errors import UsageError
+from spotcluster.ssh import transfer
+from spotcluster.ssh.failures import CannotConnect, Reason
+from spotcluster.ssh.transfer import Report, Watch
+
+
+def put(
+    cluster: Cluster,
+    node: Node,
+    sources: Sequence[str],
+    dest: str,
+    *,
+    progress: Watch | None = None,
+    user: str | None = None,
+    follow: bool = False,
+) -> Report:
+    """Copy files of this computer, or of S3, to a node; see `spotcluster.ssh.transfer.put`.
+
+    What is in S3 goes to the node directly, by addresses that this computer signs.
+
+    Raises
+    ------
+    UsageError
+        What was given makes no sense, or a source of this computer is not there.
+    CloudError
+        A bucket is not there, or may not be used.
+    NodeError
+        The node cannot take it.
+    """
+    if dest.startswith(SCHEME):
+        raise UsageError(
+            f"put writes to a node, and '{dest}' is in S3.",
+            f"`spotcluster get {cluster.name} FILE... {dest}` writes a node's files there.",
+        )
+    places = [Place.parse(one) for one in sources if one.startswith(SCHEME)]
+    progress = progress or Watch()
+    if not places:
+        with _connection(node, user) as (connection, sudo):
+            return transfer.put(
+                connection, sources, dest, progress=progress, user=sudo, follow=follow
+            )
+    if len(places) < len(sources) or len({one.bucket for one in places}) > 1:
+        raise UsageError(
+            "The sources are not all in one bucket, or not all on this computer.",
+            "Copy them by one command each.",
+        )
+    store = Store(cluster.session, places[0].bucket)
+    with _connection(node, user) as (connection, sudo):
+        return buckets.put(connection, store, places, dest, progress=progress, user=sudo)
+
+
+def get(
+    cluster: Cluster,
+    node: Node,
+    sources: Sequence[str],
+    dest: str,
+    *,
+    progress: Watch | None = None,
+    user: str | None = None,
+    follow: bool = False,
+) -> Report:
+    """Copy files of a node to this computer, or to S3; the mirror image of `put`."""
+    for one in sources:
+        if one.startswith(SCHEME):
+            raise UsageError(
+                f"get reads from a node, and '{one}' is in S3.",
+                f"`spotcluster put {cluster.name} {one} DEST` brings it to a node.",
+            )
+    progress = progress or Watch()
+    if not dest.startswith(SCHEME):
+        with _connection(node, user) as (connection, sudo):
+            return transfer.get(
+                connection, sources, dest, progress=progress, user=sudo, follow=follow
+            )
+    place = Place.parse(dest)
+    store = Store(cluster.session, place.bucket)
+    with _connection(node, user) as (connection, sudo):
+        return buckets.get(
+            connection, sources, store, place, progress=progress, user=sudo, follow=follow
+        )
+
+
+@contextlib.contextmanager
+def _connection(node: Node, user: str | None) -> Iterator[tuple[ssh.Connection, str | None]]:
+    """Give a connection for `user`, and who the login has to become on it, if anybody.
+
+    Who may not log in, the login becomes by sudo. Images let root in to be told off only.
+    """
+    target = node.target
+    if user and user not in (target.user, "root"):
+        try:
+            own = ssh.connect(replace(target, user=user), timeout=20)
+        except CannotConnect as error:
+            if error.reason != Reason.KEY_REFUSED:
+                raise
+        else:
+            with own:
+                yield own, None
+                return
+    yield node.connection(), user

@@ -1,0 +1,249 @@
+"""Starting a cluster, or going on where a start was cut off.
+
+All is decided by one look at what there is. Somebody else may change that meanwhile, however late
+we looked, so nothing here is right only because it was read a moment ago: who makes the cluster
+and who makes a node is decided by EC2, which takes the name of a group and the token of a launch
+once; tags are written only where something is to change; and whether the cluster is still wanted,
+and how large it is, is read again when all is done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from spotcluster.aws import instances
+from spotcluster.aws.instances import Instance
+from spotcluster.aws.session import Session
+from spotcluster.cluster import records
+from spotcluster.cluster.bringup import plans
+from spotcluster.cluster.bringup.bringup import Result, bring_up
+from spotcluster.cluster.bringup.failures import OnFailure
+from spotcluster.cluster.bringup.ingress import open_group
+from spotcluster.cluster.bringup.launch import Launcher, unless_ended
+from spotcluster.cluster.bringup.member import brought_back, launched
+from spotcluster.cluster.bringup.plans import MASTER, Plan
+from spotcluster.cluster.cluster import Cluster, is_ending, mark_returning, nodes_of
+from spotcluster.cluster.records import Record, Snapshot
+from spotcluster.cluster.reporter import Reporter
+from spotcluster.cluster.status import costs
+from spotcluster.cluster.volumes import mounting
+from spotcluster.cluster.volumes.mounting import Outcome
+from spotcluster.config import Template
+from spotcluster.config.settings import PluginSection
+from spotcluster.errors import ClusterError
+
+_FRESH = 30.0  # seconds after which is looked again: the user may have thought about a question
+
+
+class AlreadyRunning(ClusterError):
+    """The cluster has all its nodes; there is nothing to start."""
+
+
+def plan(
+    session: Session,
+    name: str,
+    template: Template,
+    seen: Snapshot,
+    *,
+    size: int | None = None,
+    bid: float | None = None,
+) -> Plan:
+    """Return what `start` would launch; makes nothing.
+
+    Parameters
+    ----------
+    seen : Snapshot
+        What there is of the cluster.
+    size, bid : optional
+        What is to be changed of a cluster that is stopped; see `start`.
+
+    Raises
+    ------
+    ClusterError
+        The cluster is running and has all its nodes.
+    """
+    plans.check_name(name)
+    record = seen.record
+    if record is None:
+        aliases = [MASTER, *plans.aliases_after([], template.cluster_size - 1)]
+        return plans.make(session, name, template, aliases)
+    found = record.own(seen.instances)
+    missing = _missing(record, found, size)
+    own = _again(record, found, template, bid)
+    todo = plans.make(session, name, own, missing)
+    return replace(todo, returning=tuple(one for one in instances.present(found) if one.returning))
+
+
+def start(
+    session: Session,
+    name: str,
+    template: Template,
+    reporter: Reporter,
+    *,
+    seen: Snapshot | None = None,
+    on_failure: OnFailure = OnFailure.REPLACE,
+    allow: Sequence[str] = (),
+    format_new: bool = False,
+    size: int | None = None,
+    bid: float | None = None,
+    plugins: Mapping[str, PluginSection] | None = None,
+) -> Result:
+    """Start a cluster, bring back one that is stopped, or give one that was cut off what it lacks.
+
+    What is there already, by EC2's tags, is used; the template of a cluster that exists is the one
+    it was started from. Nodes that have stopped come back with their disks, and spot workers are
+    made anew, up to the size that the cluster had.
+
+    Parameters
+    ----------
+    seen : Snapshot, optional
+        What there is of the cluster, if that has been looked at.
+    size : int, optional
+        How many nodes a cluster that is stopped is to have from now on.
+    bid : float, optional
+        Highest price per hour for the spot nodes that are made for it now.
+    plugins : mapping of str to PluginSection
+        The plugins of this computer's config; those of the template by default.
+    on_failure : OnFailure
+        What is done about a node that does not get ready.
+    allow : sequence of str
+        CIDR blocks that may reach SSH too.
+    format_new : bool
+        Whether volumes that nothing was ever written to get a file system.
+    """
+    begin = time.monotonic()
+    if seen is None or seen.age > _FRESH:
+        seen = records.look(session, name)
+
+    def planned(seen: Snapshot) -> Plan:
+        todo = plan(session, name, template, seen, size=size, bid=bid)
+        mounting.check_format(todo.volumes, format_new=format_new)
+        return todo
+
+    try:
+        todo = planned(seen)
+        if seen.record is None:
+            made = records.create(session, name, todo.template, todo.subnet.vpc_id)
+            seen = records.look_at(session, made)
+            if not made.new:  # of somebody else's, who was faster: then what that lacks is wanted
+                todo = planned(seen)
+    except AlreadyRunning:
+        mounted = _mount_what_is_not(session, seen, template, reporter, format_new=format_new)
+        if mounted is None:
+            raise
+        cluster, volumes = mounted
+        return Result(cluster, (), time.monotonic() - begin, volumes)
+    record = seen.record
+    assert record
+    found = record.own(seen.instances)
+    if not record.new:
+        if _is_asleep(record, found):
+            reporter.note(f"'{name}' is stopped; bringing it back with what its disks hold")
+            costs.write_down(session, record, seen.instances)
+        else:
+            reporter.note(f"'{name}' is there already; going on with what it lacks")
+            size = bid = None
+    key_path = todo.template.check_key()
+    own = {one.name: one for one in template.plugins} if plugins is None else plugins
+    there = instances.present(found)
+    # Those that were set up for a master that is no more are brought to the new one.
+    has_master = any(one.is_master for one in there)
+    ready = [node for node in nodes_of(there, key_path) if node.instance.ready and has_master]
+    cluster = Cluster(session, record, key_path, ready, reporter, own)
+    cluster.plugins()  # that a secret is lacking is said before anything is launched
+    with unless_ended(record.name):
+        # In this order: killed in between, they are known as those that come back.
+        asleep = mark_returning(
+            session,
+            [
+                one
+                for one in there
+                if one.ready and (one.state in instances.STOPPED or not has_master)
+            ],
+        )
+        cluster.record = record = records.mark_started(session, record, size or record.size, bid)
+        open_group(session, record, todo.template, allow)
+    there = [{one.id: one for one in asleep}.get(one.id, one) for one in there]
+    returning = [one for one in there if one.returning]
+    unready = [one for one in there if not one.ready and one not in returning]
+    whole = todo
+    if unready:  # one that fails is launched anew
+        again = plans.make(session, name, todo.template, [one.alias for one in unready])
+        mounting.check_format(again.volumes, format_new=format_new)
+        whole = replace(todo, nodes=(*todo.nodes, *again.nodes))
+    launcher = Launcher(cluster, whole, found)
+    members = [
+        *(brought_back(session, one, key_path) for one in returning),
+        *(launched(launcher, session, one, key_path, unready) for one in whole.nodes),
+    ]
+    # Those that were cut off are part of what is made here; those under way end by themselves.
+    cluster.record = replace(record, additions=record.cut_off)
+    return bring_up(cluster, members, begin, on_failure, format_new=format_new)
+
+
+def _mount_what_is_not(
+    session: Session, seen: Snapshot, template: Template, reporter: Reporter, *, format_new: bool
+) -> tuple[Cluster, Outcome] | None:
+    """Mount what a running cluster has of volumes; None where there is nothing to do."""
+    record = seen.record
+    if record is None or not record.template.volumes:
+        return None
+    own = record.template.model_copy(update={"key_location": template.key_location})
+    key_path = own.check_key()
+    nodes = nodes_of(seen.instances, key_path)
+    cluster = Cluster(session, record, key_path, nodes, reporter)
+    master = cluster.master
+    reporter.stage(master.alias, "volumes")
+    brought = mounting.bring(cluster, master, format_new=format_new)
+    reporter.stage(master.alias, "ready")
+    for one in brought.mounted:
+        if not one.before:
+            reporter.note(f"{master.alias}: {one.path} is mounted")
+    return (cluster, brought) if brought.new or brought.troubles else None
+
+
+def _is_asleep(record: Record, found: Sequence[Instance]) -> bool:
+    """Return whether the cluster is stopped, by us or node by node."""
+    return record.stopped or any(one.state in instances.STOPPED for one in found)
+
+
+def _again(
+    record: Record, found: Sequence[Instance], template: Template, bid: float | None
+) -> Template:
+    """Return the template by which more nodes are made for a cluster that exists."""
+    own = record.template.model_copy(update={"key_location": template.key_location})
+    masters = [one for one in instances.present(found) if one.is_master]
+    if masters and not own.subnet_id:
+        # Near the master: traffic between zones costs money, and time.
+        own = own.model_copy(update={"availability_zone": masters[0].zone})
+    if bid is None or not _is_asleep(record, found):
+        bid = record.bid
+    return own if bid is None else own.with_overrides(bid=bid)
+
+
+def _missing(record: Record, found: Sequence[Instance], size: int | None = None) -> list[str]:
+    """Return the names of the nodes that a cluster lacks."""
+    if record.ending:
+        raise is_ending(record.name)
+    live = instances.present(found)
+    asleep = _is_asleep(record, found)
+    wanted = size if size and asleep else record.size
+    if wanted < len(live) and wanted != record.size:
+        raise ClusterError(
+            f"The cluster '{record.name}' has {len(live)} nodes that come back with their disks:"
+            f" {', '.join(one.alias for one in live)}; -s {wanted} would be fewer.",
+            f"`spotcluster start {record.name}`, then `spotcluster removenode {record.name} ALIAS`"
+            " makes it smaller.",
+        )
+    if not asleep and len(live) >= wanted and all(one.ready for one in live):
+        raise AlreadyRunning(
+            f"The cluster '{record.name}' is already running, with {len(live)} nodes.",
+            f"Choose another name, `spotcluster addnode {record.name}` to make it larger, or"
+            f" `spotcluster terminate {record.name}` to end it.",
+        )
+    has_master = any(one.is_master for one in live)
+    workers = wanted - 1 - sum(not one.is_master for one in live)
+    names = plans.aliases_left([one.alias for one in found], max(0, workers))
+    return names if has_master else [MASTER, *names]

@@ -1,0 +1,203 @@
+"""What a cluster has cost so far.
+
+An instance costs its price times the time that it ran: on demand the price of today, on the spot
+market each price for as long as it held. EC2 tells when an instance that is there was started, and
+shows one that has ended for about an hour; after that nobody knows of it. So what ended instances
+have cost is kept in tags of the cluster: the sum, and which runs are in it. A run is an instance
+from one start to its end, as a stopped one is started again. Whoever looks counts the runs that
+have ended and are not in the sum yet. Two who do so at once may write over each other; then the
+runs of one are missing in the list too, and the next look counts them.
+
+It is "about", as what nobody looked at within an hour of its end is missing, and because disks,
+addresses, traffic and taxes are not in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from spotcluster.aws import network, prices, tags
+from spotcluster.aws.instances import Instance
+from spotcluster.aws.session import Session
+from spotcluster.cluster import records
+from spotcluster.cluster.records import Record
+from spotcluster.errors import CloudError
+
+_MINIMUM = timedelta(seconds=60)  # that EC2 charges
+_DIGEST = 6  # characters that stand for a run
+_PER_TAG = 42  # runs in a tag, of 256 characters
+_TAGS = 4  # with runs; of more, those that ended first are not shown by EC2 any more
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What is written down of runs that have ended.
+
+    Attributes
+    ----------
+    usd : float
+        What they have cost.
+    runs : tuple of str
+        Those that EC2 may still show, see `run_of`.
+    """
+
+    usd: float = 0.0
+    runs: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, given: Mapping[str, str]) -> Counted:
+        """Read it from the cluster's tags."""
+        try:
+            usd, number = given.get(tags.SPENT, "0 0").split()
+            text = "".join(given.get(f"{tags.SPENT}:{n}", "") for n in range(int(number)))
+            runs = tuple(text[at : at + _DIGEST] for at in range(0, len(text), _DIGEST))
+            return cls(float(usd), runs)
+        except ValueError:
+            return cls()
+
+    def as_tags(self) -> dict[str, str]:
+        """Return it as tags, all of which are written in one call."""
+        runs = self.runs[-_PER_TAG * _TAGS :]
+        parts = [runs[at : at + _PER_TAG] for at in range(0, len(runs), _PER_TAG)]
+        return {
+            tags.SPENT: f"{self.usd:.6f} {len(parts)}",
+            **{f"{tags.SPENT}:{n}": "".join(part) for n, part in enumerate(parts)},
+        }
+
+
+class Tariff:
+    """Prices of instance types, each asked for once."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._on_demand: dict[str, float | None] = {}
+        self._spot: dict[tuple[str, str], tuple[datetime, Sequence[tuple[datetime, float]]]] = {}
+
+    def cost(self, one: Instance, now: datetime) -> float | None:
+        """Return what an instance has cost in USD since it was started last; None: not known."""
+        begin, end = one.launched, _end(one, now)
+        if end - begin < _MINIMUM:
+            end = begin + _MINIMUM
+        if not one.spot:
+            price = self.on_demand(one.type)
+            return None if price is None else price * _hours(end - begin)
+        changes = self._changes(one.type, one.zone, begin, now)
+        return integral(changes, begin, end) if changes else None
+
+    def on_demand(self, name: str) -> float | None:
+        """Return the on-demand price of a type."""
+        if name not in self._on_demand:
+            self._on_demand[name] = prices.on_demand(self._session, name)
+        return self._on_demand[name]
+
+    def _changes(
+        self, name: str, zone: str, begin: datetime, now: datetime
+    ) -> Sequence[tuple[datetime, float]]:
+        since, known = self._spot.get((name, zone), (None, ()))
+        if since is None or begin < since:
+            days = (now - begin) / timedelta(days=1)
+            found = prices.spot_history(self._session, name, days=days, zone=zone)
+            known = next((one.changes for one in found if one.zone == zone), ())
+            self._spot[name, zone] = (begin, known)
+        return known
+
+
+def integral(changes: Sequence[tuple[datetime, float]], begin: datetime, end: datetime) -> float:
+    """Return what a spot instance costs from `begin` to `end`.
+
+    Parameters
+    ----------
+    changes : sequence of (datetime, float)
+        From when each price per hour held, the oldest first; before the first, that one is taken.
+    """
+    total = 0.0
+    for number, (since, price) in enumerate(changes):
+        start = begin if number == 0 else max(begin, since)
+        following = changes[number + 1][0] if number + 1 < len(changes) else end
+        stop = min(end, following)
+        if stop > start:
+            total += price * _hours(stop - start)
+    return total
+
+
+def run_of(one: Instance) -> str:
+    """Return what stands for an instance since it was started last."""
+    text = f"{one.id} {one.launched.isoformat()}"
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST]
+
+
+def so_far(
+    session: Session,
+    record: Record,
+    found: Iterable[Instance],
+    tariff: Tariff | None = None,
+    now: datetime | None = None,
+) -> float | None:
+    """Return what a cluster has cost so far in USD; None when a price is not known.
+
+    Runs that have ended are written down, if they are not yet and EC2 lets us.
+
+    Parameters
+    ----------
+    found : iterable of Instance
+        All of the cluster's that EC2 shows, ended ones too.
+    """
+    now = now or datetime.now(UTC)
+    tariff = tariff or Tariff(session)
+    # Of an earlier cluster of the same name EC2 may still show what was there.
+    own = [one for one in found if one.tags.get(tags.ID, record.id) == record.id]
+    counted = Counted.read(record.tags)
+    total, ended, known = counted.usd, list[tuple[Instance, float]](), True
+    for one in own:
+        over = one.state not in ("pending", "running")
+        if over and run_of(one) in counted.runs:
+            continue
+        cost = tariff.cost(one, now)
+        if cost is None:
+            known = False
+            continue
+        total += cost
+        if over and (one.ended or one.state in ("stopped", "terminated")):
+            ended.append((one, cost))
+    if ended:
+        shown = {run_of(one) for one in own}
+        kept = [run for run in counted.runs if run in shown]
+        now_counted = Counted(
+            counted.usd + sum(cost for _, cost in ended),
+            (*kept, *(run_of(one) for one, _ in ended)),
+        )
+        # Who may only look sees the right sum as well, as long as EC2 shows the instances.
+        with contextlib.suppress(CloudError):
+            network.tag(session, [record.group_id], now_counted.as_tags())
+    return total if known else None
+
+
+def settle(session: Session, record: Record) -> None:
+    """Write down what instances that have ended have cost, if EC2 lets us."""
+    with contextlib.suppress(CloudError):
+        now = records.look(session, record.name)  # others may have written since it was read
+        if now.record is not None and now.record.id == record.id:
+            write_down(session, now.record, now.instances)
+
+
+def write_down(session: Session, record: Record, found: Iterable[Instance]) -> None:
+    """Write that down by what has been read a moment ago, if EC2 lets us.
+
+    To be called before a stopped instance is started, as EC2 then forgets when that was before.
+    """
+    with contextlib.suppress(CloudError):
+        so_far(session, record, found)
+
+
+def _end(one: Instance, now: datetime) -> datetime:
+    if one.state in ("pending", "running"):
+        return now
+    return max(one.launched, min(one.ended or now, now))
+
+
+def _hours(length: timedelta) -> float:
+    return length / timedelta(hours=1)

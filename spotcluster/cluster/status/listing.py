@@ -1,0 +1,181 @@
+"""Clusters as a list: what runs, since when, at what price."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from spotcluster import files, wording
+from spotcluster.aws import instances, prices, regions
+from spotcluster.aws.instances import Instance
+from spotcluster.aws.session import Session
+from spotcluster.cluster import records
+from spotcluster.cluster.status import costs
+from spotcluster.errors import CloudError
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A cluster in a list.
+
+    Attributes
+    ----------
+    price : float or None
+        What its instances cost now, in USD per hour; None when AWS does not tell us.
+    size : int
+        How many nodes it should have.
+    cost : float or None
+        What its instances have cost so far in USD, about; see `spotcluster.cluster.status.costs`.
+    up_since : datetime or None
+        Since when it runs, see `up_since`.
+    """
+
+    name: str
+    region: str
+    state: str
+    created: datetime
+    up_since: datetime | None
+    size: int
+    price: float | None
+    cost: float | None
+    nodes: tuple[Instance, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain values for ``--json``."""
+        return {
+            "name": self.name,
+            "region": self.region,
+            "state": self.state,
+            "created": self.created.isoformat(),
+            "size": self.size,
+            "uptime_seconds": seconds_since(self.up_since),
+            "usd_per_hour": self.price,
+            "usd_so_far": None if self.cost is None else round(self.cost, 6),
+            "nodes": [
+                {
+                    "alias": one.alias,
+                    "id": one.id,
+                    "state": one.state,
+                    "ready": one.ready,
+                    "type": one.type,
+                    "zone": one.zone,
+                    "spot": one.spot,
+                    "spot_request": one.spot_request or None,
+                    "public_ip": one.public_ip or None,
+                    "private_ip": one.private_ip or None,
+                    "ssh_port": one.ssh_port,
+                    "launched": one.launched.isoformat(),
+                }
+                for one in self.nodes
+            ],
+        }
+
+
+def clusters(session: Session) -> list[Listed]:
+    """Return every cluster of the region, also what is left of half-made ones."""
+    everything = instances.describe(session)
+    by_name: dict[str, list[Instance]] = {}
+    for one in instances.live(everything):
+        by_name.setdefault(one.cluster, []).append(one)
+    known = {record.name: record for record in records.find_all(session)}
+    cache: dict[tuple[str, bool, str], float | None] = {}
+    tariff = costs.Tariff(session)
+    found = []
+    for name in sorted({*by_name, *known}):
+        nodes = tuple(by_name.get(name, ()))
+        record = known.get(name)
+        created = record.created if record else min(one.launched for one in nodes)
+        size = record.size if record else len(nodes)
+        price = hourly(session, nodes, cache)
+        cost = None
+        if record:
+            own = [one for one in everything if one.cluster == name]
+            cost = costs.so_far(session, record, own, tariff)
+        state = state_of(nodes, size, stopped=record is not None and record.stopped)
+        since = up_since(nodes)
+        found.append(Listed(name, session.region, state, created, since, size, price, cost, nodes))
+    return found
+
+
+def everywhere(sessions: Sequence[Session]) -> tuple[list[Listed], dict[str, CloudError]]:
+    """Return the clusters of several regions, and of those that cannot be looked in the reason.
+
+    A region without credentials hides no cluster of another one. What this computer keeps for
+    clusters that others have ended is removed.
+    """
+    found, refused = regions.each(sessions, clusters)
+    for session, there in found:
+        names = {one.name for one in there}
+        for region, name in files.reached():
+            if region == session.region and name not in names:
+                files.forget_cluster(region, name)
+    return [one for _, there in found for one in there], refused
+
+
+def up_since(nodes: Iterable[Instance]) -> datetime | None:
+    """Return since when something of a cluster runs without a break; None where nothing does.
+
+    A stop ends it, as EC2 gives a stopped instance a new time of launch when it is started again.
+    """
+    launched = [one.launched for one in nodes if one.state in ("pending", "running")]
+    return min(launched, default=None)
+
+
+def seconds_since(when: datetime | None) -> int | None:
+    """Return the whole seconds that have passed since `when`, None where there is no such time."""
+    return None if when is None else max(0, int((datetime.now(UTC) - when).total_seconds()))
+
+
+def hourly(
+    session: Session,
+    nodes: tuple[Instance, ...],
+    cache: dict[tuple[str, bool, str], float | None] | None = None,
+) -> float | None:
+    """Return what instances cost in USD per hour; None when the price of one is not known."""
+    cache = {} if cache is None else cache
+    total = 0.0
+    for one in nodes:
+        if one.state not in ("pending", "running"):
+            continue
+        price = price_of(session, one, cache)
+        if price is None:
+            return None
+        total += price
+    return total
+
+
+def price_of(
+    session: Session, one: Instance, cache: dict[tuple[str, bool, str], float | None]
+) -> float | None:
+    """Return what an instance costs in USD per hour while it runs; None when it is not known."""
+    key = (one.type, one.spot, one.zone)
+    if key not in cache:
+        cache[key] = (
+            prices.spot_now(session, one.type, one.zone)
+            if one.spot
+            else prices.on_demand(session, one.type)
+        )
+    return cache[key]
+
+
+def uptime(since: datetime) -> str:
+    """Return how long ago `since` is, in words: ``2 h 05 min``."""
+    return wording.uptime((datetime.now(UTC) - since).total_seconds())
+
+
+def state_of(nodes: tuple[Instance, ...], size: int, *, stopped: bool = False) -> str:
+    """Return in a word how a cluster is that should have `size` nodes."""
+    states = {one.state for one in nodes}
+    if not nodes:
+        return "empty"
+    if states == {"stopped"}:
+        return "stopped"
+    if stopped or states == {"stopping", "stopped"}:
+        return "stopping"
+    if not any(one.is_master for one in nodes):
+        return "no master"
+    if len(nodes) < size or not all(one.ready for one in nodes):
+        return "incomplete"
+    return "running"

@@ -1,0 +1,421 @@
+"""How a running cluster does: its nodes, engines and queue, and the jobs and searches on it.
+
+Everything is asked from where it is known without disturbing anybody: EC2 for the nodes, the
+controller for engines and queue (an engine that computes could not answer), the machines by one
+short script each. Each source is asked by a thread of its own, again and again while somebody
+watches, so that one that does not answer delays none of the others; what is shown of it then is
+what it said last, and that it is silent.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Generic, Self, TypeVar
+
+from spotcluster.aws import instances, tags
+from spotcluster.aws.instances import Instance
+from spotcluster.cluster import records
+from spotcluster.cluster.cluster import Cluster
+from spotcluster.cluster.node import Node
+from spotcluster.cluster.records import Record
+from spotcluster.cluster.status import costs, listing
+from spotcluster.cluster.status.controller import Answer, Controller
+from spotcluster.cluster.status.vitals import Examiner, RunningJob, Vitals
+from spotcluster.errors import ClusterError, SpotclusterError
+
+log = logging.getLogger("spotcluster.status")
+
+LIMIT = 12.0
+"""Seconds that a machine or the controller has to answer."""
+_OFTEN = 2.0  # seconds between two questions to machines and the controller, when watching
+_SELDOM = 15.0  # and to EC2, which limits how many calls an account may make
+_NO_MASTER = "there is no master that runs"
+_PRICES = 300.0  # seconds for which prices are taken to hold
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """A node.
+
+    Attributes
+    ----------
+    price : float or None
+        USD per hour; None when it is not known, or the node does not run.
+    vitals : Vitals or None
+        What its machine said last; None when it has said nothing yet.
+    problem : str
+        Why the machine says nothing, empty when it does.
+    """
+
+    instance: Instance
+    price: float | None
+    vitals: Vitals | None
+    problem: str
+
+    @property
+    def alias(self) -> str:
+        """Its name in the cluster."""
+        return self.instance.alias
+
+    @property
+    def state(self) -> str:
+        """How it is, in a word or two."""
+        if self.instance.state != "running":
+            return self.instance.state
+        if self.problem:
+            return "unreachable"
+        if self.vitals and self.vitals.draining:
+            return "draining"
+        return "ready" if self.instance.ready else "not set up"
+
+
+@dataclass(frozen=True)
+class Status:
+    """A cluster.
+
+    Attributes
+    ----------
+    price, cost : float or None
+        What it costs in USD per hour, and about what it has cost; None when not known.
+    controller : Answer or None
+        What the controller said last; None when it has said nothing yet.
+    problem : str
+        Why the controller says nothing, empty when it does.
+    clock_ahead : float
+        Seconds by which the master's clock is ahead of ours.
+    """
+
+    name: str
+    region: str
+    state: str
+    created: datetime
+    up_since: datetime | None
+    size: int
+    price: float | None
+    cost: float | None
+    nodes: tuple[NodeStatus, ...]
+    controller: Answer | None
+    problem: str
+    clock_ahead: float = 0.0
+
+    @property
+    def jobs(self) -> tuple[RunningJob, ...] | None:
+        """The jobs that run on the master; None when it has said nothing yet."""
+        said = [one.vitals for one in self.nodes if one.instance.is_master and one.vitals]
+        return said[0].jobs if said else None
+
+    @property
+    def searches_on_master(self) -> str:
+        """What searches that run on the master say."""
+        return "".join(
+            node.vitals.searches for node in self.nodes if node.instance.is_master and node.vitals
+        )
+
+
+@dataclass
+class _Said(Generic[T]):
+    """What a source said last, and why it says nothing now."""
+
+    value: T | None = None
+    error: Exception | None = None
+    asked: bool = False  # once at least
+
+    def problem(self, *, watching: bool) -> str:
+        if isinstance(self.error, SpotclusterError):
+            return self.error.message
+        if self.error is not None:
+            return f"{type(self.error).__name__}: {self.error}"
+        return "" if self.asked or watching else "it has not answered in time"
+
+
+@dataclass(frozen=True)
+class _Cloud:
+    record: Record
+    nodes: tuple[Instance, ...]
+    prices: Mapping[str, float | None] = field(default_factory=dict)
+    cost: float | None = None
+
+
+class _Source(threading.Thread, Generic[T]):
+    """Asks one source, once or again and again."""
+
+    def __init__(
+        self,
+        name: str,
+        ask: Callable[[], T],
+        close: Callable[[], None],
+        changed: threading.Condition,
+        pause: float | None,
+    ) -> None:
+        super().__init__(name=f"status of {name}", daemon=True)
+        self.said: _Said[T] = _Said()
+        self._ask = ask
+        self._close = close
+        self._changed = changed
+        self._pause = pause
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        try:
+            while not self._over.is_set():
+                said = self._once()
+                with self._changed:
+                    self.said = said
+                    self._changed.notify_all()
+                if self._pause is None or self._over.wait(self._pause):
+                    return
+        finally:
+            self._close()
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._over.set()
+
+    def _once(self) -> _Said[T]:
+        last = self.said.value
+        try:
+            return _Said(self._ask(), asked=True)
+        except SpotclusterError as error:
+            log.info("%s: %s", self.name, error)
+            return _Said(last, error, asked=True)
+        except Exception as error:  # what nobody foresaw of one source must not hide the others
+            log.exception("%s: not foreseen", self.name)
+            return _Said(last, error, asked=True)
+
+
+class Observer:
+    """Looks at a cluster, once or until it is closed; a context manager.
+
+    Parameters
+    ----------
+    watching : bool
+        Whether to ask again and again.
+    limit : float
+        Seconds that a machine or the controller has to answer.
+    """
+
+    def __init__(self, cluster: Cluster, *, watching: bool = False, limit: float = LIMIT) -> None:
+        self._cluster = cluster
+        self._watching = watching
+        self._limit = limit
+        self._changed = threading.Condition()
+        self._prices: dict[tuple[str, bool, str], float | None] = {}
+        self._priced = 0.0
+        self._tariff = costs.Tariff(cluster.session)
+        self._cloud = self._look()
+        self._sources: dict[str, _Source[Vitals]] = {}  # by instance
+        self._controller: _Source[Answer] | None = None
+        self._ec2 = self._source("EC2", self._look, lambda: None, _SELDOM)
+
+    def __enter__(self) -> Self:
+        self._follow()
+        if self._watching:
+            self._ec2.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ask nobody any more."""
+        for source in [self._ec2, self._controller, *self._sources.values()]:
+            if source is not None:
+                source.stop()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until every source has answered or been given up; return whether that is so."""
+        with self._changed:
+            return self._changed.wait_for(self._all_asked, timeout)
+
+    def look(self) -> Status:
+        """Return how the cluster does, as far as is known now; waits for nothing.
+
+        Raises
+        ------
+        ClusterError
+            It has been terminated.
+        """
+        if isinstance(self._ec2.said.error, ClusterError):
+            raise self._ec2.said.error
+        if self._ec2.said.value is not None:
+            self._cloud = self._ec2.said.value
+            self._follow()
+        cloud = self._cloud
+        nodes = tuple(self._node(one) for one in cloud.nodes)
+        known = [node.price for node in nodes if node.instance.state in ("pending", "running")]
+        prices = [price for price in known if price is not None]
+        said: _Said[Answer] = self._controller.said if self._controller else _Said()
+        ahead = [n.vitals.clock_ahead for n in nodes if n.instance.is_master and n.vitals]
+        return Status(
+            name=self._cluster.name,
+            region=self._cluster.region,
+            state=listing.state_of(cloud.nodes, cloud.record.size, stopped=cloud.record.stopped),
+            created=cloud.record.created,
+            up_since=listing.up_since(cloud.nodes),
+            size=cloud.record.size,
+            price=sum(prices) if len(prices) == len(known) else None,
+            cost=cloud.cost,
+            nodes=nodes,
+            controller=said.value,
+            problem=said.problem(watching=self._watching) if self._controller else _NO_MASTER,
+            clock_ahead=ahead[0] if ahead else 0.0,
+        )
+
+    def _node(self, one: Instance) -> NodeStatus:
+        source = self._sources.get(one.id)
+        said: _Said[Vitals] = source.said if source else _Said()
+        runs = one.state in ("pending", "running")
+        problem = said.problem(watching=self._watching) if source else ""
+        if one.state == "running" and tags.HOST_KEY not in one.tags:
+            problem = "its instance has lost its tags"
+        return NodeStatus(
+            one, self._cloud.prices.get(one.id) if runs else None, said.value, problem
+        )
+
+    def _all_asked(self) -> bool:
+        every = [self._controller, *self._sources.values()]
+        return all(source is None or source.said.asked for source in every)
+
+    def _follow(self) -> None:
+        """Ask each node that runs, and the controller where there is a master."""
+        here = {
+            one.id: one
+            for one in self._cloud.nodes
+            if one.state == "running" and tags.HOST_KEY in one.tags
+        }
+        for gone in self._sources.keys() - here.keys():
+            self._sources.pop(gone).stop()
+        for new in here.keys() - self._sources.keys():
+            examiner = Examiner(Node(here[new], self._cluster.key_path))
+            ask = _within(examiner.ask, self._limit)
+            source = self._source(here[new].alias, ask, examiner.close, _OFTEN)
+            self._sources[new] = source
+            source.start()
+        if self._controller is None and any(one.is_master for one in here.values()):
+            controller = Controller(self._cluster)
+            ask_it = _within(controller.ask, self._limit)
+            self._controller = self._source("controller", ask_it, controller.close, _OFTEN)
+            self._controller.start()
+
+    def _source(
+        self, name: str, ask: Callable[[], T], close: Callable[[], None], pause: float
+    ) -> _Source[T]:
+        return _Source(name, ask, close, self._changed, pause if self._watching else None)
+
+    def _look(self) -> _Cloud:
+        """Ask EC2."""
+        session, name = self._cluster.session, self._cluster.name
+        record = records.find(session, name)
+        if record is None:
+            raise ClusterError(f"The cluster '{name}' has been terminated.")
+        found = instances.describe(session, name)
+        nodes = tuple(instances.live(found))
+        if time.monotonic() - self._priced > _PRICES:
+            self._prices.clear()
+            self._tariff = costs.Tariff(session)
+            self._priced = time.monotonic()
+        prices = {one.id: listing.price_of(session, one, self._prices) for one in nodes}
+        cost = costs.so_far(session, record, found, self._tariff)
+        return _Cloud(record, nodes, prices, cost)
+
+
+def _within(ask: Callable[[float], T], limit: float) -> Callable[[], T]:
+    return lambda: ask(limit)
+
+
+# --- as plain values ------------------------------------------------------------------------------
+
+
+def as_json(status: Status, searches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a status as plain values for ``--json``; times in UTC."""
+    now = datetime.now(UTC)
+    answer = status.controller
+    return {
+        "name": status.name,
+        "region": status.region,
+        "state": status.state,
+        "created": status.created.isoformat(),
+        "uptime_seconds": listing.seconds_since(status.up_since),
+        "size": status.size,
+        "usd_per_hour": status.price,
+        "usd_so_far": None if status.cost is None else round(status.cost, 6),
+        "nodes": [_node_as_json(one, answer, now) for one in status.nodes],
+        "controller": {"answers": answer is not None and not status.problem}
+        | {"problem": status.problem or None},
+        "engines": [
+            {
+                "id": one.id,
+                "node": one.node or None,
+                "number": one.number or None,
+                "state": "idle" if one.message is None else "busy",
+                "since": one.message.since.isoformat()
+                if one.message and one.message.since
+                else None,
+                "task": _task_as_json(one.message.label) if one.message else None,
+                "done": one.done,
+            }
+            for one in (answer.engines if answer else ())
+        ],
+        "queue": {"waiting": answer.waiting, "running": answer.running, "done": answer.done}
+        if answer
+        else None,
+        "jobs": None
+        if status.jobs is None
+        else [_job_as_json(one, status.clock_ahead) for one in status.jobs],
+        "searches": [_search_as_json(one) for one in searches],
+    }
+
+
+def _job_as_json(job: RunningJob, clock_ahead: float) -> dict[str, Any]:
+    started = datetime.fromtimestamp(job.started - clock_ahead, UTC).isoformat()
+    return {"id": job.id, "command": list(job.command), "started": started}
+
+
+def _task_as_json(label: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what a message is; how far its search is, is said elsewhere."""
+    wanted = ("search", "kind", "params", "split", "evaluations")
+    return {name: label[name] for name in wanted} if label else None
+
+
+def _search_as_json(one: Mapping[str, Any]) -> dict[str, Any]:
+    times = {
+        name: None if one[name] is None else datetime.fromtimestamp(one[name], UTC).isoformat()
+        for name in ("started", "updated")
+    }
+    own = ("format", "controller", "running")  # of the way it is told, not of the search
+    return {name: value for name, value in one.items() if name not in own} | times
+
+
+def _node_as_json(node: NodeStatus, answer: Answer | None, now: datetime) -> dict[str, Any]:
+    one, vitals = node.instance, node.vitals
+    return {
+        "alias": one.alias,
+        "id": one.id,
+        "state": node.state,
+        "ready": one.ready,
+        "reachable": vitals is not None and not node.problem,
+        "problem": node.problem or None,
+        "type": one.type,
+        "spot": one.spot,
+        "zone": one.zone,
+        "public_ip": one.public_ip or None,
+        "private_ip": one.private_ip or None,
+        "ssh_port": one.ssh_port,
+        "launched": one.launched.isoformat(),
+        "uptime_seconds": int((now - one.launched).total_seconds())
+        if one.state in ("pending", "running")
+        else None,
+        "usd_per_hour": node.price,
+        "engines": sum(engine.node == one.alias for engine in answer.engines) if answer else None,
+        "cores": vitals.cores if vitals else None,
+        "load": list(vitals.load) if vitals else None,
+        "memory_total_mb": vitals.memory_total_mb if vitals else None,
+        "memory_used_mb": vitals.memory_used_mb if vitals else None,
+    }

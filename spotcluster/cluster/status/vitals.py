@@ -1,0 +1,130 @@
+"""How the machines of nodes do: load, memory, and the jobs and searches that run there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from spotcluster import ssh, templates
+from spotcluster.cluster.node import Node
+from spotcluster.errors import NodeError
+
+
+@dataclass(frozen=True)
+class RunningJob:
+    """A job of a cluster that runs; since when, in seconds of the epoch by its machine's clock."""
+
+    id: int
+    command: tuple[str, ...]
+    started: float
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """What a machine said.
+
+    Attributes
+    ----------
+    load : tuple of float
+        Processes that ran or waited to, on average over 1, 5 and 15 minutes.
+    memory_used_mb : int or None
+        None where the machine does not tell.
+    draining : bool
+        Whether it takes no evaluations any more.
+    clock_ahead : float
+        Seconds by which its clock is ahead of ours.
+    searches : str
+        What searches that run there say; see `spotcluster.published.parse`.
+    jobs : tuple of RunningJob
+        Those that run there, by number.
+    """
+
+    cores: int
+    load: tuple[float, ...]
+    memory_total_mb: int
+    memory_used_mb: int | None
+    draining: bool
+    clock_ahead: float
+    searches: str = field(default="", repr=False)
+    jobs: tuple[RunningJob, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str, now: float) -> Vitals:
+        """Read what vitals.sh prints."""
+        # Not splitlines: what a job's command has in it may look like the end of a line to it.
+        lines = [line for line in text.split("\n") if line]
+        jobs = [line.removeprefix("job=") for line in lines if line.startswith("job=")]
+        given = dict(line.split("=", 1) for line in lines if not line.startswith("{"))
+        total = int(given["memory_total_kb"])
+        free = given["memory_free_kb"]
+        return cls(
+            cores=int(given["cores"]),
+            load=tuple(float(one) for one in given["load"].split()),
+            memory_total_mb=total // 1024,
+            memory_used_mb=(total - int(free)) // 1024 if free else None,
+            draining=given["draining"] == "1",
+            clock_ahead=float(given["clock"]) - now,
+            searches="".join(f"{line}\n" for line in lines if line.startswith("{")),
+            jobs=tuple(sorted(_jobs(jobs, given), key=lambda job: job.id)),
+        )
+
+
+def _jobs(lines: Iterable[str], given: Mapping[str, str]) -> Iterable[RunningJob]:
+    """Yield the jobs that run, of those that vitals.sh tells of; see job.py for what they say.
+
+    Left out is one whose files were being removed.
+    """
+    processes = given.get("processes", "").split()
+    for line in lines:
+        with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
+            number, first, spec = line.split("\t", 2)
+            begun = json.loads(first)
+            # The number of a process says nothing after its machine has been started again.
+            if str(begun["pid"]) in processes and begun["boot"] == given["boot"]:
+                command = tuple(str(word) for word in json.loads(spec)["command"])
+                yield RunningJob(int(number), command, float(begun["started"]))
+
+
+class Examiner:
+    """Asks one node's machine again and again, over one connection."""
+
+    def __init__(self, node: Node) -> None:
+        self._target = node.target
+        self._connection: ssh.Connection | None = None
+
+    def ask(self, timeout: float) -> Vitals:
+        """Return how the machine does.
+
+        Raises
+        ------
+        NodeError
+            It cannot be reached, or did not answer within `timeout` seconds.
+        """
+        end = time.monotonic() + timeout
+        if self._connection is None or not self._connection.alive:
+            self.close()
+            self._connection = ssh.connect(self._target, timeout=timeout)
+        try:
+            said = self._connection.run(
+                templates.read("vitals.sh"),
+                what="asking how the machine does",
+                timeout=max(1.0, end - time.monotonic()),
+            )
+        except BaseException:
+            self.close()
+            raise
+        try:
+            return Vitals.parse(said.stdout, time.time())
+        except (KeyError, ValueError) as error:
+            message = "what it says of its load and memory cannot be read."
+            raise NodeError(self._target.alias, message) from error
+
+    def close(self) -> None:
+        """Leave the machine."""
+        with contextlib.suppress(OSError):
+            if self._connection is not None:
+                self._connection.close()
+        self._connection = None

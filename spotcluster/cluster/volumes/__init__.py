@@ -1,0 +1,8 @@
+"""Disks that outlive clusters.
+
+::
+
+    mounting.py     checked before anything is made, attached to the master, mounted
+    catalogue.py    the user's volumes of a region: listed, made, made larger
+    release.py      unmounted and detached where a cluster ends
+"""

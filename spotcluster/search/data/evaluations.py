@@ -1,0 +1,141 @@
+"""What is known of an evaluation (one model, candidate and split), and how to run just one."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+Key = tuple[int, int]
+"""The number of the candidate and the number of the split."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A finished evaluation.
+
+    Attributes
+    ----------
+    candidate, split : int
+        Which one.
+    test_score, train_score : float or None
+        The scores; the search's `error_score` where there is an error. Of several metrics, the
+        scores by which candidates are compared.
+    test_scores, train_scores : dict
+        The scores by the names of their metrics, when there are several.
+    fit_time, score_time : float
+        Seconds.
+    error : str
+        A traceback, or what else went wrong; empty when all went well.
+    failed_in : str
+        What raised the error: "fit", "score", or "number" for a score that is not one.
+    exception : bytes or None
+        What was raised, pickled; only for an `error_score` of "raise", and never in a ledger.
+    warned : list
+        What was warned of meanwhile: the names of the warning's classes, the text, and how often.
+    fit_times, score_times : dict
+        Seconds of each step of a fit in steps, by the number of rows.
+    killed : bool
+        Whether it was given up because it killed each engine that it met.
+    node, engine, uuid, pid
+        Who did it: host, engine id, engine uuid, process.
+    started, ended : float
+        Seconds since 1970 by the host's clock.
+    """
+
+    candidate: int
+    split: int
+    test_score: float
+    train_score: float | None = None
+    fit_time: float = 0.0
+    score_time: float = 0.0
+    error: str = ""
+    killed: bool = False
+    node: str = ""
+    engine: int | None = None
+    uuid: str | None = None
+    pid: int | None = None
+    started: float = 0.0
+    ended: float = 0.0
+    test_scores: dict[str, float] = field(default_factory=dict, hash=False)
+    train_scores: dict[str, float] = field(default_factory=dict, hash=False)
+    failed_in: str = ""
+    warned: list[Any] = field(default_factory=list, hash=False)
+    fit_times: dict[str, float] = field(default_factory=dict, hash=False)
+    score_times: dict[str, float] = field(default_factory=dict, hash=False)
+    exception: bytes | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def key(self) -> Key:
+        return (self.candidate, self.split)
+
+    @classmethod
+    def from_engine(cls, key: Key, answer: dict[str, Any], error_score: float) -> Evaluation:
+        """Make one of what `engine.batch.perform` returned."""
+        test = answer.pop("test")
+        train = answer.pop("train")
+        return cls(
+            *key,
+            test_score=error_score if test is None else test,
+            train_score=train,
+            **answer,
+        )
+
+    def as_plain(self) -> dict[str, Any]:
+        plain = asdict(self)
+        del plain["exception"]
+        for name in ("warned", "fit_times", "score_times"):  # which most do not have
+            if not plain[name]:
+                del plain[name]
+        return plain
+
+
+@dataclass(frozen=True)
+class Retry:
+    """An evaluation that was sent again, and why."""
+
+    candidate: int
+    split: int
+    reason: str
+    lost: bool = True
+    at: float = field(default_factory=time.time)
+
+    @property
+    def key(self) -> Key:
+        return (self.candidate, self.split)
+
+    def __str__(self) -> str:
+        return f"candidate {self.candidate}, split {self.split}: {self.reason}"
+
+    def as_plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def compute_evaluation(cv_split_filename: str, model: Any, params: dict[str, Any]) -> float:
+    """Fit `model` with `params` on the training part of a split file; return its validation score.
+
+    An engine runs it, with ``view.apply(compute_evaluation, filename, model, params)``; the file
+    must be there under that name. The arrays are mapped into memory, not read.
+    """
+    import joblib
+    from sklearn.base import clone
+
+    X_train, y_train, X_test, y_test = joblib.load(cv_split_filename, mmap_mode="r")
+    estimator = clone(model).set_params(**params)
+    estimator.fit(X_train, y_train)
+    return float(estimator.score(X_test, y_test))
+
+
+# ipyparallel sends a function of "__main__" as code; engines do not have spotcluster to import.
+compute_evaluation.__module__ = "__main__"
+
+
+@dataclass(frozen=True)
+class Presence:
+    """When an engine was there, in seconds since 1970; `left` is None while it still is."""
+
+    node: str
+    engine: int
+    uuid: str
+    joined: float
+    left: float | None = None

@@ -1,0 +1,10 @@
+"""Who does which evaluation, so that engines are busy and nothing is lost.
+
+::
+
+    dispatcher.py     the thread that does it, with these:
+    backlog.py        what is still to do          durations.py   what it may take
+    roster.py         which engines there are      detector.py    which messages are lost
+    sender.py         evaluations as messages.py   spread.py      who brings which file to whom
+    delivery.py       the files of a search, to one host
+"""

@@ -1,0 +1,110 @@
+"""What a search has still to do, and which messages should bring it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from spotcluster.search.data.evaluations import Key
+from spotcluster.search.dispatch.durations import Durations
+from spotcluster.search.dispatch.messages import Message
+
+
+class Backlog:
+    """The evaluations that are not finished: they wait, or messages that we count on have them.
+
+    Attributes
+    ----------
+    unfinished : set of Key
+        All of them.
+    live : set of Message
+        The messages that we count on, and others that may still answer.
+    """
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self._waiting = deque(keys)
+        self.unfinished = set(self._waiting)
+        self._known = set(self._waiting)
+        self._alone: set[Key] = set()
+        self._counted: dict[Key, list[Message]] = {}  # the messages that should bring each
+        self.live: set[Message] = set()
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is something that no message has."""
+        return bool(self._waiting)
+
+    @property
+    def travels(self) -> bool:
+        """Whether there is something that messages should bring."""
+        return bool(self._counted)
+
+    def add(self, keys: Iterable[Key], *, first: bool = False) -> None:
+        """Take in those that are new; `first`: before what is waiting."""
+        keys = [key for key in keys if key not in self._known]
+        self._known.update(keys)
+        self.unfinished.update(keys)
+        if first:
+            self.put_back(keys)
+        else:
+            self._waiting.extend(keys)
+
+    def next(self, durations: Durations, engines: int) -> list[Key]:
+        """Take the evaluations of the next message from those that wait."""
+        while self._waiting and not self._to_send(self._waiting[0]):
+            self._waiting.popleft()
+        if not self._waiting:
+            return []
+        if self._waiting[0] in self._alone:
+            return [self._waiting.popleft()]
+        keys: list[Key] = []
+        for _ in range(durations.batch(self._waiting, engines)):
+            if self._waiting[0] in self._alone:
+                break
+            key = self._waiting.popleft()
+            if self._to_send(key) and key not in keys:
+                keys.append(key)
+        return keys
+
+    def _to_send(self, key: Key) -> bool:
+        return key in self.unfinished and key not in self._counted
+
+    def put_back(self, keys: Sequence[Key]) -> None:
+        """Have these wait, before all others."""
+        self._waiting.extendleft(reversed(keys))
+
+    def isolate(self, keys: Iterable[Key]) -> None:
+        """Have each of these travel in a message of its own from now on."""
+        self._alone.update(keys)
+
+    def count_on(self, message: Message) -> None:
+        """Expect from a message what it was sent for."""
+        for key in message.keys:
+            self._counted.setdefault(key, []).append(message)
+        self.live.add(message)
+
+    def open(self, message: Message) -> list[Key]:
+        """Return what a message should still bring."""
+        return [key for key in message.keys if message in self._counted.get(key, ())]
+
+    def under_way(self) -> list[Message]:
+        """Return the messages that should still bring something."""
+        return [message for message in self.live if self.open(message)]
+
+    def only_in(self, message: Message) -> list[Key]:
+        """Return what only this message should bring."""
+        return [key for key in self.open(message) if len(self._counted[key]) == 1]
+
+    def give_up(self, message: Message) -> None:
+        """Count on a message no longer; what no other one should bring waits again."""
+        for key in reversed(self.open(message)):
+            others = [other for other in self._counted.pop(key) if other is not message]
+            if others:
+                self._counted[key] = others
+            else:
+                self._waiting.appendleft(key)
+
+    def finish(self, key: Key) -> list[Message]:
+        """Take one as finished; return the messages that should have brought it."""
+        self.unfinished.discard(key)
+        return self._counted.pop(key, [])

@@ -1,0 +1,117 @@
+"""Tells that a message is lost, earlier than ipyparallel does, and where it never would."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ipyparallel
+
+from spotcluster.search import shipping
+from spotcluster.search.data.evaluations import Key
+from spotcluster.search.dispatch import sender
+from spotcluster.search.dispatch.durations import Durations
+from spotcluster.search.dispatch.messages import Message
+from spotcluster.search.dispatch.roster import Roster
+from spotcluster.search.engine import here
+
+GRACE = 1.0  # seconds for the result of an engine that has gone, which may still be on its way
+SILENCE = 15.0  # seconds after which a running evaluation is asked after
+SETTLE = 5.0  # seconds for a result after its engine has turned to something else
+SPARED = 3  # engines that may die without blame for an evaluation that was not seen to begin
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Why a message will bring nothing more.
+
+    Attributes
+    ----------
+    why : str
+        For the user, a sentence without its full stop.
+    death : bool
+        Whether its engine died.
+    """
+
+    why: str
+    death: bool = False
+
+
+class LossDetector:
+    """Looks after the messages that are under way."""
+
+    def __init__(self, client: Any, roster: Roster, durations: Durations) -> None:
+        self._client = client
+        self._roster = roster
+        self._durations = durations
+        self._blamed: set[str] = set()  # engines for whose death a message has been blamed
+        self._spared: Counter[Key] = Counter()
+
+    def look_after(self, message: Message, *, hints_arrive: bool) -> Loss | None:
+        """Return why a message is lost; None while it may still come back.
+
+        Parameters
+        ----------
+        hints_arrive : bool
+            Whether engines' hints have been heard: without, it may run and nobody says so.
+        """
+        now = time.monotonic()
+        if message.engine is None:
+            # The scheduler returns what waits too long, unless the message is lost, with the
+            # controller for example. Without hints it could be running, and nothing can be said.
+            if hints_arrive and now - message.sent > 3 * message.limit + sender.QUEUE_LIMIT:
+                return Loss("its message was lost")
+        elif message.engine not in self._roster.engines:
+            message.vanished = message.vanished or now
+            if now - message.vanished > GRACE:
+                return Loss(f"{self._roster.name(message.uuid)} died", death=True)
+        else:
+            message.vanished = 0.0
+            return self._ask_after(message, now)
+        return None
+
+    def _ask_after(self, message: Message, now: float) -> Loss | None:
+        """Notice a result that was lost on its way.
+
+        An engine does one thing after the other: when it answers a call that was sent after the
+        evaluation had begun, the evaluation is over.
+        """
+        if message.answered:
+            if now - message.answered > SETTLE:
+                return Loss("its result did not arrive")
+        elif message.call is not None and message.call.done():
+            message.answered = now if message.call.exception() is None else 0.0
+            message.call = None
+        elif now - message.sent > max(SILENCE, 3 * self._durations.longest, 2 * message.call_at):
+            message.call_at = now - message.sent
+            with contextlib.suppress(ipyparallel.error.IPythonError, KeyError, IndexError):
+                message.call = shipping.send(self._client[message.engine], here.identity)
+        return None
+
+    def blame(self, message: Message, loss: Loss, live: Iterable[Message]) -> Loss:
+        """Return the loss; as no death where another message is what the engine died of.
+
+        An engine does one message after the other. Of those that began on it the last one is to
+        blame: the others had ended, and their results were lost with it. One that nobody saw
+        begin had waited, if another is to blame; and if none is, the first to come back is, since
+        the scheduler returns them in the order in which the engine got them.
+        """
+        if not loss.death:
+            return loss
+        uuid = message.uuid or message.pending.metadata.get("engine_uuid")
+        if message.engine is not None:
+            spared = any(one.uuid == uuid and one.clock > message.clock for one in live)
+        else:  # not for ever: hints may be lost each time
+            spared = uuid in self._blamed and all(
+                self._spared[key] < SPARED for key in message.keys
+            )
+            self._spared.update(message.keys if spared else ())
+        if spared:
+            return replace(loss, death=False)
+        if uuid:
+            self._blamed.add(uuid)
+        return loss

@@ -1,0 +1,66 @@
+"""What is known of a message with evaluations in it, from its sending to its answer."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from spotcluster.search.data.evaluations import Key
+
+
+@dataclass(eq=False)
+class Message:
+    """A message with evaluations in it, which an engine does in their order.
+
+    Attributes
+    ----------
+    keys : tuple of Key
+        The evaluations.
+    pending : AsyncResult
+        What ipyparallel gave for it.
+    sent, limit : float
+        When, on the monotonic clock, and how long it may wait in the scheduler.
+    engine, uuid : int, str
+        Where it is known to run.
+    begun : float
+        When it was first known to run.
+    clock : float
+        When it began, on a clock of its engine; it tells which of an engine's messages came later.
+    refused_by : set of int
+        The engines known to have refused it.
+    vanished : float
+        When its engine was first seen to be gone.
+    """
+
+    keys: tuple[Key, ...]
+    pending: Any
+    sent: float
+    limit: float
+    engine: int | None = None
+    uuid: str | None = None
+    who: dict[str, Any] = field(default_factory=dict)
+    begun: float = 0.0
+    clock: float = 0.0
+    heard: set[str] = field(default_factory=set)
+    refused_by: set[int] = field(default_factory=set)
+    vanished: float = 0.0
+    call: Any = None
+    call_at: float = 0.0
+    answered: float = 0.0
+
+    @property
+    def id(self) -> str:
+        return str(self.pending.msg_ids[0])
+
+    def hints(self, client: Any) -> Iterator[tuple[str, Any]]:
+        """Yield what its engine has published about it since the last call."""
+        data = (client.metadata.get(self.id) or {}).get("data") or {}
+        for name in sorted(set(data) - self.heard, key=lambda name: name != "started"):
+            self.heard.add(name)
+            yield name, data[name]
+
+    def results(self, raw: bytes, first: int = 0) -> Iterator[tuple[Key, dict[str, Any]]]:
+        """Yield the evaluations, from the one numbered `first`, with their results."""
+        yield from zip(self.keys[first:], pickle.loads(raw), strict=False)  # noqa: S301

@@ -1,0 +1,232 @@
+"""Which engines there are, on which hosts, and which of them may be given evaluations."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import ipyparallel
+
+from spotcluster.search import shipping
+from spotcluster.search.data.evaluations import Presence
+from spotcluster.search.data.splits import Bundle
+from spotcluster.search.dispatch.delivery import Delivery
+from spotcluster.search.dispatch.spread import Spread
+from spotcluster.search.engine import here, peer
+
+RETRY = 5.0  # seconds until something that failed on a host, or a draining engine, is tried again
+FAREWELL = 1.0  # seconds that the end of a search waits for engines to hear of it
+STALLED = 120.0  # seconds without an answer after which another engine of the host delivers
+
+
+@dataclass
+class Engine:
+    """An engine of the client; `joined` is when it was first seen, in seconds since 1970."""
+
+    id: int
+    uuid: str = ""
+    joined: float = field(default_factory=time.time)
+    probe: Any = None
+    node: str = ""
+    draining: bool = False
+    look_again: float = 0.0
+
+
+@dataclass
+class Host:
+    """A host, as far as this search is concerned."""
+
+    name: str
+    ready: bool = False
+    delivery: Delivery | None = None
+    not_before: float = 0.0
+    problem: str = ""
+    remark: str = ""
+    sent: int = 0  # bytes, by the client
+    fetched: int = 0  # bytes, from other hosts or the depot
+
+
+class Roster:
+    """Follows the engines as they come and go, and brings the split files to their hosts.
+
+    Nothing here waits: `refresh` is called again and again and looks at what has arrived. `wake` is
+    called, by other threads, when something has.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        ids: Callable[[], list[int]],
+        bundle: Bundle,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._client = client
+        self._ids = ids
+        self._bundle = bundle
+        self._wake = wake
+        self._spread = Spread()
+        self._search = uuid.uuid4().hex
+        self._names: dict[str, str] = {}  # of engines by uuid, those that have gone too
+        self._drained: set[str] = set()  # uuids, those that have gone too
+        self.engines: dict[int, Engine] = {}
+        self.hosts: dict[str, Host] = {}
+        self._presence: dict[str, Presence] = {}  # by uuid
+
+    def refresh(self) -> list[str]:
+        """Look at what has changed; return the hosts that have become ready."""
+        present = set(self._ids())
+        for gone in self.engines.keys() - present:
+            engine = self.engines.pop(gone)
+            if engine.uuid in self._presence:
+                seen = self._presence[engine.uuid]
+                self._presence[engine.uuid] = replace(seen, left=time.time())
+        for node, server in self._spread.peers().items():
+            if server not in present:
+                self._spread.left(node)
+        for new in present - self.engines.keys():
+            self.engines[new] = Engine(new)
+        for engine in self.engines.values():
+            self._ask(engine)
+        return [host.name for host in self.hosts.values() if self._deliver(host)]
+
+    def ready(self) -> list[int]:
+        """Return the engines that may be given evaluations now."""
+        return [
+            engine.id
+            for engine in self.engines.values()
+            if engine.node and self.hosts[engine.node].ready and not engine.draining
+        ]
+
+    def name(self, uuid: str | None) -> str:
+        """Return what to call an engine, which may have gone: ``"engine 3 on node001"``."""
+        return self._names.get(uuid or "", "its engine")
+
+    def drained(self, uuid: str | None) -> bool:
+        """Return whether an engine, which may have gone, is known to have taken nothing new."""
+        return uuid in self._drained
+
+    def works(self, who: dict[str, Any]) -> None:
+        """Take note that an engine has started an evaluation: its host has the files."""
+        if who["engine"] in self.engines and not self.engines[who["engine"]].node:
+            self._meet(who).ready = True
+
+    def refused(self, who: dict[str, Any], reason: str) -> None:
+        """Take note that an engine has refused an evaluation."""
+        if reason == "draining":
+            self._drained.add(who["uuid"])
+        known = self.engines.get(who["engine"])
+        if known is None:
+            return
+        host = self._meet(who)
+        if reason == "draining":
+            known.draining, known.look_again = True, time.monotonic() + RETRY
+        elif host.delivery is None:
+            host.ready = False
+
+    def doubt(self) -> None:
+        """Ask all engines anew, before they are given anything: one has refused something."""
+        for engine in self.engines.values():
+            engine.node = ""
+
+    def presence(self) -> list[Presence]:
+        """Return when engines were there, those that have gone too."""
+        return list(self._presence.values())
+
+    def remarks(self) -> list[str]:
+        """Return what the user should know of the hosts, one line each."""
+        failed = [
+            f"The split files did not reach {host.name}: {host.problem}."
+            for host in self.hosts.values()
+            if host.problem
+        ]
+        return failed + sorted({host.remark for host in self.hosts.values() if host.remark})
+
+    def close(self) -> None:
+        """Stop what is under way."""
+        # A host that stops to get files is none that serves them any more.
+        servers = list(self._spread.peers().values())
+        under_way = [host.delivery for host in self.hosts.values() if host.delivery is not None]
+        for delivery in under_way:
+            delivery.give_up()
+        told = []
+        for engine in servers:
+            with contextlib.suppress(ipyparallel.error.IPythonError, OSError, IndexError):
+                told.append(shipping.send(self._client[engine], peer.withdraw, self._search))
+        # ipyparallel sends on a thread that ends with the client, whether it has sent all or not,
+        # and who waits for the search may close the client next. An engine that is busy has the
+        # message by the end of this time, and acts on it later.
+        end = time.monotonic() + FAREWELL
+        for one in told:
+            one.wait(max(0.0, end - time.monotonic()))
+        for delivery in under_way:
+            delivery.join(max(0.0, end - time.monotonic()))
+
+    def _meet(self, who: dict[str, Any]) -> Host:
+        engine = self.engines[who["engine"]]
+        engine.node, engine.uuid, engine.probe = who["node"], who["uuid"], None
+        presence = Presence(engine.node, engine.id, engine.uuid, engine.joined)
+        self._presence.setdefault(engine.uuid, presence)
+        self._names[who["uuid"]] = f"engine {engine.id} on {engine.node}"
+        return self.hosts.setdefault(engine.node, Host(engine.node))
+
+    def _ask(self, engine: Engine) -> None:
+        known = engine.node and not engine.draining
+        if engine.probe is None and (known or time.monotonic() < engine.look_again):
+            return
+        if engine.probe is None:
+            try:
+                view = self._client[engine.id]
+                engine.probe = shipping.send(view, here.probe, self._bundle.digest)
+                engine.probe.add_done_callback(lambda _: self._wake())
+            except (ipyparallel.error.IPythonError, KeyError, IndexError):
+                return  # it has gone; the next look at the ids tells
+        if not engine.probe.ready():
+            return
+        try:
+            answer = engine.probe.get(0)
+        except (ipyparallel.error.IPythonError, TimeoutError, KeyError):
+            engine.probe = None
+            return
+        # By the id we asked for: a controller that was restarted may have given it another one.
+        host = self._meet({**answer, "engine": engine.id})
+        if host.delivery is None:
+            host.ready = answer["ready"]
+        engine.draining, engine.look_again = answer["draining"], time.monotonic() + RETRY
+
+    def _deliver(self, host: Host) -> bool:
+        """Start a delivery where one is needed; return whether one has just arrived."""
+        now = time.monotonic()
+        if host.delivery is not None:
+            if not host.delivery.over:
+                gone = host.delivery.engine not in self.engines
+                if gone or now - host.delivery.moved > STALLED:
+                    host.delivery.give_up()
+                    host.delivery = None
+                return False
+            host.problem, host.remark = host.delivery.problem, host.delivery.remark
+            host.sent += host.delivery.sent
+            host.fetched += host.delivery.fetched
+            host.ready = not host.problem
+            host.not_before = now + RETRY if host.problem else 0.0
+            host.delivery = None
+            return host.ready
+        if host.ready or now < host.not_before:
+            return False
+        through = [
+            engine
+            for engine in self.engines.values()
+            if engine.node == host.name and not engine.draining
+        ]
+        if through:
+            # The last to come is the least likely to be busy.
+            engine_id = through[-1].id
+            host.delivery = Delivery(
+                *(self._client, engine_id, host.name, self._bundle),
+                *(self._spread, self._search, self._wake),
+            )
+            host.delivery.start()
+        return False

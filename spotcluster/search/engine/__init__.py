@@ -1,0 +1,12 @@
+"""What runs on engines. Its text travels with each call, so it imports nothing of spotcluster.
+
+::
+
+    here.py           this engine and its host: who they are, which files they have
+    batch.py          the evaluations of a message, one after the other
+    fit.py            one of them          part.py     on a part of a split
+    transfer.py       files to this host   peer.py     and from it to others
+    prune.py          keeps the folder of files from growing for ever
+
+Only `spotcluster.search.shipping` sends it; a module is a name on engines too.
+"""

@@ -1,0 +1,282 @@
+"""Runs the evaluations of a message on an engine, one after the other.
+
+It is sent to the engines with `here`, and like it imports nothing else of spotcluster. What does
+not change between evaluations is made once: a message brings the model and the settings once for
+all its evaluations, they are unpickled once per search, and arrays that are mapped stay mapped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import importlib
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from . import fit, here, peer, prune
+
+PUBLISH = 0.5  # seconds of work after which finished evaluations are told of before the others are
+KEPT = 32  # splits that stay mapped
+GRACE = 10.0  # seconds after its time limit in which an evaluation may be interrupted
+LONGEST = 2000  # characters of a warning that are told
+MOST = 20  # different warnings of an evaluation that are told
+AGAIN = 1.0  # seconds after which it is interrupted again, should it go on
+
+_commons: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
+_splits: OrderedDict[tuple[str, int, int], Any] = OrderedDict()
+
+
+class TimeLimit(BaseException):
+    """An evaluation has reached its time limit; no estimator takes it for an error of its own."""
+
+
+def perform(
+    bundle: str, common: bytes, items: bytes, budget: float, timeout: float | None = None
+) -> tuple[dict[str, Any], bytes]:
+    """Do evaluations, until all are done or `budget` is used up.
+
+    Parameters
+    ----------
+    bundle : str
+        The bundle of their split files.
+    common : bytes
+        Pickled dictionary: what `fit.fit_and_score` is given each time, and ``pace``.
+    items : bytes
+        Pickled list of pairs: a split file's digest, and a dictionary of what is given this time.
+    budget : float
+        Seconds after which none is begun any more; the first one always is.
+    timeout : float, optional
+        Seconds that each may take.
+
+    Returns
+    -------
+    dict
+        Who did it, see `engine.identity`.
+    bytes
+        Pickled list of the results, one for each evaluation that was done: what
+        `fit.fit_and_score` gave, ``started`` and ``ended`` (seconds since 1970 by this
+        host's clock) and ``took`` (seconds). They are published too, in parts, as they are there.
+
+    Raises
+    ------
+    ipyparallel.UnmetDependency
+        If this host is draining, or does not have the files of the bundle.
+    """
+    if here.drain_flag().exists():
+        here.refuse("draining")
+    entries = here.entries_of(bundle)
+    if entries is None:
+        here.refuse("files")
+    prune.used(bundle)
+    who = here.identity()
+    here.publish(started={"who": who, "clock": time.perf_counter()})
+    settings, batch = _unpacked(common, items)
+    results: list[dict[str, Any]] = []
+    try:
+        with (
+            peer.working(bundle),
+            # One that closes the doors behind it: without them IPython gives no answer any more.
+            contextlib.redirect_stdout(sys.stdout),
+            contextlib.redirect_stderr(sys.stderr),
+            _heard(settings.get("filters", ())) as warned,
+        ):
+            for digest, item in _until(budget, batch, results):
+                result = _evaluate(entries[digest], digest, {**settings, **item}, timeout)
+                if warned:
+                    result["warned"] = [[*what, count] for what, count in warned.items()]
+                    warned.clear()
+                results.append(result)
+    except _Damaged:
+        here.forget(bundle)
+        if not results:
+            here.refuse("files")
+    return who, pickle.dumps(results)
+
+
+def _until(budget: float, batch: list[Any], results: list[dict[str, Any]]) -> Iterator[Any]:
+    """Yield what is to be done, and publish the results of what was."""
+    begun = told = time.monotonic()
+    told_of = 0
+    for task in batch:
+        now = time.monotonic()
+        if results and (now - begun > budget or here.drain_flag().exists()):
+            return
+        if now - told > PUBLISH:
+            here.publish(**{f"results {told_of}": pickle.dumps(results[told_of:])})
+            told, told_of = now, len(results)
+        yield task
+
+
+class _Damaged(Exception):
+    """A split file could not be loaded."""
+
+
+def _unpacked(common: bytes, items: bytes) -> tuple[dict[str, Any], list[Any]]:
+    # From the client that this engine already obeys in everything, signed by its session key.
+    name = sha256(common).digest()
+    settings = _commons.pop(name, None)
+    if settings is None:
+        settings = pickle.loads(common)  # noqa: S301
+    _commons[name] = settings
+    while len(_commons) > 4:
+        _commons.popitem(last=False)
+    return settings, pickle.loads(items)  # noqa: S301
+
+
+def _evaluate(
+    entry: dict[str, Any], digest: str, task: dict[str, Any], timeout: float | None
+) -> dict[str, Any]:
+    started, clock = time.time(), time.perf_counter()
+    pace = task.pop("pace", 0.0)
+    task.pop("filters", None)
+    result: dict[str, Any]
+    try:
+        # A new engine needs seconds for its first imports, which are not the evaluation's.
+        import joblib  # noqa: F401
+        import sklearn.metrics
+        import sklearn.utils  # noqa: F401
+
+        split = _split(entry)
+        with time_limit(timeout):
+            result = fit.fit_and_score(split, **task)
+            time.sleep(max(0.0, pace - (time.perf_counter() - clock)))
+    except TimeLimit:
+        where = "".join(traceback.format_exc().splitlines(keepends=True)[-9:-1])
+        text = f"{where}TimeoutError: It took longer than timeout={timeout:g} s and was stopped."
+        result = fit.failed(task.get("error_score"), text, time.perf_counter() - clock)
+    except KeyboardInterrupt:  # of this engine, perhaps
+        raise
+    except BaseException as error:  # sys.exit() too is an error of the evaluation's
+        if not here.is_verified(entry, digest):
+            raise _Damaged from error
+        result = fit.failed(task.get("error_score"), traceback.format_exc())
+    took = time.perf_counter() - clock
+    return {"started": started, "ended": time.time(), "took": took, **result}
+
+
+# --- warnings -----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _heard(filters: Iterable[Any]) -> Iterator[dict[Any, int]]:
+    """Count what is warned of in the body: by the names of the warning's classes, and the text.
+
+    `filters` are the client's. What they make an error or ignore is that here too, as on the
+    workers of scikit-learn's own searches; anything else is counted each time.
+    """
+    counts: dict[Any, int] = {}
+
+    def count(message: Any, category: Any, *_: Any, **__: Any) -> None:
+        classes = [kind for kind in category.__mro__ if issubclass(kind, Warning)]
+        names = tuple((kind.__module__, kind.__qualname__) for kind in classes)
+        what = (names, str(message)[:LONGEST])
+        if what not in counts and len(counts) >= MOST:
+            what = (names, "and more")
+        counts[what] = counts.get(what, 0) + 1
+
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        warnings.simplefilter("always")
+        for action, message, (module, name), within, line in reversed(list(filters)):
+            # A class of a package that is not used here is none that anything here warns of.
+            if module.split(".")[0] not in sys.modules:
+                continue
+            with contextlib.suppress(Exception):
+                category = getattr(importlib.import_module(module), name)
+                kept: Any = action if action in ("error", "ignore") else "always"
+                warnings.filterwarnings(kept, message or "", category, within or "", line)
+        warnings.showwarning = count
+        yield counts
+
+
+# --- splits ---------------------------------------------------------------------------------------
+
+
+def _split(entry: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the parts of a split, of which nothing that an estimator does to them is kept."""
+    name = (entry["path"], entry["size"], entry["mtime"])
+    split = _splits.pop(name, None)
+    if split is None:
+        split = here.load(entry["path"])
+        # Mapped arrays cannot be written to. Anything else is read anew for each evaluation.
+        if not _mapped(split):
+            return tuple(split)
+    _splits[name] = split
+    while len(_splits) > KEPT:
+        _splits.popitem(last=False)
+    return tuple(_viewed(part) for part in split)
+
+
+def _mapped(thing: Any) -> bool:
+    """Return whether all that is in something is mapped arrays."""
+    import numpy as np
+
+    if isinstance(thing, dict):
+        thing = list(thing.values())
+    if isinstance(thing, tuple | list):
+        return all(map(_mapped, thing))
+    return thing is None or isinstance(thing, np.memmap)
+
+
+def _viewed(thing: Any) -> Any:
+    if isinstance(thing, dict):
+        return {name: _viewed(value) for name, value in thing.items()}
+    return None if thing is None else thing.view()
+
+
+# --- time limits ----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float | None) -> Iterator[None]:
+    """Raise `TimeLimit` in the body after some seconds.
+
+    Compiled code that does not return to the interpreter cannot be interrupted. When it has not
+    returned `GRACE` seconds later, this process ends: the other engines of the host go on.
+    """
+    if seconds is None:
+        yield
+        return
+    armed = threading.current_thread() is threading.main_thread()
+    old: Any = None
+
+    def interrupt(*_: Any) -> None:
+        if armed:
+            raise TimeLimit
+
+    log = _log()
+    # This thread of faulthandler's needs no interpreter lock, which such code may well hold.
+    faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=log)
+    if armed:
+        old = signal.signal(signal.SIGALRM, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
+    set_back = armed
+    try:
+        try:
+            yield
+        finally:
+            armed = False
+    finally:
+        if set_back:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, old)
+        faulthandler.cancel_dump_traceback_later()
+        log.close()
+
+
+def _log() -> Any:
+    """Return a file for the traceback of what had to be ended: this engine's own log."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        return os.fdopen(os.dup(sys.__stderr__.fileno()), "wb")  # type: ignore[union-attr]
+    return Path(os.devnull).open("wb")

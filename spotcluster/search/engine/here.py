@@ -1,0 +1,223 @@
+"""Everything of ours that runs on an engine.
+
+Engines do not have spotcluster installed, only ipyparallel, numpy, scikit-learn, joblib and psutil.
+The text of this module travels with each call (see `search.shipping`), so it imports nothing of
+spotcluster and gives plain Python objects back.
+
+A *bundle* is the set of split files of one search. A host is ready for a bundle when its store has
+the bundle's marker: a small JSON file that says, for each digest, which file holds it and what that
+file looked like (size, time of last change) when its digest was verified. An evaluation compares
+only size and time, so a file is read for its digest once per host and not once per engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import time
+import warnings
+from pathlib import Path
+from typing import Any, NoReturn
+
+_DIGEST_BLOCK = 1 << 20
+_bundles: dict[str, dict[str, Any]] = {}  # what this process has read of the markers
+
+
+# --- who and where --------------------------------------------------------------------------------
+
+
+def node_name() -> str:
+    """Return the name of this host; hosts of the local cloud share their machine's host name."""
+    return os.environ.get("SPOTCLUSTER_NODE") or socket.gethostname()
+
+
+def store_dir() -> Path:
+    """Return the folder of this host's split files."""
+    home = os.environ.get("SPOTCLUSTER_HOME")
+    return (Path(home).expanduser() if home else Path.home() / ".spotcluster") / "splits"
+
+
+def drain_flag() -> Path:
+    """Return the file whose existence says that this host is about to leave."""
+    path = os.environ.get("SPOTCLUSTER_DRAIN_FLAG")
+    return Path(path).expanduser() if path else Path.home() / ".spotcluster" / "drain"
+
+
+def identity() -> dict[str, Any]:
+    """Return which engine this is: its host, process, and id and uuid in ipyparallel."""
+    who: dict[str, Any] = {"node": node_name(), "pid": os.getpid(), "engine": None, "uuid": None}
+    kernel = getattr(_shell(), "kernel", None)
+    if kernel is not None:
+        who["engine"] = int(getattr(kernel, "engine_id", -1))
+        who["uuid"] = str(getattr(kernel, "ident", ""))
+    return who
+
+
+def _shell() -> Any:
+    from IPython import get_ipython
+
+    return get_ipython()
+
+
+def publish(**note: Any) -> None:
+    """Give the client a hint. The channel may lose it: nothing may depend on its arrival."""
+    publisher = getattr(_shell(), "data_pub", None)
+    if publisher is not None:
+        with contextlib.suppress(Exception):
+            publisher.publish_data(note)
+
+
+def refuse(reason: str) -> NoReturn:
+    """Send the call to another engine."""
+    from ipyparallel.error import UnmetDependency
+
+    who = identity()
+    publish(**{f"refused {who['uuid']}": {**who, "reason": reason}})
+    raise UnmetDependency(f"{who['node']}: {reason}")
+
+
+# --- split files ----------------------------------------------------------------------------------
+
+
+def probe(bundle: str) -> dict[str, Any]:
+    """Return who this engine is, and whether its host has the files of `bundle` or is leaving."""
+    ready, draining = entries_of(bundle) is not None, drain_flag().exists()
+    return {**identity(), "ready": ready, "draining": draining}
+
+
+def locate(bundle: str, files: list[dict[str, Any]]) -> list[str]:
+    """Verify the files of a bundle on this host; return the digests of those it lacks.
+
+    When none is lacking the bundle's marker is written. A file is taken from where the client has
+    it, if this host sees the same content there, and else from the host's store.
+    """
+    entries: dict[str, Any] = {}
+    missing: list[str] = []
+    for file in files:
+        for path in (file["path"], stored(file["digest"])):
+            entry = verified(path, file["size"], file["digest"])
+            if entry is not None:
+                entries[file["digest"]] = entry
+                break
+        else:
+            missing.append(file["digest"])
+    if missing:
+        forget(bundle)
+    else:
+        _write_aside(_marker(bundle), json.dumps(entries).encode())
+        _bundles[bundle] = entries
+    return missing
+
+
+def stored(digest: str) -> str:
+    """Return where this host keeps the split file with this digest."""
+    return str(store_dir() / f"{digest}.pkl")
+
+
+def _marker(bundle: str) -> Path:
+    return store_dir() / f"{bundle}.json"
+
+
+def _write_aside(path: Path, data: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    aside.replace(path)
+
+
+def verified(path: str, size: int, digest: str) -> dict[str, Any] | None:
+    """Read a file; return its entry for a marker, or None if it is not what it should be."""
+    try:
+        before = os.stat(path)  # noqa: PTH116 - a path as the client wrote it
+        if before.st_size != size or file_digest(path) != digest:
+            return None
+    except OSError:
+        return None
+    return {"path": path, "size": size, "mtime": before.st_mtime_ns}
+
+
+def file_digest(path: str) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(_DIGEST_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def entries_of(bundle: str) -> dict[str, Any] | None:
+    """Return where the files of a bundle are, or None when one is missing or has changed."""
+    entries = _bundles.get(bundle)
+    try:
+        if entries is None:
+            entries = dict(json.loads(_marker(bundle).read_bytes()))
+        intact = all(_intact(entry) for entry in entries.values())
+    except (OSError, ValueError):
+        intact = False
+    if entries is None or not intact:
+        forget(bundle)
+        return None
+    _bundles[bundle] = entries
+    return entries
+
+
+def _intact(entry: dict[str, Any]) -> bool:
+    now = os.stat(entry["path"])  # noqa: PTH116 - a path as the client wrote it
+    return (now.st_size, now.st_mtime_ns) == (entry["size"], entry["mtime"])
+
+
+def is_verified(entry: dict[str, Any], digest: str) -> bool:
+    """Read a file of a bundle; return whether it is what it was."""
+    return verified(entry["path"], entry["size"], digest) is not None
+
+
+def forget(bundle: str) -> None:
+    """Have the files of a bundle located anew, for one was found damaged."""
+    _bundles.pop(bundle, None)
+    with contextlib.suppress(OSError):
+        _marker(bundle).unlink()
+
+
+def load(path: str) -> Any:
+    """Map a split file into memory."""
+    import joblib
+
+    with warnings.catch_warnings():
+        # joblib says that arrays of objects, which a split may hold, cannot be mapped
+        warnings.simplefilter("ignore")
+        return joblib.load(path, mmap_mode="r")
+
+
+# --- what a host is asked about itself ------------------------------------------------------------
+
+
+def memory_mb() -> float:
+    """Return the resident memory of this engine, in megabytes."""
+    import psutil
+
+    return float(psutil.Process().memory_info().rss / 1e6)
+
+
+def free_memory_mb() -> float:
+    """Return the free memory of this host, in megabytes (the page cache is not free)."""
+    import psutil
+
+    return float(psutil.virtual_memory().free / 1e6)
+
+
+def warm(files: list[str]) -> list[str]:
+    """Read files once, so that their pages are in memory; return those that are not here."""
+    missing = []
+    for name in files:
+        try:
+            with Path(name).open("rb") as file:
+                while file.read(_DIGEST_BLOCK):
+                    pass
+        except OSError:
+            missing.append(name)
+    return missing

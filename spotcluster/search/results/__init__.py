@@ -1,0 +1,13 @@
+"""What comes back.
+
+::
+
+    results.py        ranks, scikit-learn's table, the report as text
+    ledger.py         on disk, so that another client can go on
+    display.py        live            progress.py     for other processes
+    plots.py          pictures        frames.py       pandas
+"""
+
+from spotcluster.search.results.results import Best
+
+__all__ = ["Best"]

@@ -1,0 +1,83 @@
+"""Results as pandas data frames; pandas is not needed for anything else."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from spotcluster.errors import SearchError
+from spotcluster.search.results.results import Results
+
+
+def candidates_frame(results: Results) -> Any:
+    """Return a row for each candidate with a finished split, the best first.
+
+    The columns are its ``rank`` and parameters, and over its finished splits the means of its
+    scores and times and their standard errors.
+    """
+    rows = []
+    for rank, best in enumerate(results.ranking(), start=1):
+        done = results.of(best.candidate)
+        rows.append(
+            {
+                "candidate": best.candidate,
+                "rank": rank,
+                **_params(best.params),
+                **results.candidates[best.candidate].more,
+                "mean_test_score": best.validation,
+                "test_score_error": best.validation_error,
+                "mean_train_score": best.train,
+                "train_score_error": best.train_error,
+                "mean_fit_time": sum(item.fit_time for item in done) / len(done),
+                "mean_score_time": sum(item.score_time for item in done) / len(done),
+                "finished": best.finished,
+                "splits": best.splits,
+                "failed": sum(bool(item.error) for item in done),
+            }
+        )
+    return _frame(rows, index="candidate")
+
+
+def evaluations_frame(results: Results) -> Any:
+    """Return a row for each finished evaluation, in the order in which they were finished.
+
+    The columns are its parameters, scores, times (seconds), error, and who did it and when.
+    """
+    pandas = _pandas()
+    rows = []
+    for item in results.evaluations:
+        candidate = results.candidates[item.candidate]
+        row = item.as_plain()
+        tests, trains = row.pop("test_scores"), row.pop("train_scores")
+        rows.append(
+            {
+                "candidate": row.pop("candidate"),
+                "split": row.pop("split"),
+                **_params(candidate.params),
+                **candidate.more,
+                **row,
+                **{f"test_{name}": score for name, score in tests.items()},
+                **{f"train_{name}": score for name, score in trains.items()},
+                "started": pandas.to_datetime(item.started, unit="s", utc=True),
+                "ended": pandas.to_datetime(item.ended, unit="s", utc=True),
+            }
+        )
+    return _frame(rows, index=["candidate", "split"])
+
+
+def _params(params: dict[str, Any]) -> dict[str, Any]:
+    return {f"param_{name}": value for name, value in params.items()}
+
+
+def _frame(rows: list[dict[str, Any]], index: Any) -> Any:
+    frame = _pandas().DataFrame.from_records(rows)
+    return frame.set_index(index) if rows else frame
+
+
+def _pandas() -> Any:
+    try:
+        return importlib.import_module("pandas")
+    except ImportError as error:
+        raise SearchError(
+            "Data frames need pandas, which is not installed here.", "Run: pip install pandas"
+        ) from error

@@ -1,0 +1,145 @@
+"""Names that `start` and `addnode` give, and what each node is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from moto import mock_aws
+
+from spotcluster import files, ssh
+from spotcluster.aws import keypairs
+from spotcluster.aws.session import Session
+from spotcluster.cluster.bringup import plans
+from spotcluster.config import Template
+from spotcluster.errors import UsageError
+
+
+@given(st.lists(st.integers(1, 2000), max_size=20), st.integers(0, 20))
+def test_new_names_are_new_and_in_order(taken: list[int], number: int) -> None:
+    names = [f"node{index:03d}" for index in taken]
+    fresh = plans.aliases_after(["master", *names], number)
+    assert len(set(fresh)) == number
+    assert not set(fresh) & set(names)
+    assert [int(name[4:]) for name in fresh] == sorted(int(name[4:]) for name in fresh)
+
+
+def test_names_after_node999_go_on() -> None:
+    assert plans.aliases_after(["node999"], 2) == ["node1000", "node1001"]
+
+
+@pytest.mark.parametrize("name", ["", "-x", "a b", "a/b", "x" * 64, "a;rm", "ü"])
+def test_name_that_ec2_would_not_take_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be the name"):
+        plans.check_name(name)
+
+
+@pytest.mark.parametrize("name", ["mycluster", "a", "My-Cluster_2"])
+def test_ordinary_name_is_taken(name: str) -> None:
+    plans.check_name(name)
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        yield Session("us-east-1")
+
+
+@pytest.fixture
+def x86(session: Session) -> list[str]:
+    """The ids of images for x86_64."""
+    found = session.ec2.describe_images(Owners=["amazon"])["Images"]
+    return [one["ImageId"] for one in found if one.get("Architecture") == "x86_64"]
+
+
+@pytest.fixture
+def key(session: Session) -> None:
+    """A key pair whose private half is where it is looked for."""
+    made = ssh.keys.generate()
+    files.write_private(files.key_file("k"), made.private)
+    keypairs.upload(session, "k", made.public)
+
+
+def planned(session: Session, aliases: Sequence[str], **settings: Any) -> list[tuple[str, ...]]:
+    """Plan nodes of a template; return alias, type and image of each."""
+    given = {"name": "c", "keyname": "k", "cluster_size": 9, **settings}
+    made = plans.make(session, "c", Template.model_validate(given), aliases)
+    return [(one.alias, one.type.name, one.image.id) for one in made.nodes]
+
+
+@pytest.mark.usefixtures("key")
+def test_groups_of_nodes_have_types_and_images_of_their_own(
+    session: Session, x86: list[str]
+) -> None:
+    assert planned(
+        session,
+        ["master", "node001", "node002", "node003", "node004"],
+        node_instance_type=f"c5.xlarge:2, r5.large:{x86[1]}, m5.large",
+        node_image_id=x86[0],
+    ) == [
+        ("master", "m5.large", x86[0]),
+        ("node001", "c5.xlarge", x86[0]),
+        ("node002", "c5.xlarge", x86[0]),
+        ("node003", "r5.large", x86[1]),
+        ("node004", "m5.large", x86[0]),
+    ]
+
+
+@pytest.mark.usefixtures("key")
+def test_node_that_is_started_again_is_of_its_group_still(session: Session, x86: list[str]) -> None:
+    settings = {"node_instance_type": "c5.xlarge:2, m5.large", "node_image_id": x86[0]}
+    assert planned(session, ["node002"], **settings) == [("node002", "c5.xlarge", x86[0])]
+    assert planned(session, ["node003"], **settings) == [("node003", "m5.large", x86[0])]
+
+
+@pytest.mark.usefixtures("key")
+def test_master_has_the_type_and_the_image_that_the_template_says_of_it(
+    session: Session, x86: list[str]
+) -> None:
+    assert planned(
+        session,
+        ["master", "node001"],
+        node_instance_type="c5.xlarge:2, m5.large",
+        master_instance_type="t3.medium",
+        node_image_id=x86[0],
+        master_image_id=x86[1],
+    ) == [("master", "t3.medium", x86[1]), ("node001", "c5.xlarge", x86[0])]
+
+
+@pytest.mark.usefixtures("key")
+def test_type_of_a_group_that_its_image_does_not_fit_is_named(
+    session: Session, x86: list[str]
+) -> None:
+    with pytest.raises(UsageError, match=rf"{x86[0]} is for x86_64, but m6g.large is arm64"):
+        planned(
+            session,
+            ["master", "node001"],
+            node_instance_type="m6g.large:1, m5.large",
+            node_image_id=x86[0],
+        )
+
+
+@pytest.mark.usefixtures("key")
+def test_an_image_is_looked_up_once_for_all_types(session: Session, x86: list[str]) -> None:
+    asked: list[dict[str, Any]] = []
+    session.ec2.meta.events.register(
+        "provide-client-params.ec2.DescribeImages", lambda params, **_: asked.append(params)
+    )
+    aliases = ["master", "node001", "node002"]
+    planned(session, aliases, node_instance_type="c5.large:1, m5.large", node_image_id=x86[0])
+    assert len(asked) == 1
+
+
+@pytest.mark.usefixtures("key")
+def test_plan_of_no_new_nodes_names_a_subnet_all_the_same(session: Session) -> None:
+    template = Template.model_validate(
+        {"name": "c", "keyname": "k", "node_instance_type": "c5.large:1, m5.large"}
+    )
+    made = plans.make(session, "c", template, [])
+    assert (made.nodes, made.price) == ((), 0)
+    assert made.subnet.id

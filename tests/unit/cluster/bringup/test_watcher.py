@@ -1,0 +1,162 @@
+"""What the pipelines are told of their instances, by one look for all of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from spotcluster.aws import instances, tags
+from spotcluster.aws.instances import Instance
+from spotcluster.cluster.bringup import watcher as watchers
+from spotcluster.cluster.bringup.watcher import Watcher
+from spotcluster.errors import CloudError, CredentialsError, NodeError
+
+
+def instance(number: int, **more: Any) -> Instance:
+    """Return an instance called node001 that was launched in the second `number`."""
+    given: dict[str, Any] = {
+        "id": f"i-{number}",
+        "state": "running",
+        "type": "c5.large",
+        "zone": "us-east-1a",
+        "private_ip": "172.31.0.9",
+        "public_ip": "",
+        "spot_request": "",
+        "spot": False,
+        "launched": datetime(2024, 5, 1, 12, 0, number, tzinfo=UTC),
+        "reason": "",
+        "tags": {tags.ALIAS: "node001"},
+    }
+    return Instance(**{**given, **more})
+
+
+class Ec2:
+    """What EC2 shows at one look after the other; the last answer stays."""
+
+    def __init__(self) -> None:
+        self.answers: list[list[Instance] | CloudError] = [[]]
+
+    def describe(self, *_: Any) -> list[Instance]:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, CloudError):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def ec2(monkeypatch: pytest.MonkeyPatch) -> Ec2:
+    made = Ec2()
+    monkeypatch.setattr(instances, "describe", made.describe)
+    monkeypatch.setattr(watchers, "POLL", 0.02)
+    return made
+
+
+def knowing(*found: Instance) -> Watcher:
+    """Return a watcher that has seen some instances and looks no more."""
+    watcher = Watcher(None, "mycluster")  # type: ignore[arg-type]  # it asks nothing
+    watcher._seen = {one.id: one for one in found}
+    return watcher
+
+
+def test_of_two_with_one_name_everybody_agrees_that_the_older_stays() -> None:
+    older, younger = instance(1), instance(2)
+    watcher = knowing(younger, older)
+    assert watcher.rival(older) is None
+    assert watcher.rival(younger) == older
+
+
+def test_of_two_that_were_launched_in_one_second_one_stays() -> None:
+    moment = datetime(2024, 5, 1, tzinfo=UTC)
+    one, other = instance(1, launched=moment), instance(2, launched=moment)
+    watcher = knowing(other, one)
+    assert watcher.rival(one) is None
+    assert watcher.rival(other) == one
+
+
+def test_of_three_only_the_oldest_has_no_rival() -> None:
+    found = [instance(number) for number in (3, 1, 2)]
+    watcher = knowing(*found)
+    assert [one.id for one in found if watcher.rival(one) is None] == ["i-1"]
+
+
+@pytest.mark.parametrize("state", ["shutting-down", "terminated"])
+def test_one_that_has_ended_is_no_rival(state: str) -> None:
+    younger = instance(2)
+    assert knowing(instance(1, state=state), younger).rival(younger) is None
+
+
+@pytest.mark.parametrize("state", ["pending", "running"])
+def test_one_that_does_not_run_yet_is_a_rival(state: str) -> None:
+    older, younger = instance(1, state=state), instance(2)
+    assert knowing(older, younger).rival(younger) == older
+
+
+def test_a_replacement_has_no_rival_in_the_one_that_it_replaces() -> None:
+    """EC2 may show the one that we have ended as running for a while."""
+    replaced, replacement = instance(1), instance(2)
+    watcher = knowing(replaced, replacement)
+    watcher.discard(replaced.id)
+    assert watcher.rival(replacement) is None
+
+
+def test_another_name_is_no_rival() -> None:
+    younger = instance(2)
+    assert knowing(instance(1, tags={tags.ALIAS: "node002"}), younger).rival(younger) is None
+
+
+def test_waits_until_it_runs_and_has_an_address(ec2: Ec2) -> None:
+    ec2.answers = [
+        [],
+        [instance(1, state="pending", private_ip="")],
+        [instance(1, private_ip="")],
+        [instance(1)],
+    ]
+    with Watcher(None, "mycluster") as watcher:  # type: ignore[arg-type]
+        assert watcher.wait_running("node001", "i-1", timeout=20) == instance(1)
+
+
+def test_one_that_ends_before_it_ran_says_why(ec2: Ec2) -> None:
+    reason = "Server.SpotInstanceTermination"
+    ec2.answers = [[], [instance(1, state="terminated", reason=reason)]]
+    with (
+        Watcher(None, "mycluster") as watcher,  # type: ignore[arg-type]
+        pytest.raises(NodeError, match=rf"i-1 is terminated \({reason}\) before it ran"),
+    ):
+        watcher.wait_running("node001", "i-1", timeout=20)
+
+
+def test_limit_says_what_ec2_showed_and_said_last(ec2: Ec2) -> None:
+    ec2.answers = [[instance(1, state="pending")], CloudError("EC2 is away.")]
+    with (
+        Watcher(None, "mycluster") as watcher,  # type: ignore[arg-type]
+        pytest.raises(NodeError, match=r"still pending after 3 s \(LAUNCH_TIMEOUT\).*EC2 is away"),
+    ):
+        watcher.wait_running("node001", "i-1", timeout=3)
+    assert watcher.latest("i-1") == instance(1, state="pending")
+
+
+def test_what_ec2_never_showed_is_said_to_be_so(ec2: Ec2) -> None:
+    with (
+        Watcher(None, "mycluster") as watcher,  # type: ignore[arg-type]
+        pytest.raises(NodeError, match="not shown by EC2"),
+    ):
+        watcher.wait_running("node001", "i-1", timeout=0.1)
+
+
+def test_credentials_that_are_no_good_any_more_end_the_waiting(ec2: Ec2) -> None:
+    ec2.answers = [[], CredentialsError("expired")]
+    with (
+        Watcher(None, "mycluster") as watcher,  # type: ignore[arg-type]
+        pytest.raises(CredentialsError, match="expired"),
+    ):
+        watcher.wait_running("node001", "i-1", timeout=60)
+
+
+def test_interrupt_ends_the_waiting(ec2: Ec2) -> None:
+    with (
+        Watcher(None, "mycluster") as watcher,  # type: ignore[arg-type]
+        pytest.raises(NodeError, match="given up"),
+    ):
+        watcher.wait_running("node001", "i-1", timeout=20, should_stop=lambda: "given up")

@@ -1,0 +1,27 @@
+"""What the master gets of spotcluster stands on its own."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+from spotcluster.cluster.on_master import library
+
+
+def test_a_module_that_the_searches_import_was_missing_on_the_master(tmp_path: Path) -> None:
+    _, packed = library._archive()
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        archive.extractall(tmp_path, filter="data")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import spotcluster.search, spotcluster.cluster.connect, spotcluster\n"
+        "print(spotcluster.__file__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.strip() == str(tmp_path / "spotcluster" / "__init__.py")

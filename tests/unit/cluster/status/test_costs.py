@@ -1,0 +1,214 @@
+"""What a cluster has cost: known prices, known times."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from spotcluster.aws import network, prices, tags
+from spotcluster.aws.instances import Instance, _instance
+from spotcluster.aws.prices import ZoneHistory
+from spotcluster.cluster.records import Record
+from spotcluster.cluster.status import costs
+from spotcluster.cluster.status.costs import Counted, Tariff
+from spotcluster.config import Template
+from spotcluster.errors import CloudError
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+# Of c5.large in zone a: $0.10 until ten past twelve, then $0.20, and from two o'clock on $0.05.
+CHANGES = (
+    (NOON - 24 * HOUR, 0.10),
+    (NOON + timedelta(minutes=10), 0.20),
+    (NOON + 2 * HOUR, 0.05),
+)
+
+
+def node(alias: str, *, spot: bool = True, **more: Any) -> Instance:
+    own: dict[str, Any] = {
+        "id": f"i-{alias}",
+        "state": "running",
+        "type": "c5.large",
+        "zone": "a",
+        "private_ip": "",
+        "public_ip": "",
+        "spot_request": "",
+        "spot": spot,
+        "launched": NOON,
+        "reason": "",
+        "tags": {tags.ALIAS: alias, tags.ID: "abc"},
+    }
+    return Instance(**{**own, **more})
+
+
+class Books:
+    """A cluster's record, whose tags are kept here."""
+
+    def __init__(self) -> None:
+        self.tags: dict[str, str] = {}
+        self.written = 0
+        template = Template(name="t", keyname="k", cluster_size=1, node_instance_type="c5.large")
+        self._record = Record("c", "abc", "sg-1", "vpc-1", 1, NOON, template)
+
+    def so_far(self, now: datetime, *found: Instance) -> float | None:
+        record = replace(self._record, tags=dict(self.tags))
+        return costs.so_far(None, record, found, now=now)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def books(monkeypatch: pytest.MonkeyPatch) -> Books:
+    made = Books()
+
+    def tag(session: Any, ids: list[str], own: dict[str, str]) -> None:
+        assert ids == ["sg-1"]
+        assert all(len(value) <= 256 for value in own.values())
+        made.tags |= own
+        made.written += 1
+
+    def history(session: Any, name: str, *, days: float, zone: str) -> list[ZoneHistory]:
+        assert (name, zone) == ("c5.large", "a")
+        return [ZoneHistory(zone, 0.05, 0.2, 0.1, CHANGES)]
+
+    monkeypatch.setattr(network, "tag", tag)
+    monkeypatch.setattr(prices, "spot_history", history)
+    monkeypatch.setattr(prices, "on_demand", lambda session, name: 0.4)
+    return made
+
+
+def test_spot_instance_costs_each_price_for_as_long_as_it_held(books: Books) -> None:
+    # 10 min at 0.10, 110 min at 0.20, 30 min at 0.05
+    expected = (10 * 0.10 + 110 * 0.20 + 30 * 0.05) / 60
+    assert books.so_far(NOON + 2.5 * HOUR, node("node001")) == pytest.approx(expected)
+
+
+def test_on_demand_costs_its_price_times_its_time(books: Books) -> None:
+    assert books.so_far(NOON + 1.5 * HOUR, node("master", spot=False)) == pytest.approx(0.6)
+
+
+def test_first_minute_is_paid_whole(books: Books) -> None:
+    begun = node("master", spot=False)
+    assert books.so_far(NOON + timedelta(seconds=5), begun) == pytest.approx(0.4 / 60)
+
+
+def test_node_that_ended_counts_until_its_end_and_after_ec2_has_forgotten_it(
+    books: Books,
+) -> None:
+    master = node("master", spot=False)
+    ended = node("node001", state="terminated", ended=NOON + HOUR)
+    spent = (10 * 0.10 + 50 * 0.20) / 60
+    assert books.so_far(NOON + 2 * HOUR, master, ended) == pytest.approx(0.8 + spent)
+    assert books.so_far(NOON + 3 * HOUR, master, ended) == pytest.approx(1.2 + spent)
+    assert books.so_far(NOON + 4 * HOUR, master) == pytest.approx(1.6 + spent)
+    assert books.written == 1
+
+
+def test_node_that_is_ending_is_written_down_when_it_is_known_since_when(books: Books) -> None:
+    ending = node("node001", spot=False, state="shutting-down")
+    assert books.so_far(NOON + HOUR, ending) == pytest.approx(0.4)
+    assert not books.tags
+    ending = replace(ending, ended=NOON + HOUR)
+    assert books.so_far(NOON + 2 * HOUR, ending) == pytest.approx(0.4)
+    assert books.tags
+
+
+def test_stopped_master_costs_what_it_ran_before_and_after(books: Books) -> None:
+    stopped = node("master", spot=False, state="stopped", ended=NOON + HOUR)
+    assert books.so_far(NOON + 5 * HOUR, stopped) == pytest.approx(0.4)
+    again = node("master", spot=False, launched=NOON + 10 * HOUR)
+    assert books.so_far(NOON + 11 * HOUR, again) == pytest.approx(0.8)
+    ended = replace(again, state="terminated", ended=NOON + 12 * HOUR)
+    assert books.so_far(NOON + 13 * HOUR, ended) == pytest.approx(1.2)
+
+
+def test_writing_over_each_other_loses_nothing(books: Books) -> None:
+    one = node("node001", spot=False, state="terminated", ended=NOON + HOUR)
+    two = node("node002", spot=False, state="terminated", ended=NOON + 2 * HOUR)
+    books.so_far(NOON + 2 * HOUR, one)
+    others = dict(books.tags)
+    books.tags.clear()
+    books.so_far(NOON + 2 * HOUR, two)
+    books.tags = others  # who knew of the first only has written last
+    assert books.so_far(NOON + 2 * HOUR, one, two) == pytest.approx(1.2)
+    assert books.so_far(NOON + 9 * HOUR) == pytest.approx(1.2)
+
+
+def test_earlier_cluster_of_the_same_name_is_not_counted(books: Books) -> None:
+    earlier = node("node001", state="terminated", tags={tags.ID: "before"})
+    assert books.so_far(NOON + HOUR, earlier) == 0.0
+
+
+def test_many_nodes_fit_into_the_tags(books: Books) -> None:
+    many = [
+        node(f"node{n:03d}", spot=False, state="terminated", ended=NOON + HOUR) for n in range(150)
+    ]
+    for _ in range(2):
+        assert books.so_far(NOON + HOUR, *many) == pytest.approx(150 * 0.4)
+    assert len(books.tags) == 5
+    assert books.so_far(NOON + 3 * HOUR, many[0]) == pytest.approx(150 * 0.4)
+
+
+def test_price_that_aws_does_not_tell_leaves_the_cost_unknown(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prices, "on_demand", lambda session, name: None)
+    assert books.so_far(NOON + HOUR, node("master", spot=False), node("node001")) is None
+
+
+def test_who_may_not_write_sees_the_cost_all_the_same(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise CloudError("no", code="UnauthorizedOperation")
+
+    monkeypatch.setattr(network, "tag", refuse)
+    ended = node("node001", spot=False, state="terminated", ended=NOON + HOUR)
+    assert books.so_far(NOON + 2 * HOUR, ended) == pytest.approx(0.4)
+
+
+def test_tags_that_cannot_be_read_count_as_nothing() -> None:
+    assert Counted.read({tags.SPENT: "what"}) == Counted()
+    assert Counted.read(Counted(1.5, ("abcdef", "123456")).as_tags()) == Counted(
+        1.5, ("abcdef", "123456")
+    )
+
+
+def test_price_history_is_asked_for_once_for_nodes_of_a_kind(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def history(session: Any, name: str, *, days: float, zone: str) -> list[ZoneHistory]:
+        asked.append(days)
+        return [ZoneHistory(zone, 0.05, 0.2, 0.1, CHANGES)]
+
+    monkeypatch.setattr(prices, "spot_history", history)
+    tariff = Tariff(None)  # type: ignore[arg-type]
+    for alias in ("node001", "node002", "node003"):
+        tariff.cost(node(alias), NOON + HOUR)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "expected"),
+    [
+        ("terminated", "User initiated (2026-03-01 13:00:00 GMT)", NOON + HOUR),
+        ("stopped", "User initiated (2026-03-01 13:00:00 GMT)", NOON + HOUR),
+        ("terminated", "Server.SpotInstanceTermination", None),
+        ("running", "User initiated (2026-03-01 13:00:00 GMT)", None),
+        ("running", "", None),
+    ],
+)
+def test_when_an_instance_ended_is_read_from_ec2s_words(
+    state: str, reason: str, expected: datetime | None
+) -> None:
+    item = {
+        "InstanceId": "i-1",
+        "State": {"Name": state},
+        "InstanceType": "c5.large",
+        "LaunchTime": NOON,
+        "StateTransitionReason": reason,
+    }
+    assert _instance(item).ended == expected

@@ -1,0 +1,202 @@
+"""What a study is asked and told, whatever the engines do."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spotcluster.errors import SearchError
+from spotcluster.search.kinds.trials import Trials, distributions, study_for
+
+optuna = pytest.importorskip("optuna")
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+State = optuna.trial.TrialState
+SPACE = {"x": optuna.distributions.FloatDistribution(-1, 1), "kind": ["a", "b"]}
+
+
+def score_of(params: dict[str, Any], split: int) -> float:
+    return -(params["x"] ** 2) + 0.01 * split + 0.1 * (params["kind"] == "a")
+
+
+def tpe(seed: int = 0) -> Any:
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=3)
+
+
+def run(trials: Trials, order: random.Random, room: int = 3) -> None:
+    """Evaluate with engines that finish in any order; one split after the other when pruning."""
+    under_way: list[tuple[int, int]] = []
+    while True:
+        for row in trials.advance(room):
+            under_way += [(row, s) for s in range(1 if trials.prunes else trials.n_splits)]
+        if trials.over:
+            return
+        row, split = under_way.pop(order.randrange(len(under_way)))
+        trials.take(row, split, score_of(trials.rows[row].params, split))
+        if trials.prunes and not trials.finished(row):
+            under_way.append((row, split + 1))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), window=st.integers(1, 5))
+def test_with_a_window_the_trials_do_not_depend_on_which_engine_is_faster(
+    seed: int, window: int
+) -> None:
+    def params_of(order: int) -> list[dict[str, Any]]:
+        trials = Trials(study_for(None, tpe(seed), None), SPACE, 8, 2, window)
+        run(trials, random.Random(order))
+        return [row.params for row in trials.rows]
+
+    assert params_of(1) == params_of(2)
+
+
+def test_a_window_of_one_is_optunas_own_loop() -> None:
+    trials = Trials(study_for(None, tpe(), None), SPACE, 10, 2, window=1)
+    run(trials, random.Random(0))
+    peer = optuna.create_study(direction="maximize", sampler=tpe())
+
+    def objective(trial: Any) -> float:
+        trial = peer.ask(distributions(SPACE)) if trial is None else trial
+        return (score_of(trial.params, 0) + score_of(trial.params, 1)) / 2
+
+    for _ in range(10):
+        trial = peer.ask(distributions(SPACE))
+        peer.tell(trial, objective(trial))
+    assert [t.params for t in trials.study.trials] == [t.params for t in peer.trials]
+    assert [t.value for t in trials.study.trials] == [t.value for t in peer.trials]
+
+
+@settings(max_examples=20, deadline=None)
+@given(order=st.integers(0, 1000), room=st.integers(1, 6))
+def test_without_a_window_all_trials_are_told_once(order: int, room: int) -> None:
+    trials = Trials(study_for(None, optuna.samplers.RandomSampler(seed=1), None), SPACE, 12, 2)
+    run(trials, random.Random(order), room)
+    assert [trial.state for trial in trials.study.trials] == [State.COMPLETE] * 12
+    for row, trial in zip(trials.rows, trials.study.trials, strict=True):
+        assert trial.value == pytest.approx(score_of(row.params, 0) + 0.005)
+
+
+def test_pruner_sees_the_mean_of_the_splits_so_far() -> None:
+    pruner = optuna.pruners.ThresholdPruner(lower=0.0)
+    trials = Trials(study_for(None, tpe(), pruner), {"x": [1]}, 2, 3)
+    assert trials.prunes
+    assert trials.advance(2) == [0, 1]
+    trials.take(0, 0, 0.4)
+    trials.take(0, 1, 0.2)
+    trials.take(1, 0, -0.1)
+    assert trials.finished(1)
+    assert not trials.finished(0)
+    trials.take(0, 2, -0.9)  # the last split is never pruned
+    assert trials.advance(2) == []
+    first, second = trials.study.trials
+    assert (first.state, second.state) == (State.COMPLETE, State.PRUNED)
+    assert first.value == pytest.approx(-0.1)
+    assert first.intermediate_values == {
+        0: pytest.approx(0.4),
+        1: pytest.approx(0.3),
+        2: pytest.approx(-0.1),
+    }
+    assert trials.over
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, 0.5])
+def test_failed_trials_are_told_as_failed(score: float) -> None:
+    trials = Trials(study_for(None, None, None), {"x": [1]}, 1, 2)
+    trials.advance(1)
+    trials.take(0, 0, score, failed=score == 0.5)
+    trials.take(0, 1, 0.5)
+    trials.advance(1)
+    assert trials.study.trials[0].state == State.FAIL
+    assert trials.over
+
+
+@pytest.mark.parametrize("window", [1, 3, None])
+def test_a_sampler_that_has_tried_everything_ends_the_search(window: int | None) -> None:
+    sampler = optuna.samplers.GridSampler({"x": [1, 2, 3]})
+    trials = Trials(study_for(None, sampler, None), {"x": [1, 2, 3], "kind": ["a"]}, 50, 1, window)
+    run(trials, random.Random(0), room=3)
+    assert trials.over
+    assert {trial.params["x"] for trial in trials.study.trials} == {1, 2, 3}
+    assert all(trial.state == State.COMPLETE for trial in trials.study.trials)
+    assert len(trials.rows) < 10
+
+
+def test_a_function_suggests_and_may_prune() -> None:
+    def space(trial: Any) -> dict[str, Any]:
+        kind = trial.suggest_categorical("kind", ["svc", "tree"])
+        if trial.number == 1:
+            raise optuna.TrialPruned
+        return {"model": kind.upper(), "depth": trial.suggest_int("depth", 1, 9)}
+
+    trials = Trials(study_for(None, tpe(), None), space, 3, 1)
+    assert trials.advance(5) == [0, 1]
+    assert [trial.state for trial in trials.study.trials] == [
+        State.RUNNING,
+        State.PRUNED,
+        State.RUNNING,
+    ]
+    assert set(trials.rows[0].params) == {"model", "depth"}
+    assert set(trials.rows[0].suggested) == {"kind", "depth"}
+
+
+def test_trials_of_a_client_that_has_gone_are_asked_for_again() -> None:
+    first = Trials(study_for(None, tpe(), None), SPACE, 3, 1)
+    first.advance(2)
+    first.take(0, 0, 0.25)
+    second = Trials(study_for(None, tpe(), None), SPACE, 3, 1)
+    for row in first.rows:
+        second.adopt(row.params, row.suggested, row.trial.number)
+    second.take(0, 0, 0.25)
+    assert second.advance(2) == [2]
+    assert second.study.trials[0].value == 0.25
+    assert [row.params for row in second.rows[:2]] == [row.params for row in first.rows]
+    assert second.advance(9) == []
+
+
+def test_trials_of_a_study_that_was_kept_are_found_by_their_numbers() -> None:
+    study = optuna.create_study(direction="maximize", sampler=tpe())
+    first = Trials(study, SPACE, 3, 1)
+    first.advance(2)
+    first.take(0, 0, 0.25)
+    first.advance(2)
+    second = Trials(study, SPACE, 3, 1)
+    for row in first.rows:
+        second.adopt(row.params, row.suggested, row.trial.number)
+    second.take(0, 0, 0.25)  # told already
+    second.take(1, 0, 0.5)
+    second.advance(1)
+    assert [trial.value for trial in study.trials[:2]] == [0.25, 0.5]
+
+
+def test_studies_that_cannot_be_used() -> None:
+    with pytest.raises(SearchError, match="does not maximise"):
+        study_for(optuna.create_study(), None, None)
+    with pytest.raises(SearchError, match="does not maximise"):
+        study_for(optuna.create_study(directions=["maximize", "maximize"]), None, None)
+    with pytest.raises(SearchError, match="as well"):
+        study_for(optuna.create_study(direction="maximize"), tpe(), None)
+
+
+@pytest.mark.parametrize("value", ["abc", 3, []])
+def test_spaces_that_cannot_be_used(value: Any) -> None:
+    with pytest.raises(SearchError, match="The space of 'x'"):
+        distributions({"x": value})
+
+
+def test_what_a_space_function_does_wrong_is_said() -> None:
+    trials = Trials(study_for(None, None, None), lambda trial: 1 / 0, 1, 1)
+    with pytest.raises(SearchError, match="ZeroDivisionError"):
+        trials.advance(1)
+    trials = Trials(study_for(None, None, None), lambda trial: 5, 1, 1)
+    with pytest.raises(SearchError, match="returned a int"):
+        trials.advance(1)
+
+
+def test_without_optuna(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "optuna", None)
+    with pytest.raises(SearchError, match="pip install optuna"):
+        study_for(None, None, None)
