@@ -7,8 +7,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import botocores
 import hypothesis
-import parsed_once
 import pytest
 
 from spotcluster.config import environment
@@ -19,7 +19,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("spotcluster")
 
-parsed_once.share()
+botocores.share()
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import parsed_once
+import botocores
 
 LARGEST = 1 << 20
 """Bytes of a request: words and environment."""
@@ -40,7 +40,7 @@ def import_program() -> None:
     for found in pkgutil.walk_packages(spotcluster.__path__, "spotcluster."):
         if not found.name.startswith(_LEFT_OUT) and not found.name.endswith("__main__"):
             importlib.import_module(found.name)
-    parsed_once.share()
+    botocores.share()
     session = boto3.Session("none", "none", region_name="us-east-1")  # no call is made
     for service in ("ec2", "ssm", "s3"):
         session.client(service)

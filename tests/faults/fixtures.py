@@ -38,7 +38,6 @@ def world(
 def _make_ready_to_fork() -> None:
     """Do once what every terminal would do first, and inherits."""
     forked.import_program()
-    botocores.share()
     picking.use()
     botocores.warm(*(Session(REGION).client(name) for name in ("ec2", "ssm", "pricing")))
     gc.collect()
