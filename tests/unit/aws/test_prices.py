@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,14 +26,29 @@ def test_average_is_weighted_by_how_long_a_price_held() -> None:
 
 
 def test_of_two_prices_at_the_start_the_one_that_began_last_holds() -> None:
-    told = [(ago(20), 9.0), (ago(10), 0.1)]
-    found = prices._summary("us-east-1a", told, ago(10), NOW)
+    def history(**asked: Any) -> dict[str, Any]:
+        start = asked["StartTime"]
+        items = [(start, "0.1"), (start - timedelta(hours=3), "9.0")]
+        return {
+            "SpotPriceHistory": [
+                {"Timestamp": when, "SpotPrice": usd, "AvailabilityZone": "us-east-1a"}
+                for when, usd in items
+            ]
+        }
+
+    session: Any = SimpleNamespace(ec2=SimpleNamespace(describe_spot_price_history=history))
+    (found,) = prices.spot_history(session, "c5.large", days=3)
     assert (found.current, found.average) == (0.1, pytest.approx(0.1))
+
+
+def test_price_that_begins_after_our_now_weighs_nothing() -> None:
+    found = prices._summary("us-east-1a", [(ago(10), 0.1), (ago(-1), 1.1)], ago(10), NOW)
+    assert (found.current, found.average) == (1.1, pytest.approx(0.1))
 
 
 @given(
     st.lists(
-        st.tuples(st.floats(-1, 720), st.floats(0.0001, 50)),
+        st.tuples(st.floats(0, 720), st.floats(0.0001, 50)),
         min_size=1,
         max_size=50,
     )
