@@ -22,6 +22,7 @@ import programs
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
+from threadpoolctl import threadpool_limits
 
 from spotcluster.search import persist_cv_splits
 from spotcluster.search.data.evaluations import Retry
@@ -179,6 +180,16 @@ def undelayed(search: Any) -> list[Retry]:
     That is no sign of anything wrong, and on a machine that has other things to do it happens.
     """
     return [retry for retry in search.retried if "was slow" not in retry.reason]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Have the fits in this process done as engines do theirs.
+
+    Threads that wait for one another keep cores busy that engines could use.
+    """
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -8,15 +8,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import programs
 import pytest
-from commands import cli, nodes, wait_until
+from commands import PROGRAM, cli, nodes, wait_until
 from held import Held
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
@@ -142,21 +142,8 @@ def test_starting_it_again_is_refused_with_a_hint(cluster: str) -> None:
 def test_ssh_to_the_master_passes_the_exit_status_on(cluster: str) -> None:
     assert cli("sshmaster", cluster, "echo here").strip() == "here"
     cli("sshmaster", "-A", "-u", "ipuser", cluster, "exit 7", status=7)
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "spotcluster",
-            "sshmaster",
-            "-A",
-            "-u",
-            "ipuser",
-        ],  # as the seed has it
-        input="echo $((6 * 7))\n",
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    words = ["sshmaster", "-A", "-u", "ipuser"]  # as the seed has it
+    done = programs.run([*PROGRAM, *words], given="echo $((6 * 7))\n", timeout=240)
     assert done.stdout.split()[-1:] == ["42"], done.stderr
     assert cli("sshnode", cluster, "node001", "basename", "/a/b").strip() == "b"
 
