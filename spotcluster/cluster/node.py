@@ -280,7 +280,7 @@ def introduce(master: Node, worker: Node) -> None:
         login=master.target.user if master.facts.account else "*",
         user=target.user,
         host_id=target.host_key_alias,
-        host_key=" ".join(target.host_key.split()[:2]),
+        host_key=ssh.keys.bare(target.host_key),
     )
     _run_naming(master, script, f"naming {worker.alias}")
 

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -165,8 +165,7 @@ class _Story:
         counts = search.evaluations_per_node()
         output.out.print(f"\nThe five best of {search.completed()} evaluations:")
         for rank, (score, params) in enumerate(bests, 1):
-            shown = ", ".join(f"{key} {value:g}" for key, value in sorted(params.items()))
-            output.out.print(f"  {rank}. {score:.5f}  {{{shown}}}")
+            output.out.print(f"  {rank}. {score:.5f}  {{{_params(params)}}}")
         output.out.print("\nEvaluations by node:")
         for node, number in sorted(counts.items()):
             what = {newcomer: "  joined while it ran", leaving: "  left while it ran"}.get(node, "")
@@ -279,8 +278,7 @@ class _Board:
         counts = self.search.evaluations_per_node()
         board = Table.grid(padding=(0, 2))
         for rank, (score, params) in enumerate(self.search.find_bests(5), 1):
-            shown = ", ".join(f"{key} {value:g}" for key, value in sorted(params.items()))
-            board.add_row(f"{rank}.", f"{score:.5f}", shown)
+            board.add_row(f"{rank}.", f"{score:.5f}", _params(params))
         nodes = "   ".join(f"{node} {number}" for node, number in sorted(counts.items()))
         bar = Table.grid(padding=(0, 1))
         bar.add_row(
@@ -310,7 +308,7 @@ def _make_key(session: Session, name: str) -> None:
         files.write_private(path, ssh.keys.generate().private)
     public = ssh.keys.public_of(path)
     pair = keypairs.find(session, name)
-    if pair and pair.public.split()[:2] != public.split()[:2]:
+    if pair and ssh.keys.bare(pair.public) != ssh.keys.bare(public):
         keypairs.delete(session, name)
         pair = None
     if pair is None:
@@ -353,3 +351,7 @@ def _say_what_next(session: Session) -> None:
         "  spotcluster local stop",
         markup=False,
     )
+
+
+def _params(params: Mapping[str, float]) -> str:
+    return ", ".join(f"{key} {value:g}" for key, value in sorted(params.items()))

@@ -12,6 +12,7 @@ import click
 from spotcluster import wording
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.options import json_option
 from spotcluster.cli.output import Text
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def logs(
 
 
 @click.command(name="jobs", epilog="Example: spotcluster jobs mycluster --json")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 @click.argument("name")
 @pass_context
 def jobs_(context: Context, name: str, *, as_json: bool) -> None:

@@ -18,6 +18,7 @@ from rich.table import Table
 from spotcluster import files, published, wording
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.options import json_option
 from spotcluster.cli.output import Text
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ Examples:
 )
 @click.argument("name")
 @click.option("-w", "--watch", is_flag=True, help="Redraw it until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 @pass_context
 def status(context: Context, name: str, *, watch: bool, as_json: bool) -> None:
     """Show how a cluster does: nodes, load, memory, engines, queue, jobs, and searches.

@@ -50,7 +50,7 @@ def renew(session: Session, node: Node) -> None:
         return
     make = templates.script("host_key.sh", step="make")
     said = node.run(make, what="making its host key", timeout=60, user="root")
-    own = " ".join(said.split()[:2])
+    own = ssh.keys.bare(said)
     kind, _ = ssh.keys.parse_public(own)
     if kind != "ssh-ed25519":
         raise NodeError(node.alias, f"it made a host key of the kind {kind}, not ssh-ed25519.")

@@ -111,7 +111,7 @@ def _make_folders(node: Node, user: str, key: str) -> None:
         "account.sh",
         master=node.is_master,
         aliases=_ALIASES if node.facts.sudo else "",
-        keys="" if is_login else " ".join(key.split()[:2]),
+        keys="" if is_login else ssh.keys.bare(key),
         own=not is_login,
     )
     node.run(script, what=f"preparing the folders of {user}", timeout=60, user=user)
