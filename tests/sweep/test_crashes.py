@@ -21,15 +21,14 @@ def test_killed_at_every_call(world: World, what: str, capsys: pytest.CaptureFix
     command.before(world)
     saved = world.save()
     table = sweep.record(world, command.words, saved)
-    calls = table.calls()
     kills = sweep.kill(world, command.words, saved, table, sweep.to_kill_at(table))
     left = {
         known: crashes.check_state(world, what, command, table.first(known), there)
         for known, there in table.saved.items()
     }
     crashes.show(capsys, what, table, left, kills)
-    assert len(calls) > 5
-    assert kills > len(calls) / 10
+    assert len(table.calls()) > 5
+    assert kills > 3
 
 
 @pytest.mark.timeout(1200)
