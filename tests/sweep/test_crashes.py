@@ -14,7 +14,7 @@ from faults.interrupts import check_interrupts
 from faults.world import World
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("what", COMMANDS)
 def test_killed_at_every_call(world: World, what: str, capsys: pytest.CaptureFixture[str]) -> None:
     command = COMMANDS[what]
@@ -31,7 +31,7 @@ def test_killed_at_every_call(world: World, what: str, capsys: pytest.CaptureFix
     assert kills > 3
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("what", COMMANDS)
 def test_interrupt_at_any_call_says_what_exists_and_what_ends_it(world: World, what: str) -> None:
     assert check_interrupts(world, COMMANDS[what]) > 5
