@@ -7,6 +7,7 @@ them. For a command of a second that is a third of its work; a forked terminal i
 from __future__ import annotations
 
 import functools
+import types
 from typing import Any
 
 import botocore.client
@@ -20,6 +21,8 @@ _create_loader = functools.cache(botocore.loaders.create_loader)
 _load_service_model = ClientCreator._load_service_model
 _create_methods = ClientCreator._create_methods
 _begin = EventAliaser.__init__
+_accepts = botocore.hooks.accepts_kwargs
+_accepting: dict[types.FunctionType, bool] = {}
 _models: dict[tuple[Any, ...], Any] = {}
 _methods: dict[str, dict[str, Any]] = {}
 _aliases: dict[str, str] = {}
@@ -48,15 +51,42 @@ def _with_known_names(self: Any, emitter: Any, event_aliases: Any = None) -> Non
         self._alias_name_cache = _aliases
 
 
+def _accepts_kwargs(handler: Any) -> bool:
+    if not isinstance(handler, types.FunctionType):  # of a client, which must not be kept
+        return bool(_accepts(handler))
+    if handler not in _accepting:
+        _accepting[handler] = _accepts(handler)
+    return _accepting[handler]
+
+
 def share() -> None:
     """Have all clients of this process share what they only read."""
     botocore.session.create_loader = _loader
     ClientCreator._load_service_model = _model
     ClientCreator._create_methods = _methods_of
     EventAliaser.__init__ = _with_known_names
+    botocore.hooks.accepts_kwargs = _accepts_kwargs
 
 
-def warm(*clients: Any) -> None:
-    """Work out what these clients would work out at their first calls."""
-    for one in clients:
-        one.meta.service_model.shape_for_error_code("")
+_EVENTS = (
+    "provide-client-params",
+    "before-parameter-build",
+    "before-endpoint-resolution",
+    "before-call",
+    "request-created",
+    "choose-signer",
+    "before-sign",
+    "before-send",
+    "response-received",
+    "needs-retry",
+    "after-call",
+)
+
+
+def warm(client: Any, operation: str) -> None:
+    """Work out what a client works out at its first call of an operation."""
+    model = client.meta.service_model
+    model.shape_for_error_code("")
+    for event in _EVENTS:
+        name = f"{event}.{model.service_id.hyphenize()}.{operation}"
+        client.meta.events._alias_event_name(name)

@@ -11,6 +11,7 @@ import botocores
 import forked
 import pytest
 
+from spotcluster.aws import policy
 from spotcluster.aws.session import Session
 
 from . import picking
@@ -39,6 +40,11 @@ def _make_ready_to_fork() -> None:
     """Do once what every terminal would do first, and inherits."""
     forked.import_program()
     picking.use()
-    botocores.warm(*(Session(REGION).client(name) for name in ("ec2", "ssm", "pricing")))
+    session = Session(REGION)
+    for statement in policy.document()["Statement"]:
+        for action in statement["Action"]:
+            service, _, name = action.partition(":")
+            if service in ("ec2", "ssm", "pricing"):
+                botocores.warm(session.client(service), name)
     gc.collect()
     gc.freeze()  # a collection in a terminal would write to, and so copy, all that it inherits

@@ -29,7 +29,11 @@ class _Handler(MotoRequestHandler):
     def _run(self) -> None:
         environ = self.make_environ()
         size = int(environ.get("CONTENT_LENGTH") or 0)
-        environ["wsgi.input"] = io.BytesIO(self.rfile.read(size) if size else b"")
+        sent = self.rfile.read(size) if size else b""
+        if len(sent) < size:  # whoever sent it was killed meanwhile
+            self.close_connection = True
+            return
+        environ["wsgi.input"] = io.BytesIO(sent)
         try:
             answer = self.server.answer(environ)
         except ConnectionResetError:  # asked for: the connection is to break

@@ -191,11 +191,12 @@ class Late:
 def _wait_until_it_waits(terminal: Terminal, held: Callable[[], int], world: World) -> None:
     """Wait until a terminal only waits: for answers that are held, or for time to pass."""
     end = time.monotonic() + 10
-    looks = 0
+    looks, pause = 0, 0.0005
     while looks < 2 and time.monotonic() < end:
         is_waiting = world.under_way() == held() and not terminal.works()
         looks = looks + 1 if is_waiting else 0
-        time.sleep(0.0005)
+        time.sleep(pause)
+        pause = min(2 * pause, 0.008)  # where others use the processors, it is not for us to
 
 
 Hit = Callable[[int, str], bool]
@@ -267,7 +268,7 @@ def record(world: World, words: Sequence[str], before: Saved) -> Table:
 def to_kill_at(table: Table) -> list[Row]:
     """Return the calls for kills by a signal: each fifth that changes things, all kinds of steps.
 
-    A step that both nodes take, or that is taken again, is of one kind.
+    Of the calls also the last. A step that both nodes take, or that is taken again, is one kind.
     """
     changing = [row for row in table.calls() if not only_reads(row.name)]
     steps: dict[str, Row] = {}
@@ -275,7 +276,8 @@ def to_kill_at(table: Table) -> list[Row]:
         if is_remote(row.name):
             steps.setdefault(row.name.partition(": ")[2], row)
     calls = [row for row in changing if not is_remote(row.name)]
-    return sorted([*calls[::5], *steps.values()], key=lambda row: row.number)
+    at = {*calls[::5], *calls[-1:], *steps.values()}
+    return sorted(at, key=lambda row: row.number)
 
 
 def kill(world: World, words: Sequence[str], before: Saved, table: Table, at: Iterable[Row]) -> int:

@@ -16,25 +16,25 @@ def cluster(world: World) -> World:
     return world
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_terminate_at_any_moment_of_addnode_leaves_nothing(cluster: World) -> None:
     held = at_once.check_terminate_during_addnode(cluster)
     assert {"RunInstances", "CreateTags", "DescribeInstances"} <= set(held)
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_addnode_at_any_moment_of_terminate_leaves_nothing(cluster: World) -> None:
     held = at_once.check_addnode_during_terminate(cluster)
     assert {"TerminateInstances", "DeleteSecurityGroup", "DescribeInstances"} <= set(held)
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_stop_at_any_moment_of_addnode_leaves_nothing_running(cluster: World) -> None:
     held = at_once.check_stop_during_addnode(cluster)
     assert {"RunInstances", "CreateTags", "DescribeInstances"} <= set(held)
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_stop_at_any_moment_of_start_has_an_end_that_start_goes_on_from(
     cluster: World, spotcluster_home: Path
 ) -> None:
