@@ -16,7 +16,7 @@ from spotcluster.aws.session import Session
 
 KEPT = Path(__file__).parent / "data" / "a45db88" / "cluster.json"
 REGION = "us-east-1"
-MOVING = {"uptime_seconds", "usd_so_far", "launched", "spot_request", "problem"}
+MOVING = {"uptime_seconds", "usd_per_hour", "usd_so_far", "launched", "spot_request", "problem"}
 """What a cluster is told of that is not the same at another time and under other ids."""
 
 

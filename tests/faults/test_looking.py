@@ -16,6 +16,7 @@ from .world import REGION, World
 JOB = (
     'job=7\t{"pid": 1, "started": 1700000000.0, "boot": "x"}\t{"command": ["sh", "a b\\n\u2028"]}\n'
     'job=6\t{"pid": 1, "star\t\n'
+    "boot=x\nprocesses=1 77\n"
 )
 """One that runs, and one whose files are being removed."""
 
