@@ -1,8 +1,8 @@
 """The lock: the versions that the gate installs, for Python 3.11 and later on Linux and macOS.
 
-    .venv/bin/python .ci/lock.py             add what pyproject.toml wants and the lock lacks
-    .venv/bin/python .ci/lock.py --upgrade   take the newest of everything
-    .venv/bin/python .ci/lock.py --check     say whether the lock, pyproject.toml and .venv agree
+    .ci/lock             add what pyproject.toml wants and the lock lacks
+    .ci/lock --upgrade   take the newest of everything
+    .ci/lock --check     say whether the lock, pyproject.toml and .venv agree
 
 It is a file of constraints for pip. There are two, as the AWS command line, which the tests use,
 and Sphinx want different versions of docutils. They name no index, so that any mirror will do.
@@ -23,7 +23,7 @@ from uv import find_uv_bin
 
 CI = Path(__file__).resolve().parent
 LOCKS = {CI / "lock.txt": ["plot", "optuna", "tutorial", "test"], CI / "lock-docs.txt": ["docs"]}
-HEADER = "# Made by .ci/lock.py, for `pip install -c`\n"
+HEADER = "# Made by .ci/lock, for `pip install -c`\n"
 PYTHONS = ["3.11", "3.12", "3.13"]
 SYSTEMS = ["linux", "darwin"]
 HERE = {name: str(value) for name, value in default_environment().items()}
@@ -106,7 +106,7 @@ def main(arguments: list[str]) -> int:
         problems = check()
         print("\n".join(problems) or "The lock, pyproject.toml and what is installed agree.")
         if problems:
-            print("Renew it: .venv/bin/python .ci/lock.py, then install again.")
+            print("Renew it with .ci/lock, then install again.")
         return int(bool(problems))
     if arguments not in ([], ["--upgrade"]):
         print(__doc__)

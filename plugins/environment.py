@@ -11,15 +11,12 @@ from urllib.parse import urlsplit
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from spotcluster import templates
+from spotcluster import node_layout, templates
 from spotcluster.errors import RemoteCommandFailed
 from spotcluster.plugins.base import Node
 
 BASE = ("ipyparallel", "cloudpickle", "joblib", "psutil", "rich")
 """What engines need, and searches on the master, whatever else the user asks for."""
-
-BIN = "~/.spotcluster/env/bin"
-"""Where a node has its environment's programs."""
 
 
 def laptop_python() -> str:
@@ -100,15 +97,13 @@ def install(
     wanted = dict.fromkeys([*BASE, *packages])
     given = [Requirement(package) for package in packages]
     free = [one.name for one in given if one.specifier or one.url]
-    script = "\n".join(
-        [
-            f"python={shlex.quote(python or laptop_python())}",
-            f"index={shlex.quote(index_url or '')}",
-            f"trusted={shlex.quote(_trusted(index_url))}",
-            f"packages=({' '.join(shlex.quote(package) for package in wanted)})",
-            f"constraints={shlex.quote(constraints(free))}",
-            templates.read("install.sh"),
-        ]
+    script = templates.script(
+        "install.sh",
+        python=python or laptop_python(),
+        index=index_url or "",
+        trusted=_trusted(index_url),
+        packages=wanted,
+        constraints=constraints(free),
     )
     if node.facts.sudo:
         node.run(templates.read("python_venv.sh"), what="installing Python's venv", timeout=timeout)
@@ -118,7 +113,7 @@ def install(
 def has(node: Node, module: str) -> bool:
     """Say whether the node's environment has the module."""
     try:
-        command = f"{BIN}/python -c {shlex.quote('import ' + module)}"
+        command = f"{node_layout.PYTHON} -c {shlex.quote('import ' + module)}"
         node.account.run(command, what="looking for " + module)
     except RemoteCommandFailed:
         return False

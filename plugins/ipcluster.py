@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import contextvars
 import shlex
-import threading
 from collections.abc import Callable, Sequence
 
 from pydantic import Field
 
-from spotcluster import files, templates
+from spotcluster import files, templates, threads
 from spotcluster.errors import ConnectionFailed, NodeError, SpotclusterError
+from spotcluster.node_layout import (
+    CLIENT_FILE,
+    DRAIN,
+    ENGINE_FILE,
+    PYTHON,
+    SECURITY,
+    SERVICES,
+    engines_of,
+)
 from spotcluster.plugins import environment, supervisor
 from spotcluster.plugins.base import Cluster, Node, Plugin
 
-_SECURITY = "~/.spotcluster/ipython/security"
-CLIENT_FILE = f"{_SECURITY}/ipcontroller-client.json"
-"""Where the master keeps the connection file for clients."""
 _LEAVING = 10.0  # seconds that an engine with nothing to do may take to end
-_ENGINE_FILE = f"{_SECURITY}/ipcontroller-engine.json"
 _CONTROLLER, _ENGINE = "controller", "engine"
 
 
@@ -54,9 +57,9 @@ class IPCluster(Plugin):
 
     def remove(self, cluster: Cluster, node: Node) -> None:
         """Let the node's engines finish what they run, and take nothing new."""
-        node.account.run("touch ~/.spotcluster/drain", what="draining", timeout=30)
+        node.account.run(f"touch {DRAIN}", what="draining", timeout=30)
         limit = cluster.drain_timeout if self.drain_timeout is None else self.drain_timeout
-        _on_master(cluster, "release_engines.py", node.alias, str(limit), timeout=limit + 60)
+        _on_master(cluster, "release_engines.py", [node.alias], str(limit), timeout=limit + 60)
         killed = supervisor.of(node).stop(_ENGINE, patience=_LEAVING)
         if killed:
             cluster.note(
@@ -71,13 +74,13 @@ class IPCluster(Plugin):
         reached: list[Node] = []
 
         def drain(node: Node) -> None:
-            node.account.run("touch ~/.spotcluster/drain", what="draining", timeout=30)
+            node.account.run(f"touch {DRAIN}", what="draining", timeout=30)
             reached.append(node)
 
         _on_each(cluster, cluster.nodes, drain)
         if not reached:
             return
-        names = ",".join(node.alias for node in reached)
+        names = [node.alias for node in reached]
         limit = cluster.drain_timeout if self.drain_timeout is None else self.drain_timeout
         try:
             _on_master(cluster, "release_engines.py", names, str(limit), timeout=limit + 60)
@@ -94,14 +97,13 @@ class IPCluster(Plugin):
         return usual
 
     def _start_controller(self, cluster: Cluster, node: Node) -> None:
-        ip = f"ip={shlex.quote(node.private_ip)}\n"
         program = templates.read("controller.py").encode()
-        node.account.put(program, f"{supervisor.SERVICES}/controller.py")
-        supervisor.install(node, _CONTROLLER, ip + templates.read("controller.sh"))
+        node.account.put(program, f"{SERVICES}/controller.py")
+        script = templates.script("controller.sh", ip=node.private_ip)
+        supervisor.install(node, _CONTROLLER, script)
         supervisor.of(node).start(_CONTROLLER)
-        node.account.run(
-            ip + templates.read("await_controller.sh"), what="starting the controller", timeout=60
-        )
+        wait = templates.script("await_controller.sh", ip=node.private_ip)
+        node.account.run(wait, what="starting the controller", timeout=60)
         info = node.account.get(CLIENT_FILE)
         try:
             files.write_private(files.connection_file(cluster.region, cluster.name), info)
@@ -116,12 +118,12 @@ class IPCluster(Plugin):
         own = supervisor.of(node)
         if not node.is_master and _give_engine_file(cluster, node):
             own.stop(_ENGINE)  # those of another controller
-        node.account.run("rm -f ~/.spotcluster/drain", what="starting engines", timeout=30)
+        node.account.run(f"rm -f {DRAIN}", what="starting engines", timeout=30)
         # A host of the local cloud is no machine of EC2's, though this computer may be one.
-        given = f"alias={shlex.quote(node.alias)}\nimds={int(node.facts.has_units)}\n"
-        supervisor.install(node, _ENGINE, given + templates.read("engine.sh"))
+        script = templates.script("engine.sh", alias=node.alias, imds=node.facts.has_units)
+        supervisor.install(node, _ENGINE, script)
         own.start(_ENGINE, range(1, number + 1))
-        _on_master(cluster, "await_engines.py", node.alias, str(number), "90")
+        _on_master(cluster, "await_engines.py", [node.alias], str(number), "90")
 
 
 class IPClusterStop(Plugin):
@@ -147,14 +149,14 @@ class IPClusterRestartEngines(IPCluster):
 def _give_engine_file(cluster: Cluster, node: Node) -> bool:
     """Give a node the engines' connection file; return whether it had another one."""
     said = node.account.run(
-        f"umask 077\nmkdir -p {_SECURITY}\n"
-        f"cat >{_ENGINE_FILE}.new\n"
-        f"if [ -s {_ENGINE_FILE} ] && ! cmp -s {_ENGINE_FILE} {_ENGINE_FILE}.new; then\n"
+        f"umask 077\nmkdir -p {SECURITY}\n"
+        f"cat >{ENGINE_FILE}.new\n"
+        f"if [ -s {ENGINE_FILE} ] && ! cmp -s {ENGINE_FILE} {ENGINE_FILE}.new; then\n"
         "    echo another\nfi\n"
-        f"mv {_ENGINE_FILE}.new {_ENGINE_FILE}\n",
+        f"mv {ENGINE_FILE}.new {ENGINE_FILE}\n",
         what="writing the engines' connection file",
         timeout=60,
-        input=cluster.master.account.get(_ENGINE_FILE),
+        input=cluster.master.account.get(ENGINE_FILE),
     )
     return bool(said.strip())
 
@@ -168,29 +170,27 @@ def _on_each(cluster: Cluster, nodes: Sequence[Node], do: Callable[[Node], objec
         except SpotclusterError as error:
             cluster.note(str(error))
 
-    threads = [
-        # In a copy of our context, where the limit for all of this is.
-        threading.Thread(target=contextvars.copy_context().run, args=(on, node), daemon=True)
-        for node in nodes
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    threads.on_each(nodes, on, lambda node: node.alias)
 
 
-def _on_master(cluster: Cluster, program: str, *arguments: str, timeout: float = 120.0) -> None:
-    """Run one of our Python programs on the master, with the client's connection file."""
+def _on_master(
+    cluster: Cluster, program: str, nodes: Sequence[str], *arguments: str, timeout: float = 120.0
+) -> None:
+    """Run one of our Python programs on the master, for the engines of nodes.
+
+    It is given the client's connection file, the nodes, and how its engines' identities begin.
+    """
+    names, marks = ",".join(nodes), ",".join(map(engines_of, nodes))
     command = " ".join(
         [
-            f"{environment.BIN}/python",
+            PYTHON,
             "-c",
             shlex.quote(templates.read(program)),
             CLIENT_FILE,
-            *(shlex.quote(argument) for argument in arguments),
+            *(shlex.quote(argument) for argument in (names, marks, *arguments)),
         ]
     )
     try:
-        cluster.master.account.run(command, what=f"engines of {arguments[0]}", timeout=timeout)
+        cluster.master.account.run(command, what=f"engines of {names}", timeout=timeout)
     except ConnectionFailed as error:
-        raise NodeError(arguments[0], f"the master cannot be asked: {error}") from error
+        raise NodeError(names, f"the master cannot be asked: {error}") from error

@@ -7,25 +7,21 @@ path. The current directory is never searched: it may hold anybody's files.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import hashlib
 import importlib
 import os
 import stat
 import sys
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
-from spotcluster import files
+from spotcluster import files, wording
 from spotcluster.errors import UsageError
 from spotcluster.plugins.base import Plugin
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 BUILT_IN = (
     "spotcluster.plugins.ipcluster.IPCluster",
@@ -37,7 +33,6 @@ _OURS = "spotcluster.plugins."
 _STARCLUSTER = "starcluster.plugins."
 _STARCLUSTER_MODULES = {"pypkginstaller": "pypackages"}
 _OTHERS_CAN_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_CONFIDENTIAL = ("secret", "passw", "passphrase", "token", "credential", "access_key", "private")
 
 
 class PluginError(UsageError, ValueError):
@@ -83,7 +78,8 @@ def load_class(setup_class: str) -> type[Plugin]:
     if wanted.startswith(_STARCLUSTER):
         raise _refusal(
             setup_class,
-            f"this plugin of StarCluster has no counterpart here; there are {_listed(BUILT_IN)}.",
+            "this plugin of StarCluster has no counterpart here; there are"
+            f" {wording.listed(BUILT_IN)}.",
         )
     module_name, _, class_name = wanted.rpartition(".")
     if not module_name or not all(part.isidentifier() for part in wanted.split(".")):
@@ -93,7 +89,8 @@ def load_class(setup_class: str) -> type[Plugin]:
     if not isinstance(found, type):
         classes = [name for name, value in vars(module).items() if isinstance(value, type)]
         raise _refusal(
-            setup_class, f"{module_name} has no class '{class_name}'.{hint(class_name, classes)}"
+            setup_class,
+            f"{module_name} has no class '{class_name}'.{wording.hint(class_name, classes)}",
         )
     if not issubclass(found, Plugin) or found is Plugin:
         raise _refusal(setup_class, "this is not a subclass of spotcluster.plugins.base.Plugin.")
@@ -116,78 +113,9 @@ def make(name: str, setup_class: str, settings: Mapping[str, str]) -> Plugin:
         return kind.model_validate(dict(settings))
     except ValidationError as error:
         # Not chained: pydantic's own text shows values, and a value may be a password.
-        raise PluginError(name, setup_class, explain(error, list(kind.model_fields))) from None
-
-
-def explain(error: ValidationError, known: Sequence[str]) -> list[tuple[str, str]]:
-    """Return what a validation found: pairs of the setting and a sentence on its value.
-
-    Parameters
-    ----------
-    error : ValidationError
-        What pydantic found.
-    known : sequence of str
-        The settings there are, to suggest one for a setting that is unknown.
-    """
-    return [_sentence(one, known) for one in error.errors(include_url=False)]
-
-
-def hint(wanted: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` with the known name nearest to `wanted`; "" without one."""
-    # Folded names must not hide one another's spelling, so the first one of each is kept.
-    spelled: dict[str, str] = {}
-    for one in known:
-        spelled.setdefault(one.casefold(), one)
-    folded = wanted.casefold()
-    near = difflib.get_close_matches(folded, spelled, n=1, cutoff=0.6)
-    if not near and len(folded) > 2:
-        near = [one for one in spelled if folded in one or (len(one) > 3 and one in folded)]
-    return f" Did you mean '{spelled[near[0]]}'?" if near else ""
-
-
-def sounds_secret(key: str) -> bool:
-    """Return whether a setting is a secret by its name."""
-    return any(word in key.casefold() for word in _CONFIDENTIAL)
-
-
-def quoted(key: str, value: object) -> str:
-    """Return the value of a setting for a message; hidden where the setting sounds secret."""
-    if sounds_secret(key):
-        return "the value (not shown)"
-    text = " ".join(str(value).split())
-    return f"'{text[:60]}...'" if len(text) > 63 else f"'{text}'"
-
-
-def _sentence(one: ErrorDetails, known: Sequence[str]) -> tuple[str, str]:
-    key = str(one["loc"][0]) if one["loc"] else ""
-    value, context, kind = one["input"], one.get("ctx", {}), one["type"]
-    shown = quoted(key, value)
-    if kind == "extra_forbidden":
-        return key, f"is not known here.{hint(key, [name.upper() for name in known])}"
-    if kind == "missing":
-        return key, "is missing."
-    if kind in _WORDS:
-        return key, f"{shown} {_WORDS[kind].format(**context)}."
-    if kind in ("value_error", "assertion_error"):
-        reason = str(context.get("error", one["msg"])).rstrip(".")
-        # A validator that spoke of the value itself need not be introduced by it.
-        return key, f"{reason}." if reason.startswith(("'", '"')) else f"{shown} {reason}."
-    return key, f"{shown} does not fit: {one['msg'][:1].lower()}{one['msg'][1:]}."
-
-
-_WORDS = {
-    "int_parsing": "is not a whole number",
-    "int_parsing_size": "is too large a number",
-    "int_from_float": "is not a whole number",
-    "float_parsing": "is not a number",
-    "finite_number": "is not a finite number",
-    "bool_parsing": "is neither True nor False",
-    "greater_than": "must be greater than {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than": "must be less than {lt:g}",
-    "less_than_equal": "must be at most {le:g}",
-    "literal_error": "is not one of {expected}",
-}
+        raise PluginError(
+            name, setup_class, wording.explain(error, list(kind.model_fields))
+        ) from None
 
 
 def _import(setup_class: str, name: str) -> types.ModuleType:
@@ -209,7 +137,7 @@ def _import(setup_class: str, name: str) -> types.ModuleType:
         missing = (error.name or name).removeprefix(f"{_name_of(home)}.")
         if f"{name}.".startswith(f"{missing}."):
             reason = f"there is no module '{missing}' in {home} or on the Python path."
-            raise _refusal(setup_class, reason + hint(setup_class, BUILT_IN)) from error
+            raise _refusal(setup_class, reason + wording.hint(setup_class, BUILT_IN)) from error
         reason = f"its module {name} needs the module '{missing}', which is not installed."
         raise _refusal(setup_class, reason) from error
     # A user's module may raise anything, even SystemExit, and none of it is our bug.
@@ -272,7 +200,3 @@ def _is_current_directory(entry: Any) -> bool:
 
 def _refusal(setup_class: str, reason: str) -> PluginError:
     return PluginError("", setup_class, [("", reason)])
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)

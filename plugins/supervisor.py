@@ -10,17 +10,13 @@ each service elsewhere. The first brings services back after a reboot too.
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from spotcluster import templates
+from spotcluster.node_layout import DONE, SERVICES
 from spotcluster.plugins.base import Node
 
-DONE = 78
-"""The status by which a service says that it is not to be started again."""
-
-SERVICES = "~/.spotcluster/services"
 _STOPPING = 5.0  # seconds that a service may take to end cleanly
 
 
@@ -69,7 +65,7 @@ class _Systemd:
         values = {
             "SERVICE": service,
             "USER": self._node.account.name,
-            "HOME": self._node.account.home,
+            "SERVICES": SERVICES.replace("~", self._node.account.home, 1),
             "NUMBER": "%i" if numbers else "",
             "DONE": str(DONE),
             "STOPPING": f"{_STOPPING:.0f}",
@@ -93,9 +89,16 @@ class _Systemd:
         unit: str = "",
         patience: float = 0.0,
     ) -> str:
-        given = {"action": action, "service": service, "unit": unit, "patience": f"{patience:.0f}"}
+        script = templates.script(
+            "units.sh",
+            action=action,
+            service=service,
+            unit=unit,
+            patience=f"{patience:.0f}",
+            numbers=numbers,
+        )
         return self._node.run(
-            _assignments(given, numbers) + templates.read("units.sh"),
+            script,
             what=f"{action} of {service}",
             timeout=patience + 60,
             user="root",
@@ -121,22 +124,19 @@ class _Plain:
     def _do(
         self, action: str, service: str, numbers: Sequence[int] = (), *, patience: float = 0.0
     ) -> str:
-        given = {
-            "action": action,
-            "service": service,
-            "patience": f"{patience:.0f}",
-            "stopping": f"{_STOPPING:.0f}",
-        }
+        script = templates.script(
+            "processes.sh",
+            action=action,
+            service=service,
+            patience=f"{patience:.0f}",
+            stopping=f"{_STOPPING:.0f}",
+            numbers=numbers,
+        )
         return self._node.account.run(
-            _assignments(given, numbers) + templates.read("processes.sh"),
+            script,
             what=f"{action} of {service}",
             timeout=patience + 60,
         )
-
-
-def _assignments(given: Mapping[str, str], numbers: Sequence[int]) -> str:
-    lines = [f"{name}={shlex.quote(value)}" for name, value in given.items()]
-    return "\n".join([*lines, f"numbers=({' '.join(str(number) for number in numbers)})", ""])
 
 
 def _states(said: str) -> dict[str, bool]:

@@ -1,10 +1,9 @@
 # Wait until the controller listens. Given: ip=ADDRESS
-root=$HOME/.spotcluster
-security=$root/ipython/security
+. layout.sh
 # Its files may be there from an earlier one, so ask whether it listens.
 answers() {
-    [ -s "$security/ipcontroller-client.json" ] || return 1
-    port=$(sed -n 's/.*"registration": *\([0-9]*\).*/\1/p' "$security/ipcontroller-engine.json")
+    [ -s "$client_file" ] || return 1
+    port=$(sed -n 's/.*"registration": *\([0-9]*\).*/\1/p' "$engine_file")
     [ -n "$port" ] && (exec 3<>"/dev/tcp/$ip/$port") 2>/dev/null
 }
 for _ in $(seq 300); do

@@ -1,6 +1,7 @@
 """Wait, on the master, until a node's engines are registered and answer.
 
-Arguments: connection file, node, number of engines, limit in seconds.
+Arguments: connection file, node, what the identities of its engines begin with, number of engines,
+limit in seconds.
 """
 
 import sys
@@ -8,14 +9,14 @@ import time
 
 import ipyparallel
 
-file, node, number, limit = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+file, node, mark = sys.argv[1:4]
+number, limit = int(sys.argv[4]), float(sys.argv[5])
 end = time.monotonic() + limit
 client = ipyparallel.Client(connection_info=file, timeout=limit)
 
 
 def engines() -> list[int]:
-    # An engine's identity is node.number.random: whose it is, without asking it.
-    return [i for i, ident in dict(client._engines).items() if ident.split(".")[0] == node]
+    return [i for i, identity in dict(client._engines).items() if identity.startswith(mark)]
 
 
 while len(engines()) < number:

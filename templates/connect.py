@@ -8,13 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spotcluster import node_layout
 from spotcluster.errors import ClusterError
 
 if TYPE_CHECKING:
     import ipyparallel
 
-_ROOT = Path.home() / ".spotcluster"
-_FILE = _ROOT / "ipython" / "security" / "ipcontroller-client.json"
+_ROOT = Path(node_layout.ROOT).expanduser()
+_FILE = Path(node_layout.CLIENT_FILE).expanduser()
 
 
 def connect(name: str = "", *, timeout: float = 60.0, **_: Any) -> ipyparallel.Client:

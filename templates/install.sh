@@ -2,8 +2,7 @@
 # Given: python=3.12 index=URL-or-empty trusted=its-host-if-without-TLS packages=(...)
 #        constraints=LINES
 umask 077
-root=$HOME/.spotcluster
-env=$root/env
+. layout.sh
 mkdir -p "$root"
 chmod 700 "$root"
 printf '%s\n' "$constraints" >"$root/constraints.txt"
@@ -23,13 +22,13 @@ with_uv() {
         python3 -m venv --clear "$root/uv" &&
             "$root/uv/bin/python" -m pip install --quiet uv
     } || return
-    is_right_python "$env/bin/python" || uv venv --quiet --clear --python "$python" "$env" || return
-    uv pip install --quiet --python "$env/bin/python" \
+    is_right_python "$env_python" || uv venv --quiet --clear --python "$python" "$env" || return
+    uv pip install --quiet --python "$env_python" \
         --constraint "$root/constraints.txt" "${packages[@]}"
 }
 
 with_pip() {
-    if ! { is_right_python "$env/bin/python" && "$env/bin/python" -m pip --version; } >/dev/null 2>&1
+    if ! { is_right_python "$env_python" && "$env_python" -m pip --version; } >/dev/null 2>&1
     then
         base=$(command -v "python$python") || base=$(command -v python3)
         is_right_python "$base" || {
@@ -38,7 +37,7 @@ with_pip() {
         }
         "$base" -m venv --clear "$env" || return
     fi
-    "$env/bin/python" -m pip install --quiet --constraint "$root/constraints.txt" "${packages[@]}"
+    "$env_python" -m pip install --quiet --constraint "$root/constraints.txt" "${packages[@]}"
 }
 
 if ! with_uv; then

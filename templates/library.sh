@@ -1,9 +1,8 @@
 # Bring what programs on the master need of spotcluster, as the cluster user; print the Python that
 # runs them. Given: digest, cluster; and where it said `missing`, an archive on standard input.
 umask 077
-root=$HOME/.spotcluster
+. layout.sh
 folder=$root/lib/$digest
-env=$root/env
 if [ ! -d "$folder" ]; then
     new=$(mktemp -d "$root/.lib.XXXXXX")
     if ! tar -xzf - -C "$new" 2>/dev/null; then
@@ -19,16 +18,16 @@ printf '%s\n' "$cluster" >"$root/cluster.new"
 mv "$root/cluster.new" "$root/cluster"
 # ipyparallel's own default, for whoever makes a client without saying where the cluster is.
 profile=$HOME/.ipython/profile_default/security
-if [ ! -e "$profile/ipcontroller-client.json" ]; then
+if [ ! -e "$profile/${client_file##*/}" ]; then
     mkdir -p "$profile"
-    ln -sfn "$root/ipython/security/ipcontroller-client.json" "$profile/ipcontroller-client.json"
+    ln -sfn "$client_file" "$profile/${client_file##*/}"
 fi
-if [ -x "$env/bin/python" ]; then
+if [ -x "$env_python" ]; then
     for packages in "$env"/lib/python3*/site-packages; do
         printf '%s\n' "$folder" >"$packages/.spotcluster-library.new"
         mv "$packages/.spotcluster-library.new" "$packages/spotcluster-library.pth"
     done
-    echo "$env/bin/python"
+    echo "$env_python"
 else
     command -v python3 || echo none
 fi

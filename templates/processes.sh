@@ -1,6 +1,6 @@
 # Services as processes under supervise.sh. Given: action=start, stop or status, service,
 # patience=SECONDS, stopping=SECONDS, numbers=(...)
-services=$HOME/.spotcluster/services
+. layout.sh
 umask 077
 mkdir -p "$services/run"
 

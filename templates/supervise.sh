@@ -1,6 +1,6 @@
 # Keep one service running where no systemd does. Arguments: the service, its number or nothing.
 # Its file beside us, run/NAME, holds our process and the service's.
-services=$HOME/.spotcluster/services
+. layout.sh
 service=$1
 number=${2:-}
 file=$services/run/$service${number:+@$number}
@@ -25,7 +25,7 @@ while [ -z "$stopping" ]; do
     done
     kill -KILL -- "-$child" 2>/dev/null # what is left of it holds its ports
     child=
-    [ "$status" != 78 ] || break
+    [ "$status" != "$stay_ended" ] || break
     [ -z "$stopping" ] || break
     if [ $((SECONDS - began)) -ge 30 ]; then pause=1; fi
     sleep "$pause" &

@@ -18,19 +18,24 @@ as_account() {
         bash -c "$1"
     fi
 }
-# shellcheck disable=SC2016 # $HOME is the account's
-as_account 'root=$HOME/.spotcluster
-if [ -e "$root/drain" ]; then echo "draining=1"; else echo "draining=0"; fi
+read -r -d '' look <<'LOOK' || true
+. layout.sh
+if [ -e "$drain" ]; then echo "draining=1"; else echo "draining=0"; fi
 if [ -d "$root/searches" ]; then
     find "$root/searches" -name "*.progress" ! -name ".*" -mmin -60 -exec cat {} +
 fi
-# A job that has begun and not ended runs as long as its process does; see job.py.
-boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || true)
+# A job that has begun and not ended runs as long as its process does; which one that is, its file
+# says to whoever asked us.
+unended=
 for begun in "$root"/jobs/*/begun.json; do
     job=${begun%/begun.json}
     if [ ! -e "$begun" ] || [ -e "$job/end.json" ]; then continue; fi
-    pid=$(sed -n "s/.*\"pid\": \([0-9][0-9]*\).*/\1/p" "$begun")
-    if [ -n "$pid" ] && grep -qF "\"boot\": \"$boot\"" "$begun" && kill -0 "$pid" 2>/dev/null; then
-        printf "job=%s\t%s\t%s\n" "${job##*/}" "$(cat "$begun")" "$(cat "$job/spec.json")"
-    fi
-done'
+    unended=1
+    printf "job=%s\t%s\t%s\n" "${job##*/}" "$(cat "$begun")" "$(cat "$job/spec.json")"
+done
+if [ -n "$unended" ]; then
+    echo "boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)"
+    echo "processes=$(ps -U "$(id -u)" -o pid= | tr '\n' ' ')"
+fi
+LOOK
+as_account "$look"

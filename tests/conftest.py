@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import botocores
 import hypothesis
 import pytest
 
@@ -17,6 +18,8 @@ hypothesis.settings.register_profile(
     "spotcluster", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("spotcluster")
+
+botocores.share()
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 """kill -9 at a spread of the calls and remote steps of every command, on real nodes.
 
-All of them, one by one, are killed at in tests/unit/faults, where the nodes are stubs.
+What all of them leave is looked at in tests/sweep, where the nodes are stubs.
 """
 
 from __future__ import annotations

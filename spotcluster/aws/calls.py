@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from spotcluster.aws import login
 from spotcluster.errors import CapacityError, CloudError, CredentialsError
@@ -75,6 +76,35 @@ class Patience:
 
 USUAL = Patience()
 """Without anything in the config."""
+
+
+@dataclass(frozen=True)
+class Behind:
+    """What the session that made a boto3 client knows of it.
+
+    Attributes
+    ----------
+    profile : str or None
+        The profile of the AWS config files that it logs in with.
+    """
+
+    patience: Patience = USUAL
+    profile: str | None = None
+
+
+# By client, on which nothing of ours is hung; gone with it.
+_behind: WeakKeyDictionary[Any, Behind] = WeakKeyDictionary()
+
+
+def made_by(client: Any, behind: Behind) -> None:
+    """Note what is behind a client, for the calls of its methods."""
+    _behind[client] = behind
+
+
+def behind(operation: Callable[..., Any]) -> Behind:
+    """Return what is behind the client whose method `operation` is."""
+    client = getattr(operation, "__self__", None)
+    return Behind() if client is None else _behind.get(client, Behind())
 
 
 _CREDENTIALS = frozenset(
@@ -156,8 +186,7 @@ def _repeat(
 ) -> Any:
     begin = time.monotonic()
     pause = _FIRST_PAUSE
-    # The session that made the client wrote there what its config says.
-    patience = getattr(getattr(operation, "__self__", None), "spotcluster_patience", USUAL)
+    patience = behind(operation).patience
     while True:
         try:
             return _once(operation, parameters)
@@ -213,8 +242,7 @@ def _once(operation: Callable[..., Any], parameters: dict[str, Any]) -> Any:
 
 def _logged_out(operation: Callable[..., Any], error: Exception) -> CredentialsError:
     """Return the error of a profile whose login is missing or has expired, with what renews it."""
-    # The session that made the client wrote there which profile it uses.
-    profile = getattr(getattr(operation, "__self__", None), "spotcluster_profile", None)
+    profile = behind(operation).profile
     renewal = login.command(profile) if profile else ""
     if not renewal:
         reason = str(error).rstrip(".")

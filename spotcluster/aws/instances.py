@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -230,34 +230,33 @@ def terminate(session: Session, ids: Sequence[str], *, new: bool = False) -> Non
     new : bool
         Whether they were made in this run, so that EC2 may not know of them yet.
     """
-    if not ids:
-        return
-    try:
-        call_soon(
-            session.ec2.terminate_instances,
-            unknown=[UNKNOWN] if new else (),
-            InstanceIds=list(ids),
-        )
-    except CloudError as error:
-        if error.code != UNKNOWN:
-            raise
-        if len(ids) > 1:  # EC2 refuses the whole call for one id that is gone
-            for one in ids:
-                terminate(session, [one])
+    soon = [UNKNOWN] if new else ()
+    _all_but_refused(session.ec2.terminate_instances, ids, refused=(UNKNOWN,), soon=soon)
 
 
 def stop(session: Session, ids: Sequence[str]) -> None:
     """Stop instances, which keep their disks; one that is not far enough to stop is no error."""
+    _all_but_refused(session.ec2.stop_instances, ids, refused=(UNKNOWN, _NOT_NOW))
+
+
+def _all_but_refused(
+    operation: Callable[..., Any],
+    ids: Sequence[str],
+    *,
+    refused: Collection[str],
+    soon: Collection[str] = (),
+) -> None:
+    """Make a call for instances, and for each alone where EC2 refuses it for one of them."""
     if not ids:
         return
     try:
-        call(session.ec2.stop_instances, InstanceIds=list(ids))
+        call_soon(operation, unknown=soon, InstanceIds=list(ids))
     except CloudError as error:
-        if error.code not in (UNKNOWN, _NOT_NOW):
+        if error.code not in refused:
             raise
-        if len(ids) > 1:  # EC2 refuses the whole call for one that it cannot stop now
+        if len(ids) > 1:
             for one in ids:
-                stop(session, [one])
+                _all_but_refused(operation, [one], refused=refused)
 
 
 def start(session: Session, instance_id: str) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from spotcluster.aws import tags
-from spotcluster.aws.calls import call
+from spotcluster.aws.calls import call, every
 from spotcluster.aws.session import LOCAL, Session
 
 
@@ -93,15 +93,9 @@ def own_images(session: Session) -> list[OwnImage]:
 
 def instances(session: Session) -> list[AnyInstance]:
     """Return all instances that EC2 still shows, the oldest first."""
-    found = []
-    following: str | None = None
-    while True:
-        answer = call(session.ec2.describe_instances, NextToken=following)
-        for group in answer["Reservations"]:
-            found += [_any_instance(item) for item in group["Instances"]]
-        following = answer.get("NextToken")
-        if not following:
-            return sorted(found, key=lambda one: (one.launched, one.id))
+    groups = every(session.ec2.describe_instances, "Reservations")
+    found = [_any_instance(item) for group in groups for item in group["Instances"]]
+    return sorted(found, key=lambda one: (one.launched, one.id))
 
 
 def _any_instance(item: Any) -> AnyInstance:
@@ -122,29 +116,24 @@ def _any_instance(item: Any) -> AnyInstance:
 
 def spot_requests(session: Session) -> list[SpotRequest]:
     """Return all spot requests that EC2 still shows, the newest first."""
-    found = []
-    following: str | None = None
-    while True:
-        answer = call(session.ec2.describe_spot_instance_requests, NextToken=following)
-        for item in answer["SpotInstanceRequests"]:
-            price = item.get("SpotPrice")
-            found.append(
-                SpotRequest(
-                    item["SpotInstanceRequestId"],
-                    item["State"],
-                    item.get("Status", {}).get("Code", ""),
-                    item.get("LaunchSpecification", {}).get("InstanceType", ""),
-                    float(price) if price else None,
-                    item.get("LaunchedAvailabilityZone", ""),
-                    item.get("InstanceId", ""),
-                    item.get("CreateTime"),
-                )
-            )
-        following = answer.get("NextToken")
-        if not following:
-            oldest = datetime.min.replace(tzinfo=None)
-            return sorted(
-                found,
-                key=lambda one: one.created.replace(tzinfo=None) if one.created else oldest,
-                reverse=True,
-            )
+    made = every(session.ec2.describe_spot_instance_requests, "SpotInstanceRequests")
+    oldest = datetime.min.replace(tzinfo=None)
+    return sorted(
+        (_spot_request(item) for item in made),
+        key=lambda one: one.created.replace(tzinfo=None) if one.created else oldest,
+        reverse=True,
+    )
+
+
+def _spot_request(item: Any) -> SpotRequest:
+    price = item.get("SpotPrice")
+    return SpotRequest(
+        item["SpotInstanceRequestId"],
+        item["State"],
+        item.get("Status", {}).get("Code", ""),
+        item.get("LaunchSpecification", {}).get("InstanceType", ""),
+        float(price) if price else None,
+        item.get("LaunchedAvailabilityZone", ""),
+        item.get("InstanceId", ""),
+        item.get("CreateTime"),
+    )

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spotcluster import wording
 from spotcluster.aws import tags
 from spotcluster.aws.calls import call, call_soon, every
 from spotcluster.aws.session import Session
@@ -83,7 +84,7 @@ def find_subnet(
         places = ", ".join(sorted({subnet.zone for subnet in found}))
         raise CloudError(
             f"The zone {places} does not offer the instance types that are wanted.",
-            f"These zones do: {', '.join(sorted(offered)) or 'none'}; or choose another type.",
+            f"These zones do: {wording.listed(sorted(offered))}; or choose another type.",
         )
     return max(usable, key=lambda subnet: (subnet.free, subnet.zone))
 

@@ -6,17 +6,16 @@ import datetime as dt
 import threading
 from typing import Any
 
+from spotcluster.aws import s3
 from spotcluster.aws.session import Session
-from spotcluster.errors import CloudError
 
 PREFIX = "spotcluster/splits/"
 """What the names of all our files begin with."""
-_VALID = 12 * 3600  # seconds; a search that runs longer asks for new addresses for its new hosts
 _OLD = dt.timedelta(days=30)  # without being used by a search that began
 
 
 class Bucket:
-    """Keeps files under the names of their content, see `spotcluster.search.dispatch.spread.Depot`.
+    """Keeps files under the names of their content, see `spotcluster.depots.Depot`.
 
     Parameters
     ----------
@@ -27,16 +26,12 @@ class Bucket:
     """
 
     def __init__(self, session: Session, name: str) -> None:
-        from botocore.config import Config
-
         self.name = name
-        self._s3: Any = session.client(
-            "s3",
-            config=Config(
-                signature_version="s3v4",
-                # An upload is many calls, which boto3 makes, and so repeats, by itself.
-                retries={"mode": "standard", "total_max_attempts": 8},
-            ),
+        self._s3 = s3.Calls(
+            session,
+            name,
+            "Check SPLITS_BUCKET and what the credentials may do with it, or leave it out:"
+            " then the cluster itself passes the files on.",
         )
         self._there: set[str] = set()
         self._pruned = False
@@ -44,7 +39,7 @@ class Bucket:
 
     def check(self) -> None:
         """Raise a CloudError unless the bucket is there and may be used."""
-        self._call("be looked at", self._s3.head_bucket)
+        self._s3.call("be looked at", "head_bucket")
 
     def upload(self, path: str, digest: str) -> None:
         """Put a file there, unless it is there.
@@ -62,20 +57,19 @@ class Bucket:
                 self._pruned = True
             key = PREFIX + digest
             if not self._has(key):
-                self._call("be written to", self._s3.upload_file, Filename=path, Key=key)
+                self._s3.call("be written to", "upload_file", Filename=path, Key=key)
             self._there.add(digest)
 
     def url(self, digest: str) -> str:
-        """Return an address from which anyone can read a file for some hours."""
-        parameters = {"Bucket": self.name, "Key": PREFIX + digest}
-        url: str = self._s3.generate_presigned_url(
-            "get_object", Params=parameters, ExpiresIn=_VALID
-        )
-        return url
+        """Return an address from which anyone can read a file for some hours.
+
+        A search that runs longer asks for new addresses for its new hosts.
+        """
+        return self._s3.address("get_object", PREFIX + digest)
 
     def _has(self, key: str) -> bool:
         """Return whether a file is there, and young enough to stay while a search needs it."""
-        pages = self._call("be listed", self._s3.list_objects_v2, Prefix=key, MaxKeys=1)
+        pages = self._s3.call("be listed", "list_objects_v2", Prefix=key, MaxKeys=1)
         return any(
             found["Key"] == key and _age(found) < _OLD - dt.timedelta(days=7)
             for found in pages.get("Contents", [])
@@ -83,31 +77,10 @@ class Bucket:
 
     def _prune(self) -> None:
         """Remove what nobody has used for long: nobody else would, and it costs money."""
-        more: dict[str, Any] = {"Prefix": PREFIX}
-        while more:
-            page = self._call("be listed", self._s3.list_objects_v2, **more)
-            old = [{"Key": x["Key"]} for x in page.get("Contents", []) if _age(x) > _OLD]
+        for page in self._s3.pages(PREFIX):
+            old = [{"Key": one["Key"]} for one in page if _age(one) > _OLD]
             if old:
-                self._call("be pruned", self._s3.delete_objects, Delete={"Objects": old})
-            token = page.get("NextContinuationToken")
-            more = {"Prefix": PREFIX, "ContinuationToken": token} if token else {}
-
-    def _call(self, doing: str, operation: Any, **parameters: Any) -> Any:
-        import boto3.exceptions
-        import botocore.exceptions
-
-        try:
-            return operation(Bucket=self.name, **parameters)
-        except (
-            botocore.exceptions.ClientError,
-            botocore.exceptions.BotoCoreError,
-            boto3.exceptions.Boto3Error,
-        ) as error:
-            raise CloudError(
-                f"The bucket '{self.name}' cannot {doing}: {error}",
-                "Check SPLITS_BUCKET and what the credentials may do with it, or leave it out:"
-                " then the cluster itself passes the files on.",
-            ) from error
+                self._s3.call("be pruned", "delete_objects", Delete={"Objects": old})
 
 
 def _age(found: dict[str, Any]) -> dt.timedelta:

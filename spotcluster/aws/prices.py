@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from spotcluster.aws.calls import call
+from spotcluster.aws.calls import call, every
 from spotcluster.aws.session import LOCAL, Session
 from spotcluster.errors import CloudError
 
@@ -94,28 +94,29 @@ def spot_history(
     now = datetime.now(UTC)
     start = now - timedelta(days=days)
     changes: dict[str, list[tuple[datetime, float]]] = {}
-    following: str | None = None
-    while True:
-        answer = call(
-            session.ec2.describe_spot_price_history,
-            InstanceTypes=[name],
-            ProductDescriptions=[_LINUX],
-            StartTime=start,
-            AvailabilityZone=zone,
-            NextToken=following,
-        )
-        for item in answer["SpotPriceHistory"]:
-            change = (max(item["Timestamp"], start), float(item["SpotPrice"]))
-            changes.setdefault(item["AvailabilityZone"], []).append(change)
-        following = answer.get("NextToken")
-        if not following:
-            break
-    found = [_summary(place, sorted(prices), now) for place, prices in changes.items()]
+    for item in every(
+        session.ec2.describe_spot_price_history,
+        "SpotPriceHistory",
+        InstanceTypes=[name],
+        ProductDescriptions=[_LINUX],
+        StartTime=start,
+        AvailabilityZone=zone,
+    ):
+        change = (item["Timestamp"], float(item["SpotPrice"]))
+        changes.setdefault(item["AvailabilityZone"], []).append(change)
+    found = [_summary(place, sorted(prices), start, now) for place, prices in changes.items()]
     return sorted(found, key=lambda one: (one.current, one.zone))
 
 
-def _summary(zone: str, changes: list[tuple[datetime, float]], now: datetime) -> ZoneHistory:
-    ends = [when for when, _ in changes[1:]] + [now]
+def _summary(
+    zone: str, told: list[tuple[datetime, float]], start: datetime, now: datetime
+) -> ZoneHistory:
+    """Sum up prices, the oldest first, from `start` to `now`.
+
+    EC2's clock may be ahead of this computer's, so that a price begins after `now`.
+    """
+    changes = [(max(when, start), price) for when, price in told]
+    ends = [when for when, _ in changes[1:]] + [max(now, changes[-1][0])]
     seconds = [(end - when).total_seconds() for (when, _), end in zip(changes, ends, strict=True)]
     weighed = sum(s * price for s, (_, price) in zip(seconds, changes, strict=True))
     average = weighed / sum(seconds) if sum(seconds) else changes[-1][1]

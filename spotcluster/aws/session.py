@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import threading
 import urllib.request
@@ -10,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from spotcluster import wording
+from spotcluster.aws import calls
 from spotcluster.aws.calls import USUAL, Patience
 from spotcluster.errors import CloudError, UsageError
 
@@ -122,8 +123,7 @@ class Session:
         ).merge(overrides.pop("config", None) or Config())
         make: Any = self._boto.client
         made = make(service, config=config, **{**self._endpoint, **overrides})
-        made.spotcluster_profile = self._boto.profile_name  # for what `calls` says of its login
-        made.spotcluster_patience = self.patience
+        calls.made_by(made, calls.Behind(self.patience, self._boto.profile_name))
         return made
 
     @cached_property
@@ -177,8 +177,8 @@ def check_region(region: str) -> None:
     """Refuse a region that does not exist, with the nearest that does."""
     if region in known_regions():
         return
-    near = difflib.get_close_matches(region, known_regions(), n=1)
+    near = wording.nearest(region, known_regions())
     raise UsageError(
         f"There is no region '{region}'.",
-        f"Did you mean '{near[0]}'?" if near else "A region is, for example, us-east-1 or local.",
+        f"Did you mean '{near}'?" if near else "A region is, for example, us-east-1 or local.",
     )

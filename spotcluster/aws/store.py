@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from spotcluster.aws import s3
 from spotcluster.aws.session import Session
-from spotcluster.errors import CloudError, UsageError
+from spotcluster.errors import UsageError
 
-_VALID = 12 * 3600  # seconds for which an address holds; less where the credentials end earlier
 SCHEME = "s3://"
 
 
@@ -74,28 +74,32 @@ class Store:
 
     def __init__(self, session: Session, bucket: str) -> None:
         self.bucket = bucket
-        self._s3 = _client(session)
+        self._s3 = s3.Calls(
+            session,
+            bucket,
+            "Check its name and what the credentials may do with it; `spotcluster iam-policy"
+            f" --files {bucket}` prints what is needed.",
+            where_missing="`aws s3 ls` lists yours.",
+            # A node sends what is signed here and nothing more.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
         # An address is signed for one region, and the bucket need not be in the cluster's.
-        head = self._call("be looked at", self._s3.head_bucket)
+        head = self._s3.call("be looked at", "head_bucket")
         region = head["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
-        if region and region != self._s3.meta.region_name:
-            self._s3 = _client(session, region_name=region)
+        if region and region != self._s3.client.meta.region_name:
+            self._s3.change_region(region)
 
     def objects(self, prefix: str) -> Iterator[Object]:
         """Yield the objects whose keys begin with `prefix`, in the order of their keys."""
-        more: dict[str, Any] = {}
-        while True:
-            page = self._call("be listed", self._s3.list_objects_v2, Prefix=prefix, **more)
-            for one in page.get("Contents", []):
+        for page in self._s3.pages(prefix):
+            for one in page:
                 modified = one["LastModified"].timestamp()
                 yield Object(one["Key"], one["Size"], one["ETag"].strip('"'), modified)
-            if not (token := page.get("NextContinuationToken")):
-                return
-            more = {"ContinuationToken": token}
 
     def part_size(self, key: str) -> int:
         """Return the size of the first part of an object that was written in parts."""
-        head = self._call("be read from", self._s3.head_object, Key=key, PartNumber=1)
+        head = self._s3.call("be read from", "head_object", Key=key, PartNumber=1)
         return int(head["ContentLength"])
 
     def unfinished(self, prefix: str) -> dict[str, str]:
@@ -103,7 +107,7 @@ class Store:
         found: dict[str, str] = {}
         more: dict[str, Any] = {}
         while True:
-            page = self._call("be listed", self._s3.list_multipart_uploads, Prefix=prefix, **more)
+            page = self._s3.call("be listed", "list_multipart_uploads", Prefix=prefix, **more)
             for one in page.get("Uploads", []):
                 found[one["Key"]] = one["UploadId"]
             if not page.get("IsTruncated"):
@@ -118,7 +122,7 @@ class Store:
         found: dict[int, tuple[int, str]] = {}
         more: dict[str, Any] = {}
         while True:
-            page = self._call("be listed", self._s3.list_parts, Key=key, UploadId=upload, **more)
+            page = self._s3.call("be listed", "list_parts", Key=key, UploadId=upload, **more)
             for one in page.get("Parts", []):
                 found[one["PartNumber"]] = (one["Size"], one["ETag"].strip('"'))
             if not page.get("IsTruncated"):
@@ -127,15 +131,15 @@ class Store:
 
     def begin(self, key: str) -> str:
         """Begin an upload in parts and return its id."""
-        made = self._call("be written to", self._s3.create_multipart_upload, Key=key)
+        made = self._s3.call("be written to", "create_multipart_upload", Key=key)
         return str(made["UploadId"])
 
     def finish(self, key: str, upload: str, etags: list[str]) -> str:
         """Make an object of the parts of an upload; return its ETag."""
         parts = [{"PartNumber": number, "ETag": one} for number, one in enumerate(etags, 1)]
-        made = self._call(
+        made = self._s3.call(
             "be written to",
-            self._s3.complete_multipart_upload,
+            "complete_multipart_upload",
             Key=key,
             UploadId=upload,
             MultipartUpload={"Parts": parts},
@@ -144,7 +148,7 @@ class Store:
 
     def abandon(self, key: str, upload: str) -> None:
         """Give up an upload in parts: what is there of it costs money."""
-        self._call("be written to", self._s3.abort_multipart_upload, Key=key, UploadId=upload)
+        self._s3.call("be written to", "abort_multipart_upload", Key=key, UploadId=upload)
 
     def address(self, key: str, *, upload: str = "", part: int = 0, write: bool = False) -> str:
         """Return an address for reading an object, or for writing it or a part of it.
@@ -152,39 +156,5 @@ class Store:
         Whoever has it can do just that, for some hours.
         """
         operation = "upload_part" if part else "put_object" if write else "get_object"
-        given: dict[str, Any] = {"Bucket": self.bucket, "Key": key}
-        if part:
-            given |= {"UploadId": upload, "PartNumber": part}
-        url: str = self._s3.generate_presigned_url(operation, Params=given, ExpiresIn=_VALID)
-        return url
-
-    def _call(self, doing: str, operation: Any, **parameters: Any) -> Any:
-        import botocore.exceptions
-
-        try:
-            return operation(Bucket=self.bucket, **parameters)
-        except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
-            code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
-            if code in ("404", "NoSuchBucket"):
-                raise CloudError(
-                    f"There is no bucket '{self.bucket}'.", "`aws s3 ls` lists yours.", code=code
-                ) from error
-            raise CloudError(
-                f"The bucket '{self.bucket}' cannot {doing}: {error}",
-                "Check its name and what the credentials may do with it; `spotcluster iam-policy"
-                f" --files {self.bucket}` prints what is needed.",
-            ) from error
-
-
-def _client(session: Session, **more: Any) -> Any:
-    from botocore.config import Config
-
-    config = Config(
-        signature_version="s3v4",
-        # Many calls make one copy, so boto3 repeats each by itself.
-        retries={"mode": "standard", "total_max_attempts": 8},
-        # A node sends what is signed here and nothing more.
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-    )
-    return session.client("s3", config=config, **more)
+        given = {"UploadId": upload, "PartNumber": part} if part else {}
+        return self._s3.address(operation, key, **given)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from spotcluster.aws import tags
-from spotcluster.aws.calls import call
+from spotcluster.aws.calls import call, every
 from spotcluster.aws.network import tag
 from spotcluster.aws.session import Session
 from spotcluster.errors import CloudError, UsageError
@@ -89,14 +89,9 @@ def attached_to(session: Session, instance_ids: Sequence[str]) -> list[Volume]:
 
 
 def _described(session: Session, filters: list[dict[str, Any]] | None) -> list[Volume]:
-    found: list[Volume] = []
-    following: str | None = None
-    while True:
-        answer = call(session.ec2.describe_volumes, Filters=filters, NextToken=following)
-        found += [_volume(item) for item in answer["Volumes"] if item["State"] != "deleting"]
-        following = answer.get("NextToken")
-        if not following:
-            return sorted(found, key=lambda one: (one.name or one.id, one.created))
+    told = every(session.ec2.describe_volumes, "Volumes", Filters=filters)
+    found = [_volume(item) for item in told if item["State"] != "deleting"]
+    return sorted(found, key=lambda one: (one.name or one.id, one.created))
 
 
 def find_all(session: Session, wanted: Sequence[str]) -> dict[str, list[Volume]]:

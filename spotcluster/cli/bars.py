@@ -15,6 +15,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from spotcluster import wording
 from spotcluster.cli import output
 from spotcluster.ssh.copying.wire import Watch
 
@@ -86,6 +87,6 @@ class Bar(Watch):
         left = (self._size - self._done) / rate if rate > 0 else 0.0
         share = self._done / self._size if self._size else 1.0
         return (
-            f"[{seconds:6.1f} s] {output.amount(self._done)} of {output.amount(self._size)}"
-            f" ({share:.0%}), {output.amount(rate)}/s, {left:.0f} s left"
+            f"[{seconds:6.1f} s] {wording.amount(self._done)} of {wording.amount(self._size)}"
+            f" ({share:.0%}), {wording.amount(rate)}/s, {left:.0f} s left"
         )

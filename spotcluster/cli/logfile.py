@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from spotcluster import files
-from spotcluster.plain import plain
+from spotcluster.wording import plain
 
 _KEEP = 50
 _path: Path | None = None

@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text as RichText
 
 from spotcluster.errors import SpotclusterError
-from spotcluster.plain import plain
+from spotcluster.wording import plain
 
 # A cell of a notebook (`!spotcluster start ...`) gives its commands a terminal and FORCE_COLOR, but
 # shows lines only: nothing can be drawn over, and nobody can answer.
@@ -99,29 +99,11 @@ def dollars(price: float | None) -> str:
     return "price unknown" if price is None else f"${price:.4f}/h"
 
 
-def amount(size: float) -> str:
-    """Return a number of bytes in words."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"
-
-
 def spent(cost: float | None) -> str:
     """Return what something has cost so far in words."""
     if cost is None:
         return "cost so far unknown"
     return f"about ${cost:.2f} so far" if cost >= 0.005 else "less than a cent so far"
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words: ``45 s``, ``3 min 20 s``, ``2 h 05 min``."""
-    minutes, rest = divmod(max(0, int(seconds)), 60)
-    hours, left = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {left:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from spotcluster import files, ssh
+from spotcluster import files, ssh, wording
 from spotcluster.aws import instances, network, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
@@ -35,8 +35,6 @@ class Cluster:
         The plugins of this computer's config: secrets are kept nowhere else.
     asleep : sequence of Instance
         Its nodes that have stopped, or are stopping.
-    format_new : bool
-        Whether volumes that nothing was ever written to get a file system.
     """
 
     def __init__(
@@ -48,12 +46,9 @@ class Cluster:
         reporter: Reporter | None = None,
         own: Mapping[str, PluginSection] | None = None,
         asleep: Sequence[Instance] = (),
-        *,
-        format_new: bool = False,
     ) -> None:
         self._own = own or {}
         self.asleep = tuple(asleep)
-        self.format_new = format_new
         self.session = session
         self.record = record
         self.key_path = key_path
@@ -130,7 +125,7 @@ class Cluster:
                 f"The node {alias} of '{self.name}' is stopped.",
                 f"`spotcluster start {self.name}` brings it back.",
             )
-        there = ", ".join(node.alias for node in self.nodes) or "none"
+        there = wording.listed(node.alias for node in self.nodes)
         raise UsageError(
             f"The cluster '{self.name}' has no node '{alias}'.", f"Its nodes are: {there}."
         )

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spotcluster import config as configs
-from spotcluster import ssh
+from spotcluster import depots, ssh
 from spotcluster.aws.objects import Bucket
 from spotcluster.cluster import lookup
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.errors import ClusterError, ConnectionFailed, SpotclusterError
-from spotcluster.plugins.ipcluster import CLIENT_FILE
+from spotcluster.node_layout import CLIENT_FILE
 
 if TYPE_CHECKING:
     import ipyparallel
@@ -109,7 +109,7 @@ def client_of(cluster: Cluster, *, timeout: float = 60.0) -> ipyparallel.Client:
     try:
         client = Client(connection_info=info, timeout=timeout)
         if bucket := cluster.record.template.splits_bucket:
-            client.split_depot = Bucket(cluster.session, bucket)
+            depots.use(client, Bucket(cluster.session, bucket))
         return client  # noqa: TRY300 - the handler closes what is not returned
     except BaseException as error:
         opened.close()

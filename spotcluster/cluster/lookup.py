@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from spotcluster import files
+from spotcluster.aws import regions as in_regions
 from spotcluster.aws.calls import Patience
 from spotcluster.aws.session import Credentials, Session, configured_region
 from spotcluster.cluster import cluster as clusters
@@ -13,7 +14,7 @@ from spotcluster.cluster import records
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.reporter import Reporter
 from spotcluster.config import Config
-from spotcluster.errors import CloudError, ClusterError, UsageError
+from spotcluster.errors import ClusterError, UsageError
 
 FALLBACK = "us-east-1"
 """The region where nothing names one, as for StarCluster."""
@@ -81,19 +82,12 @@ def locate(
         No region that was looked in has it.
     """
     places = regions(config, region, name)
-    refused: CloudError | None = None
-    for place in places:
-        try:
-            found = clusters.find(
-                open_session(config, place), name, keys_of(config), reporter, config.plugins
-            )
-        except CloudError as error:
-            refused = error
-            continue
-        if found:
-            return found
-    if refused:
-        raise refused
+    found = in_regions.first(
+        (open_session(config, place) for place in places),
+        lambda session: clusters.find(session, name, keys_of(config), reporter, config.plugins),
+    )
+    if found:
+        return found[1]
     raise ClusterError(
         f"There is no cluster '{name}' in {', '.join(places)}.",
         "`spotcluster listclusters` shows those there are; -r REGION looks in another region.",
@@ -111,13 +105,8 @@ def only_name(config: Config, region: str | None) -> str:
         There are several.
     """
     places = sessions(config, region)
-    names: set[str] = set()
-    refused: CloudError | None = None
-    for session in places:
-        try:
-            names.update(record.name for record in records.find_all(session))
-        except CloudError as error:
-            refused = error
+    found, refused = in_regions.each(places, records.find_all)
+    names = {record.name for _, there in found for record in there}
     if len(names) > 1:
         raise UsageError(
             f"There are {len(names)} clusters: {', '.join(sorted(names))}.",
@@ -126,7 +115,7 @@ def only_name(config: Config, region: str | None) -> str:
     if names:
         return names.pop()
     if refused:
-        raise refused
+        raise list(refused.values())[-1]
     raise ClusterError(
         f"There is no cluster in {', '.join(one.region for one in places)}.",
         "`spotcluster start NAME` starts one; -r REGION looks in another region.",

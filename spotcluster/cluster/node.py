@@ -122,23 +122,11 @@ class Node:
         As EC2 described it last.
     key_path : Path
         The private key that its image's user lets in.
-
-    Attributes
-    ----------
-    left_out : tuple of str
-        The steps of its set-up that its machine could not do, in words.
-    troubles : tuple of str
-        What went wrong without making it unusable, in sentences.
-    unformatted : tuple of str
-        Where volumes would be mounted that nothing was ever written to.
     """
 
     def __init__(self, instance: Instance, key_path: Path) -> None:
         self.instance = instance
         self.key_path = key_path
-        self.left_out: tuple[str, ...] = ()
-        self.troubles: tuple[str, ...] = ()
-        self.unformatted: tuple[str, ...] = ()
         self._facts: Facts | None = None
         self._connection: ssh.Connection | None = None
         self._lock = threading.Lock()
@@ -275,46 +263,44 @@ def introduce(master: Node, worker: Node) -> None:
     the master's login could become root on the worker, and the cluster user must not.
     """
     what = "letting the master in"
-    authorize = templates.read("authorize.sh")
-    worker.run(f"key={shlex.quote(master.facts.cluster_key)}\n{authorize}", what=what, timeout=60)
+    authorize = templates.script("authorize.sh", key=master.facts.cluster_key)
+    worker.run(authorize, what=what, timeout=60)
     if worker.facts.account and master.facts.account_key:
-        key = shlex.quote(master.facts.account_key)
-        worker.account.run(f"key={key}\n{authorize}", what=what, timeout=60)
+        authorize = templates.script("authorize.sh", key=master.facts.account_key)
+        worker.account.run(authorize, what=what, timeout=60)
     if worker.facts.sudo:
         name(worker, master.alias, master.private_ip)
     target = worker.target
-    given = {
-        "alias": worker.alias,
-        "address": worker.private_ip,
-        "port": str(target.port),
+    script = templates.script(
+        "alias.sh",
+        alias=worker.alias,
+        address=worker.private_ip,
+        port=target.port,
         # Where there is no cluster user, whoever asks is let in as the node's login.
-        "login": master.target.user if master.facts.account else "*",
-        "user": target.user,
-        "host_id": target.host_key_alias,
-        "host_key": " ".join(target.host_key.split()[:2]),
-    }
-    lines = "".join(f"{key}={shlex.quote(value)}\n" for key, value in given.items())
-    _run_naming(master, lines + templates.read("alias.sh"), f"naming {worker.alias}")
+        login=master.target.user if master.facts.account else "*",
+        user=target.user,
+        host_id=target.host_key_alias,
+        host_key=ssh.keys.bare(target.host_key),
+    )
+    _run_naming(master, script, f"naming {worker.alias}")
 
 
 def name(node: Node, alias: str, address: str) -> None:
     """Let a node know another one, or itself, by name: a line of its /etc/hosts."""
-    script = f"alias={shlex.quote(alias)}\naddress={shlex.quote(address)}\n"
-    script += templates.read("hosts.sh")
+    script = templates.script("hosts.sh", alias=alias, address=address)
     node.run(script, what=f"naming {alias}", timeout=60, user="root")
 
 
 def forget(master: Node, alias: str) -> None:
     """Take a node's name from the master."""
-    given = f"alias={shlex.quote(alias)}\naddress=\nhost_key=\n"
-    _run_naming(master, given + templates.read("alias.sh"), f"forgetting {alias}")
+    script = templates.script("alias.sh", alias=alias, address="", host_key="")
+    _run_naming(master, script, f"forgetting {alias}")
 
 
 def forget_others(master: Node, aliases: Iterable[str]) -> None:
     """Take the names of all nodes but these from the master: others went while it was off."""
-    given = f"keep=({' '.join(shlex.quote(alias) for alias in sorted(aliases))})\n"
     what = "forgetting nodes that are no more"
-    script = given + templates.read("names.sh")
+    script = templates.script("names.sh", keep=sorted(aliases))
     if master.facts.sudo:
         master.run(f"folder=/etc/spotcluster/ssh\n{script}", what=what, timeout=60, user="root")
     else:

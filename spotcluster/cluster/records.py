@@ -90,6 +90,42 @@ class Record:
         return now.stopped and now.stops > self.stops
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """A cluster as EC2 showed it at one moment, for all that a command decides by.
+
+    Attributes
+    ----------
+    record : Record or None
+        None where there is no such cluster.
+    instances : tuple of Instance
+        All that EC2 showed of it, ended ones too.
+    taken : float
+        When, by `time.monotonic`.
+    """
+
+    record: Record | None
+    instances: tuple[Instance, ...] = ()
+    taken: float = field(default_factory=time.monotonic)
+
+    @property
+    def age(self) -> float:
+        """How many seconds ago that was."""
+        return time.monotonic() - self.taken
+
+
+def look(session: Session, name: str) -> Snapshot:
+    """Return the cluster `name` as it is now."""
+    return look_at(session, find(session, name))
+
+
+def look_at(session: Session, record: Record | None) -> Snapshot:
+    """Return the cluster whose record has been read a moment ago."""
+    taken = time.monotonic()
+    there = instances.describe(session, record.name) if record else ()
+    return Snapshot(record, tuple(there), taken)
+
+
 def find(session: Session, name: str) -> Record | None:
     """Return the record of the cluster `name`, None where there is none."""
     groups = network.find_groups(session, name)
@@ -106,10 +142,16 @@ def find_all(session: Session) -> list[Record]:
 def create(session: Session, name: str, template: Template, vpc_id: str) -> Record:
     """Make the cluster's security group, and with it its record, in one call.
 
+    Returns
+    -------
+    Record
+        It is `new`, unless somebody else has made a cluster of that name at the same moment: then
+        it is theirs.
+
     Raises
     ------
     ClusterError
-        A group of that name is there, but is not ours.
+        A group of that name is there, but is no cluster's.
     """
     own = {
         tags.CLUSTER: name,
@@ -124,26 +166,28 @@ def create(session: Session, name: str, template: Template, vpc_id: str) -> Reco
     except CloudError as error:
         if error.code != "InvalidGroup.Duplicate":
             raise
-        # Ours, if the call was repeated because its first answer did not arrive.
-        made = _made_by_us(session, name, own[tags.ID])
+        made = _made_meanwhile(session, name)
         if made is None:
             raise ClusterError(
                 f"A security group 'spotcluster-{name}' is already there in {session.region}.",
                 f"If nobody is starting '{name}' at this moment, choose another name or delete the"
                 " group.",
             ) from error
-        group_id = made
+        # Ours, if the call was repeated because its first answer did not arrive.
+        if made.tags.get(tags.ID) != own[tags.ID]:
+            return _read(made)
+        group_id = made.id
     made_now = _read(network.Group(group_id, f"spotcluster-{name}", vpc_id, own))
     return replace(made_now, new=True)
 
 
-def _made_by_us(session: Session, name: str, own_id: str) -> str | None:
-    """Return the group that carries our id; None if another is there, or none after a while."""
+def _made_meanwhile(session: Session, name: str) -> network.Group | None:
+    """Return the cluster's group that EC2 says is there; None if it shows none after a while."""
     end = time.monotonic() + session.patience.settle
     while True:
         groups = network.find_groups(session, name)
         if groups or time.monotonic() > end:
-            return next((one.id for one in groups if one.tags.get(tags.ID) == own_id), None)
+            return groups[0] if groups else None
         time.sleep(1)
 
 

@@ -13,6 +13,7 @@ from typing import get_args
 
 from pydantic import SecretBytes, SecretStr
 
+from spotcluster import wording
 from spotcluster.config import Template
 from spotcluster.config.settings import PluginSection
 from spotcluster.errors import ClusterError
@@ -54,7 +55,7 @@ def _withhold(section: PluginSection) -> PluginSection:
     secret = [
         key
         for key, value in section.settings.items()
-        if key in declared or loader.sounds_secret(key) or _PASSWORD_IN_URL.search(value)
+        if key in declared or wording.sounds_secret(key) or _PASSWORD_IN_URL.search(value)
     ]
     rest = {key: value for key, value in section.settings.items() if key not in secret}
     names = tuple(dict.fromkeys([*section.withheld, *secret]))

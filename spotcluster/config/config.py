@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from spotcluster import wording
 from spotcluster.config.names import find
 from spotcluster.config.origins import Origin
 from spotcluster.config.settings import (
@@ -20,7 +21,6 @@ from spotcluster.config.settings import (
 )
 from spotcluster.config.template import Template
 from spotcluster.errors import ConfigError, UsageError
-from spotcluster.plugins import loader
 
 
 class Config(Settings):
@@ -64,7 +64,7 @@ class Config(Settings):
             The template is there for others to extend, and lacks something itself.
         """
         place = f" in {self.path}" if self.path else " in the config"
-        listed = f"The templates there are: {', '.join(self.clusters) or 'none'}."
+        listed = f"The templates there are: {wording.listed(self.clusters)}."
         wanted = name or self.global_settings.default_template
         if wanted is None:
             if len(self.clusters) == 1:
@@ -85,7 +85,7 @@ class Config(Settings):
         if lacking:
             raise ConfigError(self.incomplete[lacking], listed)
         raise UsageError(
-            f"There is no cluster template '{wanted}'{place}.{loader.hint(wanted, self.clusters)}",
+            f"There is no cluster template '{wanted}'{place}.{wording.hint(wanted, self.clusters)}",
             listed,
         )
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from spotcluster import wording
 from spotcluster.config import environment
 from spotcluster.config.config import Config
 from spotcluster.config.origins import Origin
 from spotcluster.config.settings import Settings
 from spotcluster.config.template import FLAGS, Template
-from spotcluster.plugins import loader
 
 HIDDEN = "(not shown)"
 Kind = Literal["file", "environment", "flag", "default"]
@@ -152,7 +152,7 @@ def _setting(
         kind = "default"
     elif not origin.line:
         kind = "environment" if origin.source.startswith("$") else "flag"
-    if hidden or loader.sounds_secret(key):
+    if hidden or wording.sounds_secret(key):
         return Setting(title, key.upper(), None, HIDDEN, origin, kind)
     return Setting(title, key.upper(), value, _text(key, value), origin, kind)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from spotcluster.config.grammar import Entry, Section
 from spotcluster.config.names import find, split
 from spotcluster.config.problems import Problem
-from spotcluster.plugins.loader import hint
+from spotcluster.wording import hint
 
 _DEEPEST = 50  # no file that a person wrote goes deeper
 
@@ -29,6 +29,7 @@ class Inheritance:
     def __init__(self, sections: Mapping[str, Section]) -> None:
         self._sections = sections
         self._done: dict[str, dict[str, Entry]] = {}
+        self._followed: dict[str, list[str]] = {}  # the parents of each, those of circles left out
         self.problems: list[Problem] = []
         self.parents: set[str] = set()
 
@@ -37,29 +38,30 @@ class Inheritance:
         if name not in self._done:
             section = self._sections[name]
             merged: dict[str, Entry] = {}
+            followed: list[str] = []
             extends = section.entries.get("extends")
             for parent in split(extends.value) if extends else ():
                 found = self._parent(section, parent, (*chain, name))
                 if found:
                     self.parents.add(found)
+                    followed.append(found)
                     merged |= self.entries(found, (*chain, name))
             own = {key: entry for key, entry in section.entries.items() if key != "extends"}
             self._done[name] = merged | own
+            self._followed[name] = followed
         return self._done[name]
 
     def through(self, name: str, key: str) -> tuple[str, ...]:
         """Return the templates from `name` to the one whose own `key` holds for it; () for none.
 
-        The parents must have been resolved by `entries`.
+        The entries of `name` must have been resolved by `entries`.
         """
         section = self._sections[name]
         if key != "extends" and key in section.entries:
             return (name,)
-        extends = section.entries.get("extends")
-        for parent in reversed(split(extends.value) if extends else []):
-            found = find(self._sections, parent)
-            if found and key in self._done.get(found, {}):
-                return (name, *self.through(found, key))
+        for parent in reversed(self._followed[name]):
+            if key in self._done[parent]:
+                return (name, *self.through(parent, key))
         return ()
 
     def _parent(self, section: Section, parent: str, chain: tuple[str, ...]) -> str | None:

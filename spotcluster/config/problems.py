@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spotcluster.wording import visible
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -29,13 +31,7 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.source}:{self.line}:" if self.line else f"{self.source}:"
-        place = f"[{_visible(self.section)}]" if self.section else ""
-        named = f"{place} {_visible(self.key).upper()}".strip()
-        text = _visible(self.text)
+        place = f"[{visible(self.section)}]" if self.section else ""
+        named = f"{place} {visible(self.key).upper()}".strip()
+        text = visible(self.text)
         return f"{where} {named}: {text}" if named else f"{where} {text}"
-
-
-def _visible(text: str) -> str:
-    """Put a text on one line, and show what a terminal would hide or obey."""
-    line = " ".join(text.split())
-    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in line)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from spotcluster import files
+from spotcluster import files, wording
 from spotcluster.config import environment, grammar, origins, sources
 from spotcluster.config.config import Config
 from spotcluster.config.grammar import Entry, Section
@@ -186,7 +186,7 @@ class _Reading:
         if section.kind not in self.sections:
             listed = [f"[{one}]" for one in grammar.PLAIN]
             listed += [f"[{one} NAME]" for one in grammar.NAMED]
-            near = loader.hint(section.kind, self.sections) or f" There are {', '.join(listed)}."
+            near = wording.hint(section.kind, self.sections) or f" There are {', '.join(listed)}."
             self.problems.append(section.problem(f"there is no such section.{near}"))
         elif section.kind in grammar.NAMED and not section.name:
             text = f"the section needs a name: [{section.kind} NAME]."
@@ -226,7 +226,7 @@ class _Reading:
         clusters = self.sections["cluster"]
         if name and not find(clusters, name):
             entry = self.sections["global"][""].entries["default_template"]
-            text = f"there is no [cluster {name}].{loader.hint(name, clusters)}"
+            text = f"there is no [cluster {name}].{wording.hint(name, clusters)}"
             self._at(entry, text)
 
     def _plain(self, kind: str, model: type[_Model]) -> _Model:
@@ -327,7 +327,7 @@ class _Reading:
         for name in split(entry.value):
             known = find(self.sections[kind], name)
             if not known:
-                near = loader.hint(name, self.sections[kind])
+                near = wording.hint(name, self.sections[kind])
                 self._at(entry, f"there is no [{kind} {name}].{near}")
             elif known in there:
                 found.append(there[known])
@@ -340,7 +340,7 @@ class _Reading:
         if name in keys:
             return keys[name].key_location
         if name not in self.sections["key"] and not there(files.key_file(name)):
-            near = loader.hint(name, self.sections["key"])
+            near = wording.hint(name, self.sections["key"])
             self._at(entry, f"there is no [key {name}].{near}")
         return None
 
@@ -362,7 +362,7 @@ class _Reading:
             if key in ours and key not in known:
                 known[key] = entry
             elif key != extra and key not in IGNORED.get(kind, ()):
-                near = loader.hint(written, [name.upper() for name in [*ours, extra] if name])
+                near = wording.hint(written, [name.upper() for name in [*ours, extra] if name])
                 self._at(entry, f"there is no such key.{near}")
         return known
 
@@ -382,7 +382,7 @@ class _Reading:
         try:
             return model.model_validate(dict(given))
         except ValidationError as error:
-            for name, why in loader.explain(error, ()):
+            for name, why in wording.explain(error, ()):
                 # What is missing is called by its field's name, what is wrong by its alias.
                 field = model.model_fields.get(name)
                 key = (field and field.alias) or name

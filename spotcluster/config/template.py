@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from spotcluster import wording
 from spotcluster.config import shapes
 from spotcluster.config.node_types import NodeTypes
 from spotcluster.config.settings import (
@@ -27,7 +28,6 @@ from spotcluster.config.settings import (
     key_location,
 )
 from spotcluster.errors import UsageError
-from spotcluster.plugins import loader
 
 
 def _check_volumes(volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
@@ -226,7 +226,7 @@ class Template(Settings):
         try:
             changed = Template.model_validate({**base, **changes})
         except ValidationError as error:
-            problems = loader.explain(error, list(Template.model_fields))
+            problems = wording.explain(error, list(Template.model_fields))
             grouped = any(not key for key, _ in problems)  # what fits no single flag: the groups
             raise UsageError(
                 " ".join(_flagged(key, why, changes) for key, why in problems),
@@ -278,4 +278,4 @@ def _flagged(key: str, why: str, changes: dict[str, Any]) -> str:
         return f"{key.upper()}: {why}" if key else why
     value = changes[key]
     flag = FLAGS.get(key, f"--{key.replace('_', '-')}")
-    return f"{flag} {value}: {why.removeprefix(loader.quoted(key, value)).strip()}"
+    return f"{flag} {value}: {why.removeprefix(wording.quoted(key, value)).strip()}"

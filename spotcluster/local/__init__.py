@@ -15,6 +15,7 @@ its own files and processes, for every instance. It starts by itself when it is 
     ec2.py           EC2: moto's, with these over it: launches, fleets, spot, market, prices,
                      instances, images, disks, filters, ingress
     moto_private.py  what we use of it that is not public
+    clock.py         what time it is there: all of these ask it
     reconciler.py    makes hosts what their instances say
     kind.py          what it asks of hosts, of whatever kind
     hosts.py         booting, watching and ending hosts, over processes.py

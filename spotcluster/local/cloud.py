@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from moto.core.base_backend import BackendDict
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -62,26 +63,30 @@ class Cloud:
         if region in regions:
             images.publish(parameters_of(regions[region]), DEFAULT_ACCOUNT_ID)
 
-    def save(self) -> None:
-        """Write the state, whole or not at all."""
-        with self.lock:
-            persistence.save(
-                self.folder,
-                {
-                    "ec2": {(b.account_id, b.region_name): b for b in self.backends()},
-                    # Not the backend: it holds functions, which cannot be pickled.
-                    "parameters": {
-                        (account, region): dict(parameters_of(backend))
-                        for account, regions in ssm_backends.items()
-                        for region, backend in regions.items()
-                    },
-                },
-            )
+    def state(self) -> dict[str, Any]:
+        """Return all that is kept, as it is; whoever pickles it holds the lock meanwhile."""
+        return {
+            "ec2": {(b.account_id, b.region_name): b for b in self.backends()},
+            # Not the backend: it holds functions, which cannot be pickled.
+            "parameters": {
+                (account, region): dict(parameters_of(backend))
+                for account, regions in ssm_backends.items()
+                for region, backend in regions.items()
+            },
+        }
 
-    def load(self) -> None:
-        """Take up the state that was written last, if there is one."""
-        state = persistence.load(self.folder)
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Have the regions be what they are in a `state`."""
         for (account, region), backend in state.get("ec2", {}).items():
             self._backends[account][region] = backend
         for (account, region), parameters in state.get("parameters", {}).items():
             parameters_of(ssm_backends[account][region]).update(parameters)
+
+    def save(self) -> None:
+        """Write the state, whole or not at all."""
+        with self.lock:
+            persistence.save(self.folder, self.state())
+
+    def load(self) -> None:
+        """Take up the state that was written last, if there is one."""
+        self.take_up(persistence.load(self.folder))

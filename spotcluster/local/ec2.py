@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, cast
 
 from moto.core.responses import ActionResult
 from moto.core.types import Base64EncodedString
-from moto.core.utils import utcnow
 from moto.ec2.exceptions import (
     DependencyViolationError,
     EC2ClientError,
@@ -15,10 +13,10 @@ from moto.ec2.exceptions import (
     OperationNotPermitted4,
 )
 from moto.ec2.models import EC2Backend
-from moto.ec2.models.elastic_block_store import VolumeAttachment
+from moto.ec2.models.elastic_block_store import Volume, VolumeAttachment
 from moto.ec2.models.instances import Instance, InstanceState, Reservation, StateReason
 
-from . import images, spot
+from . import clock, images, spot
 from .disks import DiskAnswers
 from .filters import passes
 from .fleets import FleetAnswers
@@ -45,6 +43,13 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
 
     def _load_amis(self) -> None:
         """Load nothing: moto's own images are many, old and slow to make; ours come last."""
+
+    def matches_filters(self, offering: dict[str, Any], filters: Any, location_type: str) -> bool:
+        # moto tries every filter on each of some thousand offerings; nearly all are of other types.
+        types = (filters or {}).get("instance-type")
+        if types is not None and offering["InstanceType"] not in types:
+            return False
+        return bool(super().matches_filters(offering, filters, location_type))
 
     # Instances.
 
@@ -162,7 +167,7 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
 
     def forget_old(self) -> bool:
         """Drop what EC2 no longer lists; return whether there was anything."""
-        now = time.time()
+        now = clock.seconds()
         gone = []
         for reservation_id, reservation in list(self.reservations.items()):
             members = cast(list[LocalInstance], reservation.instances)
@@ -193,6 +198,11 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
 
     # Disks.
 
+    def create_volume(self, *args: Any, **kwargs: Any) -> Volume:
+        volume = super().create_volume(*args, **kwargs)
+        volume.create_time = clock.stamp()
+        return volume
+
     def attach_volume(
         self,
         volume_id: str,
@@ -219,7 +229,10 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
                 f"The volume '{volume_id}' is not in the same availability zone as instance "
                 f"'{instance_id}'",
             )
-        return super().attach_volume(volume_id, instance_id, device_path, delete_on_termination)
+        made = super().attach_volume(volume_id, instance_id, device_path, delete_on_termination)
+        assert made  # None for a volume or an instance that is not there, which was refused above
+        made.attach_time = clock.stamp()
+        return made
 
     def detach_volume(
         self, volume_id: str, instance_id: str | None, device_path: str | None
@@ -334,7 +347,7 @@ class LocalEC2Response(spot.SpotAnswers, FleetAnswers, DiskAnswers):
         return ActionResult(
             {
                 "InstanceId": instance.id,
-                "Timestamp": utcnow(),
+                "Timestamp": clock.stamp(),
                 "Output": Base64EncodedString.from_raw_string(text),
             }
         )

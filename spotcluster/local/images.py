@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from moto.core.utils import utcnow
 from moto.ec2.models.amis import Ami
 from moto.ssm.models import Parameter
+
+from . import clock
 
 UBUNTU = "ami-0a7f1c2d3e4b5a697"
 """The default image. A local host is what it is whatever image is named: the laptop's system."""
@@ -93,7 +94,7 @@ def publish(parameters: Any, account_id: str) -> None:
                     description=None,
                     allowed_pattern=None,
                     keyid=None,
-                    last_modified_date=utcnow(),
+                    last_modified_date=clock.stamp(),
                     version=1,
                     data_type="aws:ec2:image",
                 )

@@ -7,13 +7,13 @@ for. Here a call only says what is wanted; the reconciler makes it so and then c
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Iterable
 from typing import Any
 
-from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.instances import Instance, InstanceState, StateReason
+
+from . import clock
 
 CODES = {
     "pending": 0,
@@ -76,6 +76,7 @@ class LocalInstance(Instance):
         instance.ended = 0.0
         instance.reboot_wanted = False
         instance.last_console = ""
+        instance.launch_time = clock.stamp()
         instance.set_state("pending")
         for index, nic in instance.nics.items():
             # EC2's default for an interface made at launch; moto's is to keep it for ever.
@@ -147,7 +148,7 @@ class LocalInstance(Instance):
         for nic in self.nics.values():
             nic.start()
         self._give_address(self.nics[0])
-        self.launch_time = utcnow()
+        self.launch_time = clock.stamp()
         self._reason = ""
         self.state_reason = StateReason()
         self.set_state("pending")
@@ -176,7 +177,7 @@ class LocalInstance(Instance):
         self.reboot_wanted = self.state == "running"
 
     def _say_why(self, reason: StateReason | None) -> None:
-        when = utcnow().strftime("%Y-%m-%d %H:%M:%S GMT")
+        when = clock.stamp().strftime("%Y-%m-%d %H:%M:%S GMT")
         self._reason = f"User initiated ({when})" if reason is None else f"{reason.code} ({when})"
         self.state_reason = reason or StateReason(
             "Client.UserInitiatedShutdown: User initiated shutdown",
@@ -209,7 +210,7 @@ class LocalInstance(Instance):
         super().terminate()
         self._reason, self.state_reason = reason, state_reason
         self.last_console = console[-16384:]
-        self.ended = time.time()
+        self.ended = clock.seconds()
         self.set_state("terminated")
 
 

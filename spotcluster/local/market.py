@@ -17,6 +17,7 @@ from functools import lru_cache
 
 from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS
 
+from . import clock
 from .prices import on_demand_price
 
 PRODUCTS = ("Linux/UNIX", "Linux/UNIX (Amazon VPC)")
@@ -58,7 +59,7 @@ def price_at(instance_type: str, zone: str, when: datetime) -> Price:
 
 def price_now(instance_type: str, zone: str) -> Price:
     """Return the price of a pool now."""
-    return price_at(instance_type, zone, datetime.now(UTC))
+    return price_at(instance_type, zone, clock.now())
 
 
 def history(pools: Iterable[tuple[str, str]], start: datetime, end: datetime) -> Iterator[Price]:
@@ -66,7 +67,7 @@ def history(pools: Iterable[tuple[str, str]], start: datetime, end: datetime) ->
 
     As on EC2, the price that was in force at `start` is among them, with its own earlier time.
     """
-    start = max(start, datetime.now(UTC) - timedelta(days=DAYS))
+    start = max(start, clock.now() - timedelta(days=DAYS))
     if end < start:
         return iter(())
     return heapq.merge(

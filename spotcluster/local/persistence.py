@@ -7,6 +7,7 @@ moto's business and change with it.
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
 from importlib.metadata import version
@@ -23,8 +24,11 @@ def _file(folder: Path) -> Path:
     return folder / "state.pickle"
 
 
+_version = functools.cache(version)  # it is read from a file, and a save is made at each call
+
+
 def _header() -> dict[str, Any]:
-    return {"format": FORMAT, "moto": version("moto")}
+    return {"format": FORMAT, "moto": _version("moto")}
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:

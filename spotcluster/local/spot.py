@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import time
+import math
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from moto.core.responses import ActionResult
-from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.models.instances import StateReason
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import generic_filter, random_spot_request_id
 
-from . import market
+from . import clock, market
 from .instances import LocalInstance
 
 VISIBLE_AFTER_END = 2 * 24 * 3600.0
@@ -65,13 +64,13 @@ class LocalSpotRequest(TaggedEC2Resource):
         self.launch_specification = specification
         self.valid_from = None
         self.valid_until = valid_until
-        self.create_time = utcnow()
+        self.create_time = clock.stamp()
         self.instance: LocalInstance | None = None
         self.ended = 0.0
         self.state = "open"
         self._code = "pending-evaluation"
         self._message = ""
-        self._updated = utcnow()
+        self._updated = clock.stamp()
         self.add_tags(tags)
 
     @property
@@ -104,9 +103,9 @@ class LocalSpotRequest(TaggedEC2Resource):
         self.state = state
         self._code = code
         self._message = _MESSAGES.get(code, "").format(**values)
-        self._updated = utcnow()
+        self._updated = clock.stamp()
         if self.is_over and not self.ended:
-            self.ended = time.time()
+            self.ended = clock.seconds()
 
     def fulfil(self, instance: LocalInstance) -> None:
         """Note that the request has its instance."""
@@ -280,7 +279,7 @@ class SpotAnswers(EC2Response):
         ]
         if products and not set(products) & set(market.PRODUCTS):
             chosen = []
-        now = datetime.now(UTC)
+        now = clock.now()
         end = min(_time(self._get_param("EndTime")) or now, now)
         start = _time(self._get_param("StartTime")) or datetime.fromtimestamp(0, UTC)
         return self._page(chosen, start, end, wanted_prices)
@@ -317,7 +316,8 @@ class SpotAnswers(EC2Response):
                     "Timestamp": price.since,
                 }
             )
-        token = f"{skip + size}@{end.timestamp():.0f}" if more else ""
+        # Rounded down: rounded up, a price that begins within that second would be on later pages.
+        token = f"{skip + size}@{math.floor(end.timestamp())}" if more else ""
         return ActionResult({"SpotPriceHistory": page, "NextToken": token})
 
 

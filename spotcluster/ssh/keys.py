@@ -237,6 +237,11 @@ def _public_half(path: Path, data: bytes) -> str:
             f" > {shlex.quote(str(beside))}`.",
         ) from None
     parse_public(line)
+    return bare(line)
+
+
+def bare(line: str) -> str:
+    """Return a public key's line without its comment: the kind and the key."""
     return " ".join(line.split()[:2])
 
 

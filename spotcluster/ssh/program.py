@@ -75,9 +75,7 @@ def command_line(
 def known_hosts_text(targets: Iterable[Target]) -> str:
     """Return the content of a known_hosts file that pins the targets' host keys by their alias."""
     return "".join(
-        f"{_safe(one)} {' '.join(key.split()[:2])}\n"
-        for one in _checked(targets)
-        for key in one.host_keys
+        f"{_safe(one)} {keys.bare(key)}\n" for one in _checked(targets) for key in one.host_keys
     )
 
 

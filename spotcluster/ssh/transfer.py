@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spotcluster import assembly
+from spotcluster import assembly, node_layout
 from spotcluster.errors import ConnectionFailed, NodeError, SpotclusterError, UsageError
 from spotcluster.ssh.connection import Connection
 from spotcluster.ssh.copying import wire
 from spotcluster.ssh.copying.receiver import Receiver
 from spotcluster.ssh.copying.sender import Sender, root_name
 from spotcluster.ssh.copying.wire import Pipe, RefusedError, Watch, from_wire, shown, to_wire
+from spotcluster.wording import masked
 
 __all__ = ["Moved", "Report", "Watch", "get", "opened", "patterns", "put", "report_of"]
 
@@ -25,7 +26,7 @@ ANSWER = 120.0
 AGAIN = "The same command again goes on where this one stopped."
 
 _NO_PYTHON = 86
-_PYTHONS = 'python3 /usr/libexec/platform-python "$HOME/.spotcluster/env/bin/python"'
+_PYTHONS = f"python3 /usr/libexec/platform-python {node_layout.PYTHON}"
 # The modules come on standard input, before the frames, so that they are in no command line.
 _LOAD = "import sys; exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
 _START = (
@@ -319,7 +320,7 @@ def _last_words(pipe: Pipe) -> None:
 def _explained(alias: str, error: RefusedError) -> SpotclusterError:
     hint = _HINTS.get(error.code, "")
     if isinstance(error, wire.ToldError) or error.code == "hostile":
-        return NodeError(alias, f"{_plain(error.text)}.", hint)
+        return NodeError(alias, f"{masked(error.text)}.", hint)
     text = f"On this computer, {error.text}."
     if error.code in ("missing", "names", "folder"):
         return UsageError(text, hint)
@@ -344,18 +345,13 @@ def _broken(
     said = b""
     with contextlib.suppress(OSError):
         said = channel.recv_stderr(wire.CHUNK)
-    lines = _plain(said.decode(errors="replace").strip()).splitlines()
+    lines = masked(said.decode(errors="replace").strip()).splitlines()
     refused = [line for line in lines if line.startswith("sudo: ")]
     why = f": {(refused or lines[-1:])[0]}" if lines else "."
     if user and not started:
         hint = "Where a user may not log in itself, the login must be let become it by sudo."
         return NodeError(alias, f"nothing could be started as {user}{why}", hint)
     return NodeError(alias, f"its end of the copy ended with status {status}{why}", AGAIN)
-
-
-def _plain(text: str) -> str:
-    """Return what a machine said without what would steer a terminal."""
-    return "".join(one if one.isprintable() or one == "\n" else "?" for one in text)
 
 
 def _raw(name: str | os.PathLike[str]) -> bytes:

@@ -18,9 +18,11 @@ from typing import Any
 import cloudpickle
 import ipyparallel
 import numpy as np
+import programs
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
+from threadpoolctl import threadpool_limits
 
 from spotcluster.search import persist_cv_splits
 from spotcluster.search.data.evaluations import Retry
@@ -46,7 +48,8 @@ class Machines:
         self.folder = folder
         self.ipython = folder / "ipython"
         self.ipython.mkdir()
-        self.engines: list[subprocess.Popen[bytes]] = []
+        self.engines: list[programs.Program] = []
+        self.maker = programs.Maker("engine", env=self.environment())
         security = self.ipython / "profile_default" / "security"
         self.controller = self.start_controller()
         self.engine_file = security / "ipcontroller-engine.json"
@@ -82,14 +85,7 @@ class Machines:
         before = set(self.client.ids)
         self.home(node).mkdir(exist_ok=True)
         for _ in range(n):
-            process = self._start(
-                *("ipyparallel.engine", f"--file={self.engine_file}"),
-                *(f"--ipython-dir={self.ipython}", f"--timeout={LIMIT}"),
-                HOME=str(self.home(node)),
-                SPOTCLUSTER_NODE=node,
-                **environment,
-            )
-            self.engines.append(process)
+            self._start_engine(HOME=str(self.home(node)), SPOTCLUSTER_NODE=node, **environment)
         until(lambda: len(set(self.client.ids) - before) == n, f"{n} engines on {node}")
         return sorted(set(self.client.ids) - before)
 
@@ -115,22 +111,39 @@ class Machines:
             self.controller.wait(10)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.controller.pid, signal.SIGKILL)
+        self.maker.close()
 
-    def _start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+    def environment(self) -> dict[str, str]:
+        """Return what nodes have in theirs."""
         kept = {key: value for key, value in os.environ.items() if "SPOTCLUSTER" not in key}
-        log = (self.folder / "log").open("ab")
-        try:
+        return {**kept, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+    def _start_engine(self, **environment: str) -> None:
+        command = [sys.executable, "-m", "ipyparallel.engine", f"--file={self.engine_file}"]
+        with (self.folder / "log").open("ab") as log, Path(os.devnull).open("rb") as nowhere:
+            process = programs.Program(
+                [*command, f"--ipython-dir={self.ipython}", f"--timeout={LIMIT}"],
+                cwd=self.folder,  # not where spotcluster could be imported from
+                env={**self.environment(), **environment},
+                stdin=nowhere,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                maker=self.maker,
+            )
+        self.engines.append(process)
+
+    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", *arguments],
-                cwd=self.folder,  # not where spotcluster could be imported from
-                env={**kept, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **environment},
+                cwd=self.folder,
+                env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        finally:
-            log.close()
 
 
 class Gated(SVC):
@@ -167,6 +180,16 @@ def undelayed(search: Any) -> list[Retry]:
     That is no sign of anything wrong, and on a machine that has other things to do it happens.
     """
     return [retry for retry in search.retried if "was slow" not in retry.reason]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Have the fits in this process done as engines do theirs.
+
+    Threads that wait for one another keep cores busy that engines could use.
+    """
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="session")

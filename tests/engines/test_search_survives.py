@@ -24,6 +24,7 @@ from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV, ShuffleSplit
 from sklearn.svm import SVC
 
+from spotcluster import depots
 from spotcluster.errors import SearchError
 from spotcluster.search import GridSearch, RandomizedSearch
 
@@ -308,7 +309,7 @@ def test_a_host_that_serves_files_dies_before_another_asks(
 def test_files_come_from_a_store_that_all_hosts_reach(
     machines: Machines, unshared: list[str], depot: Shelf, gated: Gated
 ) -> None:
-    machines.client.split_depot = depot
+    depots.use(machines.client, depot)
     try:
         machines.start("node001", 1)
         machines.start("node002", 1)
@@ -317,7 +318,7 @@ def test_files_come_from_a_store_that_all_hosts_reach(
         gated.open()
         search.abort()
     finally:
-        del machines.client.split_depot
+        depots.use(machines.client, None)
     assert depot.uploads == 3
     size = sum(Path(name).stat().st_size for name in unshared)
     delivered = search.delivered()
@@ -327,7 +328,7 @@ def test_files_come_from_a_store_that_all_hosts_reach(
 def test_a_store_that_fails_is_told_of_and_not_needed(
     machines: Machines, unshared: list[str], depot: Shelf
 ) -> None:
-    machines.client.split_depot = depot
+    depots.use(machines.client, depot)
     depot.address += "/elsewhere"
     try:
         machines.start("node001", 1)
@@ -336,7 +337,7 @@ def test_a_store_that_fails_is_told_of_and_not_needed(
         assert "The bucket cannot be used" in search.report()
         assert search.wait(LIMIT)
     finally:
-        del machines.client.split_depot
+        depots.use(machines.client, None)
     assert search.failed() == []
 
 

@@ -37,13 +37,12 @@ SPLITS_BUCKET = my-bucket
 PLUGINS = pypackages, ipcluster
 """
 
-pytestmark = pytest.mark.usefixtures("local_cloud")
 
-
+@pytest.mark.usefixtures("in_module_cloud")
 def test_split_files_go_through_the_bucket(
-    spotcluster_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    module_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (spotcluster_home / "config").write_text(CONFIG)
+    (module_home / "config").write_text(CONFIG)
     cli("-r", "local", "createkey", "mykey")
     said = cli("start", "-c", "iptemplate", "-s", "2", "mycluster", status=1)
     assert "The bucket 'my-bucket' cannot be looked at" in said
@@ -76,6 +75,7 @@ def test_split_files_go_through_the_bucket(
     cli("terminate", "-y", "mycluster")
 
 
+@pytest.mark.usefixtures("in_module_cloud")
 def test_a_bucket_that_does_not_exist_is_named() -> None:
     assert local.status().running
     with pytest.raises(CloudError, match="The bucket 'none-such' cannot be looked at"):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import programs
 import pytest
 from commands import cli, nodes
 from crash_spread import Spread
@@ -38,9 +38,7 @@ class LocalCloud:
         self.hosts: set[str] = set()
 
     def call(self, command: Sequence[str]) -> tuple[int, str]:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=400, stdin=subprocess.DEVNULL
-        )
+        done = programs.run(command, timeout=400)
         self.hosts |= {path.name for path in (self.home / "local" / "hosts").glob("i-*")}
         return done.returncode, done.stderr
 

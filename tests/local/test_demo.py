@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
+import programs
 import psutil
 import pytest
-from commands import cli
+from commands import PROGRAM, cli
 
 from spotcluster import local
 
@@ -48,24 +46,19 @@ def test_demo_finds_the_five_best_while_nodes_come_and_go(spotcluster_home: Path
 
 
 @pytest.mark.parametrize("moment", ["master: set-up", "node003: launch", "node001: draining"])
-def test_interrupted_demo_cleans_up(spotcluster_home: Path, moment: str) -> None:
-    program = subprocess.Popen(
-        [sys.executable, "-m", "spotcluster", "demo"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    assert program.stderr
-    for line in program.stderr:
-        if moment in line:
-            program.send_signal(signal.SIGINT)
-            break
-    out, err = program.communicate(timeout=240)
-    assert program.returncode == 130, err
+def test_interrupted_demo_cleans_up(spotcluster_home: Path, tmp_path: Path, moment: str) -> None:
+    with (
+        (tmp_path / "out").open("w") as out,
+        programs.spoken([*PROGRAM, "demo"], stdout=out) as (program, lines),
+    ):
+        for line in lines:
+            if moment in line:
+                program.send_signal(signal.SIGINT)
+                break
+        err = "".join(lines)
+        assert program.wait(240) == 130, err
     assert "Traceback" not in err
-    assert "EC2 says that of 'demo' there is nothing left." in out
+    assert "EC2 says that of 'demo' there is nothing left." in (tmp_path / "out").read_text()
     nothing_is_left(spotcluster_home)
 
 

@@ -40,18 +40,30 @@ AVAILABILITY_ZONE = us-east-1z
 """
 
 
-@pytest.fixture(autouse=True)
-def cloud(spotcluster_home: Path, tmp_path: Path) -> Iterator[None]:
-    other = tmp_path / "other.pem"
-    (spotcluster_home / "config").write_text(CONFIG.format(other=other))
-    try:
+@pytest.fixture(scope="module")
+def configured(module_cloud: local.Endpoint, module_home: Path) -> None:
+    """Have the two keys, of which one gets another file afterwards."""
+    other = module_home / "other.pem"
+    (module_home / "config").write_text(CONFIG.format(other=other))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPOTCLUSTER_HOME", str(module_home))
         cli("createkey", "mykey")
         cli("createkey", "other", "-o", str(other))
+    files.write_private(other, ssh.keys.generate().private)
+
+
+@pytest.fixture
+def own_cloud(spotcluster_home: Path) -> Iterator[None]:
+    """Give a test a local cloud that it may end, and a key in it."""
+    (spotcluster_home / "config").write_text(CONFIG.format(other="/none"))
+    try:
+        cli("createkey", "mykey")
         yield
     finally:
         local.stop()
 
 
+@pytest.mark.usefixtures("configured", "in_module_cloud")
 def test_plan_shows_nodes_and_price_and_makes_nothing() -> None:
     said = cli("start", "-c", "small", "--dry-run", "mycluster")
     for part in ("master", "node002", "on demand", "spot, at most $0.5/h", "Together: $0."):
@@ -62,11 +74,11 @@ def test_plan_shows_nodes_and_price_and_makes_nothing() -> None:
     assert not terminate.remains(Session("local"), "mycluster")
 
 
+@pytest.mark.usefixtures("configured", "in_module_cloud")
 @pytest.mark.parametrize("dry", [True, False], ids=["dry", "for real"])
 def test_what_the_api_would_refuse_is_refused_before_anything_is_made(
-    dry: bool, tmp_path: Path
+    dry: bool,
 ) -> None:
-    files.write_private(tmp_path / "other.pem", ssh.keys.generate().private)
     for words, expected, status in (
         (("-c", "oldimage"), "ami-0123456789abcdef0", 1),
         (("-c", "wrongkey"), "is not the private key of the key pair 'other'", 2),
@@ -79,7 +91,7 @@ def test_what_the_api_would_refuse_is_refused_before_anything_is_made(
         assert not terminate.remains(Session("local"), "mycluster")
 
 
-def test_crashed_local_cloud_is_said_with_the_command_that_helps(spotcluster_home: Path) -> None:
+def test_crashed_local_cloud_is_said_with_the_command_that_helps(own_cloud: None) -> None:
     import os
     import signal
 

@@ -27,14 +27,21 @@ LOST = {"action": "*", "probability": 0.2, "after": True, "drop": True}
 LATE = {"action": "RunInstances", "lag": 3, "tag_lag": 5}
 
 
-@pytest.fixture(autouse=True)
-def cloud(spotcluster_home: Path) -> Iterator[None]:
-    (spotcluster_home / "config").write_text(CONFIG)
-    try:
+@pytest.fixture(scope="module")
+def key(module_cloud: local.Endpoint, module_home: Path) -> None:
+    (module_home / "config").write_text(CONFIG)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPOTCLUSTER_HOME", str(module_home))
         cli("createkey", "mykey")
-        yield
-    finally:
-        local.stop()
+
+
+@pytest.fixture(autouse=True)
+def cloud(key: None, in_module_cloud: local.Endpoint) -> Iterator[None]:
+    """Leave the cloud as it was, also after a test that failed."""
+    yield
+    local.set_faults([])
+    if terminate.remains(Session("local"), "mycluster"):
+        cli("terminate", "-y", "mycluster")
 
 
 @pytest.mark.parametrize("rules", [[THROTTLED], [LATE, LOST]], ids=["throttled", "late and lost"])

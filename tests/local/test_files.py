@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import programs
 import pytest
-from commands import cli, nodes, wait_until
+from commands import PROGRAM, cli, nodes, wait_until
 
 from spotcluster import local
 from spotcluster.aws.session import Session
@@ -74,15 +73,13 @@ def moved(*words: str, status: int = 0) -> dict[str, Any]:
 
 def cut_off(words: list[str], when: Path, number: int) -> int:
     """Run a command, send it a signal when a part of `when` is there, and return its status."""
-    command = [sys.executable, "-m", "spotcluster", *words]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as started:
+    with programs.spoken([*PROGRAM, *words]) as (started, lines):
         wait_until(
             f"a part of {when}",
             lambda: when.exists() and when.stat().st_size > 1_000_000,
         )
         started.send_signal(number)
-        assert started.stderr is not None
-        said = started.stderr.read().decode()
+        said = "".join(lines)
         status = started.wait(240)
     assert "Traceback" not in said
     if number == signal.SIGINT:

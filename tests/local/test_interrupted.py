@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import programs
 import pytest
-from commands import cli, nodes
+from commands import PROGRAM, cli, nodes
 
 from spotcluster import local
 from spotcluster.aws import instances
@@ -29,36 +29,35 @@ SPOT_BID = 0.5
 """
 
 
-@pytest.fixture(autouse=True)
-def cloud(spotcluster_home: Path) -> Iterator[None]:
-    (spotcluster_home / "config").write_text(CONFIG)
-    try:
+@pytest.fixture(scope="module")
+def key(module_cloud: local.Endpoint, module_home: Path) -> None:
+    (module_home / "config").write_text(CONFIG)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPOTCLUSTER_HOME", str(module_home))
         cli("createkey", "mykey")
-        yield
-    finally:
-        local.stop()
+
+
+@pytest.fixture(autouse=True)
+def cloud(key: None, in_module_cloud: local.Endpoint) -> Iterator[None]:
+    """Leave nothing of a cluster to the next test."""
+    yield
+    if terminate.remains(Session("local"), "mycluster"):
+        cli("terminate", "-y", "mycluster")
 
 
 def cut_off(moment: str, how: signal.Signals) -> subprocess.CompletedProcess[str]:
     """Start the cluster, and send a signal as soon as the program says `moment`."""
-    program = subprocess.Popen(
-        [sys.executable, "-m", "spotcluster", "start", "-c", "bare", "mycluster"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert program.stderr
-    said = []
-    for line in program.stderr:
-        said.append(line)
-        if moment in line:
-            program.send_signal(how)
-            break
-    else:
-        pytest.fail(f"the program never said {moment!r}:\n{''.join(said)}")
-    out, err = program.communicate(timeout=240)
-    return subprocess.CompletedProcess(program.args, program.returncode, out, "".join(said) + err)
+    with programs.spoken([*PROGRAM, "start", "-c", "bare", "mycluster"]) as (program, lines):
+        said = []
+        for line in lines:
+            said.append(line)
+            if moment in line:
+                program.send_signal(how)
+                break
+        else:
+            pytest.fail(f"the program never said {moment!r}:\n{''.join(said)}")
+        said += lines
+        return subprocess.CompletedProcess(program.args, program.wait(240), "", "".join(said))
 
 
 MOMENTS = [

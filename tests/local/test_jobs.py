@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import programs
 import psutil
 import pytest
-from commands import cli, nodes, wait_until
+from commands import PROGRAM, cli, nodes, wait_until
 from hosts import client_of
 from tornado.websocket import websocket_connect
 
@@ -93,10 +94,14 @@ class Following:
 
     def __init__(self, *words: str, folder: Path) -> None:
         self.out, self.err = folder / "out", folder / "err"
-        with self.out.open("wb") as out, self.err.open("wb") as err:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "spotcluster", *words],
-                stdin=subprocess.DEVNULL,
+        with (
+            Path(os.devnull).open("rb") as nowhere,
+            self.out.open("wb") as out,
+            self.err.open("wb") as err,
+        ):
+            self.process = programs.Program(
+                [*PROGRAM, *words],
+                stdin=nowhere,
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
@@ -264,8 +269,7 @@ def test_job_is_lost_with_its_machine(cluster: str, tmp_path: Path) -> None:
     client_of(local.endpoint()).reboot_instances(InstanceIds=[master_id])
 
     def is_lost() -> bool:
-        words = [sys.executable, "-m", "spotcluster", "jobs", "--json", cluster]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=240)
+        done = programs.run([*PROGRAM, "jobs", "--json", cluster], timeout=240)
         if done.returncode:  # it goes down, or comes up
             assert "Traceback" not in done.stderr
             return False

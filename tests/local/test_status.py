@@ -14,7 +14,6 @@ import re
 import select
 import signal
 import struct
-import subprocess
 import sys
 import termios
 import time
@@ -23,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import programs
 import pytest
-from commands import cli, wait_until
+from commands import PROGRAM, cli, wait_until
 from sklearn.datasets import load_iris
 from sklearn.svm import SVC
 
@@ -253,13 +253,7 @@ def test_prompt_runs_what_comes_from_a_pipe(cluster: str) -> None:
         "def double(x): return 2 * x\n"
         "print(view.apply_sync(double, 4), sum(lview.map_sync(double, range(10))))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "spotcluster", "shell", cluster],
-        input=code,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    done = programs.run([*PROGRAM, "shell", cluster], given=code, timeout=240)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == "2 1"
     assert done.stdout.count("on master") == 2

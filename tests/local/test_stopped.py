@@ -9,6 +9,7 @@ import json
 import shlex
 from pathlib import Path
 
+import held
 import psutil
 import pytest
 from commands import cli, nodes, wait_until
@@ -83,7 +84,7 @@ def cluster(module_cloud: local.Endpoint, module_home: Path) -> str:
 
 def on_master(cluster: str, program: str, *, aside: bool = False) -> str:
     """Run a Python program on the master, as somebody who has logged in there."""
-    source = f"{Path(spotcluster.__file__).parents[1]}:{Path(__file__).parent}"
+    source = f"{Path(spotcluster.__file__).parents[1]}:{Path(held.__file__).parent}"
     command = f"env PYTHONPATH={source} ~/.spotcluster/env/bin/python -c {shlex.quote(program)}"
     if aside:
         command = f"nohup {command} >search.log 2>&1 </dev/null &"

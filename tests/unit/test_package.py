@@ -2,10 +2,54 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
 import spotcluster
 from spotcluster.cluster.connect import connect
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_exports_what_it_says() -> None:
     assert spotcluster.__all__ == ["__version__", "connect"]
     assert spotcluster.connect is connect
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    form = rf"{re.escape(spotcluster.__version__)} \((not released|\d{{4}}-\d\d-\d\d)\)"
+    assert re.fullmatch(form, headings[0])
+
+
+def test_a_wheel_made_from_the_source_distribution_has_all_that_is_here(tmp_path: Path) -> None:
+    """Plugins and templates too, which are links; and types, for those who check theirs."""
+    build(ROOT, "sdist", tmp_path)
+    (source,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(source) as packed:
+        packed.extractall(tmp_path, filter="data")
+    build(tmp_path / source.name.removesuffix(".tar.gz"), "wheel", tmp_path)
+    (wheel,) = tmp_path.glob("*.whl")
+    made = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("spotcluster/")}
+
+    assert made == belonging("spotcluster") | belonging("plugins") | belonging("templates")
+    assert "spotcluster/py.typed" in made
+
+
+def build(tree: Path, target: str, into: Path) -> None:
+    """Build a distribution as pip does, with the tools of this environment."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(into)]
+    subprocess.run(command, cwd=tree, check=True, capture_output=True)
+
+
+def belonging(folder: str) -> set[str]:
+    """Return where each file of a folder belongs in the package; links are not followed."""
+    files = [path for path in (ROOT / folder).rglob("*") if path.is_file()]
+    package = Path("spotcluster") if folder != "spotcluster" else Path()
+    return {
+        str(package / path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -138,17 +139,18 @@ def start(
         )
     session = what.session
     if dry_run:
-        found = starting.plan(session, name, what.template, size=size, bid=bid)
+        found = starting.plan(session, name, what.template, what.seen, size=size, bid=bid)
         show_plan(found, as_json=as_json)
         return 0
     try:
-        format_new = format_new or _may_format(session, name, what.template)
+        format_new = format_new or _may_format(session, what.template)
         with output.progress() as reporter:
             result = starting.start(
                 session,
                 name,
                 what.template,
                 reporter,
+                seen=what.seen,
                 on_failure=OnFailure(on_failure),
                 allow=blocks,
                 size=size,
@@ -156,7 +158,7 @@ def start(
                 plugins=config.plugins,
                 format_new=format_new,
             )
-        _offer_format(result)
+        result = _offer_format(result)
         return show_result(session, result, as_json=as_json)
     except (KeyboardInterrupt, CloudError):
         say_what_exists(session, name)
@@ -247,24 +249,26 @@ def restart(context: Context, name: str, *, as_json: bool) -> int:
         raise
 
 
-def _may_format(session: Session, name: str, template: Template) -> bool:
+def _may_format(session: Session, template: Template) -> bool:
     """Ask, on a terminal, whether volumes that are new are to be formatted."""
     from spotcluster.cluster.volumes import mounting
 
     if not output.can_ask():
         return False
-    new = mounting.new_ones(session, name, template)
+    new = mounting.new_ones(session, template)
     return bool(new) and output.ask(
         f"Nothing has been put on the volume {', '.join(new)} yet. Make an ext4 file system on it?"
     )
 
 
-def _offer_format(result: Result) -> None:
+def _offer_format(result: Result) -> Result:
     """Ask, on a terminal, whether volumes that turned out to be new are to be formatted."""
+    if not result.volumes.unformatted or not output.can_ask():
+        return result
     from spotcluster.cluster.volumes import mounting
 
-    for node in result.cluster.nodes:
-        if node.unformatted and output.can_ask():
-            paths = ", ".join(node.unformatted)
-            if output.ask(f"The volume for {paths} is empty. Make an ext4 file system on it?"):
-                mounting.format_and_mount(result.cluster, node)
+    paths = ", ".join(result.volumes.unformatted)
+    if not output.ask(f"The volume for {paths} is empty. Make an ext4 file system on it?"):
+        return result
+    cluster = result.cluster
+    return replace(result, volumes=mounting.bring(cluster, cluster.master, format_new=True))

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spotcluster import files
+from spotcluster import files, wording
 from spotcluster.cli import editing, output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.groups import Group
+from spotcluster.cli.options import json_option
 from spotcluster.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ Examples:
 @click.option("-i", "--node-instance-type", metavar="TYPE", help="As for start.")
 @click.option("-I", "--master-instance-type", metavar="TYPE", help="As for start.")
 @click.option("-a", "--availability-zone", metavar="ZONE", help="As for start.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 @pass_context
 def show(
     context: Context,
@@ -90,7 +91,7 @@ def show(
 
 
 @config_.command(epilog="Example: spotcluster config check && spotcluster start mycluster")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 @pass_context
 def check(context: Context, *, as_json: bool) -> int:
     """Check the whole config: files, templates, plugins; list every problem at once."""
@@ -113,7 +114,7 @@ def check(context: Context, *, as_json: bool) -> int:
         number = "One problem." if len(problems) == 1 else f"{len(problems)} problems."
         raise ConfigError([str(one) for one in problems], f"{number} {configs.HINT}")
     output.out.print(f"{_files(config)}: nothing is wrong.", markup=False)
-    output.out.print(f"Templates: {', '.join(config.clusters) or 'none'}", markup=False)
+    output.out.print(f"Templates: {wording.listed(config.clusters)}", markup=False)
     if config.incomplete:
         listed = ", ".join(config.incomplete)
         output.out.print(f"Only for others to extend: {listed}", markup=False)

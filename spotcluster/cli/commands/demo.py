@@ -7,12 +7,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from spotcluster import files
+from spotcluster import files, threads
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.errors import ClusterError, SearchError, SpotclusterError
@@ -141,14 +141,14 @@ class _Story:
                 "`spotcluster -d demo` shows every step.",
             )
         newcomer = str(added().members[0].alias)
-        terminate = time.monotonic() + _LIMIT
+        end = time.monotonic() + _LIMIT
         while newcomer not in search.evaluations_per_node():
             if search.completed() == search.total():
                 raise SearchError(
                     f"The search was over before {newcomer} could take an evaluation.",
                     "Nothing is lost, but this computer was too busy to show it; try again.",
                 )
-            if time.monotonic() > terminate:
+            if time.monotonic() > end:
                 raise SearchError(
                     f"{newcomer} took no evaluation within {_LIMIT:.0f} s.",
                     "`spotcluster -d demo` shows every step.",
@@ -165,8 +165,7 @@ class _Story:
         counts = search.evaluations_per_node()
         output.out.print(f"\nThe five best of {search.completed()} evaluations:")
         for rank, (score, params) in enumerate(bests, 1):
-            shown = ", ".join(f"{key} {value:g}" for key, value in sorted(params.items()))
-            output.out.print(f"  {rank}. {score:.5f}  {{{shown}}}")
+            output.out.print(f"  {rank}. {score:.5f}  {{{_params(params)}}}")
         output.out.print("\nEvaluations by node:")
         for node, number in sorted(counts.items()):
             what = {newcomer: "  joined while it ran", leaving: "  left while it ran"}.get(node, "")
@@ -216,18 +215,14 @@ def _aside(work: Callable[[], Any]) -> Callable[[], Any]:
         except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
             outcome["error"] = error
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
+    thread = threads.begin(run)
 
     def wait() -> Any:
-        terminate = time.monotonic() + _LIMIT
-        while thread.is_alive():
-            if time.monotonic() > terminate:
-                raise ClusterError(
-                    f"The demo's cluster had not changed after {_LIMIT:.0f} s.",
-                    "`spotcluster -d demo` shows every step.",
-                )
-            thread.join(0.2)
+        if not threads.wait_for(thread, _LIMIT):
+            raise ClusterError(
+                f"The demo's cluster had not changed after {_LIMIT:.0f} s.",
+                "`spotcluster -d demo` shows every step.",
+            )
         if "error" in outcome:
             raise outcome["error"]
         return outcome["value"]
@@ -283,8 +278,7 @@ class _Board:
         counts = self.search.evaluations_per_node()
         board = Table.grid(padding=(0, 2))
         for rank, (score, params) in enumerate(self.search.find_bests(5), 1):
-            shown = ", ".join(f"{key} {value:g}" for key, value in sorted(params.items()))
-            board.add_row(f"{rank}.", f"{score:.5f}", shown)
+            board.add_row(f"{rank}.", f"{score:.5f}", _params(params))
         nodes = "   ".join(f"{node} {number}" for node, number in sorted(counts.items()))
         bar = Table.grid(padding=(0, 1))
         bar.add_row(
@@ -314,7 +308,7 @@ def _make_key(session: Session, name: str) -> None:
         files.write_private(path, ssh.keys.generate().private)
     public = ssh.keys.public_of(path)
     pair = keypairs.find(session, name)
-    if pair and pair.public.split()[:2] != public.split()[:2]:
+    if pair and ssh.keys.bare(pair.public) != ssh.keys.bare(public):
         keypairs.delete(session, name)
         pair = None
     if pair is None:
@@ -357,3 +351,7 @@ def _say_what_next(session: Session) -> None:
         "  spotcluster local stop",
         markup=False,
     )
+
+
+def _params(params: Mapping[str, float]) -> str:
+    return ", ".join(f"{key} {value:g}" for key, value in sorted(params.items()))

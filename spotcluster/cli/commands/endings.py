@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from spotcluster import wording
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.interrupts import nothing_done_yet, say_what_exists
 from spotcluster.cli.options import yes_option
-from spotcluster.errors import CloudError, ClusterError, SpotclusterError
+from spotcluster.errors import CloudError, ClusterError
 
 if TYPE_CHECKING:
     from spotcluster.aws.session import Session
@@ -80,7 +81,7 @@ def _stop(context: Context, name: str, *, yes: bool) -> None:
         raise
     output.out.print(
         f"Stopped '{name}'; only disks cost money now. Kept with its disk: {kept}. Terminated:"
-        f" {', '.join(one.alias for one in done.ended) or 'nothing'}.\n"
+        f" {wording.listed((one.alias for one in done.ended), 'nothing')}.\n"
         f"  spotcluster -r {region} start {name}       bring it back\n"
         f"  spotcluster -r {region} terminate {name}   end it and delete its disks"
     )
@@ -135,19 +136,14 @@ def terminate(context: Context, names: tuple[str, ...], *, yes: bool, timeout: f
 
 def _session_with(context: Context, name: str) -> Session:
     """Return the session of the region that has something of the cluster `name`."""
+    from spotcluster.aws import regions
     from spotcluster.cluster.lifecycle import terminate as end
 
     # A plugin of the config that is broken must not keep a cluster running.
     sessions = context.sessions(name, check_plugins=False)
-    refused: SpotclusterError | None = None
-    for session in sessions:
-        try:
-            if end.remains(session, name):
-                return session
-        except SpotclusterError as error:
-            refused = error
-    if refused:
-        raise refused
+    there = regions.first(sessions, lambda session: end.remains(session, name))
+    if there:
+        return there[0]
     places = ", ".join(session.region for session in sessions)
     raise ClusterError(
         f"There is no cluster '{name}' in {places}.",

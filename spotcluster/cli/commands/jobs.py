@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from spotcluster import wording
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.options import json_option
 from spotcluster.cli.output import Text
 
 if TYPE_CHECKING:
@@ -118,7 +120,7 @@ def logs(
 
 
 @click.command(name="jobs", epilog="Example: spotcluster jobs mycluster --json")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 @click.argument("name")
 @pass_context
 def jobs_(context: Context, name: str, *, as_json: bool) -> None:
@@ -223,7 +225,7 @@ def _write(piece: bytes) -> None:
 
 
 def _how(job: Job) -> str:
-    took = "" if job.duration is None else f" after {_span(job.duration)}"
+    took = "" if job.duration is None else f" after {wording.duration(job.duration, tenths=True)}"
     if job.state == "lost":
         return f"lost{took}, since {job.reason}"
     status = "" if job.status is None else f" with status {job.status}"
@@ -234,7 +236,7 @@ def _row(job: Job) -> tuple[str, ...]:
     import shlex
 
     started = "" if job.started is None else f"{datetime.fromtimestamp(job.started):%m-%d %H:%M:%S}"
-    took = "" if job.duration is None else _span(job.duration)
+    took = "" if job.duration is None else wording.duration(job.duration, tenths=True)
     status = "" if job.status is None else str(job.status)
     return str(job.id), job.state, started, took, status, shlex.join(job.command)
 
@@ -246,11 +248,3 @@ def _plain(job: Job) -> dict[str, object]:
         if found[name] is not None:
             found[name] = datetime.fromtimestamp(found[name]).astimezone().isoformat()
     return {**found, "command": list(job.command), "duration": job.duration, "folder": job.folder}
-
-
-def _span(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"

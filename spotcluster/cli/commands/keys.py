@@ -10,7 +10,7 @@ import click
 from spotcluster import files
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
-from spotcluster.cli.options import yes_option
+from spotcluster.cli.options import json_option, yes_option
 from spotcluster.errors import UsageError
 
 
@@ -64,7 +64,7 @@ def createkey(context: Context, name: str, *, target: str | None) -> int:
 
 
 @click.command(epilog="Example: spotcluster listkeypairs")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 @pass_context
 def listkeypairs(context: Context, *, as_json: bool) -> int:
     """List the key pairs of the region."""

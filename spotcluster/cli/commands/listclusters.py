@@ -7,12 +7,13 @@ import click
 from spotcluster import files
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.options import json_option
 from spotcluster.errors import ClusterError
 
 
 @click.command(epilog="Example: spotcluster listclusters --json")
 @click.argument("names", nargs=-1, metavar="[NAME...]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 @pass_context
 def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> int:
     """List clusters: state, nodes, uptime, price per hour, and cost so far.

@@ -11,12 +11,11 @@ import click
 
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
-
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+from spotcluster.cli.options import json_option
 
 
 @click.command(epilog="Example: spotcluster listregions --json")
-@_as_json
+@json_option
 @pass_context
 def listregions(context: Context, *, as_json: bool) -> None:
     """List the regions that this account may use, and the local cloud."""
@@ -31,7 +30,7 @@ def listregions(context: Context, *, as_json: bool) -> None:
 
 @click.command(epilog="Example: spotcluster listzones -r eu-west-1")
 @click.option("-r", "--region", metavar="REGION", help="As -r before the command.")
-@_as_json
+@json_option
 @pass_context
 def listzones(context: Context, *, region: str | None, as_json: bool) -> None:
     """List the availability zones of a region."""
@@ -43,7 +42,7 @@ def listzones(context: Context, *, region: str | None, as_json: bool) -> None:
 
 
 @click.command(epilog="Example: spotcluster -r us-east-1 listimages")
-@_as_json
+@json_option
 @pass_context
 def listimages(context: Context, *, as_json: bool) -> None:
     """List the images of this account; without NODE_IMAGE_ID nodes boot Ubuntu 24.04."""
@@ -54,7 +53,7 @@ def listimages(context: Context, *, as_json: bool) -> None:
 
 
 @click.command(epilog="Example: spotcluster -r us-east-1 listinstances")
-@_as_json
+@json_option
 @pass_context
 def listinstances(context: Context, *, as_json: bool) -> None:
     """List all instances of a region, those that we did not start too."""
@@ -65,7 +64,7 @@ def listinstances(context: Context, *, as_json: bool) -> None:
 
 
 @click.command(epilog="Example: spotcluster -r us-east-1 listspots --json")
-@_as_json
+@json_option
 @pass_context
 def listspots(context: Context, *, as_json: bool) -> None:
     """List the spot requests of a region."""

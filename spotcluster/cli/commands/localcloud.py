@@ -8,6 +8,7 @@ import click
 
 from spotcluster.cli import output
 from spotcluster.cli.groups import Group
+from spotcluster.cli.options import json_option
 from spotcluster.errors import LocalCloudError
 
 
@@ -48,7 +49,7 @@ def stop() -> int:
 
 
 @local.command(epilog="Example: spotcluster local status --json")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 def status(*, as_json: bool) -> int:
     """Show whether it runs, its hosts, and how other programs reach it."""
     from spotcluster import local as cloud

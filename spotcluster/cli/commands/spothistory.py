@@ -9,6 +9,7 @@ import click
 
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.options import json_option
 from spotcluster.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ Examples:
     metavar="[FILE]",
     help="Draw the prices over time, into a PNG or SVG; without FILE it is shown.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 @pass_context
 def spothistory(
     context: Context,

@@ -15,9 +15,10 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from spotcluster import files, published
+from spotcluster import files, published, wording
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.options import json_option
 from spotcluster.cli.output import Text
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ Examples:
 )
 @click.argument("name")
 @click.option("-w", "--watch", is_flag=True, help="Redraw it until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 @pass_context
 def status(context: Context, name: str, *, watch: bool, as_json: bool) -> None:
     """Show how a cluster does: nodes, load, memory, engines, queue, jobs, and searches.
@@ -220,7 +221,7 @@ def _search(one: Mapping[str, Any]) -> list[RenderableType]:
     if one.get("per_second"):
         figures.append(f"{one['per_second']:.2g} a second")
     if one.get("seconds_left"):
-        figures.append(f"{output.duration(one['seconds_left'])} left")
+        figures.append(f"{wording.duration(one['seconds_left'])} left")
     head = Table.grid(padding=(0, 2))
     head.add_row(
         Text(one["kind"], style="bold"),
@@ -251,7 +252,7 @@ def _search(one: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def _job(job: RunningJob, clock_ahead: float) -> Text:
-    took = output.duration(time.time() + clock_ahead - job.started)
+    took = wording.duration(time.time() + clock_ahead - job.started)
     name = f"Job {job.id}"
     text = Text(f"{name}, for {took}: {shlex.join(job.command)}")
     text.stylize("bold", 0, len(name))
@@ -292,7 +293,7 @@ def _doing(one: Engine, clock_ahead: float) -> tuple[Text, str]:
     if one.message is None:
         return Text("idle", style="dim"), ""
     since = one.message.since
-    took = "" if since is None else output.duration(time.time() + clock_ahead - since.timestamp())
+    took = "" if since is None else wording.duration(time.time() + clock_ahead - since.timestamp())
     label = one.message.label
     if not label:
         return Text("a task"), took

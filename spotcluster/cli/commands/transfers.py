@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from spotcluster import wording
 from spotcluster.cli import output
 from spotcluster.cli.commands.ssh import user_option
 from spotcluster.cli.context import Context, pass_context
@@ -130,8 +131,8 @@ def _sentence(verb: str, alias: str, report: Report, seconds: float) -> str:
     way = f"to {alias}" if verb == "put" else f"from {alias}"
     files = f"{len(report.files)} file{'' if len(report.files) == 1 else 's'}"
     there = report.size - report.sent
-    rest = f", {output.amount(there)} of which were there already" if there else ""
-    return f"Copied {files} {way}: {output.amount(report.size)} in {seconds:.1f} s{rest}."
+    rest = f", {wording.amount(there)} of which were there already" if there else ""
+    return f"Copied {files} {way}: {wording.amount(report.size)} in {seconds:.1f} s{rest}."
 
 
 def _list(title: str, what: tuple[tuple[str, str], ...]) -> None:

@@ -8,7 +8,7 @@ import click
 
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
-from spotcluster.cli.options import yes_option
+from spotcluster.cli.options import json_option, yes_option
 from spotcluster.errors import SpotclusterError, UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ Examples:
     show_default=True,
     help="What it is made of.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 @pass_context
 def createvolume(
     context: Context,
@@ -82,7 +82,7 @@ def createvolume(
 
 
 @click.command(epilog="Example: spotcluster listvolumes --json")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 @pass_context
 def listvolumes(context: Context, *, as_json: bool) -> int:
     """List volumes, and who has them; the disks that come and go with nodes are left out."""

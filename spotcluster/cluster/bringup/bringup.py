@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from spotcluster import files
 from spotcluster.cluster import records
@@ -15,6 +15,7 @@ from spotcluster.cluster.bringup.pipeline import Pipeline
 from spotcluster.cluster.bringup.watcher import Watcher
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
+from spotcluster.cluster.volumes.mounting import Outcome
 from spotcluster.errors import ClusterError
 from spotcluster.plugins.ipcluster import IPCluster
 
@@ -27,6 +28,8 @@ class Result:
     ----------
     elapsed : float
         Seconds from the first call to the last node that got ready.
+    volumes : Outcome
+        What came of mounting the cluster's volumes, where its master was set up now.
 
     Notes
     -----
@@ -36,9 +39,10 @@ class Result:
     cluster: Cluster
     members: tuple[Member, ...]
     elapsed: float
+    volumes: Outcome = field(default_factory=Outcome)
 
     def conclude(self) -> None:
-        """Write down that all of it is done; see `record.conclude`."""
+        """Write down that all of it is done; see `records.conclude`."""
         records.conclude(self.cluster.session, self.cluster.record)
 
     @property
@@ -64,15 +68,15 @@ class Result:
     def left_out(self) -> dict[str, list[str]]:
         """What could not be done, in words, and the nodes where it could not."""
         found: dict[str, list[str]] = {}
-        for node in self.nodes:
-            if node.left_out:
-                found.setdefault(", ".join(node.left_out), []).append(node.alias)
+        for member in self.members:
+            if member.ready and member.equipped.left_out:
+                found.setdefault(", ".join(member.equipped.left_out), []).append(member.alias)
         return found
 
     @property
     def troubles(self) -> list[str]:
         """What went wrong without making a node unusable, in sentences."""
-        return [trouble for node in self.cluster.nodes for trouble in node.troubles]
+        return list(self.volumes.troubles)
 
     @property
     def engines(self) -> int:
@@ -87,6 +91,8 @@ def bring_up(
     members: Sequence[Member],
     begin: float,
     on_failure: OnFailure = OnFailure.REPLACE,
+    *,
+    format_new: bool = False,
 ) -> Result:
     """Run the members through the pipeline; workers that fail are replaced or terminated.
 
@@ -109,9 +115,11 @@ def bring_up(
             on_failure=on_failure,
             replacements=limits.replacements,
             still_wanted=lambda: is_wanted(cluster),
+            format_new=format_new,
         )
         pipeline.run(members)
-        result = Result(cluster, tuple(members), time.monotonic() - begin)
+        volumes = next((one.equipped.volumes for one in members if one.is_master), Outcome())
+        result = Result(cluster, tuple(members), time.monotonic() - begin, volumes)
         if pipeline.aborted:
             _undo(pipeline, members)
             raise _aborted(cluster, result)

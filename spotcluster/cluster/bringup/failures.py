@@ -22,7 +22,7 @@ from spotcluster.errors import (
     SpotclusterError,
     UsageError,
 )
-from spotcluster.plain import plain
+from spotcluster.wording import plain
 
 log = logging.getLogger("spotcluster.failures")
 

@@ -48,14 +48,15 @@ def renew(session: Session, node: Node) -> None:
     """
     if is_own(node):
         return
-    script = templates.read("host_key.sh")
-    said = node.run(f"step=make\n{script}", what="making its host key", timeout=60, user="root")
-    own = " ".join(said.split()[:2])
+    make = templates.script("host_key.sh", step="make")
+    said = node.run(make, what="making its host key", timeout=60, user="root")
+    own = ssh.keys.bare(said)
     kind, _ = ssh.keys.parse_public(own)
     if kind != "ssh-ed25519":
         raise NodeError(node.alias, f"it made a host key of the kind {kind}, not ssh-ed25519.")
     _tag(session, node, {tags.NEXT_HOST_KEY: own})
-    node.run(f"step=change\n{script}", what="changing its host key", timeout=60, user="root")
+    change = templates.script("host_key.sh", step="change")
+    node.run(change, what="changing its host key", timeout=60, user="root")
     pinned = replace(node.target, host_key=own, next_host_key="")
     node.reconnect(pinned, timeout=_RELOAD_LIMIT)
     _tag(session, node, {tags.HOST_KEY: own})

@@ -114,7 +114,7 @@ class Launcher:
             tags.ID: cluster.record.run,
             tags.ALIAS: alias,
             tags.ROLE: "master" if alias == MASTER else "worker",
-            tags.HOST_KEY: " ".join(host_key.public.split()[:2]),
+            tags.HOST_KEY: ssh.keys.bare(host_key.public),
             tags.LOGIN: template.image_user or planned.image.login,
             "Name": f"{cluster.name}-{alias}",
         }

@@ -12,6 +12,7 @@ from spotcluster.aws.session import Session
 from spotcluster.cluster.bringup.failures import Failure
 from spotcluster.cluster.bringup.launch import Launcher
 from spotcluster.cluster.bringup.plans import MASTER, PlannedNode
+from spotcluster.cluster.bringup.set_up import Equipped
 from spotcluster.cluster.node import Node
 from spotcluster.errors import SpotclusterError
 
@@ -33,6 +34,8 @@ class Member:
         The id of the instance that has stopped, or is stopping, and that `launch` starts.
     is_up : callable
         Tells whether the machine that lets us in is the one we want: not one about to reboot.
+    equipped : Equipped
+        What came of its set-up.
     stages : dict
         How long each stage took, in seconds, in order.
     stage : str
@@ -51,6 +54,7 @@ class Member:
     is_up: Callable[[Node], bool] = lambda _: True
     instance: Instance | None = None
     node: Node | None = None
+    equipped: Equipped = field(default_factory=Equipped)
     stages: dict[str, float] = field(default_factory=dict)
     stage: str = ""
     error: SpotclusterError | None = None

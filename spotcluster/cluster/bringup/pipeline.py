@@ -9,16 +9,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from spotcluster import threads
 from spotcluster.aws import instances
-from spotcluster.cluster import limits
+from spotcluster.cluster import hooks, limits
 from spotcluster.cluster.bringup.failures import Failure, GivenUp, OnFailure, can_be_cured, examine
 from spotcluster.cluster.bringup.member import ADDRESS, LAUNCH, READY, SET_UP, SSH, Member
-from spotcluster.cluster.bringup.set_up import equip
+from spotcluster.cluster.bringup.set_up import Equipped, equip
 from spotcluster.cluster.bringup.watcher import Watcher
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node, forget_others, introduce
 from spotcluster.cluster.reporter import Reporter
-from spotcluster.errors import CapacityError, NodeError, RemoteCommandFailed, SpotclusterError
+from spotcluster.errors import CapacityError, NodeError, SpotclusterError
 from spotcluster.plugins.base import Plugin
 
 log = logging.getLogger("spotcluster.pipeline")
@@ -77,6 +78,8 @@ class Pipeline:
         How often a node that fails is replaced before it is dropped.
     still_wanted : callable
         Tells whether a node that failed is still to be replaced: the cluster may have been ended.
+    format_new : bool
+        Whether volumes that nothing was ever written to get a file system.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Pipeline:
         on_failure: OnFailure = OnFailure.REPLACE,
         replacements: int = 2,
         still_wanted: Callable[[], bool] = lambda: True,
+        format_new: bool = False,
     ) -> None:
         self.cluster = cluster
         self.plugins = plugins
@@ -103,6 +107,7 @@ class Pipeline:
         self.on_failure = on_failure
         self.replacements = replacements if on_failure is OnFailure.REPLACE else 0
         self.still_wanted = still_wanted
+        self.format_new = format_new
         self._interrupted = threading.Event()
         self._aborted = threading.Event()
         self._why_aborted = ""
@@ -135,18 +140,13 @@ class Pipeline:
             name: Gate(is_open=not with_master)
             for name in (SET_UP, *(name for name, _ in self.plugins), READY)
         }
-        threads = [
-            threading.Thread(
-                target=self._run_member, args=(member, gates), name=member.alias, daemon=True
-            )
-            for member in members
-        ]
         try:
-            for thread in threads:  # in here too: those that have begun are waited for
-                thread.start()
-            for thread in threads:
-                while thread.is_alive() and not self.aborted:
-                    thread.join(0.2)  # short, so that Ctrl-C is seen
+            threads.on_each(
+                members,
+                lambda member: self._run_member(member, gates),
+                lambda member: member.alias,
+                until=lambda: self.aborted,
+            )
             if self.aborted:
                 self._leave(members)
         except KeyboardInterrupt:
@@ -188,6 +188,7 @@ class Pipeline:
 
     def _try(self, member: Member, gates: dict[str, Gate]) -> None:
         member.error = None
+        member.equipped = Equipped()
         member.stage = ""
         member.stages.clear()
         try:
@@ -344,8 +345,8 @@ class Pipeline:
                 if not member.is_master and plugin.after_master:
                     gates[name].wait(member.alias, f"plugin {name}", self._for_the_master)
                 hook = plugin.restart if comes_back else plugin.setup
-                with naming(name), limits.limit(self.setup_timeout):
-                    hook(self.cluster, node)
+                with limits.limit(self.setup_timeout):
+                    hooks.call(name, hook, self.cluster, node)
                 if member.is_master:
                     gates[name].open()
 
@@ -384,18 +385,7 @@ class Pipeline:
 
     def _equip(self, member: Member, node: Node) -> None:
         with limits.limit(self.setup_timeout):
-            equip(self.cluster, node)
+            member.equipped = equip(self.cluster, node, format_new=self.format_new)
             if member.is_master and member.returning:
                 forget_others(node, self._aliases)
         self.cluster.joined(node)
-
-
-@contextlib.contextmanager
-def naming(plugin: str) -> Iterator[None]:
-    """Name the plugin in the error of a script that failed in it."""
-    try:
-        yield
-    except RemoteCommandFailed as error:
-        raise RemoteCommandFailed(
-            error.alias, f"plugin {plugin}, {error.what}", error.command, error.status, error.output
-        ) from error

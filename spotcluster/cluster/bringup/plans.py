@@ -229,7 +229,7 @@ def _check_key(session: Session, template: Template) -> None:
             f"There is no key pair '{template.keyname}' in {session.region}.",
             f"Make it with `spotcluster createkey {template.keyname} -o FILE`.",
         )
-    if pair.public and pair.public.split()[:2] != ssh.keys.public_of(path).split()[:2]:
+    if pair.public and ssh.keys.bare(pair.public) != ssh.keys.bare(ssh.keys.public_of(path)):
         raise UsageError(
             f"{path} is not the private key of the key pair '{template.keyname}' in"
             f" {session.region}.",

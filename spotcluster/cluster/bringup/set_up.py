@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
+from dataclasses import dataclass, field
 
 from spotcluster import ssh, templates
 from spotcluster.cluster.bringup import hostkeys, hostnames
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Account, Node
 from spotcluster.cluster.volumes import mounting
+from spotcluster.cluster.volumes.mounting import Outcome
 
 UID = 2016
 """The cluster user's number, the same on every node."""
@@ -16,11 +17,34 @@ UID = 2016
 _ALIASES = "/etc/spotcluster/ssh"
 
 
-def equip(cluster: Cluster, node: Node) -> None:
-    """Do all that needs nobody but the node; what it cannot do is said in its `left_out`."""
+@dataclass(frozen=True)
+class Equipped:
+    """What came of making a machine a node.
+
+    Attributes
+    ----------
+    left_out : tuple of str
+        The steps that the machine could not do, in words.
+    volumes : Outcome
+        What came of mounting the cluster's volumes, on its master.
+    """
+
+    left_out: tuple[str, ...] = ()
+    volumes: Outcome = field(default_factory=Outcome)
+
+
+def equip(cluster: Cluster, node: Node, *, format_new: bool = False) -> Equipped:
+    """Do all that needs nobody but the node.
+
+    Parameters
+    ----------
+    format_new : bool
+        Whether volumes that nothing was ever written to get a file system.
+    """
     template = cluster.record.template
     facts = node.prepare()
     left_out = []
+    volumes = Outcome()
     if facts.has_units:
         hostkeys.renew(cluster.session, node)
     if facts.sudo:
@@ -39,8 +63,9 @@ def equip(cluster: Cluster, node: Node) -> None:
         if not facts.cluster_key:
             give_cluster_key(node)
         node.prepare()
-        left_out += mounting.bring(cluster, node).left_out
-    node.left_out = tuple(left_out)
+        volumes = mounting.bring(cluster, node, format_new=format_new)
+        left_out += volumes.left_out
+    return Equipped(tuple(left_out), volumes)
 
 
 def give_cluster_key(master: Node) -> None:
@@ -53,19 +78,19 @@ def give_cluster_key(master: Node) -> None:
 
 
 def _make_machine(node: Node, hostname: str, account: str, shell: str) -> list[str]:
-    given = {
-        "alias": node.alias,
-        "hostname": hostname,
-        "address": node.private_ip,
-        "account": account,
-        "shell": shell,
-        "uid": str(UID),
-        "login": node.target.user,
-    }
-    lines = "".join(f"{key}={shlex.quote(value)}\n" for key, value in given.items())
+    machine = templates.script(
+        "machine.sh",
+        alias=node.alias,
+        hostname=hostname,
+        address=node.private_ip,
+        account=account,
+        shell=shell,
+        uid=UID,
+        login=node.target.user,
+    )
     # The line in /etc/hosts comes before the name: sudo looks its own machine's name up.
-    parts = [templates.read(part) for part in ("machine.sh", "hosts.sh", "hostname.sh")]
-    said = node.run(lines + "\n".join(parts), what="making it a node", timeout=120, user="root")
+    script = "\n".join([machine, templates.read("hosts.sh"), templates.read("hostname.sh")])
+    said = node.run(script, what="making it a node", timeout=120, user="root")
     return said.splitlines()
 
 
@@ -76,18 +101,17 @@ def _bring_tmux(node: Node) -> list[str]:
         return []
     if not facts.sudo or not facts.package_manager:
         return ["tmux"]
-    script = f"manager={shlex.quote(facts.package_manager)}\n{templates.read('tmux.sh')}"
+    script = templates.script("tmux.sh", manager=facts.package_manager)
     return node.run(script, what="installing tmux", timeout=120, user="root").splitlines()
 
 
 def _make_folders(node: Node, user: str, key: str) -> None:
     is_login = user == node.target.user
-    given = {
-        "master": str(int(node.is_master)),
-        "aliases": _ALIASES if node.facts.sudo else "",
-        "keys": "" if is_login else " ".join(key.split()[:2]),
-        "own": str(int(not is_login)),
-    }
-    lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in given.items())
-    script = lines + templates.read("account.sh")
+    script = templates.script(
+        "account.sh",
+        master=node.is_master,
+        aliases=_ALIASES if node.facts.sudo else "",
+        keys="" if is_login else ssh.keys.bare(key),
+        own=not is_login,
+    )
     node.run(script, what=f"preparing the folders of {user}", timeout=60, user=user)

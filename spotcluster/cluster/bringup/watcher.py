@@ -96,22 +96,16 @@ class Watcher:
         CredentialsError
             EC2 does not take our credentials any more.
         """
-        end = time.monotonic() + timeout
+
+        def running(seen: Instance | None) -> Instance | None:
+            if seen and seen.state == "running" and seen.address:
+                return seen
+            if why := self.lost(instance_id):
+                raise NodeError(alias, f"{why} before it ran.")
+            return None
+
         self._look.set()  # there is something new to see
-        with self._changed:
-            while True:
-                seen = self._seen.get(instance_id)
-                if seen and seen.state == "running" and seen.address:
-                    return seen
-                if why := self.lost(instance_id):
-                    raise NodeError(alias, f"{why} before it ran.")
-                if why := should_stop():
-                    raise NodeError(alias, why)
-                self._check_credentials()
-                left = end - time.monotonic()
-                if left <= 0:
-                    raise NodeError(alias, self._too_late(instance_id, seen, timeout))
-                self._changed.wait(min(left, POLL))
+        return self._wait(alias, instance_id, running, timeout, should_stop)
 
     def wait_stopped(
         self,
@@ -130,14 +124,31 @@ class Watcher:
         CredentialsError
             EC2 does not take our credentials any more.
         """
+
+        def stopped(seen: Instance | None) -> Instance | None:
+            if seen and seen.state in ("stopped", "pending", "running"):
+                return seen
+            if seen and seen.state != "stopping":
+                raise NodeError(alias, f"{self.lost(instance_id)} and cannot be started.")
+            return None
+
+        self._wait(alias, instance_id, stopped, timeout, should_stop)
+
+    def _wait(
+        self,
+        alias: str,
+        instance_id: str,
+        wanted: Callable[[Instance | None], Instance | None],
+        timeout: float,
+        should_stop: Callable[[], str | None],
+    ) -> Instance:
+        """Wait until an instance is as `wanted`, which is given what EC2 shows, and return it."""
         end = time.monotonic() + timeout
         with self._changed:
             while True:
                 seen = self._seen.get(instance_id)
-                if seen and seen.state in ("stopped", "pending", "running"):
-                    return
-                if seen and seen.state != "stopping":
-                    raise NodeError(alias, f"{self.lost(instance_id)} and cannot be started.")
+                if found := wanted(seen):
+                    return found
                 if why := should_stop():
                     raise NodeError(alias, why)
                 self._check_credentials()

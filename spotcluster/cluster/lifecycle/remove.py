@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Sequence
 
+from spotcluster import threads
 from spotcluster.aws import instances, network, tags
-from spotcluster.cluster import records
-from spotcluster.cluster.bringup.pipeline import naming
+from spotcluster.cluster import hooks, records
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node, forget
 from spotcluster.cluster.status import costs
 from spotcluster.errors import SpotclusterError, UsageError
 from spotcluster.plugins.base import Plugin
-
-log = logging.getLogger("spotcluster.remove")
 
 
 def remove_nodes(cluster: Cluster, aliases: Sequence[str]) -> list[str]:
@@ -43,15 +39,7 @@ def remove_nodes(cluster: Cluster, aliases: Sequence[str]) -> list[str]:
     there = instances.staying(instances.describe(cluster.session, cluster.name))
     size = max(1, sum(one.id not in gone for one in there))
     cluster.record = records.resize(cluster.session, cluster.record, size)
-    threads = [
-        threading.Thread(target=_drain, args=(cluster, node, plugins), name=node.alias, daemon=True)
-        for node in leaving
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(0.2)  # short, so that Ctrl-C is seen
+    threads.on_each(leaving, lambda node: _drain(cluster, node, plugins), lambda node: node.alias)
     instances.terminate(cluster.session, [node.instance.id for node in leaving])
     for node in leaving:
         cluster.left(node.alias)
@@ -64,15 +52,8 @@ def remove_nodes(cluster: Cluster, aliases: Sequence[str]) -> list[str]:
 def _drain(cluster: Cluster, node: Node, plugins: Sequence[tuple[str, Plugin]]) -> None:
     cluster.reporter.stage(node.alias, "draining")
     for name, plugin in plugins:
-        try:
-            with naming(name):
-                plugin.remove(cluster, node)
-        except SpotclusterError as error:
-            cluster.note(f"{error}; it is terminated all the same")
-        except Exception as error:
-            log.exception("%s: not foreseen in plugin %s", node.alias, name)
-            why = f"{type(error).__name__}: {error}"
-            cluster.note(f"{node.alias}: plugin {name} raised {why}; it is terminated all the same")
+        anyway = "it is terminated all the same"
+        hooks.call_anyway(name, plugin.remove, cluster, node, anyway=anyway)
     try:
         forget(cluster.master, node.alias)
     except SpotclusterError as error:

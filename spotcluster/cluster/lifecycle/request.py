@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
+from spotcluster.aws import regions
 from spotcluster.aws.session import Session
 from spotcluster.cluster import lookup, records
-from spotcluster.cluster.records import Record
+from spotcluster.cluster.records import Record, Snapshot
 from spotcluster.config import Config, Template
 from spotcluster.config.template import Overrides
 from spotcluster.errors import CloudError, UsageError
-
-log = logging.getLogger("spotcluster.wanted")
 
 
 @dataclass(frozen=True)
@@ -21,14 +19,14 @@ class Wanted:
 
     Attributes
     ----------
-    record : Record or None
-        The cluster that exists under this name; its template is then the one that it was started
-        from.
+    seen : Snapshot
+        The cluster that exists under this name, if one does; its template is then the one that it
+        was started from.
     """
 
     session: Session
     template: Template
-    record: Record | None
+    seen: Snapshot
 
 
 def choose(
@@ -66,28 +64,24 @@ def choose(
     if record is None:
         chosen = config.with_key(own.with_overrides(size=size, bid=bid, **overrides))
         chosen.check_key()
-        return Wanted(session, chosen, None)
+        return Wanted(session, chosen, Snapshot(None))
     record.template.with_overrides(size=size, bid=bid)  # values that cannot be
     _refuse_changes(record, template and own.name, overrides)
     chosen = record.template.model_copy(update={"key_location": own.key_location})
     if own.keyname != record.template.keyname:
         chosen = config.with_key(record.template)
     chosen.check_key()
-    return Wanted(session, chosen, record)
+    return Wanted(session, chosen, records.look_at(session, record))
 
 
 def _existing(config: Config, name: str, region: str | None) -> tuple[Session, Record] | None:
     """Return the cluster of that name, in any region that the config speaks of."""
-    for session in lookup.sessions(config, region, name):
-        try:
-            record = records.find(session, name)
-        except CloudError as error:
-            # Not every region of a config has credentials; where it is to start, it will be said.
-            log.info("%s cannot be looked in for '%s': %s", session.region, name, error)
-            continue
-        if record:
-            return session, record
-    return None
+    sessions = lookup.sessions(config, region, name)
+    try:
+        return regions.first(sessions, lambda session: records.find(session, name))
+    except CloudError:
+        # Not every region of a config has credentials; where it is to start, it will be said.
+        return None
 
 
 def _refuse_changes(record: Record, template: str | None, overrides: Overrides) -> None:

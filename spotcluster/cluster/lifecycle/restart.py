@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from dataclasses import replace
 
@@ -83,6 +82,5 @@ def _member(cluster: Cluster, node: Node) -> Member:
 
 def _boot(node: Node, step: str, mark: str = "") -> str:
     """Leave a mark on a machine that no reboot survives, or say whether it is there."""
-    given = f"step={step}\nmark={shlex.quote(mark)}\nunits={int(node.facts.has_units)}\n"
-    what = "asking whether it has rebooted"
-    return node.run(given + templates.read("boot.sh"), what=what, timeout=30).strip()
+    script = templates.script("boot.sh", step=step, mark=mark, units=node.facts.has_units)
+    return node.run(script, what="asking whether it has rebooted", timeout=30).strip()

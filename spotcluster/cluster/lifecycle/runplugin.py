@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-
-from spotcluster.cluster.bringup.pipeline import naming
+from spotcluster import threads, wording
+from spotcluster.cluster import hooks
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
 from spotcluster.config import Config
-from spotcluster.errors import ClusterError, NodeError, SpotclusterError, UsageError
+from spotcluster.errors import ClusterError, SpotclusterError, UsageError
 from spotcluster.plugins import loader
 from spotcluster.plugins.base import Plugin
 
@@ -27,7 +26,7 @@ def choose(config: Config, cluster: Cluster, name: str) -> Plugin:
     own = [one.name for one in cluster.record.template.plugins]
     if name in own:
         return dict(cluster.plugins())[name]
-    names = ", ".join(sorted({*config.plugins, *own})) or "none"
+    names = wording.listed(sorted({*config.plugins, *own}))
     raise UsageError(
         f"Neither the config nor the cluster '{cluster.name}' has a plugin '{name}'.",
         f"There are: {names}.",
@@ -42,31 +41,22 @@ def run(cluster: Cluster, name: str, plugin: Plugin) -> None:
     ClusterError
         It failed on some node; the others are done.
     """
-    failed: dict[str, SpotclusterError] = {}
+    failed: set[str] = set()
 
     def on(node: Node) -> None:
         cluster.reporter.stage(node.alias, name)
         try:
-            with naming(name):
-                plugin.setup(cluster, node)
+            hooks.call(name, plugin.setup, cluster, node)
         except SpotclusterError as error:
-            failed[node.alias] = error
+            failed.add(node.alias)
             cluster.reporter.failed(node.alias, str(error))
-        except Exception as error:  # noqa: BLE001 - a user's plugin may raise anything
-            failed[node.alias] = NodeError(node.alias, f"{type(error).__name__}: {error}")
-            cluster.reporter.failed(node.alias, str(failed[node.alias]))
         else:
             cluster.reporter.stage(node.alias, "ready")
 
     on(cluster.master)
     if not failed:
         workers = [node for node in cluster.nodes if not node.is_master]
-        threads = [threading.Thread(target=on, args=(node,), daemon=True) for node in workers]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(0.2)  # short, so that Ctrl-C is seen
+        threads.on_each(workers, on, lambda node: node.alias)
     if failed:
         raise ClusterError(
             f"The plugin '{name}' failed on {', '.join(sorted(failed))}.",

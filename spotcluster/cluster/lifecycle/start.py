@@ -1,4 +1,11 @@
-"""Starting a cluster, or going on where a start was cut off."""
+"""Starting a cluster, or going on where a start was cut off.
+
+All is decided by one look at what there is. Somebody else may change that meanwhile, however late
+we looked, so nothing here is right only because it was read a moment ago: who makes the cluster
+and who makes a node is decided by EC2, which takes the name of a group and the token of a launch
+once; tags are written only where something is to change; and whether the cluster is still wanted,
+and how large it is, is read again when all is done.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +25,16 @@ from spotcluster.cluster.bringup.launch import Launcher, unless_ended
 from spotcluster.cluster.bringup.member import brought_back, launched
 from spotcluster.cluster.bringup.plans import MASTER, Plan
 from spotcluster.cluster.cluster import Cluster, is_ending, mark_returning, nodes_of
+from spotcluster.cluster.records import Record, Snapshot
 from spotcluster.cluster.reporter import Reporter
 from spotcluster.cluster.status import costs
 from spotcluster.cluster.volumes import mounting
+from spotcluster.cluster.volumes.mounting import Outcome
 from spotcluster.config import Template
 from spotcluster.config.settings import PluginSection
 from spotcluster.errors import ClusterError
+
+_FRESH = 30.0  # seconds after which is looked again: the user may have thought about a question
 
 
 class AlreadyRunning(ClusterError):
@@ -34,6 +45,7 @@ def plan(
     session: Session,
     name: str,
     template: Template,
+    seen: Snapshot,
     *,
     size: int | None = None,
     bid: float | None = None,
@@ -42,6 +54,8 @@ def plan(
 
     Parameters
     ----------
+    seen : Snapshot
+        What there is of the cluster.
     size, bid : optional
         What is to be changed of a cluster that is stopped; see `start`.
 
@@ -51,11 +65,11 @@ def plan(
         The cluster is running and has all its nodes.
     """
     plans.check_name(name)
-    record = records.find(session, name)
+    record = seen.record
     if record is None:
         aliases = [MASTER, *plans.aliases_after([], template.cluster_size - 1)]
         return plans.make(session, name, template, aliases)
-    found = record.own(instances.describe(session, name))
+    found = record.own(seen.instances)
     missing = _missing(record, found, size)
     own = _again(record, found, template, bid)
     todo = plans.make(session, name, own, missing)
@@ -68,6 +82,7 @@ def start(
     template: Template,
     reporter: Reporter,
     *,
+    seen: Snapshot | None = None,
     on_failure: OnFailure = OnFailure.REPLACE,
     allow: Sequence[str] = (),
     format_new: bool = False,
@@ -83,6 +98,8 @@ def start(
 
     Parameters
     ----------
+    seen : Snapshot, optional
+        What there is of the cluster, if that has been looked at.
     size : int, optional
         How many nodes a cluster that is stopped is to have from now on.
     bid : float, optional
@@ -97,23 +114,34 @@ def start(
         Whether volumes that nothing was ever written to get a file system.
     """
     begin = time.monotonic()
+    if seen is None or seen.age > _FRESH:
+        seen = records.look(session, name)
+
+    def planned(seen: Snapshot) -> Plan:
+        todo = plan(session, name, template, seen, size=size, bid=bid)
+        mounting.check_format(todo.volumes, format_new=format_new)
+        return todo
+
     try:
-        todo = plan(session, name, template, size=size, bid=bid)
+        todo = planned(seen)
+        if seen.record is None:
+            made = records.create(session, name, todo.template, todo.subnet.vpc_id)
+            seen = records.look_at(session, made)
+            if not made.new:  # of somebody else's, who was faster: then what that lacks is wanted
+                todo = planned(seen)
     except AlreadyRunning:
-        mounted = _mount_what_is_not(session, name, template, reporter, format_new=format_new)
+        mounted = _mount_what_is_not(session, seen, template, reporter, format_new=format_new)
         if mounted is None:
             raise
-        return Result(mounted, (), time.monotonic() - begin)
-    mounting.check_format(todo.volumes, format_new=format_new)
-    record = records.find(session, name)
-    if record is None:
-        record = records.create(session, name, todo.template, todo.subnet.vpc_id)
-        found = record.own(instances.describe(session, name))
-    else:
-        found = record.own(instances.describe(session, name))
+        cluster, volumes = mounted
+        return Result(cluster, (), time.monotonic() - begin, volumes)
+    record = seen.record
+    assert record
+    found = record.own(seen.instances)
+    if not record.new:
         if _is_asleep(record, found):
             reporter.note(f"'{name}' is stopped; bringing it back with what its disks hold")
-            costs.settle(session, record)  # EC2 forgets when what it starts again has run before
+            costs.write_down(session, record, seen.instances)
         else:
             reporter.note(f"'{name}' is there already; going on with what it lacks")
             size = bid = None
@@ -123,7 +151,7 @@ def start(
     # Those that were set up for a master that is no more are brought to the new one.
     has_master = any(one.is_master for one in there)
     ready = [node for node in nodes_of(there, key_path) if node.instance.ready and has_master]
-    cluster = Cluster(session, record, key_path, ready, reporter, own, format_new=format_new)
+    cluster = Cluster(session, record, key_path, ready, reporter, own)
     cluster.plugins()  # that a secret is lacking is said before anything is launched
     with unless_ended(record.name):
         # In this order: killed in between, they are known as those that come back.
@@ -152,37 +180,37 @@ def start(
     ]
     # Those that were cut off are part of what is made here; those under way end by themselves.
     cluster.record = replace(record, additions=record.cut_off)
-    return bring_up(cluster, members, begin, on_failure)
+    return bring_up(cluster, members, begin, on_failure, format_new=format_new)
 
 
 def _mount_what_is_not(
-    session: Session, name: str, template: Template, reporter: Reporter, *, format_new: bool
-) -> Cluster | None:
+    session: Session, seen: Snapshot, template: Template, reporter: Reporter, *, format_new: bool
+) -> tuple[Cluster, Outcome] | None:
     """Mount what a running cluster has of volumes; None where there is nothing to do."""
-    record = records.find(session, name)
+    record = seen.record
     if record is None or not record.template.volumes:
         return None
     own = record.template.model_copy(update={"key_location": template.key_location})
     key_path = own.check_key()
-    nodes = nodes_of(instances.describe(session, name), key_path)
-    cluster = Cluster(session, record, key_path, nodes, reporter, format_new=format_new)
+    nodes = nodes_of(seen.instances, key_path)
+    cluster = Cluster(session, record, key_path, nodes, reporter)
     master = cluster.master
     reporter.stage(master.alias, "volumes")
-    brought = mounting.bring(cluster, master)
+    brought = mounting.bring(cluster, master, format_new=format_new)
     reporter.stage(master.alias, "ready")
     for one in brought.mounted:
         if not one.before:
             reporter.note(f"{master.alias}: {one.path} is mounted")
-    return cluster if brought.new or brought.troubles else None
+    return (cluster, brought) if brought.new or brought.troubles else None
 
 
-def _is_asleep(record: records.Record, found: Sequence[Instance]) -> bool:
+def _is_asleep(record: Record, found: Sequence[Instance]) -> bool:
     """Return whether the cluster is stopped, by us or node by node."""
     return record.stopped or any(one.state in instances.STOPPED for one in found)
 
 
 def _again(
-    record: records.Record, found: Sequence[Instance], template: Template, bid: float | None
+    record: Record, found: Sequence[Instance], template: Template, bid: float | None
 ) -> Template:
     """Return the template by which more nodes are made for a cluster that exists."""
     own = record.template.model_copy(update={"key_location": template.key_location})
@@ -195,9 +223,7 @@ def _again(
     return own if bid is None else own.with_overrides(bid=bid)
 
 
-def _missing(
-    record: records.Record, found: Sequence[Instance], size: int | None = None
-) -> list[str]:
+def _missing(record: Record, found: Sequence[Instance], size: int | None = None) -> list[str]:
     """Return the names of the nodes that a cluster lacks."""
     if record.ending:
         raise is_ending(record.name)

@@ -22,7 +22,7 @@ from spotcluster.config import Template
 from spotcluster.config.settings import PluginSection
 from spotcluster.errors import CloudError, ClusterError, SpotclusterError
 
-log = logging.getLogger("spotcluster.end")
+log = logging.getLogger("spotcluster.terminate")
 
 _POLL = 1.0
 _HOOKS = 30.0  # seconds for all plugins' `shutdown` together: the bill runs on meanwhile

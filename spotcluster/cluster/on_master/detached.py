@@ -6,7 +6,6 @@ the wish that it end. Services, which are to be started again, are `plugins.supe
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 from spotcluster import templates
@@ -27,14 +26,13 @@ def start(node: Node, unit: str, command: Sequence[str]) -> None:
         The program, by its path, and its arguments.
     """
     account = node.account
-    given = {
-        "unit": unit,
-        "account": account.name,
-        "home": account.home,
-        "units": str(int(node.facts.has_units)),
-    }
-    lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in given.items())
-    lines += f"command=({shlex.join(command)})\n"
-    script = lines + templates.read("detach.sh")
+    script = templates.script(
+        "detach.sh",
+        unit=unit,
+        account=account.name,
+        home=account.home,
+        units=node.facts.has_units,
+        command=command,
+    )
     user = "root" if node.facts.has_units else account.name
     node.run(script, what=f"starting {unit}", timeout=60, user=user)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spotcluster import wording
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.on_master import detached, library
 from spotcluster.cluster.on_master.bundle import Bundle
@@ -188,7 +189,7 @@ class Jobs:
                 f"'{self.cluster.name}' has had no job.",
                 f"`spotcluster run {self.cluster.name} script.py` runs one.",
             )
-        there = ", ".join(str(job.id) for job in self.all()[-10:]) or "none"
+        there = wording.listed(job.id for job in self.all()[-10:])
         raise UsageError(
             f"'{self.cluster.name}' has no job {number}.", f"The newest of its jobs: {there}."
         )

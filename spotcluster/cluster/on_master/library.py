@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-import shlex
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,8 +46,7 @@ def install(cluster: Cluster) -> Library:
         The master has no Python.
     """
     digest, archive = _archive()
-    given = f"digest={digest}\ncluster={shlex.quote(cluster.name)}\n"
-    script = given + templates.read("library.sh")
+    script = templates.script("library.sh", digest=digest, cluster=cluster.name)
     account = cluster.master.account
     what = "bringing spotcluster's library"
     python = account.run(script, what=what, timeout=60).strip()

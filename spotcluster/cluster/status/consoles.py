@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spotcluster.aws import instances
+from spotcluster.aws import instances, regions
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
-from spotcluster.errors import CloudError, ClusterError, SpotclusterError, UsageError
-from spotcluster.plain import plain
+from spotcluster.errors import CloudError, ClusterError, UsageError
+from spotcluster.wording import plain
 
 MASTER = "master"
 
@@ -43,18 +43,11 @@ def read(sessions: Sequence[Session], name: str, alias: str | None = None) -> Co
     places = ", ".join(session.region for session in sessions)
     if alias is None and re.fullmatch(r"i-[0-9a-f]{8,17}", name):
         return _of_any(sessions, name, places)
-    refused: SpotclusterError | None = None
-    for session in sessions:
-        try:
-            found = instances.describe(session, name)
-        except CloudError as error:
-            refused = error
-            continue
-        if found:
-            one = _named(found, name, alias or MASTER)
-            return Console(f"{one.alias} ({one.id}, {one.state})", _text(session, one.id))
-    if refused:
-        raise refused
+    there = regions.first(sessions, lambda session: instances.describe(session, name))
+    if there:
+        session, found = there
+        one = _named(found, name, alias or MASTER)
+        return Console(f"{one.alias} ({one.id}, {one.state})", _text(session, one.id))
     raise ClusterError(
         f"EC2 shows no node of a cluster '{name}' in {places}.",
         "`spotcluster listclusters` shows the clusters there are; -r looks in another region.",
@@ -62,12 +55,17 @@ def read(sessions: Sequence[Session], name: str, alias: str | None = None) -> Co
 
 
 def _of_any(sessions: Sequence[Session], instance: str, places: str) -> Console:
-    for session in sessions:
+    def look(session: Session) -> Console | None:
         try:
             return Console(instance, _text(session, instance))
         except CloudError as error:
             if error.code != instances.UNKNOWN:
                 raise
+            return None
+
+    there = regions.first(sessions, look)
+    if there:
+        return there[1]
     raise UsageError(
         f"EC2 shows no instance '{instance}' in {places}.",
         "`spotcluster listinstances` shows those there are; -r looks in another region.",

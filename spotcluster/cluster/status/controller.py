@@ -17,6 +17,7 @@ from spotcluster.cluster import connect
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.errors import ClusterError
 from spotcluster.ipyparallel_private import ask, date, engine_uuids
+from spotcluster.node_layout import engine_place
 
 
 @dataclass(frozen=True)
@@ -146,15 +147,13 @@ class Controller:
         engines = []
         for number, queue in sorted(queues.items()):
             uuid = uuids.get(number, "")
-            node, _, rest = uuid.partition(".")  # node.number.random: see engine.sh
-            place = rest.partition(".")[0]
-            ours = place.isdigit()
+            node, place = engine_place(uuid) or ("", 0)
             at_it = int(queue["tasks"]) + int(queue["queue"])
             engines.append(
                 Engine(
                     id=number,
-                    node=node if ours else "",
-                    number=int(place) if ours else 0,
+                    node=node,
+                    number=place,
                     done=int(queue["completed"]),
                     waiting=at_it,
                     message=messages.get(uuid, Message(None)) if at_it else None,

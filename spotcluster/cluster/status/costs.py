@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from spotcluster.aws import instances, network, prices, tags
+from spotcluster.aws import network, prices, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import records
@@ -177,14 +177,20 @@ def so_far(
 
 
 def settle(session: Session, record: Record) -> None:
-    """Write down what instances that have ended, or are stopped, have cost, if EC2 lets us.
+    """Write down what instances that have ended have cost, if EC2 lets us."""
+    with contextlib.suppress(CloudError):
+        now = records.look(session, record.name)  # others may have written since it was read
+        if now.record is not None and now.record.id == record.id:
+            write_down(session, now.record, now.instances)
+
+
+def write_down(session: Session, record: Record, found: Iterable[Instance]) -> None:
+    """Write that down by what has been read a moment ago, if EC2 lets us.
 
     To be called before a stopped instance is started, as EC2 then forgets when that was before.
     """
     with contextlib.suppress(CloudError):
-        now = records.find(session, record.name)  # others may have written since it was read
-        if now is not None and now.id == record.id:
-            so_far(session, now, instances.describe(session, record.name))
+        so_far(session, record, found)
 
 
 def _end(one: Instance, now: datetime) -> datetime:

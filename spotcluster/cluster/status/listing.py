@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from spotcluster import files
-from spotcluster.aws import instances, prices
+from spotcluster import files, wording
+from spotcluster.aws import instances, prices, regions
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import records
@@ -105,20 +105,13 @@ def everywhere(sessions: Sequence[Session]) -> tuple[list[Listed], dict[str, Clo
     A region without credentials hides no cluster of another one. What this computer keeps for
     clusters that others have ended is removed.
     """
-    found: list[Listed] = []
-    refused: dict[str, CloudError] = {}
-    for session in sessions:
-        try:
-            there = clusters(session)
-        except CloudError as error:
-            refused[session.region] = error
-            continue
-        found += there
+    found, refused = regions.each(sessions, clusters)
+    for session, there in found:
         names = {one.name for one in there}
         for region, name in files.reached():
             if region == session.region and name not in names:
                 files.forget_cluster(region, name)
-    return found, refused
+    return [one for _, there in found for one in there], refused
 
 
 def up_since(nodes: Iterable[Instance]) -> datetime | None:
@@ -169,12 +162,7 @@ def price_of(
 
 def uptime(since: datetime) -> str:
     """Return how long ago `since` is, in words: ``2 h 05 min``."""
-    minutes = max(0, int((datetime.now(UTC) - since).total_seconds() // 60))
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours:02d} h"
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+    return wording.uptime((datetime.now(UTC) - since).total_seconds())
 
 
 def state_of(nodes: tuple[Instance, ...], size: int, *, stopped: bool = False) -> str:

@@ -15,7 +15,7 @@ from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.status.vitals import Examiner, RunningJob, Vitals
 from spotcluster.errors import SpotclusterError
 
-log = logging.getLogger("spotcluster.at_once")
+log = logging.getLogger("spotcluster.quick")
 
 _LIMIT = 4.0  # seconds to connect, and to answer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from spotcluster import ssh, templates
@@ -68,17 +68,24 @@ class Vitals:
             draining=given["draining"] == "1",
             clock_ahead=float(given["clock"]) - now,
             searches="".join(f"{line}\n" for line in lines if line.startswith("{")),
-            jobs=tuple(sorted(_jobs(jobs), key=lambda job: job.id)),
+            jobs=tuple(sorted(_jobs(jobs, given), key=lambda job: job.id)),
         )
 
 
-def _jobs(lines: Iterable[str]) -> Iterable[RunningJob]:
-    """Yield the jobs that vitals.sh tells of; not one whose files were being removed."""
+def _jobs(lines: Iterable[str], given: Mapping[str, str]) -> Iterable[RunningJob]:
+    """Yield the jobs that run, of those that vitals.sh tells of; see job.py for what they say.
+
+    Left out is one whose files were being removed.
+    """
+    processes = given.get("processes", "").split()
     for line in lines:
-        with contextlib.suppress(KeyError, TypeError, ValueError):
-            number, begun, spec = line.split("\t", 2)
-            command = tuple(str(word) for word in json.loads(spec)["command"])
-            yield RunningJob(int(number), command, float(json.loads(begun)["started"]))
+        with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
+            number, first, spec = line.split("\t", 2)
+            begun = json.loads(first)
+            # The number of a process says nothing after its machine has been started again.
+            if str(begun["pid"]) in processes and begun["boot"] == given["boot"]:
+                command = tuple(str(word) for word in json.loads(spec)["command"])
+                yield RunningJob(int(number), command, float(begun["started"]))
 
 
 class Examiner:

@@ -7,7 +7,6 @@ cluster finds it. Which volumes a cluster has is in its record; where each is, E
 from __future__ import annotations
 
 import logging
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -17,7 +16,6 @@ from spotcluster import templates
 from spotcluster.aws import instances, tags
 from spotcluster.aws import volumes as ebs
 from spotcluster.aws.session import Session
-from spotcluster.cluster import records
 from spotcluster.cluster.node import Node
 from spotcluster.config import Template, Volume
 from spotcluster.errors import (
@@ -167,10 +165,9 @@ def _taken(session: Session, cluster: str, planned: Sequence[PlannedVolume]) -> 
     return wrong
 
 
-def new_ones(session: Session, name: str, template: Template) -> list[str]:
-    """Return the volumes, in words, that have to be formatted when the cluster is started."""
-    record = records.find(session, name)
-    planned, _ = look_up(session, record.template if record else template)
+def new_ones(session: Session, template: Template) -> list[str]:
+    """Return the volumes, in words, that have to be formatted when a cluster is started."""
+    planned, _ = look_up(session, template)
     return [str(one) for one in planned if one.found.known_empty]
 
 
@@ -194,24 +191,17 @@ def check_format(planned: Sequence[PlannedVolume], *, format_new: bool) -> None:
 # On the master.
 
 
-def bring(cluster: Cluster, master: Node) -> Outcome:
+def bring(cluster: Cluster, master: Node, *, format_new: bool = False) -> Outcome:
     """Attach the cluster's volumes to its master and mount them; repeating it changes nothing.
 
     A volume that is in the way does not take the cluster with it: why it is not mounted is said,
-    and the cluster is of use without it; the node has it too, as its `troubles`.
+    and the cluster is of use without it.
+
+    Parameters
+    ----------
+    format_new : bool
+        Whether volumes that nothing was ever written to get a file system.
     """
-    brought = _bring(cluster, master)
-    master.troubles, master.unformatted = brought.troubles, brought.unformatted
-    return brought
-
-
-def format_and_mount(cluster: Cluster, master: Node) -> Outcome:
-    """Make file systems on the volumes that nothing was ever written to, and mount them."""
-    cluster.format_new = True
-    return bring(cluster, master)
-
-
-def _bring(cluster: Cluster, master: Node) -> Outcome:
     wanted = cluster.record.template.volumes
     if not wanted:
         return Outcome()
@@ -232,7 +222,7 @@ def _bring(cluster: Cluster, master: Node) -> Outcome:
                 usable,
                 there,
                 master.account.name,
-                format_new=cluster.format_new,
+                format_new=format_new,
                 has_units=master.facts.has_units,
             ),
             what="mounting the volumes",
@@ -314,13 +304,11 @@ def _script(
         "paths": [one.mount_path for one in wanted],
         "sizes": [str(there[one.volume_id].size) for one in wanted],
     }
-    given = f"account={shlex.quote(account)}\npatience={_PATIENCE}\n"
-    given += "".join(f"{name}=({shlex.join(items)})\n" for name, items in lists.items())
-    body = given + templates.read("volumes.sh")
+    body = templates.script("volumes.sh", account=account, patience=_PATIENCE, **lists)
     # A boot formats nothing, and is seen to have failed where a volume is not mounted.
     boot = f'set -euo pipefail\nformat=0\nbooting=1\n{body}[ "$bad" = 0 ]\n'
-    unit = f"boot={shlex.quote(boot)}\nhas_units={int(has_units)}\n"
-    return f"format={int(format_new)}\nbooting=0\n{body}{unit}{templates.read('volumes_unit.sh')}"
+    unit = templates.script("volumes_unit.sh", boot=boot, has_units=has_units)
+    return f"{templates.assigned(format=format_new, booting=False)}{body}{unit}"
 
 
 def _read(said: str, wanted: Sequence[Volume]) -> tuple[list[Mounted], list[str], list[str]]:

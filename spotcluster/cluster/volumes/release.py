@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from spotcluster.cluster.reporter import Reporter
 from spotcluster.config import Volume
 from spotcluster.errors import SpotclusterError
 
-log = logging.getLogger("spotcluster.kept_volumes")
+log = logging.getLogger("spotcluster.release")
 
 _RELEASE = 30.0  # seconds to unmount them
 
@@ -62,7 +61,7 @@ def _release(session: Session, node: Node, volumes: Sequence[Volume], there: Seq
     deepest = sorted((one.mount_path for one in volumes), key=lambda path: -len(path))
     free = set(deepest)
     if node.facts.sudo:
-        script = f"paths=({shlex.join(deepest)})\n{templates.read('volumes_release.sh')}"
+        script = templates.script("volumes_release.sh", paths=deepest)
         said = node.run(script, what="unmounting the volumes", timeout=_RELEASE, user="root")
         free = set(said.splitlines())
     for one in there:

@@ -13,10 +13,12 @@ from typing import Any
 
 import ipyparallel
 
+from spotcluster import depots
+from spotcluster.depots import Depot
 from spotcluster.errors import SearchError
 from spotcluster.search import shipping
 from spotcluster.search.data.splits import Bundle
-from spotcluster.search.dispatch.spread import CLIENT, Depot, Spread
+from spotcluster.search.dispatch.spread import CLIENT, Spread
 from spotcluster.search.engine import here, peer, prune, transfer
 
 CHUNK = 4 << 20  # bytes that the client sends at once
@@ -69,7 +71,7 @@ class Delivery(threading.Thread):
         self._bundle = bundle
         self._spread = spread
         self._search = search
-        self._depot: Depot | None = getattr(client, "split_depot", None)
+        self._depot = depots.of(client)
         self._upload = uuid.uuid4().hex
         self._given_up = threading.Event()
         self._to_purge: list[str] = []

@@ -10,23 +10,13 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 CLIENT = ""
 """The client as a source, beside the names of hosts."""
 AT_ONCE = 2  # hosts that one host serves at a time
 LOOK = 1.0  # seconds between two looks at whether to go on waiting
 STRANGERS = 2  # hosts that cannot be reached after which no other one is tried
-
-
-class Depot(Protocol):
-    """A store that all hosts reach, in which files are called by their digests."""
-
-    def upload(self, path: str, digest: str) -> None:
-        """Put a file there, unless it is there."""
-
-    def url(self, digest: str) -> str:
-        """Return an address from which a host can read it, in parts, without credentials."""
 
 
 @dataclass

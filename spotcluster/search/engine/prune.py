@@ -35,7 +35,7 @@ def used(bundle: str, digests: list[str] | None = None) -> None:
         if digests is not None and not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.write_text(json.dumps(dict.fromkeys(digests)))
-        os.utime(path)
+        os.utime(path, (now, now))  # not the file server's time, which `prune` does not know
 
 
 def prune(limit: float | None = None) -> list[str]:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from spotcluster.search.data.candidates import in_words
 from spotcluster.search.results.results import Best
+from spotcluster.wording import time_left
 
 WINDOW = 30.0  # seconds over which the rate is measured
 REFRESH = 0.25  # seconds between two pictures
@@ -66,7 +67,7 @@ class State:
         if self.rate:
             figures.append(_rate(self.rate))
         if self.running:
-            figures.append("" if self.left is None else f"{duration(self.left)} left")
+            figures.append("" if self.left is None else f"{time_left(self.left)} left")
             figures.append(_engines(self.engines))
         return [figure for figure in figures if figure]
 
@@ -288,18 +289,6 @@ def page(state: State) -> str:
         f'<div style="background:{colour};height:6px;width:{state.percent}%;border-radius:3px">'
         f"</div></div>{table if state.bests else ''}{remarks}</div>"
     )
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words: ``"45 s"``, ``"3 min 20 s"``, ``"2 h 5 min"``."""
-    whole = math.ceil(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
 def _ending(state: State) -> str:

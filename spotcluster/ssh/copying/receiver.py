@@ -157,7 +157,7 @@ class Receiver:
         handle = parts.open_part(name, folder, self._pipe.beat)
         with os.fdopen(os.dup(handle), "rb", buffering=0) as file:
             size = min(os.fstat(handle).st_size, entry.size)
-            digest = self._digest(file, size)
+            digest = digests.sha256(file, size, self._pipe.beat)
         self._begun[index] = (handle, digest, size)
         return [whole, size, digest.hexdigest()]
 
@@ -165,14 +165,7 @@ class Receiver:
         with os.fdopen(handle, "rb", buffering=0) as file:
             if entry.target:
                 return digests.etag(file, entry.size, entry.target.decode(), self._pipe.beat)
-            return str(self._digest(file, entry.size).hexdigest())
-
-    def _digest(self, file: Any, size: int) -> Any:
-        found = hashlib.sha256()
-        for data in digests.pieces(file, size):
-            found.update(data)
-            self._pipe.beat()
-        return found
+            return str(digests.sha256(file, entry.size, self._pipe.beat).hexdigest())
 
     # Taking it.
 

@@ -224,11 +224,7 @@ class Sender:
         self._pipe.send(wire.DIGEST, so_far.digest())
 
     def _digest(self, file: Any, size: int) -> Any:
-        found = hashlib.sha256()
-        for data in digests.pieces(file, size):
-            found.update(data)
-            self._pipe.beat()
-        return found
+        return digests.sha256(file, size, self._pipe.beat)
 
     def _stream(self, file: Any, size: int, digest: Any) -> int:
         done = 0

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import boto3
+import programs
 from botocore.config import Config
 
 from spotcluster.local.access import Credentials
@@ -96,6 +97,7 @@ class Lab:
         self.key_path.write_text(self._key.private)
         self._cgroups = Cgroups(owner)
         self._process: subprocess.Popen[str] | None = None
+        self._maker: programs.Maker | None = None
         self._api: tuple[str, int] = ("", 0)
         self._owner = owner
 
@@ -144,6 +146,9 @@ class Lab:
 
     def close(self) -> None:
         """End everything in the lab."""
+        if self._maker is not None:
+            self._maker.close()
+            self._maker = None
         if self._process is not None:
             assert self._process.stdin is not None
             assert self._process.stdout is not None
@@ -193,9 +198,12 @@ class Lab:
             "text": True,
             "env": self.environment,
         }
+        return subprocess.Popen([*self._entering(), *command], **{**given, **options})
+
+    def _entering(self) -> list[str]:
+        """Return what comes before the command of a program that is to be in the lab."""
         entering = ["nsenter", "-t", str(self._first), "--net", "--mount", "--pid", "--"]
-        entering += ["setpriv", "--pdeathsig", "KILL"]
-        return subprocess.Popen([*entering, *command], **{**given, **options})
+        return [*entering, "setpriv", "--pdeathsig", "KILL"]
 
     def signal(self, started: subprocess.Popen[str], number: int) -> None:
         """Send a signal to a program that `popen` started; SIGINT is what Ctrl-C sends."""
@@ -235,10 +243,18 @@ class Lab:
         str
             Its standard output; standard error where `status` says that it is to fail.
         """
-        done = self.call([sys.executable, "-m", "spotcluster", *words], timeout=timeout)
+        done = self.program([sys.executable, "-m", "spotcluster", *words], timeout=timeout)
         if done.returncode != status:
             raise LabError(f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done.stdout if status == 0 else done.stderr
+
+    def program(
+        self, command: Sequence[str], *, timeout: float = _PROGRAM_LIMIT
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program of ours to its end, as `call` does, but with what it imports there."""
+        if self._maker is None:
+            self._maker = programs.Maker(entering=self._entering())
+        return programs.run(command, timeout=timeout, env=self.environment, maker=self._maker)
 
     def python(self, program: str, *, timeout: float = _PROGRAM_LIMIT) -> str:
         """Run a Python program on the laptop of the lab; return what it prints."""

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from moto import mock_aws
 
-from spotcluster.aws import images, instance_types, instances, keypairs, network, tags
+from spotcluster.aws import (
+    images,
+    instance_types,
+    instances,
+    inventory,
+    keypairs,
+    network,
+    prices,
+    tags,
+)
+from spotcluster.aws import volumes as ebs
 from spotcluster.aws.session import Session
 from spotcluster.errors import CloudError, UsageError
 
@@ -183,3 +194,41 @@ def test_what_ec2_lists_in_pages_is_read_to_the_end(session: Session) -> None:
     assert [one.id for one in network.find_groups(session, "demo")] == wanted
     assert instances.volumes(session, "demo") == wanted
     assert instances.open_spot_requests(session, "demo") == wanted
+
+
+def test_lists_that_users_see_are_read_to_the_end(session: Session) -> None:
+    when = datetime.now(UTC) - timedelta(hours=3)
+
+    def paged(key: str, of: Callable[[int], dict[str, Any]]) -> Any:
+        def answer(NextToken: str = "", **_: Any) -> dict[str, Any]:  # noqa: N803 - EC2's name
+            number = int(NextToken or 0)
+            return {key: [of(number)], "NextToken": str(number + 1) if number < 2 else ""}
+
+        return answer
+
+    def instance(number: int) -> dict[str, Any]:
+        launched = when + timedelta(hours=number)
+        found = {"InstanceId": f"i-{number}", "InstanceType": "t3.micro", "LaunchTime": launched}
+        return {"Instances": [{**found, "State": {"Name": "running"}}]}
+
+    def request(number: int) -> dict[str, Any]:
+        made = when + timedelta(hours=number)
+        return {"SpotInstanceRequestId": f"sir-{number}", "State": "open", "CreateTime": made}
+
+    def price(number: int) -> dict[str, Any]:
+        zone = {"AvailabilityZone": f"us-east-1{'abc'[number]}"}
+        return {**zone, "Timestamp": when, "SpotPrice": f"0.{number + 1}"}
+
+    def volume(number: int) -> dict[str, Any]:
+        found = {"VolumeId": f"vol-{number}", "Size": 1, "AvailabilityZone": "us-east-1a"}
+        return {**found, "State": "available", "CreateTime": when, "VolumeType": "gp3"}
+
+    session.ec2.describe_instances = paged("Reservations", instance)
+    session.ec2.describe_spot_instance_requests = paged("SpotInstanceRequests", request)
+    session.ec2.describe_spot_price_history = paged("SpotPriceHistory", price)
+    session.ec2.describe_volumes = paged("Volumes", volume)
+    assert [one.id for one in inventory.instances(session)] == ["i-0", "i-1", "i-2"]
+    assert [one.id for one in inventory.spot_requests(session)] == ["sir-2", "sir-1", "sir-0"]
+    found = prices.spot_history(session, "t3.micro", days=1)
+    assert [one.current for one in found] == [0.1, 0.2, 0.3]
+    assert [one.id for one in ebs.attached_to(session, ["i-0"])] == ["vol-0", "vol-1", "vol-2"]

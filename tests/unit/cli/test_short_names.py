@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 import pytest
 
@@ -25,7 +27,8 @@ def test_flag_of_starclusters_that_is_not_here_says_what_to_do(
         own = {word for one in commands[name].params for word in (*one.opts, *one.secondary_opts)}
         assert not own & flags.keys()
     assert main.run(["terminate", "-f", "mycluster"]) == 2
-    assert "No such option '-f'. Plugins and nodes that fail keep no" in capsys.readouterr().err
+    said = capsys.readouterr().err  # the first half is click's, in whose versions it differs
+    assert re.search(r"No such option:? '?-f'?\.? Plugins and nodes that fail keep no", said)
     assert main.run(["start", "--enable-queue", "mycluster"]) == 2
     assert "There is no SGE here" in capsys.readouterr().err
     assert main.run(["start", "--nothing", "mycluster"]) == 2

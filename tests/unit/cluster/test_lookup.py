@@ -10,7 +10,7 @@ import pytest
 
 from spotcluster import config as configs
 from spotcluster import files
-from spotcluster.aws.calls import Patience
+from spotcluster.aws.calls import Patience, behind
 from spotcluster.aws.session import Session
 from spotcluster.cluster import lookup
 from spotcluster.cluster.status import listing
@@ -72,7 +72,7 @@ def test_config_says_for_how_long_calls_are_repeated(monkeypatch: pytest.MonkeyP
     text = "[aws info]\nTHROTTLE_TIMEOUT = 7\nanswer_timeout = 5\nSETTLE_TIMEOUT = 3\n"
     session = lookup.open_session(configs.load_text(text, "config"), "us-east-1")
     assert session.patience == Patience(throttled=7, unanswered=5, settle=3)
-    assert session.ec2.spotcluster_patience is session.patience  # type: ignore[attr-defined]
+    assert behind(session.ec2.describe_regions).patience is session.patience
 
 
 def test_region_of_the_aws_profile_goes_before_the_fallback(

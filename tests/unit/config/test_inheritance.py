@@ -92,6 +92,12 @@ def test_circle_is_refused_and_shown() -> None:
     assert circles[0].endswith("in a circle: a -> b -> c -> a.")
 
 
+def test_circle_is_refused_where_a_setting_is_looked_for_in_it() -> None:
+    """It was followed without end: the setting has come from the parent that is in no circle."""
+    with pytest.raises(ConfigError, match="in a circle: d -> d"):
+        load("[cluster c]\nKEYNAME = k\n[cluster d]\nEXTENDS = c, d\n")
+
+
 def test_endless_chain_is_refused() -> None:
     chain = "".join(f"[cluster c{n}]\nEXTENDS = c{n + 1}\n" for n in range(2000))
     with pytest.raises(ConfigError, match="more than 50 templates"):

@@ -10,14 +10,24 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from moments import HeldClock, Moment
 from werkzeug.serving import make_server
 
+from spotcluster.local import clock
 from spotcluster.local.access import Credentials
 from spotcluster.local.application import Application
 from spotcluster.local.cloud import Cloud
 from spotcluster.local.images import UBUNTU
 
 CREDENTIALS = Credentials("AKIATESTTESTTESTTEST", "secret")
+
+
+@pytest.fixture(autouse=True)
+def held_clock(moment: Moment, monkeypatch: pytest.MonkeyPatch) -> HeldClock:
+    """Hold the local cloud's clock: nothing here depends on the day on which it is run."""
+    held = HeldClock(moment.when, instead_of=clock.source)
+    monkeypatch.setattr(clock, "source", held)
+    return held
 
 
 @pytest.fixture

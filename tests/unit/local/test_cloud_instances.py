@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from spotcluster.local import ec2 as region
 from spotcluster.local.cloud import Cloud
 from spotcluster.local.instances import PORT_TAG
 
@@ -97,20 +96,6 @@ def test_a_protected_instance_is_not_terminated(ec2: Any, run: Any, describe: An
     with pytest.raises(ClientError, match="OperationNotPermitted"):
         ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
     assert [state(i) for i in describe()] == ["pending"]
-
-
-def test_terminated_instances_are_forgotten_after_a_while(
-    ec2: Any, run: Any, describe: Any, settle: Any, cloud: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (instance, _) = run(2, ClientToken="once")
-    ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
-    settle()
-    (backend,) = cloud.backends()
-    assert not backend.forget_old()
-    monkeypatch.setattr(region, "KEEP_TERMINATED", 0.0)
-    assert backend.forget_old()
-    assert [i["InstanceId"] for i in describe()] != [instance["InstanceId"]]
-    assert len(describe()) == 1
 
 
 def test_a_killed_host_stops_its_instance(run: Any, describe: Any, settle: Any, cloud: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
+from moments import HeldClock
 
-from spotcluster.local import market
+from spotcluster.local import clock, market
 from spotcluster.local.images import UBUNTU
 from spotcluster.local.prices import on_demand_price
 
@@ -28,7 +30,9 @@ def requests(ec2: Any, **params: Any) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_spot_instance_has_its_request(ec2: Any, run: Any, describe: Any) -> None:
+def test_a_spot_instance_has_its_request(
+    ec2: Any, run: Any, describe: Any, held_clock: HeldClock
+) -> None:
     tags = [{"ResourceType": "spot-instances-request", "Tags": [{"Key": "c", "Value": "x"}]}]
     (instance,) = run(**spot("0.30"), TagSpecifications=tags)
     assert instance["InstanceLifecycle"] == "spot"
@@ -39,7 +43,7 @@ def test_a_spot_instance_has_its_request(ec2: Any, run: Any, describe: Any) -> N
     assert float(request["SpotPrice"]) == 0.30
     assert request["Tags"] == [{"Key": "c", "Value": "x"}]
     assert request["LaunchSpecification"]["InstanceType"] == "c5.xlarge"
-    assert abs(request["CreateTime"] - datetime.now(UTC)) < timedelta(minutes=1)
+    assert request["CreateTime"] == held_clock.now
     (described,) = describe()
     assert described["SpotInstanceRequestId"] == request["SpotInstanceRequestId"]
 
@@ -151,29 +155,29 @@ def history(ec2: Any, **params: Any) -> list[dict[str, Any]]:
     return [price for page in pages for price in page["SpotPriceHistory"]]
 
 
-def test_history_covers_ninety_days_of_every_zone(ec2: Any) -> None:
-    found = history(ec2, InstanceTypes=["c5.xlarge"])
-    ages = [datetime.now(UTC) - price["Timestamp"] for price in found]
+def test_history_covers_ninety_days_of_every_zone(ec2: Any, held_clock: HeldClock) -> None:
+    kind = "vt1.3xlarge"  # of two zones only, so that the history is short
+    found = history(ec2, InstanceTypes=[kind])
+    ages = [held_clock.now - price["Timestamp"] for price in found]
     assert min(ages) < timedelta(hours=6)
     assert timedelta(days=90) <= max(ages) < timedelta(days=91)
     assert ages == sorted(ages)
-    assert {price["AvailabilityZone"] for price in found} == set(
-        market.zones_of("us-east-1", "c5.xlarge")
-    )
-    assert {price["InstanceType"] for price in found} == {"c5.xlarge"}
+    assert {price["AvailabilityZone"] for price in found} == set(market.zones_of("us-east-1", kind))
+    assert len({price["AvailabilityZone"] for price in found}) > 1
+    assert {price["InstanceType"] for price in found} == {kind}
 
 
 def test_history_is_about_a_third_of_the_on_demand_price(ec2: Any) -> None:
     ratios = [
         float(price["SpotPrice"]) / on_demand_price("c5.xlarge")
-        for price in history(ec2, InstanceTypes=["c5.xlarge"])
+        for price in history(ec2, InstanceTypes=["c5.xlarge"], AvailabilityZone="us-east-1a")
     ]
     assert 0.2 < min(ratios) < max(ratios) < 0.4
     assert len(set(ratios)) > 10
 
 
-def test_history_obeys_times_zone_and_product(ec2: Any) -> None:
-    end = datetime.now(UTC) - timedelta(days=10)
+def test_history_obeys_times_zone_and_product(ec2: Any, held_clock: HeldClock) -> None:
+    end = held_clock.now - timedelta(days=10)
     start = end - timedelta(days=3)
     found = history(
         ec2,
@@ -192,8 +196,9 @@ def test_history_obeys_times_zone_and_product(ec2: Any) -> None:
     assert history(ec2, InstanceTypes=["c5.xlarge"], ProductDescriptions=["Windows"]) == []
 
 
-def test_history_comes_in_pages(ec2: Any) -> None:
-    whole = history(ec2, InstanceTypes=["c5.xlarge"], AvailabilityZone="us-east-1a")
+def test_history_comes_in_pages(ec2: Any, held_clock: HeldClock) -> None:
+    few = held_clock.now - timedelta(days=6)
+    whole = history(ec2, InstanceTypes=["c5.xlarge"], AvailabilityZone="us-east-1a", StartTime=few)
     first = ec2.describe_spot_price_history(
         InstanceTypes=["c5.xlarge"],
         Filters=[{"Name": "availability-zone", "Values": ["us-east-1a"]}],
@@ -209,8 +214,13 @@ def test_history_comes_in_pages(ec2: Any) -> None:
     assert first["SpotPriceHistory"] + second["SpotPriceHistory"] == whole[:14]
 
 
-def test_the_price_now_is_the_newest_of_the_history(ec2: Any) -> None:
-    newest = history(ec2, InstanceTypes=["c5.xlarge"], AvailabilityZone="us-east-1a")[0]
+def test_the_price_now_is_the_newest_of_the_history(ec2: Any, held_clock: HeldClock) -> None:
+    (newest,) = history(
+        ec2,
+        InstanceTypes=["c5.xlarge"],
+        AvailabilityZone="us-east-1a",
+        StartTime=held_clock.now,
+    )
     assert market.price_now("c5.xlarge", "us-east-1a").text == newest["SpotPrice"]
 
 
@@ -227,6 +237,8 @@ def test_a_price_holds_from_its_time_on(when: datetime, kind: str) -> None:
 
 
 # Fleets.
+
+CAPPED = [{"InstanceType": "c5.large", "MaxPrice": "0.0001"}, {"InstanceType": "m5.large"}]
 
 
 @pytest.fixture
@@ -284,17 +296,58 @@ def test_a_fleet_of_the_lowest_price_takes_the_cheapest(ec2: Any, template: dict
     assert [i["InstanceType"] for i in answer["Instances"]] == ["c5.large"]
 
 
-def test_a_fleet_tells_errors_and_launches_the_rest(ec2: Any, template: dict[str, str]) -> None:
-    overrides = [
-        {"InstanceType": "c5.large", "MaxPrice": "0.0001"},
-        {"InstanceType": "m5.large"},
-    ]
-    answer = fleet(ec2, template, overrides, 3)
+Prices = Callable[[dict[str, float]], None]
+
+
+@pytest.fixture
+def prices(monkeypatch: pytest.MonkeyPatch) -> Prices:
+    """Say what instance types cost now, whatever time it is."""
+
+    def put(usd: dict[str, float]) -> None:
+        def price_now(kind: str, zone: str) -> market.Price:
+            return market.Price(kind, zone, usd[kind], clock.now())
+
+        monkeypatch.setattr(market, "price_now", price_now)
+
+    return put
+
+
+def test_a_fleet_tells_errors_and_launches_the_rest(
+    ec2: Any, template: dict[str, str], prices: Prices
+) -> None:
+    prices({"c5.large": 0.02, "m5.large": 0.03})
+    answer = fleet(ec2, template, CAPPED, 3)
     (error,) = answer["Errors"]
     assert error["ErrorCode"] == "SpotMaxPriceTooLow"
     assert error["LaunchTemplateAndOverrides"]["Overrides"]["InstanceType"] == "c5.large"
     (group,) = answer["Instances"]
     assert (group["InstanceType"], len(group["InstanceIds"])) == ("m5.large", 3)
+
+
+def test_a_fleet_does_not_ask_for_what_is_dearer_than_what_it_gets(
+    ec2: Any, template: dict[str, str], prices: Prices
+) -> None:
+    prices({"c5.large": 0.03, "m5.large": 0.02})
+    answer = fleet(ec2, template, CAPPED, 3)
+    assert answer["Errors"] == []
+    (group,) = answer["Instances"]
+    assert (group["InstanceType"], len(group["InstanceIds"])) == ("m5.large", 3)
+
+
+@pytest.mark.parametrize("kinds", [("c5.large", "m5.large"), ("m5.large", "c5.large")])
+def test_of_pools_that_cost_the_same_a_fleet_takes_the_first(
+    ec2: Any, template: dict[str, str], prices: Prices, kinds: tuple[str, str]
+) -> None:
+    prices(dict.fromkeys(kinds, 0.02))
+    answer = fleet(ec2, template, [{"InstanceType": kind} for kind in kinds], 2)
+    assert [group["InstanceType"] for group in answer["Instances"]] == [kinds[0]]
+
+
+def test_a_bid_of_just_the_price_is_enough(run: Any, prices: Prices) -> None:
+    prices({"c5.xlarge": 0.05})
+    assert run(**spot("0.05"))
+    with pytest.raises(ClientError, match="SpotMaxPriceTooLow"):
+        run(**spot("0.0499"))
 
 
 def test_a_fleet_splits_on_demand_and_spot_and_tags(

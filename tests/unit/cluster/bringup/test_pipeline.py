@@ -11,8 +11,8 @@ import pytest
 
 from spotcluster.aws.instances import Instance
 from spotcluster.cluster.bringup.member import Member
-from spotcluster.cluster.bringup.pipeline import Gate, Pipeline, naming
-from spotcluster.errors import ClusterError, NodeError, RemoteCommandFailed
+from spotcluster.cluster.bringup.pipeline import Gate, Pipeline
+from spotcluster.errors import ClusterError, NodeError
 
 
 def test_open_gate_lets_through() -> None:
@@ -54,14 +54,6 @@ def test_gate_that_was_open_stays_open_when_the_master_fails_later() -> None:
 def test_gate_names_the_limit() -> None:
     with pytest.raises(NodeError, match="had not finished plugin x after 0 s"):
         Gate(is_open=False).wait("node001", "plugin x", 0)
-
-
-def test_failed_script_names_its_plugin() -> None:
-    with pytest.raises(RemoteCommandFailed) as caught, naming("pypackages"):
-        raise RemoteCommandFailed("node001", "installing", "uv pip install x", 2, "a\nno x\n")
-    text = str(caught.value)
-    for part in ("node001", "pypackages", "uv pip install x", "status 2", "no x"):
-        assert part in text
 
 
 def test_ctrl_c_while_the_first_nodes_begin_did_not_wait_for_their_launches(

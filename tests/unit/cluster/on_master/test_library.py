@@ -21,7 +21,7 @@ def test_a_module_that_the_searches_import_was_missing_on_the_master(tmp_path: P
         "print(spotcluster.__file__)"
     )
     done = subprocess.run(
-        [sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=600, check=False
     )
     assert done.stderr == ""
     assert done.stdout.strip() == str(tmp_path / "spotcluster" / "__init__.py")

@@ -5,19 +5,21 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from moments import A_DATE
 
 from spotcluster import templates
 from spotcluster.aws import volumes as ebs
 from spotcluster.cli import output
 from spotcluster.cli.commands import clusters
+from spotcluster.cluster.bringup.bringup import Result
 from spotcluster.cluster.volumes import mounting
 from spotcluster.config import Volume
 from spotcluster.errors import CloudError
@@ -33,7 +35,7 @@ parts = st.text(
 
 def attached(device: str = "/dev/sdf", size: int = 10) -> ebs.Volume:
     return ebs.Volume(
-        ID, "data", size, "in-use", "a", "gp3", True, "", datetime.now(UTC), "i-1", device, "", {}
+        ID, "data", size, "in-use", "a", "gp3", True, "", A_DATE, "i-1", device, "", {}
     )
 
 
@@ -150,10 +152,10 @@ def test_only_what_nothing_was_ever_written_to_is_new(
 def test_terminal_is_asked_about_what_turned_out_to_be_empty(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    node = SimpleNamespace(unformatted=("/data",))
-    result: Any = SimpleNamespace(cluster=SimpleNamespace(nodes=[node]))
+    empty = mounting.Outcome(troubles=("not mounted",), unformatted=("/data",))
+    cluster: Any = SimpleNamespace(master="the master")
+    result = Result(cluster, (), 1.0, empty)
     asked: list[str] = []
-    done: list[object] = []
     answers = iter([False, True])
 
     def ask(question: str) -> bool:
@@ -161,13 +163,14 @@ def test_terminal_is_asked_about_what_turned_out_to_be_empty(
         return next(answers)
 
     monkeypatch.setattr(output, "ask", ask)
-    monkeypatch.setattr(mounting, "format_and_mount", lambda _, master: done.append(master))
+    bring = Mock(return_value=mounting.Outcome())
+    monkeypatch.setattr(mounting, "bring", bring)
     monkeypatch.setattr(output, "can_ask", lambda: False)
-    clusters._offer_format(result)
+    assert clusters._offer_format(result).troubles == ["not mounted"]
     assert asked == []
     monkeypatch.setattr(output, "can_ask", lambda: True)
-    clusters._offer_format(result)
-    assert (len(asked), done) == (1, [])
-    clusters._offer_format(result)
-    assert done == [node]
+    assert clusters._offer_format(result).troubles == ["not mounted"]
+    assert (len(asked), bring.call_count) == (1, 0)
+    assert clusters._offer_format(result).troubles == []
+    bring.assert_called_once_with(cluster, "the master", format_new=True)
     assert "/data" in asked[1]

@@ -73,6 +73,20 @@ def test_a_search_says_that_it_runs(store: Path) -> None:
     assert names(store) == {"a.pkl", "b.pkl", "first.json", "second.lease"}
 
 
+@pytest.mark.parametrize("ahead", [-2 * OLD, 2 * OLD])
+def test_clock_of_the_file_server_does_not_matter(
+    store: Path, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    theirs = time.time()
+    monkeypatch.setattr(pruning.time, "time", lambda: theirs - ahead)
+    put(store / "a.pkl", 2 * OLD)
+    put(store / "b.pkl", 2 * OLD)
+    put(store / "of-a.json", 2 * OLD, json.dumps({"a": {}}))
+    used("of-a")
+    put(store / "of-b.json", 2 * OLD, json.dumps({"b": {}}))
+    assert prune() == ["b.pkl"]
+
+
 def test_a_damaged_marker_protects_nothing_and_stops_nothing(store: Path) -> None:
     put(store / "broken.json", 60.0, "{")
     put(store / "old.pkl", 2 * OLD)

@@ -22,7 +22,6 @@ from spotcluster.search.results import display
 from spotcluster.search.results.display import (
     Meter,
     State,
-    duration,
     line,
     page,
     picture,
@@ -158,14 +157,6 @@ def test_rate_is_of_the_last_seconds_and_of_this_search() -> None:
     assert rate is None  # nothing in the last ten seconds
     assert meter.rate(21.0, 3) is None  # launched again
     assert meter.rate(23.0, 7) == 2.0
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.2, "1 s"), (60, "1 min"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (3600, "1 h")],
-)
-def test_durations(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
 
 
 def test_scores_that_are_not_there() -> None:

@@ -1,0 +1,49 @@
+"""Calling what a plugin does at a point of a cluster's life; what goes wrong there names it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from spotcluster.cluster.cluster import Cluster
+from spotcluster.cluster.node import Node
+from spotcluster.errors import ClusterError, NodeError, RemoteCommandFailed, SpotclusterError
+
+log = logging.getLogger("spotcluster.hooks")
+
+
+def call(name: str, hook: Callable[..., object], cluster: Cluster, *nodes: Node) -> None:
+    """Call a hook of the plugin `name`: with a node, or with the cluster alone.
+
+    Raises
+    ------
+    RemoteCommandFailed
+        A script failed in it; the error says in which plugin.
+    NodeError, ClusterError
+        It raised what nobody had foreseen, as a plugin of the user's may.
+    SpotclusterError
+        Anything else that it says itself.
+    """
+    try:
+        hook(cluster, *nodes)
+    except RemoteCommandFailed as error:
+        what = f"plugin {name}, {error.what}"
+        raise RemoteCommandFailed(
+            error.alias, what, error.command, error.status, error.output
+        ) from error
+    except SpotclusterError:
+        raise
+    except Exception as error:
+        log.exception("not foreseen in plugin %s", name)
+        why = f"plugin {name} raised {type(error).__name__}: {error}"
+        raise (NodeError(nodes[0].alias, why) if nodes else ClusterError(why)) from error
+
+
+def call_anyway(
+    name: str, hook: Callable[..., object], cluster: Cluster, *nodes: Node, anyway: str
+) -> None:
+    """Call a hook that must hold nothing up: what goes wrong is noted, and what happens anyway."""
+    try:
+        call(name, hook, cluster, *nodes)
+    except SpotclusterError as error:
+        cluster.note(f"{error}; {anyway}")

@@ -1,0 +1,36 @@
+"""The program as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import programs
+
+PROGRAM = (sys.executable, "-m", "spotcluster")
+
+
+def cli(*words: str, status: int = 0, timeout: float = 600) -> str:
+    """Run the program; return its standard output, or standard error if it is to fail."""
+    done = programs.run([*PROGRAM, *words], timeout=timeout)
+    assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done.stdout if status == 0 else done.stderr
+
+
+def nodes(name: str) -> dict[str, dict[str, Any]]:
+    """Return the nodes of a cluster by alias, as ``listclusters --json`` has them."""
+    (found,) = json.loads(cli("listclusters", "--json", name))
+    return {node["alias"]: node for node in found["nodes"]}
+
+
+def wait_until(what: str, true: Callable[[], Any], timeout: float = 240) -> Any:
+    """Wait until something is true, and return it; say what, when it does not become so."""
+    end = time.monotonic() + timeout
+    while not (found := true()):
+        assert time.monotonic() < end, f"waited {timeout} s for: {what}"
+        time.sleep(0.05)
+    return found

@@ -1,0 +1,137 @@
+"""What goes wrong on the computer before which the user sits."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spotcluster.cli import logfile
+
+from .world import World
+
+
+def cannot_write(monkeypatch: pytest.MonkeyPatch, home: Path, number: int) -> None:
+    """Let what is below the home not be written to: its disk is full, or read-only."""
+    make, unlink = tempfile.mkstemp, Path.unlink
+
+    def refuse(path: Path) -> None:
+        if path.is_relative_to(home):
+            raise OSError(number, os.strerror(number), str(path))
+
+    def refuse_to_make(**given: Any) -> Any:
+        refuse(given["dir"])
+        return make(**given)
+
+    def refuse_to_unlink(path: Path, **given: Any) -> None:
+        refuse(path)
+        unlink(path, **given)
+
+    monkeypatch.setattr("spotcluster.files.tempfile.mkstemp", refuse_to_make)
+    if number == errno.EROFS:
+        monkeypatch.setattr(logfile, "_file", lambda command: refuse(home / command))
+        monkeypatch.setattr(Path, "unlink", refuse_to_unlink)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_disk_that_cannot_be_written_to_replaces_no_node_and_keeps_no_cluster(
+    world: World, spotcluster_home: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    cannot_write(monkeypatch, spotcluster_home, number)
+    done = world.run("start", "-c", "bare", "mycluster")
+    assert world.calls.count("RunInstances") == 2
+    assert world.ready() == ["master", "node001"]
+    assert f"cannot be written down on this computer: {os.strerror(number)}" in done.err
+    assert ("This run has no log file" in done.err) == (number == errno.EROFS)
+    world.run("removenode", "-y", "mycluster", "node001")
+    world.run("terminate", "-y", "mycluster")
+    assert world.left() == []
+
+
+def test_log_file_on_a_disk_that_got_full_does_not_cover_the_terminal(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        def write(self, _: str) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def flush(self) -> None:
+            pass
+
+    def on_full_disk(command: str) -> logging.Handler:
+        made = to_file(command)
+        made.stream = Full()
+        return made
+
+    to_file: Any = logfile._file
+    monkeypatch.setattr(logfile, "_file", on_full_disk)
+    done = world.run("start", "-c", "bare", "-s", "1", "mycluster")
+    assert "Logging error" not in done.err
+
+
+def test_command_that_needs_the_disk_says_that_it_is_full(
+    world: World, spotcluster_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run("start", "-c", "bare", "-s", "1", "mycluster")
+    cannot_write(monkeypatch, spotcluster_home, errno.ENOSPC)
+    done = world.run("sshmaster", "mycluster", "true", status=1)
+    assert "cannot write what it has to keep: No space left on device" in done.err
+    assert "bug" not in done.err
+
+
+def test_second_ctrl_c_still_says_what_ends_the_cluster(world: World) -> None:
+    world.frozen = {"node001"}
+    terminal = world.terminal("start", "-c", "bare", "mycluster")
+    while not world.instances().get("node001"):
+        assert not terminal.ended()
+    asked: list[str] = []
+
+    def hold(_: int, name: str, do: Any) -> Any:
+        if name == "DescribeVolumes":  # only asked for what there is after an interrupt
+            asked.append(name)
+            terminal.interrupt()
+            time.sleep(0.3)
+        return do()
+
+    world.on_call = hold
+    terminal.interrupt()
+    done = terminal.wait()
+    assert asked
+    assert done.status == 130
+    assert "terminate mycluster   ends it" in done.err
+
+
+def test_credentials_that_expire_in_the_middle_are_said_at_once(
+    world: World, spotcluster_home: Path
+) -> None:
+    """It waited until LAUNCH_TIMEOUT, with nodes that cost money."""
+    from werkzeug.wrappers import Response
+
+    assert "LAUNCH_TIMEOUT = 120" in (spotcluster_home / "config").read_text()
+    launched: list[str] = []
+    expired = (
+        "<Response><Errors><Error><Code>ExpiredToken</Code><Message>expired</Message></Error>"
+        "</Errors><RequestID>r</RequestID></Response>"
+    )
+
+    def expire(_: int, name: str, do: Any) -> Any:
+        if name == "RunInstances":
+            launched.append(name)
+        elif launched and ":" not in name:
+            return Response(expired, status=400, mimetype="text/xml")
+        return do()
+
+    world.on_call = expire
+    done = world.terminal("start", "-c", "bare", "mycluster").wait(60)
+    assert done.status == 1
+    assert len(launched) == 2
+    assert "terminate mycluster   ends it" in done.err
+    world.on_call = None
+    world.run("terminate", "-y", "mycluster")
+    assert world.left() == []

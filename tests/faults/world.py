@@ -1,0 +1,321 @@
+"""EC2 and the nodes for a terminal that is a process of its own, and may be killed at any call.
+
+The API is the local cloud's, on a thread of the test; its instances run as soon as they are made.
+A terminal is a forked process that runs the program's own entry point. Its SSH is a stub that asks
+the test over the same HTTP server, so that calls and remote steps are one sequence, which the
+test can hold, fail, or end the terminal at, all from outside.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import os
+import pickle
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import psutil
+from werkzeug.wrappers import Response
+
+from spotcluster import ssh
+from spotcluster.aws import keypairs
+from spotcluster.aws.session import Session
+from spotcluster.local.access import Credentials
+from spotcluster.local.application import Application
+from spotcluster.local.cloud import Cloud
+
+from .machines import Machines
+from .serving import Server
+from .terminals import DIRECT, Done, Terminal, open_terminal
+
+CREDENTIALS = Credentials("AKIATESTTESTTESTTEST", "secret")
+REGION = "us-east-1"
+CONFIG = """
+[key mykey]
+KEY_LOCATION = {key}
+
+[cluster bare]
+KEYNAME = mykey
+REGION = us-east-1
+NODE_INSTANCE_TYPE = c5.large
+CLUSTER_SIZE = 2
+SPOT_BID = 0.5
+ALLOW = 203.0.113.7/32
+LAUNCH_TIMEOUT = 120
+SSH_TIMEOUT = 120
+SETUP_TIMEOUT = 240
+PLUGINS = ipcluster
+
+[cluster steady]
+KEYNAME = mykey
+REGION = us-east-1
+NODE_INSTANCE_TYPE = c5.large
+CLUSTER_SIZE = 2
+ALLOW = 203.0.113.7/32
+PLUGINS = ipcluster
+
+[plugin ipcluster]
+SETUP_CLASS = spotcluster.plugins.ipcluster.IPCluster
+"""
+"""`bare` has spot workers, `steady` has workers on demand; limits are for who tests them."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """EC2, the disks of its machines, and what the terminals' computer keeps for clusters."""
+
+    cloud: bytes
+    machines: dict[str, dict[str, str]]
+    disks: dict[str, str]
+    own: dict[Path, bytes]
+
+
+class _Unwritten(Cloud):
+    """A cloud that writes no state after each call: nobody here reads it from a file."""
+
+    def save(self) -> None:
+        pass
+
+
+class World:
+    """EC2 and its machines, and terminals before them."""
+
+    def __init__(self, folder: Path, home: Path) -> None:
+        self.folder = folder
+        self.home = home
+        self.machines = Machines()
+        self.calls: list[str] = []
+        self.on_call: Callable[[int, str, Callable[[], Response]], Response] | None = None
+        self.denied: Callable[[str], bool] = lambda action: False
+        self._lock = threading.Lock()
+        self._number = 0
+        self.frozen: set[str] = set()
+        self._new_cloud()
+        self._server = Server(self._answer)
+        self.url = self._server.url
+
+    # The server.
+
+    def _new_cloud(self) -> None:
+        self.cloud: Cloud = _Unwritten(self.folder / "cloud")
+        self._application = Application(self.cloud, CREDENTIALS, changed=self.settle)
+
+    def start(self) -> None:
+        """Listen."""
+        self._server.start()
+
+    def stop(self) -> None:
+        """Listen no more."""
+        self._server.stop()
+
+    def settle(self) -> None:
+        """Let instances be what they are to be, but for those that are `frozen` (by alias)."""
+        with self.cloud.lock:
+            for one in self.cloud.instances():
+                alias = one.ec2_backend.tags.get(one.id, {}).get("spotcluster:alias")
+                if one.state == "pending" and alias not in self.frozen:
+                    one.has_booted(22)
+                elif one.state == "shutting-down":
+                    one.has_ended("the console's last line")
+                elif one.state == "stopping":
+                    one.has_stopped()
+
+    def _answer(self, environ: dict[str, Any]) -> Response:
+        if environ["PATH_INFO"] == "/idle":
+            return Response(headers={"Connection": "close"})
+        body = environ["wsgi.input"].getvalue()
+        if environ["PATH_INFO"] == "/remote":
+            asked = json.loads(body)
+            name = f"{asked['alias']}: {asked['what']}"
+
+            def do() -> Response:
+                return Response(json.dumps(self.machines.answer(asked)))
+
+        else:
+            name = _action(environ, body)
+
+            def do() -> Response:
+                environ["wsgi.input"] = io.BytesIO(body)
+                return Response.from_app(self._application, environ, buffered=True)
+
+        with self._lock:
+            self._number += 1
+            number = self._number
+            self.calls.append(name)
+        return self.on_call(number, name, do) if self.on_call else do()
+
+    def wait_until_idle(self) -> None:
+        """Wait until every request that terminals sent before they ended has taken effect."""
+        # What was sent may not even be accepted. Connections are accepted in their order, so that
+        # when we are answered all of theirs are; each is closed when all of it is done.
+        with DIRECT.open(f"{self.url}/idle", timeout=60):
+            pass
+        server = self._server
+        with server.changed:
+            # Tests call EC2 too, and keep their connections open.
+            idle = server.changed.wait_for(lambda: not server.connected - _own_connections(), 60)
+        assert idle, "a request of a terminal that has ended goes on"
+
+    def under_way(self) -> int:
+        """Return how many requests have come and are not answered."""
+        return self._server.requests
+
+    def begin(self) -> None:
+        """Count calls from 1 again."""
+        with self._lock:
+            self._number = 0
+            self.calls = []
+
+    # What there is.
+
+    def save(self) -> Saved:
+        """Return the state of everything."""
+        with self.cloud.lock:
+            state = pickle.dumps(self.cloud.state(), protocol=pickle.HIGHEST_PROTOCOL)
+        own = {path: path.read_bytes() for path in self.own_files()}
+        machines = copy.deepcopy(self.machines.files)
+        return Saved(state, machines, dict(self.machines.disks), own)
+
+    def restore(self, saved: Saved) -> None:
+        """Make everything as it was."""
+        self._new_cloud()
+        self.cloud.take_up(pickle.loads(saved.cloud))
+        self.machines.files = copy.deepcopy(saved.machines)
+        self.machines.disks = dict(saved.disks)
+        for path in self.own_files():
+            path.unlink()
+        for path, content in saved.own.items():
+            path.touch(mode=0o600)
+            path.write_bytes(content)
+
+    def own_files(self) -> list[Path]:
+        """Return the files that the terminals' computer keeps for clusters."""
+        folders = (self.home / "known_hosts", self.home / "connections")
+        return sorted(one for folder in folders for one in folder.rglob("*") if one.is_file())
+
+    def instances(self, cluster: str = "mycluster") -> dict[str, list[Any]]:
+        """Return the instances of a cluster that are not terminated, by alias."""
+        found: dict[str, list[Any]] = {}
+        with self.cloud.lock:
+            for one in self.cloud.instances():
+                own = one.ec2_backend.tags.get(one.id, {})
+                if one.is_live and own.get("spotcluster:cluster") == cluster:
+                    found.setdefault(own["spotcluster:alias"], []).append(one)
+        return dict(sorted(found.items()))
+
+    def ready(self, cluster: str = "mycluster") -> list[str]:
+        """Return the aliases of the nodes that have been set up."""
+        return [
+            alias
+            for alias, found in self.instances(cluster).items()
+            for one in found
+            if one.ec2_backend.tags[one.id].get("spotcluster:state") == "ready"
+        ]
+
+    def group_tags(self) -> dict[str, str]:
+        """Return the tags of the cluster's group."""
+        with self.cloud.lock:
+            backend = self.cloud.backend("123456789012", REGION)
+            for groups in backend.groups.values():
+                for group in groups.values():
+                    if group.name.startswith("spotcluster-"):
+                        return dict(backend.tags.get(group.id, {}))
+        return {}
+
+    def group_rules(self) -> int:
+        """Return how many rules the clusters' groups have."""
+        with self.cloud.lock:
+            backend = self.cloud.backend("123456789012", REGION)
+            return sum(
+                len(group.ingress_rules)
+                for groups in backend.groups.values()
+                for group in groups.values()
+                if group.name.startswith("spotcluster-")
+            )
+
+    def left(self) -> list[str]:
+        """Return everything that was made in EC2 and is still there, whatever its tags."""
+        with self.cloud.lock:
+            backend = self.cloud.backend("123456789012", REGION)
+            live = [one.id for one in self.cloud.instances() if one.is_live]
+            groups = [
+                group.name
+                for groups in backend.groups.values()
+                for group in groups.values()
+                if group.name != "default"
+            ]
+            requests = [
+                one.id
+                for one in backend.spot_instance_requests.values()
+                if one.state in ("open", "active")
+            ]
+            return [
+                *live,
+                *groups,
+                *requests,
+                *backend.volumes,
+                *backend.enis,
+                *backend.launch_templates,
+                *getattr(backend, "placement_groups", {}),
+                *(name for name in backend.key_pairs if name != "mykey"),
+            ]
+
+    # Terminals.
+
+    def terminal(self, *words: str) -> Terminal:
+        """Run the program with `words` in a process of its own."""
+        return open_terminal(self.folder, self.url, *words)
+
+    def run(self, *words: str, status: int = 0, timeout: float = 240.0) -> Done:
+        """Run the program to its end, which must be `status`."""
+        done = self.terminal(*words).wait(timeout)
+        assert done.status == status, f"{words}: {done.status}\n{done.out}\n{done.err}"
+        assert "Traceback" not in done.err
+        return done
+
+
+def set_limit(home: Path, name: str, seconds: int) -> None:
+    """Let the one setting of that name in the config be so many seconds."""
+    path = home / "config"
+    text, number = re.subn(rf"{name} = \d+", f"{name} = {seconds}", path.read_text())
+    assert number == 1
+    path.write_text(text)
+
+
+def _own_connections() -> set[tuple[str, int]]:
+    """Return our ends of connections: tests call EC2 too, and keep theirs open."""
+    return {tuple(one.laddr) for one in psutil.Process().net_connections("tcp")}
+
+
+def _action(environ: dict[str, Any], body: bytes) -> str:
+    target = str(environ.get("HTTP_X_AMZ_TARGET") or "")
+    if target:
+        return target.rpartition(".")[2]
+    return dict(parse_qsl(body.decode(errors="replace"))).get("Action", environ["PATH_INFO"])
+
+
+@contextmanager
+def running(folder: Path, home: Path) -> Iterator[World]:
+    """Run a world whose key pair and config are in `home`; the environment must name both."""
+    world = World(folder, home)
+    (folder / "cloud").mkdir()
+    world.start()
+    try:
+        os.environ["AWS_ENDPOINT_URL"] = world.url
+        pair = ssh.keys.generate()
+        key = home / "mykey.pem"
+        key.touch(mode=0o600)
+        key.write_text(pair.private)
+        (home / "config").write_text(CONFIG.format(key=key))
+        keypairs.upload(Session(REGION), "mykey", pair.public)
+        yield world
+    finally:
+        world.stop()

@@ -1,0 +1,153 @@
+"""A process that has imported what programs need, and makes one that runs them of each request.
+
+What Python and its libraries need to be imported is most of what a short command of ours needs, and
+of what an engine needs until it can fit. Here that is done once. What runs is a process of its own,
+with its own environment, folder, files and end, as if started by ``python -m MODULE`` or ``python
+FILE``; `programs` asks for them.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import runpy
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import botocores
+
+LARGEST = 1 << 20
+"""Bytes of a request: words and environment."""
+
+_LEFT_OUT = ("spotcluster.local.", "spotcluster.search", "spotcluster.templates")
+"""What commands do not import, and what would take long."""
+
+
+def import_program() -> None:
+    """Import spotcluster with what it imports only when a command needs it."""
+    import boto3
+
+    import spotcluster
+
+    for found in pkgutil.walk_packages(spotcluster.__path__, "spotcluster."):
+        if not found.name.startswith(_LEFT_OUT) and not found.name.endswith("__main__"):
+            importlib.import_module(found.name)
+    botocores.share()
+    session = boto3.Session("none", "none", region_name="us-east-1")  # no call is made
+    for service in ("ec2", "ssm", "s3"):
+        session.client(service)
+
+
+def import_engine() -> None:
+    """Import what an engine runs on and what it fits with; nothing of ours, as nodes have none."""
+    for name in ("ipyparallel.engine.app", "joblib", "sklearn.metrics", "sklearn.svm"):
+        importlib.import_module(name)
+
+
+def serve(requests: socket.socket) -> dict[str, Any]:
+    """Make processes until nobody can ask for one any more; return in each that was made."""
+    while True:
+        text, descriptors, *_ = socket.recv_fds(requests, LARGEST, 4)
+        if not text:
+            sys.exit()
+        _forget_ended()
+        if os.fork() == 0:
+            requests.close()
+            given: dict[str, Any] = json.loads(text)
+            return _beside(given, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _forget_ended() -> None:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
+def _beside(given: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+    """Stay, to tell how it ended, and return in the one that is to run the program."""
+    *streams, told = descriptors
+    with socket.socket(fileno=told) as telling:
+        pid = os.fork()
+        if pid:
+            for stream in streams:
+                os.close(stream)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            telling.sendall(f"{pid}\n".encode())
+            _, status = os.waitpid(pid, 0)
+            telling.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+            os._exit(0)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    return given
+
+
+def become(given: dict[str, Any]) -> None:
+    """Be the program that was asked for."""
+    if given["new_session"]:
+        os.setsid()
+    os.chdir(given["folder"])
+    os.environ.clear()
+    os.environ.update(given["environment"])
+    time.tzset()
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - they stay open
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+    first, *words = given["words"]
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()  # each its own, as if it had just imported it
+    if first == "-m":
+        module, *words = words
+        sys.argv = [module, *words]
+        sys.path[0] = given["folder"]
+        if module == "ipyparallel.engine":
+            _have_nanny()
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = [first, *words]
+        sys.path[0] = str(Path(first).parent)
+        runpy.run_path(first, run_name="__main__")
+
+
+def _have_nanny() -> None:
+    """Make the process that an engine would start a Python for, and let it take this one."""
+    from ipyparallel.engine import nanny
+
+    (told, telling), (heard, saying) = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        for number, (stream, other) in enumerate(((told, telling), (saying, heard))):
+            os.close(other)
+            os.dup2(stream, number)
+            os.close(stream)
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+        sys.stdout = open(1, "w", 1, closefd=False)  # noqa: SIM115
+        sys.exit(nanny.main())
+    os.close(told)
+    os.close(saying)
+    made = SimpleNamespace(
+        stdin=os.fdopen(telling, "wb"),
+        stdout=os.fdopen(heard, "rb"),
+        terminate=lambda: os.kill(pid, signal.SIGTERM),
+    )
+    nanny.Popen = lambda *_, **__: made
+
+
+if __name__ == "__main__":
+    {"program": import_program, "engine": import_engine}[sys.argv[2]]()
+    gc.collect()
+    gc.freeze()  # or every process would look through all of it, and so copy it
+    become(serve(socket.socket(fileno=int(sys.argv[1]))))

@@ -1,0 +1,79 @@
+"""What the hosts of the tests' local clouds install: downloaded, unpacked and compiled once.
+
+A local cloud keeps the packages that its hosts install in its folder, and the hosts link them. Each
+test has a folder of its own, so that each of them would download the same 254 MB; and what a host
+imports first, it compiles, which takes an engine seven seconds. So the clouds of all tests have one
+cache of packages. It is filled as a host would fill it, and has the bytecode that installing this
+environment has made of the same files.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import struct
+import subprocess
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from machines.bed import cache
+from uv import find_uv_bin
+
+from spotcluster.plugins import environment
+
+PACKAGES = (*environment.BASE, "scikit-learn")
+_HERE = Path(sysconfig.get_path("purelib"))
+
+
+def link(home: Path) -> None:
+    """Let the local cloud that will be made below a home have the cache that all have."""
+    place = home / "local" / "cache"
+    place.mkdir(mode=0o700, parents=True)
+    (place / "uv").symlink_to(_folder())
+
+
+@functools.cache
+def _folder() -> Path:
+    """Return it. It is where homes are too: uv can link within one file system only."""
+    base = Path(tempfile.gettempdir()) / f"spotcluster-packages-{os.getuid()}"
+    recipe = "\n".join([environment.laptop_python(), *PACKAGES, environment.constraints()])
+    return cache.made("uv", recipe, _fill, base=base)
+
+
+def _fill(place: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="sc-") as folder:
+        made, constraints = Path(folder) / "env", Path(folder) / "constraints"
+        constraints.write_text(environment.constraints())
+        installing = ["pip", "install", "--python", str(made), "--constraint", str(constraints)]
+        for words in (
+            ["venv", "--python", environment.laptop_python(), str(made)],
+            [*installing, *PACKAGES],
+        ):
+            # Where there is no network, the tests that need it say so.
+            subprocess.run(
+                [find_uv_bin(), "--quiet", *words],
+                env={**os.environ, "UV_CACHE_DIR": str(place)},
+                check=False,
+            )
+    for wheel in (place / "archive-v0").glob("*"):
+        for source in wheel.rglob("*.py"):
+            if "tests" not in source.parts:
+                _bring_bytecode(source, _HERE / source.relative_to(wheel))
+
+
+def _bring_bytecode(source: Path, twin: Path) -> None:
+    """Put beside a source file what its twin here has been compiled to, as of its own time."""
+    compiled = Path(importlib.util.cache_from_source(str(twin)))
+    if not compiled.exists() or twin.read_bytes() != source.read_bytes():
+        return
+    data = compiled.read_bytes()
+    magic, kind = struct.unpack_from("<4sL", data)
+    if kind:
+        return  # it is of a hash, not of a time
+    was = source.stat()
+    header = struct.pack("<4sLLL", magic, 0, int(was.st_mtime), was.st_size & 0xFFFFFFFF)
+    target = Path(importlib.util.cache_from_source(str(source)))
+    target.parent.mkdir(exist_ok=True)
+    target.write_bytes(header + data[16:])

@@ -1,0 +1,59 @@
+"""What goes wrong in a plugin's hook names the plugin, and the node where there is one."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from spotcluster.cluster import hooks
+from spotcluster.errors import ClusterError, NodeError, RemoteCommandFailed, UsageError
+
+CLUSTER: Any = Mock()
+NODE: Any = Mock(alias="node001")
+
+
+def raising(error: Exception) -> Mock:
+    return Mock(side_effect=error)
+
+
+def test_hook_is_given_the_cluster_and_the_node() -> None:
+    hook = Mock()
+    hooks.call("mine", hook, CLUSTER, NODE)
+    hook.assert_called_once_with(CLUSTER, NODE)
+
+
+def test_failed_script_names_its_plugin() -> None:
+    failed = RemoteCommandFailed("node001", "installing", "uv pip install x", 2, "a\nno x\n")
+    with pytest.raises(RemoteCommandFailed) as caught:
+        hooks.call("pypackages", raising(failed), CLUSTER, NODE)
+    text = str(caught.value)
+    for part in ("node001", "plugin pypackages", "uv pip install x", "status 2", "no x"):
+        assert part in text
+
+
+def test_what_nobody_had_foreseen_names_plugin_and_node() -> None:
+    with pytest.raises(NodeError, match=r"node001: plugin mine raised KeyError: 'x'"):
+        hooks.call("mine", raising(KeyError("x")), CLUSTER, NODE)
+
+
+def test_what_nobody_had_foreseen_where_there_is_no_node_names_the_plugin() -> None:
+    with pytest.raises(ClusterError, match=r"^plugin mine raised RuntimeError: it broke"):
+        hooks.call("mine", raising(RuntimeError("it broke")), CLUSTER)
+
+
+def test_what_a_plugin_says_itself_is_left_as_it_is() -> None:
+    said = UsageError("no such package", "Choose another one.")
+    with pytest.raises(UsageError) as caught:
+        hooks.call("mine", raising(said), CLUSTER, NODE)
+    assert caught.value is said
+
+
+@pytest.mark.parametrize("error", [RuntimeError("it broke"), UsageError("it broke")])
+def test_hook_that_must_hold_nothing_up_is_noted(error: Exception) -> None:
+    cluster: Any = Mock()
+    hooks.call_anyway("mine", raising(error), cluster, anyway="the nodes end all the same")
+    ((said,), _) = cluster.note.call_args
+    assert "it broke" in said
+    assert said.endswith("; the nodes end all the same")

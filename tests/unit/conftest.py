@@ -1,0 +1,28 @@
+"""Tests that have to do with dates are run at several of them: see moments.py."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from moments import MOMENTS, Moment, has_to_do_with_dates
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if has_to_do_with_dates(metafunc.definition.path):
+        metafunc.parametrize("moment", MOMENTS.values(), ids=MOMENTS, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def moment(request: pytest.FixtureRequest) -> Iterator[Moment]:
+    """Put the computer in the moment's time zone; a test that has nothing to do with it stays."""
+    given: Moment | None = getattr(request, "param", None)
+    if given is None:
+        yield MOMENTS["nov28"]
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", given.zone)
+        time.tzset()
+        yield given
+    time.tzset()
