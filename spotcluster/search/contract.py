@@ -25,7 +25,7 @@ from spotcluster.search.outcome import (
     warn_again,
     warn_of_failures,
 )
-from spotcluster.search.runs import Run
+from spotcluster.search.runs import NOT_LAUNCHED, Run
 from spotcluster.search.sklearn_private import (
     SEARCH_CONSTRAINTS,
     BaseSearchCV,
@@ -49,7 +49,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         "timeout": [Interval(Real, 0, None, closed="neither"), None],
         "on_result": [callable, None],
     }
-    _run: Run | None = None
+    _run: Run = NOT_LAUNCHED
     _outcome: Outcome | None = None
 
     # --- fitting ----------------------------------------------------------------------------------
@@ -79,7 +79,6 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
             If all fits fail, and for parameters that scikit-learn does not take.
         """
         self.launch(X, y, **params)
-        assert self._run is not None
         try:
             self._run.wait(None)
         except BaseException:  # Ctrl-C too: what is finished stays, and can be resumed
@@ -170,7 +169,6 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
     def _conclude(self) -> None:
         """Settle the results of a finished search, and warn of what failed."""
         run = self._run
-        assert run is not None
         for evaluations, table in self._rounds(run):
             warn_of_failures(evaluations, table, run.plan.error_score)
         outcome = self._look(run)
@@ -195,7 +193,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         """Return what is known of the search."""
         if self._outcome is not None:
             return self._outcome
-        if self._run is None:
+        if not self._run.launched:
             raise NotFinished(
                 f"This {type(self).__name__} instance is not fitted yet.",
                 "Call 'fit' with appropriate arguments before using this estimator.",
@@ -294,7 +292,6 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
             )
         outcome = self._best("best_estimator_")
         if outcome.estimator is None:
-            assert self._run is not None
             self._refit(self._run, outcome)
         return outcome.estimator
 
@@ -364,7 +361,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
     def __getstate__(self) -> dict[str, Any]:
         """Return what is kept of a search in a file: not its view, nor what is under way."""
         state: dict[str, Any] = dict(super().__getstate__())
-        if self._outcome is None and self._run is not None and not self._run.running:
+        if self._outcome is None and self._run.launched and not self._run.running:
             with contextlib.suppress(Exception):
                 state["_outcome"] = self._known()
         state.pop("_run", None)

@@ -11,6 +11,7 @@ from spotcluster.search.contract import SearchEstimator
 from spotcluster.search.data.evaluations import Evaluation, Retry
 from spotcluster.search.results.display import State, page, watch
 from spotcluster.search.results.results import Best, Results, report
+from spotcluster.search.runs import NOT_LAUNCHED
 
 
 class FollowedSearch(SearchEstimator):
@@ -19,17 +20,17 @@ class FollowedSearch(SearchEstimator):
     @property
     def _changed(self) -> threading.Condition:
         """What guards the results, and is notified when there are more."""
-        return threading.Condition() if self._run is None else self._run.changed
+        return self._run.changed
 
     @property
     def _results(self) -> Results:
-        return Results([], 0) if self._run is None else self._run.results
+        return self._run.results
 
     # --- following --------------------------------------------------------------------------------
 
     def completed(self) -> int:
         """Return how many evaluations are finished."""
-        return 0 if self._run is None else self._run.completed()
+        return self._run.completed()
 
     def total(self) -> int:
         """Return how many evaluations the search has."""
@@ -41,12 +42,12 @@ class FollowedSearch(SearchEstimator):
 
     def running(self) -> bool:
         """Return whether the search is under way."""
-        return self._run is not None and self._run.running
+        return self._run.running
 
     @property
     def retried(self) -> list[Retry]:
         """What was sent again, and why."""
-        return [] if self._run is None else self._run.retried
+        return self._run.retried
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the search is finished or aborted; warn of what engines have warned of.
@@ -67,8 +68,8 @@ class FollowedSearch(SearchEstimator):
             If the search cannot go on.
         """
         run = self._run
-        ended = True if run is None else run.wait(timeout)
-        if run is not None and ended:
+        ended = run.wait(timeout)
+        if ended:
             self._warn(run)
         return ended
 
@@ -80,22 +81,20 @@ class FollowedSearch(SearchEstimator):
         SearchError
             If none is finished for `timeout` seconds, or the search cannot go on.
         """
-        if self._run is not None:
-            yield from self._run.as_completed(timeout)
+        yield from self._run.as_completed(timeout)
 
     def abort(self) -> Self:
         """Stop the search; its results stay, and it can be resumed from its ledger.
 
         Evaluations that are running end on their engines, and count no more.
         """
-        if self._run is not None:
-            self._run.abort()
+        self._run.abort()
         return self
 
     def reset(self) -> Self:
         """Abort the search and forget its results; the ledger stays where it is."""
         self.abort()
-        self._run = self._outcome = None
+        self._run, self._outcome = NOT_LAUNCHED, None
         return self
 
     # --- results ----------------------------------------------------------------------------------
@@ -119,12 +118,11 @@ class FollowedSearch(SearchEstimator):
 
     def state(self, n_top: int = 5) -> State:
         """Return what is shown of the search."""
-        run = self._run
         return State(
             type(self).__name__,
             self.completed(),
             self.total(),
-            {} if run is None else dict(run.engines()),
+            dict(self._run.engines()),
             self.find_bests(n_top),
             self._remarks(),
             running=self.running(),
@@ -145,23 +143,23 @@ class FollowedSearch(SearchEstimator):
         watch(self, n_top=n_top, timeout=timeout)
 
     def __str__(self) -> str:
-        return self.report() if self._run is not None else super().__repr__()
+        return self.report() if self._run.launched else super().__repr__()
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 - scikit-learn's
-        if self._run is not None and self._outcome is None:
+        if self._run.launched and self._outcome is None:
             return self.report()
         return str(super().__repr__(N_CHAR_MAX))
 
     def _repr_html_(self) -> str:
         """Return the search as a notebook shows it."""
-        return str(self._html_repr()) if self._run is None else page(self.state())
+        return page(self.state()) if self._run.launched else str(self._html_repr())
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     def evaluations(self) -> list[Evaluation]:
         """Return the finished evaluations, in the order in which they were finished."""
-        return [] if self._run is None else self._run.evaluations()
+        return self._run.evaluations()
 
     def failed(self) -> list[Evaluation]:
         """Return the evaluations that raised or were given up, with the reason in `error`."""
@@ -176,7 +174,7 @@ class FollowedSearch(SearchEstimator):
             By host: how many came from this computer, and how many from other hosts or the bucket.
             Hosts that see the files where they are get none.
         """
-        return {} if self._run is None else self._run.delivered()
+        return self._run.delivered()
 
     def evaluations_per_node(self) -> dict[str, int]:
         """Return how many evaluations each host did."""
@@ -247,9 +245,7 @@ class FollowedSearch(SearchEstimator):
         """Plot what each engine did when, and how nodes came and went; return the figure."""
         from spotcluster.search.results.plots import work_per_engine
 
-        return work_per_engine(
-            self.evaluations(), [] if self._run is None else self._run.presence()
-        )
+        return work_per_engine(self.evaluations(), self._run.presence())
 
     def _remarks(self) -> list[str]:
-        return [] if self._run is None else self._run.remarks()
+        return self._run.remarks()

@@ -81,6 +81,13 @@ class Run:
         Called with each finished evaluation, on the dispatcher's thread and outside of locks.
     """
 
+    launched = True
+    dispatcher: Dispatcher | None = None
+    running = False
+    remark = ""  # what else the user should know
+    warned = False  # of what engines have warned of
+    seen: tuple[int, Outcome] | None = None  # after so many evaluations
+
     def __init__(
         self,
         plan: Plan,
@@ -100,11 +107,6 @@ class Run:
         trained = bool(plan.task["return_train_score"])
         self.results = Results(candidates, len(bundle.splits), plan.metrics, trained=trained)
         self.retried: list[Retry] = []
-        self.dispatcher: Dispatcher | None = None
-        self.running = False
-        self.remark = ""  # what else the user should know
-        self.warned = False  # of what engines have warned of
-        self.seen: tuple[int, Outcome] | None = None  # after so many evaluations
         self._id, self._kind = header.id, header.kind
         self._progress: Progress | None = None
         self._told = told
@@ -167,6 +169,11 @@ class Run:
         keys = self.enlist(candidates)
         self.dispatcher.add(keys, first=first)
         return keys
+
+    def close_intake(self) -> None:
+        """End when all evaluations are finished: nothing will be added any more."""
+        if self.dispatcher is not None:
+            self.dispatcher.close_intake()
 
     def enlist(self, candidates: Sequence[Candidate]) -> list[Key]:
         """Take more candidates, and send nothing yet; return their evaluations."""
@@ -239,7 +246,8 @@ class Run:
 
     def wait(self, timeout: float | None) -> bool:
         """Return whether the run has ended within `timeout` seconds."""
-        assert self.dispatcher is not None
+        if self.dispatcher is None:
+            return True
         self.dispatcher.join(timeout)
         self.raise_failure()
         return not self.dispatcher.is_alive()
@@ -319,6 +327,21 @@ class Run:
         if self.dispatcher.failure is not None:
             remarks.append(f"It has stopped: {self.dispatcher.failure}")
         return remarks + list(self.dispatcher.remarks)
+
+
+class NotLaunched(Run):
+    """The run of a search that has none: it has ended before anything was evaluated."""
+
+    launched = False
+    warned = True  # there is nothing to warn of, and all searches that have none share this one
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.results = Results([], 0)
+        self.retried = []
+
+
+NOT_LAUNCHED = NotLaunched()
 
 
 def error_of(evaluation: Evaluation) -> BaseException:

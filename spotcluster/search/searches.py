@@ -33,7 +33,7 @@ from spotcluster.search.following import FollowedSearch
 from spotcluster.search.outcome import plain_filters
 from spotcluster.search.results import ledger as ledgers
 from spotcluster.search.results.ledger import Header, Record
-from spotcluster.search.runs import Plan, Run
+from spotcluster.search.runs import NOT_LAUNCHED, Plan, Run
 from spotcluster.search.sklearn_private import scorers_of
 
 AnyPath = str | PathLike[str]
@@ -47,7 +47,7 @@ class _Ledger:
         if search is None:
             return None  # which is how dataclass asks for the default
         wanted: AnyPath | None = search.__dict__["ledger"]
-        return wanted if search._run is None else search._run.path
+        return search._run.path if search._run.launched else wanted
 
     def __set__(self, search: Search, path: AnyPath | None) -> None:
         # Under its own name, by which scikit-learn knows the parameter.
@@ -278,12 +278,11 @@ class Search(FollowedSearch):
         first : bool
             Whether they go before what is waiting.
         """
-        return [] if self._run is None else self._run.add(candidates, first=first)
+        return self._run.add(candidates, first=first)
 
     def _close(self) -> None:
         """End when all evaluations are finished."""
-        if self._run is not None and self._run.dispatcher is not None:
-            self._run.dispatcher.close_intake()
+        self._run.close_intake()
 
     # --- how it starts ----------------------------------------------------------------------------
 
@@ -424,14 +423,14 @@ class Search(FollowedSearch):
             self._begin()
             run.start()
         except BaseException:  # Ctrl-C too
-            self._run = None
+            self._run = NOT_LAUNCHED
             run.discard()
             raise
         return self
 
     def _news(self, evaluation: Evaluation) -> None:
         self._told(evaluation)
-        if self.on_result is not None and self._run is not None:
+        if self.on_result is not None and self._run.launched:
             try:
                 self.on_result(evaluation)
             except Exception as error:  # noqa: BLE001 - the search goes on, whatever it is

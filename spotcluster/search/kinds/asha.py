@@ -117,7 +117,6 @@ class ASHASearch(ResourceSearch):
 
     def _go_on(self) -> None:
         """Promote who may be promoted; end when nothing is left to do."""
-        assert self._run is not None
         promoted = []
         for order, rung in self._ladder.promotions():
             promoted += self._round([self._first[order]], rung, self.rungs_[rung], self._run.bundle)

@@ -207,7 +207,6 @@ class LearningCurve(Search):
 
     def _conclude(self) -> None:
         run = self._run
-        assert run is not None
         if self.exploit_incremental_learning:
             for evaluation in run.evaluations():
                 if evaluation.failed_in == "fit":  # scikit-learn has no score for these
@@ -347,7 +346,6 @@ def learning_curve(
         ledger=ledger,
     )
     curve.launch(X, y, **given)
-    assert curve._run is not None
     if not curve._run.wait(timeout):
         curve.abort()
         raise SearchError(

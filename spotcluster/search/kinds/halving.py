@@ -265,7 +265,6 @@ class HalvingSearch(ResourceSearch):
         part = self._results.candidates[-1].part
         if part is None or part.states is None:
             return
-        assert self._run is not None
         known = generator(part.states[-1])
         skip(known, *rows_of(self._run.bundle)[-1])
         if self._generator is None or snapshot(known) != snapshot(self._generator):
@@ -303,7 +302,6 @@ class HalvingSearch(ResourceSearch):
         best = top_k(scores, self.schedule.keep(len(mine)))
         resources = self.schedule.resources(iteration + 1)
         going_on = [candidates[mine[place]] for place in best]
-        assert self._run is not None
         self._add(self._round(going_on, iteration + 1, resources, self._run.bundle))
 
     @property

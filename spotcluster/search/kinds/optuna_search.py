@@ -188,7 +188,6 @@ class OptunaSearch(Search):
 
     def _think(self, trials: Trials) -> None:
         run, mail = self._run, self._mail
-        assert run is not None
         assert run.dispatcher is not None
         try:
             while self._run is run and run.running:
