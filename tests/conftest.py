@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import botocores
 import hypothesis
@@ -21,6 +22,8 @@ hypothesis.settings.load_profile("spotcluster")
 
 botocores.share()
 
+_SHOWN = "shown at the end"
+
 
 @pytest.fixture(autouse=True)
 def spotcluster_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -33,3 +36,17 @@ def spotcluster_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "no-aws-config"))  # nor does the user's own
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def shown(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Give what shows a text at the end of the run, whichever process the test ran in."""
+    return lambda text: record_property(_SHOWN, text)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what tests have shown."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, text in getattr(report, "user_properties", ()):
+            if name == _SHOWN and report.when == "call":
+                terminalreporter.write_line(f"\n{text}")

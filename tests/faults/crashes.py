@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
-import pytest
-
 from .commands import END, Command
 from .sweep import Row, Table
 from .world import Saved, World
@@ -55,10 +51,8 @@ def check_state(world: World, what: str, command: Command, row: Row, saved: Save
     return left
 
 
-def show(
-    capsys: pytest.CaptureFixture[str], what: str, table: Table, left: dict[int, str], kills: int
-) -> None:
-    """Print the table."""
+def written(what: str, table: Table, left: dict[int, str], kills: int) -> str:
+    """Return the table as text."""
     lines = [
         f"{row.number:4} {row.side:7} {row.state:6}  {left.get(row.state, ''):10} {row.name}"
         for row in table.rows
@@ -67,6 +61,4 @@ def show(
         f"{what}: killed {len(table.rows)} times, in {len(table.numbers)} states"
         f" ({kills} times by a signal: *)"
     )
-    head = "   k side     state  left over  call"
-    with capsys.disabled():
-        sys.stdout.write("\n".join(["", title, head, *lines, ""]))
+    return "\n".join([title, "   k side     state  left over  call", *lines])

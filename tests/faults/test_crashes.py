@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from . import crashes, sweep
@@ -11,7 +13,7 @@ from .world import World
 
 
 @pytest.mark.parametrize("what", COMMANDS)
-def test_killed_at_some_calls(world: World, what: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_killed_at_some_calls(world: World, what: str, shown: Callable[[str], None]) -> None:
     command = COMMANDS[what]
     command.before(world)
     saved = world.save()
@@ -24,7 +26,7 @@ def test_killed_at_some_calls(world: World, what: str, capsys: pytest.CaptureFix
         known: crashes.check_state(world, what, command, table.first(known), table.saved[known])
         for known in some
     }
-    crashes.show(capsys, what, table, left, kills)
+    shown(crashes.written(what, table, left, kills))
 
 
 @pytest.mark.parametrize("what", ["addnode", "stop"])

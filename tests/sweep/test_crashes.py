@@ -7,6 +7,8 @@ at once. What comes of a crash depends on what EC2, the machines and the home fo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from faults import crashes, sweep
 from faults.commands import COMMANDS
@@ -16,7 +18,7 @@ from faults.world import World
 
 @pytest.mark.timeout(2400)
 @pytest.mark.parametrize("what", COMMANDS)
-def test_killed_at_every_call(world: World, what: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_killed_at_every_call(world: World, what: str, shown: Callable[[str], None]) -> None:
     command = COMMANDS[what]
     command.before(world)
     saved = world.save()
@@ -26,7 +28,7 @@ def test_killed_at_every_call(world: World, what: str, capsys: pytest.CaptureFix
         known: crashes.check_state(world, what, command, table.first(known), there)
         for known, there in table.saved.items()
     }
-    crashes.show(capsys, what, table, left, kills)
+    shown(crashes.written(what, table, left, kills))
     assert len(table.calls()) > 5
     assert kills > 3
 
