@@ -28,7 +28,8 @@ from spotcluster.search import persist_cv_splits
 from spotcluster.search.data.evaluations import Retry
 from spotcluster.search.dispatch.dispatcher import Dispatcher
 
-GRID = {"C": np.logspace(-1, 2, 4), "gamma": np.logspace(-4, 0, 5)}
+# Of the seed, but for those that fit slowly and score badly: tests/life has them all.
+GRID = {"C": np.logspace(-1, 2, 4), "gamma": np.logspace(-4, 0, 5)[:2]}
 LIMIT = 120.0  # seconds after which a test hangs; a machine that does other things is slow
 
 

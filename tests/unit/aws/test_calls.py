@@ -109,14 +109,18 @@ def test_what_was_just_made_is_asked_for_until_it_is_known() -> None:
     assert call_soon(answers.run_instances, unknown=["InvalidGroup.NotFound"]) == "done"
 
 
-def test_no_answer_is_a_cloud_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "USUAL", calls.Patience(unanswered=0.3))
+class Silent:
+    """A client whose calls get no answer."""
 
-    def describe(**_: Any) -> None:
+    def describe(self, **_: Any) -> None:
         raise ConnectTimeoutError(endpoint_url="https://ec2")
 
+
+def test_no_answer_is_a_cloud_error() -> None:
+    client = Silent()
+    calls.made_by(client, calls.Behind(calls.Patience(unanswered=0.3)))
     with pytest.raises(CloudError, match="did not answer Describe"):
-        call(describe)
+        call(client.describe)
 
 
 def test_parameters_that_are_none_are_left_out() -> None:
