@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,9 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("spotcluster")
 
 botocores.share()
+
+# A shell that starts this in the background has it ignore Ctrl-C, and what the tests start would too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SHOWN = "shown at the end"
 
