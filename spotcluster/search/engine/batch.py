@@ -30,6 +30,7 @@ PUBLISH = 0.5  # seconds of work after which finished evaluations are told of be
 KEPT = 32  # splits that stay mapped
 GRACE = 10.0  # seconds after its time limit in which an evaluation may be interrupted
 LONGEST = 2000  # characters of a warning that are told
+LONGEST_WHY = 300  # characters of why an engine cannot begin
 MOST = 20  # different warnings of an evaluation that are told
 AGAIN = 1.0  # seconds after which it is interrupted again, should it go on
 
@@ -71,17 +72,14 @@ def perform(
     Raises
     ------
     ipyparallel.UnmetDependency
-        If this host is draining, or does not have the files of the bundle.
+        If this host is draining, does not have the files of the bundle, or cannot begin: what
+        fails before an evaluation's own code runs is no failure of the evaluation's.
     """
-    if here.drain_flag().exists():
-        here.refuse("draining")
-    entries = here.entries_of(bundle)
-    if entries is None:
-        here.refuse("files")
+    entries = _entries(bundle)
     prune.used(bundle)
     who = here.identity()
     here.publish(started={"who": who, "clock": time.perf_counter()})
-    settings, batch = _unpacked(common, items)
+    settings, batch = _begun(bundle, common, items)
     results: list[dict[str, Any]] = []
     try:
         with (
@@ -101,7 +99,35 @@ def perform(
         here.forget(bundle)
         if not results:
             here.refuse("files")
+    except _Unusable as error:
+        if not results:
+            here.unable(bundle, str(error))
+    if results:
+        here.able(bundle)
     return who, pickle.dumps(results)
+
+
+def _entries(bundle: str) -> dict[str, Any]:
+    if here.drain_flag().exists():
+        here.refuse("draining")
+    entries = here.entries_of(bundle)
+    if entries is None:
+        here.refuse("files")
+    return entries
+
+
+def _begun(bundle: str, common: bytes, items: bytes) -> tuple[dict[str, Any], list[Any]]:
+    """Make everything ready that evaluations need."""
+    try:
+        _import_what_fits_need()
+        settings, batch = _unpacked(common, items)
+        _compare(settings.get("versions", {}))
+    except KeyboardInterrupt:  # of this engine, perhaps
+        raise
+    except BaseException as error:  # noqa: BLE001 - a module may do anything when it is imported
+        importlib.invalidate_caches()  # it may be installed meanwhile
+        here.unable(bundle, _said(error))
+    return settings, batch
 
 
 def _until(budget: float, batch: list[Any], results: list[dict[str, Any]]) -> Iterator[Any]:
@@ -119,7 +145,38 @@ def _until(budget: float, batch: list[Any], results: list[dict[str, Any]]) -> It
 
 
 class _Damaged(Exception):
-    """A split file could not be loaded."""
+    """A split file is not what it was."""
+
+
+class _Unusable(Exception):
+    """A split file is what it was, and cannot be loaded here."""
+
+
+def _said(error: BaseException) -> str:
+    """Return an error on one line, as the last one of its traceback."""
+    text = traceback.format_exception_only(error)[-1].strip()
+    return " ".join(text.split())[:LONGEST_WHY]
+
+
+def _import_what_fits_need() -> None:
+    # A new engine needs seconds for its first imports, which are not the first evaluation's.
+    import joblib  # noqa: F401
+    import sklearn.metrics
+    import sklearn.utils  # noqa: F401
+
+
+def _compare(versions: dict[str, str]) -> None:
+    """Hold the packages that results depend on against the client's.
+
+    Raises
+    ------
+    ImportError
+        If one has another version here.
+    """
+    for name, wanted in versions.items():
+        version = getattr(importlib.import_module(name), "__version__", None)
+        if version is not None and version != wanted:
+            raise ImportError(f"{name} is {version} there, and {wanted} where the search is")
 
 
 def _unpacked(common: bytes, items: bytes) -> tuple[dict[str, Any], list[Any]]:
@@ -138,16 +195,17 @@ def _evaluate(
     entry: dict[str, Any], digest: str, task: dict[str, Any], timeout: float | None
 ) -> dict[str, Any]:
     started, clock = time.time(), time.perf_counter()
+    try:
+        split = _split(entry)
+    except Exception as error:
+        if not here.is_verified(entry, digest):
+            raise _Damaged from error
+        raise _Unusable(f"{_said(error)}, from the split file {entry['path']}") from error
     pace = task.pop("pace", 0.0)
-    task.pop("filters", None)
+    for name in ("filters", "versions"):
+        task.pop(name, None)
     result: dict[str, Any]
     try:
-        # A new engine needs seconds for its first imports, which are not the evaluation's.
-        import joblib  # noqa: F401
-        import sklearn.metrics
-        import sklearn.utils  # noqa: F401
-
-        split = _split(entry)
         with time_limit(timeout):
             result = fit.fit_and_score(split, **task)
             time.sleep(max(0.0, pace - (time.perf_counter() - clock)))
