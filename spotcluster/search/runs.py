@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
@@ -21,7 +20,7 @@ from spotcluster.search.data.folds import Dataset
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.dispatch.dispatcher import Dispatcher, News
 from spotcluster.search.outcome import Outcome
-from spotcluster.search.results.ledger import Header, Ledger, Record
+from spotcluster.search.results.ledger import Header, Ledger
 from spotcluster.search.results.progress import Progress
 from spotcluster.search.results.results import Best, Results
 
@@ -70,11 +69,9 @@ class Run:
     plan : Plan
     candidates : sequence of Candidate
     bundle : Bundle
-    path : path
-        Of the ledger.
+    ledger : Ledger
+        Locked; when there is something in it, the run goes on with that.
     header : Header
-    record : Record, optional
-        The ledger as it was read, to go on with.
     data : Dataset, optional
         All data, for the refit.
     told : callable
@@ -93,15 +90,14 @@ class Run:
         plan: Plan,
         candidates: Sequence[Candidate],
         bundle: Bundle,
-        path: Path,
+        ledger: Ledger,
         header: Header,
-        record: Record | None,
         data: Dataset | None,
         told: Callable[[Evaluation], None],
     ) -> None:
         self.plan = plan
         self.bundle = bundle
-        self.path = path
+        self.path = ledger.path
         self.data = data
         self.changed = threading.Condition()
         trained = bool(plan.task["return_train_score"])
@@ -112,15 +108,13 @@ class Run:
         self._told = told
         self._raised: BaseException | None = None
         self._deaths: Counter[Key] = Counter()
-        self._ledger = (
-            Ledger.create(path, header) if record is None else Ledger.resume(path, record)
-        )
+        self._ledger, record = ledger, ledger.record
+        if record is None:
+            ledger.begin(header)
+        else:
+            ledger.go_on()
         if record is None or not record.candidates:
-            try:
-                self._ledger.add(candidates)
-            except BaseException:
-                self._ledger.close()
-                raise
+            ledger.add(candidates)
         if record is not None:
             for evaluation in record.evaluations.values():
                 self.results.add(evaluation)
