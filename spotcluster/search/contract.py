@@ -19,6 +19,7 @@ from spotcluster.search.data.candidates import Candidate
 from spotcluster.search.data.folds import Dataset, Extent, Indices, takes_kernel
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.outcome import (
+    AllFailed,
     NotFinished,
     Outcome,
     Round,
@@ -76,7 +77,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         SearchError
             If there is no view, or the search cannot go on.
         ValueError
-            If all fits fail, and for parameters that scikit-learn does not take.
+            If all evaluations fail, and for parameters that scikit-learn does not take.
         """
         self.launch(X, y, **params)
         try:
@@ -173,6 +174,8 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
             warn_of_failures(evaluations, table, run.plan.error_score)
         outcome = self._look(run)
         if self.refit:
+            if outcome.best_index is None:
+                raise AllFailed(run.evaluations())
             self._refit(run, outcome)
         run.data = None
         self._outcome = outcome
@@ -206,13 +209,14 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
             if run.seen is not None and run.seen[0] == count:
                 return run.seen[1]
             table, metrics = run.results.table(), run.results.metrics()
+            failed = run.results.all_failed()
         several = bool(metrics)
         if several:
             self._check_refit_for_multimetric(metrics)
         metric = (self.refit if isinstance(self.refit, str) else None) if several else "score"
         scorers = scorers_of(run.plan.scorer) or run.plan.scorer
         outcome = Outcome(table, run.results.n_splits, scorers, metrics, metric)
-        if (self.refit or not several) and len(table["params"]):
+        if (self.refit or not several) and len(table["params"]) and not failed:
             outcome.best_index = self._select_best_index(self.refit, metric, table)
             if not callable(self.refit):
                 outcome.best_score = table[f"mean_test_{metric}"][outcome.best_index]
@@ -244,6 +248,8 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
                 raise AttributeError(
                     f"{attribute} is not there: refit does not say which of several scores counts."
                 )
+            if self._run.results.all_failed():
+                raise AllFailed(self._run.evaluations())
             raise NotFinished(
                 "No candidate has all its splits finished yet.", "Call wait() on the search."
             )

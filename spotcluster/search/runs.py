@@ -21,10 +21,11 @@ from spotcluster.search.data.splits import Bundle
 from spotcluster.search.dispatch.dispatcher import Dispatcher, News
 from spotcluster.search.outcome import Outcome
 from spotcluster.search.results.ledger import Header, Ledger
-from spotcluster.search.results.progress import Progress
+from spotcluster.search.results.progress import LEADERS, Progress
 from spotcluster.search.results.results import Best, Results
 
 STOP_LIMIT = 30.0
+BROKEN_SCORERS = ("number", "scorer")  # what of a scorer no `error_score` stands for
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,10 @@ class Plan:
     def raises(self) -> bool:
         """Whether the first evaluation that fails ends the run."""
         return bool(self.task["error_score"] == "raise")
+
+    def is_ended_by(self, evaluation: Evaluation) -> bool:
+        """Return whether an evaluation ends the run: as in scikit-learn, a scorer may too."""
+        return bool(evaluation.error) and (self.raises or evaluation.failed_in in BROKEN_SCORERS)
 
     @property
     def error_score(self) -> float:
@@ -101,7 +106,11 @@ class Run:
         self.data = data
         self.changed = threading.Condition()
         trained = bool(plan.task["return_train_score"])
-        self.results = Results(candidates, len(bundle.splits), plan.metrics, trained=trained)
+        self.results = Results(
+            *(candidates, len(bundle.splits), plan.metrics),
+            trained=trained,
+            error_score=plan.error_score,
+        )
         self.retried: list[Retry] = []
         self._id, self._kind = header.id, header.kind
         self._progress: Progress | None = None
@@ -189,11 +198,10 @@ class Run:
         return self.bundle.splits[key[1]].digest, given
 
     def _record(self, news: list[News]) -> None:
-        failed = None
-        if self.plan.raises:
-            # One that failed is not finished: when the cause is removed, it is run again.
-            failed = next((x for x in news if isinstance(x, Evaluation) and x.error), None)
-            news = [x for x in news if not (isinstance(x, Evaluation) and x.error)]
+        # One that ends the run is not finished: when the cause is removed, it is run again.
+        evaluations = [item for item in news if isinstance(item, Evaluation)]
+        ending = next(filter(self.plan.is_ended_by, evaluations), None)
+        news = [x for x in news if isinstance(x, Retry) or not self.plan.is_ended_by(x)]
         self._ledger.append(news)  # nothing is told before it is on the disk
         with self.changed:
             for item in news:
@@ -205,8 +213,8 @@ class Run:
         for item in news:
             if isinstance(item, Evaluation):
                 self._told(item)
-        if failed is not None:
-            self._raised = error_of(failed)
+        if ending is not None:
+            self._raised = error_of(ending)
             raise self._raised
 
     def _ended(self) -> None:
@@ -223,7 +231,7 @@ class Run:
 
     def _rank(self) -> list[Best]:
         with self.changed:
-            return self.results.ranking()
+            return self.results.bests(LEADERS)
 
     def _describe(self, key: Key) -> tuple[dict[str, Any], int]:
         return self.results.candidates[key[0]].params, key[1]

@@ -28,7 +28,8 @@ class Evaluation:
     error : str
         A traceback, or what else went wrong; empty when all went well.
     failed_in : str
-        What raised the error: "fit", "score", or "number" for a score that is not one.
+        What raised the error: "fit", "score", or what ends a search: "number" for a score that is
+        not one, and "scorer" for a scorer of several scores that could not give any.
     exception : bytes or None
         What was raised, pickled; only for an `error_score` of "raise", and never in a ledger.
     warned : list
