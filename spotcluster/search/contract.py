@@ -7,7 +7,7 @@ import copy
 import time
 from abc import abstractmethod
 from numbers import Real
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import check_cv
@@ -175,10 +175,18 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         outcome = self._look(run)
         if self.refit:
             if outcome.best_index is None:
-                raise AllFailed(run.evaluations())
+                self._fail(run)
             self._refit(run, outcome)
         run.data = None
         self._outcome = outcome
+
+    def _fail(self, run: Run) -> NoReturn:
+        """Raise since all evaluations failed."""
+        evaluations = run.evaluations()
+        if any(evaluation.failed_in == "fit" for evaluation in evaluations):
+            # As in scikit-learn, which says it by the refit, in the model's own words.
+            fitted(run, run.results.candidates[0].params)
+        raise AllFailed(evaluations)
 
     def _rounds(self, run: Run) -> list[Round]:
         """Return what scikit-learn would evaluate, and warn of, at once."""
@@ -227,19 +235,8 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         return outcome
 
     def _refit(self, run: Run, outcome: Outcome) -> None:
-        data = run.data
-        if data is None:
-            data = Dataset(*splits.whole_dataset(run.bundle.splits[0].path))
-        # Parameters may be estimators themselves.
-        params = clone(outcome.best_params, safe=False)
-        estimator = clone(run.plan.model).set_params(**params)
-        start = time.time()
-        if data.y is None:
-            estimator.fit(data.X, **data.fit_params)
-        else:
-            estimator.fit(data.X, data.y, **data.fit_params)
-        outcome.refit_time = time.time() - start
-        outcome.estimator = estimator
+        assert outcome.best_params is not None
+        outcome.estimator, outcome.refit_time = fitted(run, outcome.best_params)
 
     def _best(self, attribute: str) -> Outcome:
         outcome = self._known()
@@ -390,3 +387,15 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         if "view" in params:
             self.view = params.pop("view")
         return super().set_params(**params)  # type: ignore[no-any-return]
+
+
+def fitted(run: Run, params: dict[str, Any]) -> tuple[Any, float]:
+    """Return the model of a run with these parameters, fitted on all data, and the seconds."""
+    data = run.data
+    if data is None:
+        data = Dataset(*splits.whole_dataset(run.bundle.splits[0].path))
+    # Parameters may be estimators themselves.
+    estimator = clone(run.plan.model).set_params(**clone(params, safe=False))
+    start = time.time()
+    estimator.fit(*((data.X,) if data.y is None else (data.X, data.y)), **data.fit_params)
+    return estimator, time.time() - start

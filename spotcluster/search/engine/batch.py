@@ -8,6 +8,7 @@ all its evaluations, they are unpickled once per search, and arrays that are map
 from __future__ import annotations
 
 import contextlib
+import copy
 import faulthandler
 import importlib
 import os
@@ -24,7 +25,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from . import fit, here, peer, prune
+from . import fit, here, mapping, peer, prune
 
 PUBLISH = 0.5  # seconds of work after which finished evaluations are told of before the others are
 KEPT = 32  # splits that stay mapped
@@ -35,7 +36,7 @@ MOST = 20  # different warnings of an evaluation that are told
 AGAIN = 1.0  # seconds after which it is interrupted again, should it go on
 
 _commons: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
-_splits: OrderedDict[tuple[str, int, int], Any] = OrderedDict()
+_splits: OrderedDict[tuple[str, int, int], mapping.Mapping] = OrderedDict()
 
 
 class TimeLimit(BaseException):
@@ -204,6 +205,9 @@ def _evaluate(
     pace = task.pop("pace", 0.0)
     for name in ("filters", "versions"):
         task.pop(name, None)
+    for name in ("fit_params", "score_params"):  # of which the next evaluation is given the same
+        if task.get(name):
+            task[name] = copy.deepcopy(task[name])
     result: dict[str, Any]
     try:
         with time_limit(timeout):
@@ -264,33 +268,16 @@ def _heard(filters: Iterable[Any]) -> Iterator[dict[Any, int]]:
 def _split(entry: dict[str, Any]) -> tuple[Any, ...]:
     """Return the parts of a split, of which nothing that an estimator does to them is kept."""
     name = (entry["path"], entry["size"], entry["mtime"])
-    split = _splits.pop(name, None)
-    if split is None:
+    mapped = _splits.pop(name, None)
+    if mapped is None:
         split = here.load(entry["path"])
-        # Mapped arrays cannot be written to. Anything else is read anew for each evaluation.
-        if not _mapped(split):
-            return tuple(split)
-    _splits[name] = split
+        if not mapping.is_mapped(split):  # it is loaded anew for each evaluation
+            return tuple(mapping.plain(split))
+        mapped = mapping.Mapping(entry["path"], split)
+    _splits[name] = mapped
     while len(_splits) > KEPT:
         _splits.popitem(last=False)
-    return tuple(_viewed(part) for part in split)
-
-
-def _mapped(thing: Any) -> bool:
-    """Return whether all that is in something is mapped arrays."""
-    import numpy as np
-
-    if isinstance(thing, dict):
-        thing = list(thing.values())
-    if isinstance(thing, tuple | list):
-        return all(map(_mapped, thing))
-    return thing is None or isinstance(thing, np.memmap)
-
-
-def _viewed(thing: Any) -> Any:
-    if isinstance(thing, dict):
-        return {name: _viewed(value) for name, value in thing.items()}
-    return None if thing is None else thing.view()
+    return tuple(mapped.split())
 
 
 # --- time limits ----------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ It is sent to the engines with `here`, and like it imports nothing else of spotc
 from __future__ import annotations
 
 import contextlib
-import copy
 import numbers
 import pickle
 import time
@@ -66,23 +65,16 @@ def fit_and_score(
         ``exception`` (pickled, where it is to be raised again).
     """
 
-    def once(split: Any) -> dict[str, Any]:
-        with _configured(config or {}):
-            return _fit_and_score(
-                split,
-                part or {},
-                (model, params, scoring),
-                fit_params or {},
-                score_params or {},
-                _Scores(error_score, metric),
-                return_train_score=return_train_score,
-            )
-
-    result = once(split)
-    if "read-only" in result["error"]:
-        # An estimator that works in place, on arrays that all engines of the host have mapped.
-        result = once(copy.deepcopy(split))
-    return result
+    with _configured(config or {}):
+        return _fit_and_score(
+            split,
+            part or {},
+            (model, params, scoring),
+            fit_params or {},
+            score_params or {},
+            _Scores(error_score, metric),
+            return_train_score=return_train_score,
+        )
 
 
 class _Scores:

@@ -198,13 +198,13 @@ def forget(bundle: str) -> None:
 
 
 def load(path: str) -> Any:
-    """Map a split file into memory."""
+    """Map a split file into memory; it may be written to, and the file stays as it is."""
     import joblib
 
     with warnings.catch_warnings():
         # joblib says that arrays of objects, which a split may hold, cannot be mapped
         warnings.simplefilter("ignore")
-        return joblib.load(path, mmap_mode="r")
+        return joblib.load(path, mmap_mode="c")
 
 
 # --- what a host is asked about itself ------------------------------------------------------------
