@@ -7,7 +7,7 @@ import copy
 import time
 from abc import abstractmethod
 from numbers import Real
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import check_cv
@@ -19,6 +19,7 @@ from spotcluster.search.data.candidates import Candidate
 from spotcluster.search.data.folds import Dataset, Extent, Indices, takes_kernel
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.outcome import (
+    AllFailed,
     NotFinished,
     Outcome,
     Round,
@@ -76,7 +77,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         SearchError
             If there is no view, or the search cannot go on.
         ValueError
-            If all fits fail, and for parameters that scikit-learn does not take.
+            If all evaluations fail, and for parameters that scikit-learn does not take.
         """
         self.launch(X, y, **params)
         try:
@@ -173,9 +174,19 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
             warn_of_failures(evaluations, table, run.plan.error_score)
         outcome = self._look(run)
         if self.refit:
+            if outcome.best_index is None:
+                self._fail(run)
             self._refit(run, outcome)
         run.data = None
         self._outcome = outcome
+
+    def _fail(self, run: Run) -> NoReturn:
+        """Raise since all evaluations failed."""
+        evaluations = run.evaluations()
+        if any(evaluation.failed_in == "fit" for evaluation in evaluations):
+            # As in scikit-learn, which says it by the refit, in the model's own words.
+            fitted(run, run.results.candidates[0].params)
+        raise AllFailed(evaluations)
 
     def _rounds(self, run: Run) -> list[Round]:
         """Return what scikit-learn would evaluate, and warn of, at once."""
@@ -206,13 +217,14 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
             if run.seen is not None and run.seen[0] == count:
                 return run.seen[1]
             table, metrics = run.results.table(), run.results.metrics()
+            failed = run.results.all_failed()
         several = bool(metrics)
         if several:
             self._check_refit_for_multimetric(metrics)
         metric = (self.refit if isinstance(self.refit, str) else None) if several else "score"
         scorers = scorers_of(run.plan.scorer) or run.plan.scorer
         outcome = Outcome(table, run.results.n_splits, scorers, metrics, metric)
-        if (self.refit or not several) and len(table["params"]):
+        if (self.refit or not several) and len(table["params"]) and not failed:
             outcome.best_index = self._select_best_index(self.refit, metric, table)
             if not callable(self.refit):
                 outcome.best_score = table[f"mean_test_{metric}"][outcome.best_index]
@@ -223,19 +235,8 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         return outcome
 
     def _refit(self, run: Run, outcome: Outcome) -> None:
-        data = run.data
-        if data is None:
-            data = Dataset(*splits.whole_dataset(run.bundle.splits[0].path))
-        # Parameters may be estimators themselves.
-        params = clone(outcome.best_params, safe=False)
-        estimator = clone(run.plan.model).set_params(**params)
-        start = time.time()
-        if data.y is None:
-            estimator.fit(data.X, **data.fit_params)
-        else:
-            estimator.fit(data.X, data.y, **data.fit_params)
-        outcome.refit_time = time.time() - start
-        outcome.estimator = estimator
+        assert outcome.best_params is not None
+        outcome.estimator, outcome.refit_time = fitted(run, outcome.best_params)
 
     def _best(self, attribute: str) -> Outcome:
         outcome = self._known()
@@ -244,6 +245,8 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
                 raise AttributeError(
                     f"{attribute} is not there: refit does not say which of several scores counts."
                 )
+            if self._run.results.all_failed():
+                raise AllFailed(self._run.evaluations())
             raise NotFinished(
                 "No candidate has all its splits finished yet.", "Call wait() on the search."
             )
@@ -384,3 +387,15 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         if "view" in params:
             self.view = params.pop("view")
         return super().set_params(**params)  # type: ignore[no-any-return]
+
+
+def fitted(run: Run, params: dict[str, Any]) -> tuple[Any, float]:
+    """Return the model of a run with these parameters, fitted on all data, and the seconds."""
+    data = run.data
+    if data is None:
+        data = Dataset(*splits.whole_dataset(run.bundle.splits[0].path))
+    # Parameters may be estimators themselves.
+    estimator = clone(run.plan.model).set_params(**clone(params, safe=False))
+    start = time.time()
+    estimator.fit(*((data.X,) if data.y is None else (data.X, data.y)), **data.fit_params)
+    return estimator, time.time() - start

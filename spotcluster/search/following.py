@@ -106,10 +106,11 @@ class FollowedSearch(SearchEstimator):
         -------
         list of Best
             Pairs ``(mean validation score, params)``, with more in their attributes: over how many
-            splits, and what the training scores are. Equal scores stand in the grid's order.
+            splits, and what the training scores are. Equal scores stand in the grid's order. None
+            while there is nothing but failures.
         """
         with self._changed:
-            return self._results.ranking()[:n_top]
+            return self._results.bests(n_top)
 
     def report(self, n_top: int = 5) -> str:
         """Return progress and the best candidates so far as text."""

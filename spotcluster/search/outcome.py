@@ -6,8 +6,9 @@ import contextlib
 import importlib
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,18 @@ MOST_WARNINGS = 50  # different ones that are told of
 
 class NotFinished(SearchError, NotFittedError):  # type: ignore[misc] # it has no types
     """A result was asked for that there is not yet."""
+
+
+class AllFailed(NotFinished):
+    """The best was asked for of a search in which nothing but failures came out."""
+
+    def __init__(self, evaluations: Sequence[Evaluation]) -> None:
+        last = shorten(evaluations[0].error.strip().splitlines()[-1], 200, placeholder="...")
+        super().__init__(
+            f"There is no best candidate: all {len(evaluations)} evaluations failed, the first"
+            f" with: {last}",
+            "search.failed() has their tracebacks.",
+        )
 
 
 @dataclass
@@ -132,7 +145,7 @@ def warn_of_failures(
     """
     evaluations = sorted(evaluations, key=lambda evaluation: evaluation.key)
     for evaluation in evaluations:
-        if evaluation.failed_in == "number":
+        if evaluation.failed_in == "number":  # in a ledger of a former version
             last = evaluation.error.strip().splitlines()[-1]
             raise ValueError(last.removeprefix("ValueError: "))
         if evaluation.failed_in == "score":

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
@@ -21,11 +20,12 @@ from spotcluster.search.data.folds import Dataset
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.dispatch.dispatcher import Dispatcher, News
 from spotcluster.search.outcome import Outcome
-from spotcluster.search.results.ledger import Header, Ledger, Record
-from spotcluster.search.results.progress import Progress
+from spotcluster.search.results.ledger import Header, Ledger
+from spotcluster.search.results.progress import LEADERS, Progress
 from spotcluster.search.results.results import Best, Results
 
 STOP_LIMIT = 30.0
+BROKEN_SCORERS = ("number", "scorer")  # what of a scorer no `error_score` stands for
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,10 @@ class Plan:
         """Whether the first evaluation that fails ends the run."""
         return bool(self.task["error_score"] == "raise")
 
+    def is_ended_by(self, evaluation: Evaluation) -> bool:
+        """Return whether an evaluation ends the run: as in scikit-learn, a scorer may too."""
+        return bool(evaluation.error) and (self.raises or evaluation.failed_in in BROKEN_SCORERS)
+
     @property
     def error_score(self) -> float:
         score: float = float("nan") if self.raises else self.task["error_score"]
@@ -70,11 +74,9 @@ class Run:
     plan : Plan
     candidates : sequence of Candidate
     bundle : Bundle
-    path : path
-        Of the ledger.
+    ledger : Ledger
+        Locked; when there is something in it, the run goes on with that.
     header : Header
-    record : Record, optional
-        The ledger as it was read, to go on with.
     data : Dataset, optional
         All data, for the refit.
     told : callable
@@ -93,34 +95,35 @@ class Run:
         plan: Plan,
         candidates: Sequence[Candidate],
         bundle: Bundle,
-        path: Path,
+        ledger: Ledger,
         header: Header,
-        record: Record | None,
         data: Dataset | None,
         told: Callable[[Evaluation], None],
     ) -> None:
         self.plan = plan
         self.bundle = bundle
-        self.path = path
+        self.path = ledger.path
         self.data = data
         self.changed = threading.Condition()
         trained = bool(plan.task["return_train_score"])
-        self.results = Results(candidates, len(bundle.splits), plan.metrics, trained=trained)
+        self.results = Results(
+            *(candidates, len(bundle.splits), plan.metrics),
+            trained=trained,
+            error_score=plan.error_score,
+        )
         self.retried: list[Retry] = []
         self._id, self._kind = header.id, header.kind
         self._progress: Progress | None = None
         self._told = told
         self._raised: BaseException | None = None
         self._deaths: Counter[Key] = Counter()
-        self._ledger = (
-            Ledger.create(path, header) if record is None else Ledger.resume(path, record)
-        )
+        self._ledger, record = ledger, ledger.record
+        if record is None:
+            ledger.begin(header)
+        else:
+            ledger.go_on()
         if record is None or not record.candidates:
-            try:
-                self._ledger.add(candidates)
-            except BaseException:
-                self._ledger.close()
-                raise
+            ledger.add(candidates)
         if record is not None:
             for evaluation in record.evaluations.values():
                 self.results.add(evaluation)
@@ -195,11 +198,10 @@ class Run:
         return self.bundle.splits[key[1]].digest, given
 
     def _record(self, news: list[News]) -> None:
-        failed = None
-        if self.plan.raises:
-            # One that failed is not finished: when the cause is removed, it is run again.
-            failed = next((x for x in news if isinstance(x, Evaluation) and x.error), None)
-            news = [x for x in news if not (isinstance(x, Evaluation) and x.error)]
+        # One that ends the run is not finished: when the cause is removed, it is run again.
+        evaluations = [item for item in news if isinstance(item, Evaluation)]
+        ending = next(filter(self.plan.is_ended_by, evaluations), None)
+        news = [x for x in news if isinstance(x, Retry) or not self.plan.is_ended_by(x)]
         self._ledger.append(news)  # nothing is told before it is on the disk
         with self.changed:
             for item in news:
@@ -211,8 +213,8 @@ class Run:
         for item in news:
             if isinstance(item, Evaluation):
                 self._told(item)
-        if failed is not None:
-            self._raised = error_of(failed)
+        if ending is not None:
+            self._raised = error_of(ending)
             raise self._raised
 
     def _ended(self) -> None:
@@ -229,7 +231,7 @@ class Run:
 
     def _rank(self) -> list[Best]:
         with self.changed:
-            return self.results.ranking()
+            return self.results.bests(LEADERS)
 
     def _describe(self, key: Key) -> tuple[dict[str, Any], int]:
         return self.results.candidates[key[0]].params, key[1]

@@ -31,8 +31,7 @@ from spotcluster.search.data.parameters import BadParameter, check
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.following import FollowedSearch
 from spotcluster.search.outcome import plain_filters
-from spotcluster.search.results import ledger as ledgers
-from spotcluster.search.results.ledger import Header, Record
+from spotcluster.search.results.ledger import Header, Ledger
 from spotcluster.search.runs import NOT_LAUNCHED, Plan, Run
 from spotcluster.search.sklearn_private import scorers_of
 
@@ -194,8 +193,13 @@ class Search(FollowedSearch):
             ``GridSearch(view, ledger=PATH).launch_for_splits(model, grid, files)``, or the same
             search with ``ledger=PATH`` and `fit`.
         """
-        path = Path(ledger)
-        record = ledgers.read(path)
+        with Ledger.claimed(Path(ledger), new=False) as claim:
+            return cls._resumed(claim, view, pace=pace)
+
+    @classmethod
+    def _resumed(cls, ledger: Ledger, view: Any, *, pace: float) -> Self:
+        path, record = ledger.path, ledger.record
+        assert record is not None
         header = record.header
         if header.kind != cls.__name__:
             raise SearchError(
@@ -225,7 +229,7 @@ class Search(FollowedSearch):
         search._check(fitted=False)
         plan = search._planned(given["model"], given["scorer"], {**given["task"], "pace": pace})
         data = None if given["data"] is None else Dataset.stored(given["data"])
-        return search._start(plan, record.candidates, bundle, path, header, record, data)
+        return search._start(plan, record.candidates, bundle, ledger, header, data)
 
     # --- for kinds of searches --------------------------------------------------------------------
 
@@ -350,36 +354,40 @@ class Search(FollowedSearch):
             "metric": metric,
             "config": sklearn.get_config(),
             "filters": plain_filters(),
+            "versions": {"sklearn": sklearn.__version__},
             "pace": pace,
         }
         plan = self._planned(model, scorer, task)
         wanted = self.__dict__["ledger"]
         path = Path(wanted) if wanted else _new_ledger()
-        if path.exists() and path.stat().st_size:
-            record = ledgers.read(path)
-            if record.header.question != question:
+        with Ledger.claimed(path) as claim:
+            header = (
+                claim.record.header
+                if claim.record
+                else Header(
+                    id=uuid.uuid4().hex,
+                    kind=type(self).__name__,
+                    question=question,
+                    settings=settings,
+                    splits=[asdict(split) for split in bundle.splits],
+                    objects={
+                        "model": model,
+                        "scorer": scorer,
+                        "task": task,
+                        "params": {**self._kept_params(), **settings},
+                        "data": data.store() if data is not None and self.refit else None,
+                    },
+                )
+            )
+            if header.question != question:
                 raise SearchError(
                     f"The ledger {path} is of another search.",
                     "Give this one another ledger, or the same model, grid and split files.",
                 )
-            if record.candidates:  # what was drawn then; at random, it would be another draw now
-                candidates = record.candidates
-            return self._start(plan, candidates, bundle, path, record.header, record, data)
-        header = Header(
-            id=uuid.uuid4().hex,
-            kind=type(self).__name__,
-            question=question,
-            settings=settings,
-            splits=[asdict(split) for split in bundle.splits],
-            objects={
-                "model": model,
-                "scorer": scorer,
-                "task": task,
-                "params": {**self._kept_params(), **settings},
-                "data": data.store() if data is not None and self.refit else None,
-            },
-        )
-        return self._start(plan, candidates, bundle, path, header, None, data)
+            if claim.record and claim.record.candidates:
+                # What was drawn then; at random, it would be another draw now.
+                candidates = claim.record.candidates
+            return self._start(plan, candidates, bundle, claim, header, data)
 
     def _scorer(self, model: Any) -> Any:
         if callable(self.scoring):
@@ -412,12 +420,11 @@ class Search(FollowedSearch):
         plan: Plan,
         candidates: Sequence[Candidate],
         bundle: Bundle,
-        path: Path,
+        ledger: Ledger,
         header: Header,
-        record: Record | None,
         data: Dataset | None,
     ) -> Self:
-        run = self._run = Run(plan, candidates, bundle, path, header, record, data, self._news)
+        run = self._run = Run(plan, candidates, bundle, ledger, header, data, self._news)
         try:
             run.prepare(_load_balanced(self.view), open=self._adds_candidates)
             self._begin()

@@ -28,7 +28,8 @@ class Evaluation:
     error : str
         A traceback, or what else went wrong; empty when all went well.
     failed_in : str
-        What raised the error: "fit", "score", or "number" for a score that is not one.
+        What raised the error: "fit", "score", or what ends a search: "number" for a score that is
+        not one, and "scorer" for a scorer of several scores that could not give any.
     exception : bytes or None
         What was raised, pickled; only for an `error_score` of "raise", and never in a ledger.
     warned : list
@@ -118,9 +119,14 @@ def compute_evaluation(cv_split_filename: str, model: Any, params: dict[str, Any
     must be there under that name. The arrays are mapped into memory, not read.
     """
     import joblib
+    import numpy as np
     from sklearn.base import clone
 
-    X_train, y_train, X_test, y_test = joblib.load(cv_split_filename, mmap_mode="r")
+    # They may be written to, and the file stays as it is.
+    X_train, y_train, X_test, y_test = (
+        np.asarray(part) if isinstance(part, np.memmap) else part
+        for part in joblib.load(cv_split_filename, mmap_mode="c")
+    )
     estimator = clone(model).set_params(**params)
     estimator.fit(X_train, y_train)
     return float(estimator.score(X_test, y_test))

@@ -17,6 +17,7 @@ from spotcluster.errors import SearchError
 from spotcluster.search.data import splits
 from spotcluster.search.data.candidates import Candidate
 from spotcluster.search.data.splits import Bundle
+from spotcluster.search.engine import mapping
 from spotcluster.search.sklearn_private import (
     check_method_params,
     is_arraylike,
@@ -60,7 +61,7 @@ class Dataset:
             If it is not there any more.
         """
         try:
-            return cls(*joblib.load(path, mmap_mode="c"))
+            return cls(*mapping.load(path))
         except OSError as error:
             raise SearchError(
                 f"The data for the refit cannot be read from {path} ({error.strerror}).",

@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state
 
 from spotcluster import files
 from spotcluster.errors import SearchError
+from spotcluster.search.engine import mapping
 from spotcluster.search.engine.here import file_digest
 from spotcluster.search.sklearn_private import num_samples, safe_indexing
 
@@ -142,9 +143,7 @@ def store_shuffled(paths: Iterable[str | os.PathLike[str]], random_state: Any) -
 
     def shuffled(path: str | os.PathLike[str]) -> tuple[Any, Any, Any, Any]:
         # as plain arrays, which is what the file had: its name says what is in it
-        X_train, y_train, X_test, y_test = (
-            np.asarray(part) if isinstance(part, np.memmap) else part for part in _mapped(path)
-        )
+        X_train, y_train, X_test, y_test = map(mapping.plain, _mapped(path))
         rows = rng.permutation(num_samples(X_train))
         y_rows = None if y_train is None else safe_indexing(y_train, rows)
         return safe_indexing(X_train, rows), y_rows, X_test, y_test
@@ -213,7 +212,7 @@ def _written_aside(target: Path) -> Iterator[Path]:
 
 def whole_dataset(path: str) -> tuple[Any, Any]:
     """Return all rows of a split file, those of its training part first."""
-    X_train, y_train, X_test, y_test = joblib.load(path, mmap_mode="r")
+    X_train, y_train, X_test, y_test = mapping.load(path)
     return _joined(X_train, X_test), None if y_train is None else _joined(y_train, y_test)
 
 

@@ -7,4 +7,5 @@
     roster.py         which engines there are      detector.py    which messages are lost
     sender.py         evaluations as messages.py   spread.py      who brings which file to whom
     delivery.py       the files of a search, to one host
+    suspicions.py     which failures are a host's own        hope.py   whether any host is left
 """

@@ -27,6 +27,7 @@ class Backlog:
         self._known = set(self._waiting)
         self._alone: set[Key] = set()
         self._counted: dict[Key, list[Message]] = {}  # the messages that should bring each
+        self.parked: set[Key] = set()  # neither waits nor travels, until it is sent or put back
         self.live: set[Message] = set()
 
     @property
@@ -71,6 +72,7 @@ class Backlog:
 
     def put_back(self, keys: Sequence[Key]) -> None:
         """Have these wait, before all others."""
+        self.parked.difference_update(keys)
         self._waiting.extendleft(reversed(keys))
 
     def isolate(self, keys: Iterable[Key]) -> None:
@@ -81,6 +83,7 @@ class Backlog:
         """Expect from a message what it was sent for."""
         for key in message.keys:
             self._counted.setdefault(key, []).append(message)
+        self.parked.difference_update(message.keys)
         self.live.add(message)
 
     def open(self, message: Message) -> list[Key]:
@@ -95,6 +98,14 @@ class Backlog:
         """Return what only this message should bring."""
         return [key for key in self.open(message) if len(self._counted[key]) == 1]
 
+    def park(self, key: Key, message: Message) -> None:
+        """Count on a message no longer for one of its evaluations, which does not wait either."""
+        others = [other for other in self._counted.pop(key) if other is not message]
+        if others:
+            self._counted[key] = others
+        else:
+            self.parked.add(key)
+
     def give_up(self, message: Message) -> None:
         """Count on a message no longer; what no other one should bring waits again."""
         for key in reversed(self.open(message)):
@@ -107,4 +118,5 @@ class Backlog:
     def finish(self, key: Key) -> list[Message]:
         """Take one as finished; return the messages that should have brought it."""
         self.unfinished.discard(key)
+        self.parked.discard(key)
         return self._counted.pop(key, [])

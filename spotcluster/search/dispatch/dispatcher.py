@@ -1,30 +1,30 @@
 """Keeps the engines busy with a search's evaluations, and loses none of them.
 
-Evaluations travel in messages, as many in each as make about a second of work. What
-ipyparallel's scheduler does with a message (its ``controller/task_scheduler.py``):
+Evaluations travel in messages of about a second of work. What ipyparallel's scheduler does with one
+(its ``controller/task_scheduler.py``):
 
-- It waits in the scheduler until an engine is free. We give it a time limit there, after which it
-  comes back as ``TaskTimeout`` and is sent again: nothing can wait there for ever, and a message
-  that we no longer count on disappears.
+- It waits in the scheduler until an engine is free, at most for the time that we give it: then it
+  comes back as ``TaskTimeout`` and is sent again, if we still count on it.
 - It goes to one of the engines that were ready when it was sent. One that refuses it
   (``UnmetDependency``) is not asked again for this message; when all have refused it, or have gone,
   it comes back as ``ImpossibleDependency`` and is sent again in a new message.
 - When its engine dies it comes back as ``EngineError``, 5 s after the controller has noticed.
 
 Engines publish a hint when they start or refuse a message, and results of a message that takes
-long. With them an evaluation that is lost is sent again as soon as its engine is gone. Hints may be
-lost: everything works without, only later.
+long. With them what is lost is sent again as soon as its engine is gone. Hints may be lost:
+everything works without, only later.
 
-When an engine dies, what its message had left may be what killed it. Each of these evaluations then
-travels alone, so that the next death is told from bad luck. The engine's other messages had only
-waited there, or had ended and their results were lost with it; see `detector.LossDetector.blame`.
+What fails before an evaluation's own code runs is its host's fault, and so is what only one host
+fails at: see `suspicions`.
+
+When an engine dies, what its message had left may be what killed it: each of these evaluations then
+travels alone. Its other messages had waited there, or had ended; see `detector.LossDetector.blame`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import queue
-import re
 import threading
 import time
 from collections import Counter, deque
@@ -38,11 +38,14 @@ from spotcluster.search.data.splits import Bundle
 from spotcluster.search.dispatch.backlog import Backlog
 from spotcluster.search.dispatch.detector import Loss, LossDetector
 from spotcluster.search.dispatch.durations import Durations
+from spotcluster.search.dispatch.hope import Hope
 from spotcluster.search.dispatch.messages import Message
 from spotcluster.search.dispatch.roster import Roster
 from spotcluster.search.dispatch.sender import Sender, Work
+from spotcluster.search.dispatch.suspicions import Failure, Suspicions
 from spotcluster.search.engine import batch, prune
 from spotcluster.search.results.progress import Progress
+from spotcluster.wording import listed
 
 TICK = 0.1  # seconds between two looks at what has changed; a result is seen at once
 DEATHS = 3  # engines that an evaluation may kill
@@ -50,7 +53,6 @@ COLD = 5.0  # seconds that the first evaluation of an engine may take longer, fo
 HINT = 2.0  # seconds that it may take to hear of the beginning of an evaluation
 
 _LOST = {"EngineError", "TaskAborted", "KeyboardInterrupt"}
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # which IPython's tracebacks have for terminals
 _NOT_RUN = {"TaskTimeout", "DependencyTimeout", "ImpossibleDependency", "UnmetDependency"}
 
 _CLOSED = (
@@ -135,6 +137,8 @@ class Dispatcher(threading.Thread):
         self._roster = Roster(self._client, self._sender.engines, bundle, self._wake.set)
         self._detector = LossDetector(self._client, self._roster, self._durations)
         self._warm: set[str] = set()  # engines that have finished an evaluation
+        self._suspicions = Suspicions(self._roster, self._backlog)
+        self._hope = Hope(self._roster, self._backlog)
         self._hints_arrive = False
         self._news: list[News] = []
 
@@ -198,19 +202,19 @@ class Dispatcher(threading.Thread):
                     self._wake.clear()
         except BaseException as error:  # noqa: BLE001 - told to whoever waits for the search
             # A client that is closed in the middle of a step may fail with anything.
-            closed = isinstance(error, Exception) and self._client_is_closed()
+            closed = isinstance(error, Exception) and is_closed(self._client)
             self.failure = SearchError(*_CLOSED) if closed else error
         finally:
             with self._intake:
                 self._over = True
-            # Whoever waits must not wait for ever: a client that is closed now may fail anywhere.
+            # Nobody must wait for ever: a client that is closed now may fail anywhere.
             with contextlib.suppress(Exception):
                 self._roster.close()
             with contextlib.suppress(OSError):
                 prune.prune()
             with contextlib.suppress(Exception):
                 self._sender.withdraw(self._backlog.live)
-            self.remarks = []
+            self.remarks = self._roster.remarks()
             try:
                 self._ended()
             finally:
@@ -237,11 +241,8 @@ class Dispatcher(threading.Thread):
             self._over = self._stopped.is_set() or not (self._backlog.unfinished or self._open)
             return not self._over
 
-    def _client_is_closed(self) -> bool:
-        return is_closed(self._client)
-
     def _step(self) -> None:
-        if self._client_is_closed():
+        if is_closed(self._client):
             raise SearchError(*_CLOSED)
         prune.used(self._bundle, self._digests)
         self._collect()
@@ -255,21 +256,23 @@ class Dispatcher(threading.Thread):
             loss = self._detector.look_after(message, hints_arrive=self._hints_arrive)
             if loss:
                 self._lost(message, self._detector.blame(message, loss, self._backlog.live))
+        self._ask_others()
         self._send_more()
         self._duplicate()
         self.remarks = self._remarks()
         if self._news:
             news, self._news = self._news, []
             self._record(news)
+        self._hope.check(known=bool(self._warm))
         if self._progress is not None:
             self._progress.pulse()
 
     # --- sending ----------------------------------------------------------------------------------
 
     def _send_more(self) -> None:
-        # One message running and one waiting for each engine, and two to bridge the way there and
-        # back. No more: what waits here can go to an engine that joins, or be left out on abort.
-        ready = len(self._roster.ready())
+        # One message running and one waiting for each engine, and two on their way. No more: what
+        # waits here can go to an engine that joins, or be left out on abort.
+        ready = len(self._suspicions.ready())
         room = 2 * ready + 2 - len(self._backlog.under_way()) if ready else 0
         while room > 0 and (keys := self._backlog.next(self._durations, ready)):
             room -= 1
@@ -277,9 +280,23 @@ class Dispatcher(threading.Thread):
                 self._backlog.put_back(keys)
                 return
 
+    def _ask_others(self) -> None:
+        """Have what has failed on a host tried on another one, where it may be the host's doing."""
+        for keys, nodes in self._suspicions.in_doubt():
+            engines = self._suspicions.ready(nodes)
+            while engines and keys:
+                some = keys[: self._durations.batch(keys, len(engines))]
+                if not self._send(some, engines):
+                    break
+                del keys[: len(some)]
+                why = f"it failed on {listed(sorted(nodes))}, another tried it too"
+                self._news += [Retry(*key, why, lost=False) for key in some]
+        for key, failure in self._suspicions.unanswered():
+            self._count(key, failure)
+
     def _send(self, keys: Sequence[Key], engines: Sequence[int] = ()) -> bool:
         # Only to those that are ready: one that is still at its imports would keep it waiting.
-        message = self._sender.send(keys, engines or self._roster.ready())
+        message = self._sender.send(keys, engines or self._suspicions.ready())
         if message is None:
             return False
         self._backlog.count_on(message)
@@ -293,7 +310,7 @@ class Dispatcher(threading.Thread):
         if any(message.engine is None for message in self._backlog.under_way()):
             return
         busy = {message.engine for message in self._backlog.live}
-        idle = [engine for engine in self._roster.ready() if engine not in busy]
+        idle = [engine for engine in self._suspicions.ready() if engine not in busy]
         now = time.monotonic()
         for message in sorted(self._backlog.live, key=lambda message: message.begun):
             # Once only, and nothing that may kill engines.
@@ -328,7 +345,7 @@ class Dispatcher(threading.Thread):
         if error is None:
             who, raw = message.pending.result()
             for key, result in message.results(raw):
-                self._arrived(key, who, result)
+                self._arrived(message, key, who, result)
             self._backlog.give_up(message)  # what it had no time for
         elif keys := self._backlog.open(message):
             self._failed(message, keys, error)
@@ -339,7 +356,9 @@ class Dispatcher(threading.Thread):
         kind = getattr(error, "ename", type(error).__name__)
         if kind in _NOT_RUN:
             if kind != "TaskTimeout":
-                self._news += [Retry(*key, "every engine refused it", lost=False) for key in keys]
+                if not self._roster.hopeless():  # which is told otherwise
+                    refused = "every engine refused it"
+                    self._news += [Retry(*key, refused, lost=False) for key in keys]
                 if not message.refused_by:  # the hints that say who and why were lost
                     self._roster.doubt()
             self._backlog.give_up(message)
@@ -347,8 +366,7 @@ class Dispatcher(threading.Thread):
             uuid = message.uuid or message.pending.metadata.get("engine_uuid")
             name = self._roster.name(uuid)
             if kind == "EngineError" and message.engine is None and self._roster.drained(uuid):
-                # It was about to be refused when the engine left, which was not its doing.
-                self._backlog.give_up(message)
+                self._backlog.give_up(message)  # it was about to be refused when the engine left
                 return
             why = {
                 "EngineError": f"{name} died",
@@ -360,21 +378,39 @@ class Dispatcher(threading.Thread):
             if kind == "EngineError":
                 loss = self._detector.blame(message, loss, self._backlog.live)
             self._lost(message, loss)
-        elif len(message.keys) > 1:  # one of them cannot be sent there and back
-            self._backlog.isolate(keys)
+        else:  # something around the evaluations: they themselves have not raised it
+            uuid = message.uuid or message.pending.metadata.get("engine_uuid")
+            self._suspicions.leave_out(
+                self._roster.node(uuid), f"{kind}: {getattr(error, 'evalue', error)}"
+            )
             self._backlog.give_up(message)
-        else:
-            text = "\n".join(getattr(error, "render_traceback", lambda: [str(error)])())
-            self._fail(keys[0], _COLOUR.sub("", text) or str(error))
 
-    def _arrived(self, key: Key, who: dict[str, Any], result: dict[str, Any]) -> None:
-        if key in self._backlog.unfinished:
-            self._warm.add(who["uuid"])
-            self._durations.add(key, result.pop("took"))
-            self._finish(Evaluation.from_engine(key, {**who, **result}, self._error_score))
+    def _arrived(
+        self, message: Message, key: Key, who: dict[str, Any], result: dict[str, Any]
+    ) -> None:
+        if key not in self._backlog.unfinished:
+            return
+        self._warm.add(who["uuid"])
+        if not result["error"]:
+            self._suspicions.went_well(key, who["node"])
+            self._done(key, who, result)
+        elif key in self._backlog.open(message):  # if not, it is run again
+            for one, failure in self._suspicions.judge(message, key, Failure(who, result)):
+                self._count(one, failure)
+
+    def _count(self, key: Key, failure: Failure) -> None:
+        """Have a failure be the evaluation's own."""
+        self._roster.proved(failure.node)
+        self._done(key, failure.who, failure.result)
+
+    def _done(self, key: Key, who: dict[str, Any], result: dict[str, Any]) -> None:
+        result = dict(result)
+        self._durations.add(key, result.pop("took"))
+        self._finish(Evaluation.from_engine(key, {**who, **result}, self._error_score))
 
     def _finish(self, evaluation: Evaluation) -> None:
         self._news.append(evaluation)
+        self._suspicions.forget(evaluation.key)
         # What brings nothing else any more need not run; another message may have been first.
         unneeded = self._backlog.finish(evaluation.key)
         self._sender.withdraw(
@@ -383,22 +419,24 @@ class Dispatcher(threading.Thread):
             if message.engine is None and not self._backlog.open(message)
         )
 
-    def _fail(self, key: Key, error: str, *, killed: bool = False) -> None:
-        score = self._error_score
-        self._finish(Evaluation(*key, score, train_score=score, error=error, killed=killed))
+    def _fail(self, key: Key, message: Message, error: str, *, killed: bool = False) -> None:
+        score, who = self._error_score, message.who
+        self._finish(Evaluation(*key, score, train_score=score, error=error, killed=killed, **who))
 
     def _lost(self, message: Message, loss: Loss) -> None:
-        keys = self._backlog.open(message)
+        keys, alone = self._backlog.open(message), self._backlog.only_in(message)
         if loss.death:
             self._backlog.isolate(keys)
         for key in keys:
             self._deaths[key] += loss.death
-            if loss.death and len(keys) == 1 and self._timed_out(message):
+            if key not in alone:  # another engine is at it
+                self._news.append(Retry(*key, loss.why, lost=loss.death))
+            elif loss.death and len(keys) == 1 and self._timed_out(message):
                 text = f"TimeoutError: It took longer than timeout={self._timeout:g} s, could not"
-                self._fail(key, f"{text} be interrupted, and was ended with its engine.")
+                self._fail(key, message, f"{text} be interrupted, and was ended with its engine.")
             elif self._deaths[key] >= DEATHS:
                 text = f"It was running on {DEATHS} engines that died or were interrupted"
-                self._fail(key, f"{text}; in the end {loss.why}.", killed=True)
+                self._fail(key, message, f"{text}; in the end {loss.why}.", killed=True)
             else:
                 self._news.append(Retry(*key, loss.why, lost=loss.death))
         self._backlog.give_up(message)
@@ -424,16 +462,14 @@ class Dispatcher(threading.Thread):
         for name, note in message.hints(self._client):
             self._hints_arrive = True
             if name == "started":
-                who, message.clock = note["who"], note["clock"]
-                message.engine, message.uuid = who["engine"], who["uuid"]
-                message.who, message.begun = who, time.monotonic()
-                self._roster.works(who)
+                message.starts(note["who"], note["clock"])
+                self._roster.works(note["who"])
             elif name.startswith("results"):
                 for key, result in message.results(note, int(name.split()[1])):
-                    self._arrived(key, message.who, result)
+                    self._arrived(message, key, message.who, result)
             else:
-                message.refused_by.add(note["engine"])
-                self._roster.refused(note, note["reason"])
+                message.refused(note)
+                self._roster.refused(note, note["reason"], note["why"])
 
     def _unstick(self, arrived: list[str]) -> None:
         """Send again what has been refused, where a new message changes something."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,7 +44,7 @@ class Message:
     who: dict[str, Any] = field(default_factory=dict)
     begun: float = 0.0
     clock: float = 0.0
-    heard: set[str] = field(default_factory=set)
+    heard: set[tuple[str, str]] = field(default_factory=set)
     refused_by: set[int] = field(default_factory=set)
     vanished: float = 0.0
     call: Any = None
@@ -57,9 +58,24 @@ class Message:
     def hints(self, client: Any) -> Iterator[tuple[str, Any]]:
         """Yield what its engine has published about it since the last call."""
         data = (client.metadata.get(self.id) or {}).get("data") or {}
-        for name in sorted(set(data) - self.heard, key=lambda name: name != "started"):
-            self.heard.add(name)
-            yield name, data[name]
+        for name in sorted(data, key=lambda name: name != "started"):
+            # It begins anew on another engine when one could not do it.
+            mark = (name, str(data[name]["who"]["uuid"]) if name == "started" else "")
+            if mark not in self.heard:
+                self.heard.add(mark)
+                yield name, data[name]
+
+    def starts(self, who: dict[str, Any], clock: float) -> None:
+        """Take note that an engine has begun it."""
+        self.engine, self.uuid = who["engine"], who["uuid"]
+        self.who, self.clock, self.begun = who, clock, time.monotonic()
+
+    def refused(self, who: dict[str, Any]) -> None:
+        """Take note that an engine will not do it; another one may."""
+        self.refused_by.add(who["engine"])
+        if self.uuid == who["uuid"]:
+            self.engine = self.uuid = None
+            self.who, self.clock, self.begun = {}, 0.0, 0.0
 
     def results(self, raw: bytes, first: int = 0) -> Iterator[tuple[Key, dict[str, Any]]]:
         """Yield the evaluations, from the one numbered `first`, with their results."""

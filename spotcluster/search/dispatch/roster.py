@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from spotcluster.search.dispatch.spread import Spread
 from spotcluster.search.engine import here, peer
 
 RETRY = 5.0  # seconds until something that failed on a host, or a draining engine, is tried again
+SELDOM = 120.0  # seconds that it is at most between two trials of a host that is left out
 FAREWELL = 1.0  # seconds that the end of a search waits for engines to hear of it
 STALLED = 120.0  # seconds without an answer after which another engine of the host delivers
 
@@ -38,13 +39,28 @@ class Engine:
 
 @dataclass
 class Host:
-    """A host, as far as this search is concerned."""
+    """A host, as far as this search is concerned.
+
+    Attributes
+    ----------
+    ready : bool
+        Whether it has the files.
+    problem : str
+        Why it did not get them.
+    unable : str
+        Why it is left out all the same; empty when it is not.
+    trial : float
+        When it is tried again then, on the monotonic clock.
+    """
 
     name: str
     ready: bool = False
     delivery: Delivery | None = None
     not_before: float = 0.0
     problem: str = ""
+    unable: str = ""
+    trial: float = 0.0
+    pause: float = RETRY
     remark: str = ""
     sent: int = 0  # bytes, by the client
     fetched: int = 0  # bytes, from other hosts or the depot
@@ -95,15 +111,53 @@ class Roster:
 
     def ready(self) -> list[int]:
         """Return the engines that may be given evaluations now."""
+        now = time.monotonic()
+        hosts = {
+            host.name
+            for host in self.hosts.values()
+            if host.ready and (not host.unable or now >= host.trial)
+        }
         return [
             engine.id
             for engine in self.engines.values()
-            if engine.node and self.hosts[engine.node].ready and not engine.draining
+            if engine.node in hosts and not engine.draining
         ]
+
+    def elsewhere(self, nodes: Collection[str]) -> bool:
+        """Return whether there are engines on other hosts than these that work, or soon may."""
+        return any(
+            not engine.node or (engine.node not in nodes and not self.hosts[engine.node].unable)
+            for engine in self.engines.values()
+            if not engine.draining
+        )
+
+    def leave_out(self, node: str, why: str) -> None:
+        """Give a host nothing more, but for a trial now and then: something may change there."""
+        host, now = self.hosts.setdefault(node, Host(node)), time.monotonic()
+        if now >= host.trial:  # and not for each of its engines
+            host.trial, host.pause = now + host.pause, min(2 * host.pause, SELDOM)
+        host.unable = why
+
+    def proved(self, node: str) -> None:
+        """Take note that a host can do evaluations."""
+        if node in self.hosts and self.hosts[node].unable:
+            self.hosts[node].unable, self.hosts[node].pause = "", RETRY
+
+    def hopeless(self) -> dict[str, str]:
+        """Return why none of the hosts can do evaluations, by host; empty if one can, or may."""
+        if not all(engine.node for engine in self.engines.values()):
+            return {}
+        hosts = [self.hosts[node] for node in {engine.node for engine in self.engines.values()}]
+        why = {host.name: host.unable or host.problem for host in hosts}
+        return dict(sorted(why.items())) if all(why.values()) else {}
 
     def name(self, uuid: str | None) -> str:
         """Return what to call an engine, which may have gone: ``"engine 3 on node001"``."""
         return self._names.get(uuid or "", "its engine")
+
+    def node(self, uuid: str | None) -> str:
+        """Return the host of an engine, which may have gone; empty if it is not known."""
+        return self._presence[uuid].node if uuid in self._presence else ""
 
     def drained(self, uuid: str | None) -> bool:
         """Return whether an engine, which may have gone, is known to have taken nothing new."""
@@ -114,7 +168,7 @@ class Roster:
         if who["engine"] in self.engines and not self.engines[who["engine"]].node:
             self._meet(who).ready = True
 
-    def refused(self, who: dict[str, Any], reason: str) -> None:
+    def refused(self, who: dict[str, Any], reason: str, why: str = "") -> None:
         """Take note that an engine has refused an evaluation."""
         if reason == "draining":
             self._drained.add(who["uuid"])
@@ -124,6 +178,8 @@ class Roster:
         host = self._meet(who)
         if reason == "draining":
             known.draining, known.look_again = True, time.monotonic() + RETRY
+        elif reason == "unable":
+            self.leave_out(host.name, why)
         elif host.delivery is None:
             host.ready = False
 
@@ -142,6 +198,12 @@ class Roster:
             f"The split files did not reach {host.name}: {host.problem}."
             for host in self.hosts.values()
             if host.problem
+        ]
+        present = {engine.node for engine in self.engines.values()}
+        failed += [
+            f"{host.name} is left out: {host.unable}."
+            for host in self.hosts.values()
+            if host.unable and host.name in present
         ]
         return failed + sorted({host.remark for host in self.hosts.values() if host.remark})
 
@@ -195,6 +257,8 @@ class Roster:
         host = self._meet({**answer, "engine": engine.id})
         if host.delivery is None:
             host.ready = answer["ready"]
+        if answer["unable"]:
+            self.leave_out(host.name, answer["unable"])
         engine.draining, engine.look_again = answer["draining"], time.monotonic() + RETRY
 
     def _deliver(self, host: Host) -> bool:

@@ -5,6 +5,7 @@
     here.py           this engine and its host: who they are, which files they have
     batch.py          the evaluations of a message, one after the other
     fit.py            one of them          part.py     on a part of a split
+    mapping.py        split files in memory, which an evaluation may write into
     transfer.py       files to this host   peer.py     and from it to others
     sklearn_private.py  what they use of it that is not public
     prune.py          keeps the folder of files from growing for ever

@@ -8,6 +8,7 @@ all its evaluations, they are unpickled once per search, and arrays that are map
 from __future__ import annotations
 
 import contextlib
+import copy
 import faulthandler
 import importlib
 import os
@@ -24,17 +25,18 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from . import fit, here, peer, prune
+from . import fit, here, mapping, peer, prune
 
 PUBLISH = 0.5  # seconds of work after which finished evaluations are told of before the others are
 KEPT = 32  # splits that stay mapped
 GRACE = 10.0  # seconds after its time limit in which an evaluation may be interrupted
 LONGEST = 2000  # characters of a warning that are told
+LONGEST_WHY = 300  # characters of why an engine cannot begin
 MOST = 20  # different warnings of an evaluation that are told
 AGAIN = 1.0  # seconds after which it is interrupted again, should it go on
 
 _commons: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
-_splits: OrderedDict[tuple[str, int, int], Any] = OrderedDict()
+_splits: OrderedDict[tuple[str, int, int], mapping.Mapping] = OrderedDict()
 
 
 class TimeLimit(BaseException):
@@ -71,17 +73,14 @@ def perform(
     Raises
     ------
     ipyparallel.UnmetDependency
-        If this host is draining, or does not have the files of the bundle.
+        If this host is draining, does not have the files of the bundle, or cannot begin: what
+        fails before an evaluation's own code runs is no failure of the evaluation's.
     """
-    if here.drain_flag().exists():
-        here.refuse("draining")
-    entries = here.entries_of(bundle)
-    if entries is None:
-        here.refuse("files")
+    entries = _entries(bundle)
     prune.used(bundle)
     who = here.identity()
     here.publish(started={"who": who, "clock": time.perf_counter()})
-    settings, batch = _unpacked(common, items)
+    settings, batch = _begun(bundle, common, items)
     results: list[dict[str, Any]] = []
     try:
         with (
@@ -101,7 +100,35 @@ def perform(
         here.forget(bundle)
         if not results:
             here.refuse("files")
+    except _Unusable as error:
+        if not results:
+            here.unable(bundle, str(error))
+    if results:
+        here.able(bundle)
     return who, pickle.dumps(results)
+
+
+def _entries(bundle: str) -> dict[str, Any]:
+    if here.drain_flag().exists():
+        here.refuse("draining")
+    entries = here.entries_of(bundle)
+    if entries is None:
+        here.refuse("files")
+    return entries
+
+
+def _begun(bundle: str, common: bytes, items: bytes) -> tuple[dict[str, Any], list[Any]]:
+    """Make everything ready that evaluations need."""
+    try:
+        _import_what_fits_need()
+        settings, batch = _unpacked(common, items)
+        _compare(settings.get("versions", {}))
+    except KeyboardInterrupt:  # of this engine, perhaps
+        raise
+    except BaseException as error:  # noqa: BLE001 - a module may do anything when it is imported
+        importlib.invalidate_caches()  # it may be installed meanwhile
+        here.unable(bundle, _said(error))
+    return settings, batch
 
 
 def _until(budget: float, batch: list[Any], results: list[dict[str, Any]]) -> Iterator[Any]:
@@ -119,7 +146,38 @@ def _until(budget: float, batch: list[Any], results: list[dict[str, Any]]) -> It
 
 
 class _Damaged(Exception):
-    """A split file could not be loaded."""
+    """A split file is not what it was."""
+
+
+class _Unusable(Exception):
+    """A split file is what it was, and cannot be loaded here."""
+
+
+def _said(error: BaseException) -> str:
+    """Return an error on one line, as the last one of its traceback."""
+    text = traceback.format_exception_only(error)[-1].strip()
+    return " ".join(text.split())[:LONGEST_WHY]
+
+
+def _import_what_fits_need() -> None:
+    # A new engine needs seconds for its first imports, which are not the first evaluation's.
+    import joblib  # noqa: F401
+    import sklearn.metrics
+    import sklearn.utils  # noqa: F401
+
+
+def _compare(versions: dict[str, str]) -> None:
+    """Hold the packages that results depend on against the client's.
+
+    Raises
+    ------
+    ImportError
+        If one has another version here.
+    """
+    for name, wanted in versions.items():
+        version = getattr(importlib.import_module(name), "__version__", None)
+        if version is not None and version != wanted:
+            raise ImportError(f"{name} is {version} there, and {wanted} where the search is")
 
 
 def _unpacked(common: bytes, items: bytes) -> tuple[dict[str, Any], list[Any]]:
@@ -138,16 +196,20 @@ def _evaluate(
     entry: dict[str, Any], digest: str, task: dict[str, Any], timeout: float | None
 ) -> dict[str, Any]:
     started, clock = time.time(), time.perf_counter()
+    try:
+        split = _split(entry)
+    except Exception as error:
+        if not here.is_verified(entry, digest):
+            raise _Damaged from error
+        raise _Unusable(f"{_said(error)}, from the split file {entry['path']}") from error
     pace = task.pop("pace", 0.0)
-    task.pop("filters", None)
+    for name in ("filters", "versions"):
+        task.pop(name, None)
+    for name in ("fit_params", "score_params"):  # of which the next evaluation is given the same
+        if task.get(name):
+            task[name] = copy.deepcopy(task[name])
     result: dict[str, Any]
     try:
-        # A new engine needs seconds for its first imports, which are not the evaluation's.
-        import joblib  # noqa: F401
-        import sklearn.metrics
-        import sklearn.utils  # noqa: F401
-
-        split = _split(entry)
         with time_limit(timeout):
             result = fit.fit_and_score(split, **task)
             time.sleep(max(0.0, pace - (time.perf_counter() - clock)))
@@ -206,33 +268,16 @@ def _heard(filters: Iterable[Any]) -> Iterator[dict[Any, int]]:
 def _split(entry: dict[str, Any]) -> tuple[Any, ...]:
     """Return the parts of a split, of which nothing that an estimator does to them is kept."""
     name = (entry["path"], entry["size"], entry["mtime"])
-    split = _splits.pop(name, None)
-    if split is None:
+    mapped = _splits.pop(name, None)
+    if mapped is None:
         split = here.load(entry["path"])
-        # Mapped arrays cannot be written to. Anything else is read anew for each evaluation.
-        if not _mapped(split):
-            return tuple(split)
-    _splits[name] = split
+        if not mapping.is_mapped(split):  # it is loaded anew for each evaluation
+            return tuple(mapping.plain(split))
+        mapped = mapping.Mapping(entry["path"], split)
+    _splits[name] = mapped
     while len(_splits) > KEPT:
         _splits.popitem(last=False)
-    return tuple(_viewed(part) for part in split)
-
-
-def _mapped(thing: Any) -> bool:
-    """Return whether all that is in something is mapped arrays."""
-    import numpy as np
-
-    if isinstance(thing, dict):
-        thing = list(thing.values())
-    if isinstance(thing, tuple | list):
-        return all(map(_mapped, thing))
-    return thing is None or isinstance(thing, np.memmap)
-
-
-def _viewed(thing: Any) -> Any:
-    if isinstance(thing, dict):
-        return {name: _viewed(value) for name, value in thing.items()}
-    return None if thing is None else thing.view()
+    return tuple(mapped.split())
 
 
 # --- time limits ----------------------------------------------------------------------------------

@@ -6,11 +6,11 @@ It is sent to the engines with `here`, and like it imports nothing else of spotc
 from __future__ import annotations
 
 import contextlib
-import copy
 import numbers
 import pickle
 import time
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -60,28 +60,21 @@ def fit_and_score(
     dict
         ``test``, ``train`` (scores, None where there is none), ``test_scores``, ``train_scores``
         (by their names, when there are several), ``fit_time``, ``score_time`` (seconds), ``error``
-        (a traceback, empty when all went well), ``failed_in`` (what raised it: "fit", "score", or
-        "number" for a score that is none) and ``exception`` (pickled, when `error_score` is
-        "raise").
+        (a traceback, empty when all went well), ``failed_in`` (what raised it: "fit", "score",
+        "number" for a score that is none, "scorer" for one of several that gave none) and
+        ``exception`` (pickled, where it is to be raised again).
     """
 
-    def once(split: Any) -> dict[str, Any]:
-        with _configured(config or {}):
-            return _fit_and_score(
-                split,
-                part or {},
-                (model, params, scoring),
-                fit_params or {},
-                score_params or {},
-                _Scores(error_score, metric),
-                return_train_score=return_train_score,
-            )
-
-    result = once(split)
-    if "read-only" in result["error"]:
-        # An estimator that works in place, on arrays that all engines of the host have mapped.
-        result = once(copy.deepcopy(split))
-    return result
+    with _configured(config or {}):
+        return _fit_and_score(
+            split,
+            part or {},
+            (model, params, scoring),
+            fit_params or {},
+            score_params or {},
+            _Scores(error_score, metric),
+            return_train_score=return_train_score,
+        )
 
 
 class _Scores:
@@ -112,11 +105,13 @@ class _Scores:
         try:
             scores = scorer(estimator, *data, **params)
         except Exception as error:  # noqa: BLE001 - a scorer may raise anything
-            failed = self.failed(error, "score")
+            # One of several scores catches what each raises; what it raises itself ends a search.
+            several = scorers_of(scorer) is not None
+            failed = self.failed(error, "scorer" if several else "score", keep=several)
             return {kind: self.error_score, **{key: failed[key] for key in failed if key in _ERROR}}
         result: dict[str, Any] = {}
         try:
-            if not isinstance(scores, dict):
+            if not isinstance(scores, dict) or not scores:
                 return {kind: _number(scores, scorer)}
             named = {}
             for name, score in scores.items():
@@ -125,8 +120,8 @@ class _Scores:
                     named[name] = self.error_score
                 else:
                     named[name] = _number(score, name)
-        except ValueError as error:
-            failed = self.failed(error, "number")
+        except (ValueError, TypeError, OverflowError) as error:
+            failed = self.failed(error, "number", keep=True)
             return {kind: self.error_score, **{key: failed[key] for key in failed if key in _ERROR}}
         first = named.get(self.metric or "", next(iter(named.values()), self.error_score))
         return {**result, kind: first, f"{kind}_scores": named}
@@ -143,7 +138,13 @@ def _number(score: Any, scorer: Any) -> float:
         raise ValueError(  # noqa: TRY004 - as in scikit-learn
             f"scoring must return a number, got {score} ({type(score)}) instead. (scorer={scorer})"
         )
-    return float(score)  # type: ignore[arg-type] # not a complex one
+    if isinstance(score, complex):
+        from numpy.exceptions import ComplexWarning
+
+        text = "Casting complex values to real discards the imaginary part"  # numpy's words
+        warnings.warn(text, ComplexWarning, stacklevel=2)
+        score = score.real
+    return float(score)
 
 
 def _fit_and_score(

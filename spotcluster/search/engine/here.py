@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 
 _DIGEST_BLOCK = 1 << 20
 _bundles: dict[str, dict[str, Any]] = {}  # what this process has read of the markers
+_unable: dict[str, str] = {}  # why this process could not begin what it was sent, by bundle
 
 
 # --- who and where --------------------------------------------------------------------------------
@@ -70,22 +71,35 @@ def publish(**note: Any) -> None:
             publisher.publish_data(note)
 
 
-def refuse(reason: str) -> NoReturn:
-    """Send the call to another engine."""
+def refuse(reason: str, why: str = "") -> NoReturn:
+    """Send the call to another engine; `why` says what is wrong with this one."""
     from ipyparallel.error import UnmetDependency
 
     who = identity()
-    publish(**{f"refused {who['uuid']}": {**who, "reason": reason}})
-    raise UnmetDependency(f"{who['node']}: {reason}")
+    publish(**{f"refused {who['uuid']}": {**who, "reason": reason, "why": why}})
+    raise UnmetDependency(f"{who['node']}: {why or reason}")
+
+
+def unable(bundle: str, why: str) -> NoReturn:
+    """Send the call to another engine, as what it needs is not as it should be on this one."""
+    _unable[bundle] = why  # for a client that did not hear it
+    refuse("unable", why)
+
+
+def able(bundle: str) -> None:
+    """Take note that this engine could begin what it was sent."""
+    _unable.pop(bundle, None)
 
 
 # --- split files ----------------------------------------------------------------------------------
 
 
 def probe(bundle: str) -> dict[str, Any]:
-    """Return who this engine is, and whether its host has the files of `bundle` or is leaving."""
+    """Return who this engine is, whether its host has the files of `bundle` or is leaving, and
+    why it could not begin what it was sent last; empty if it could."""
     ready, draining = entries_of(bundle) is not None, drain_flag().exists()
-    return {**identity(), "ready": ready, "draining": draining}
+    why = _unable.get(bundle, "")
+    return {**identity(), "ready": ready, "draining": draining, "unable": why}
 
 
 def locate(bundle: str, files: list[dict[str, Any]]) -> list[str]:
@@ -184,13 +198,13 @@ def forget(bundle: str) -> None:
 
 
 def load(path: str) -> Any:
-    """Map a split file into memory."""
+    """Map a split file into memory; it may be written to, and the file stays as it is."""
     import joblib
 
     with warnings.catch_warnings():
         # joblib says that arrays of objects, which a split may hold, cannot be mapped
         warnings.simplefilter("ignore")
-        return joblib.load(path, mmap_mode="r")
+        return joblib.load(path, mmap_mode="c")
 
 
 # --- what a host is asked about itself ------------------------------------------------------------

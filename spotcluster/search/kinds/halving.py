@@ -29,6 +29,7 @@ from spotcluster.search.engine.part import generator
 from spotcluster.search.kinds.draws import skip, snapshot, snapshots, twister
 from spotcluster.search.kinds.rungs import Schedule, smallest_samples, top_k
 from spotcluster.search.outcome import Round
+from spotcluster.search.results.results import ranks
 from spotcluster.search.runs import Run
 from spotcluster.search.searches import Search
 from spotcluster.search.sklearn_private import HALVING_CONSTRAINTS, Interval, StrOptions
@@ -428,6 +429,5 @@ def best_of_last_round(table: dict[str, Any]) -> int:
             "No candidate has all its splits finished yet.", "Call wait() on the search."
         )
     rows = np.flatnonzero(table["iter"] == np.max(table["iter"]))
-    scores = table["mean_test_score"][rows]
-    best: int = rows[0 if np.isnan(scores).all() else np.nanargmax(scores)]
+    best: int = rows[ranks(table["mean_test_score"][rows]).argmin()]
     return best

@@ -3,7 +3,7 @@
 ::
 
     results.py        ranks, scikit-learn's table, the report as text
-    ledger.py         on disk, so that another client can go on
+    ledger.py         on disk, so that another client can go on; locks.py: one at a time
     display.py        live            progress.py     for other processes
     plots.py          pictures        frames.py       pandas
 """

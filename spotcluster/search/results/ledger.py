@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import hashlib
 import hmac
 import json
@@ -24,7 +23,8 @@ import math
 import os
 import pickle
 import secrets
-from collections.abc import Iterable, Sequence
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from spotcluster.errors import SearchError
 from spotcluster.search import shipping
 from spotcluster.search.data.candidates import Candidate, Part
 from spotcluster.search.data.evaluations import Evaluation, Key, Retry
+from spotcluster.search.results.locks import Held, Lock
 
 FORMAT = 3
 
@@ -78,32 +79,69 @@ class Record:
 
 
 class Ledger:
-    """A ledger open for writing, by one search at a time."""
+    """A ledger open for writing, by one search at a time.
 
-    def __init__(self, path: Path, search_id: str) -> None:
+    Attributes
+    ----------
+    record : Record or None
+        What was in it when it was locked; None of a new one.
+    """
+
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._id = search_id
+        self.record: Record | None = None
+        self._id = ""
         self._file: Any = None
+        self._lock = Lock(path)
+
+    @classmethod
+    @contextlib.contextmanager
+    def claimed(cls, path: Path, *, new: bool = True) -> Iterator[Ledger]:
+        """Lock a ledger, and then read it: nobody writes between the two, or after.
+
+        Parameters
+        ----------
+        path : Path
+        new : bool
+            Whether it may be one that there is not yet.
+
+        Yields
+        ------
+        Ledger
+            It is let go if the body raises, and else stays open.
+
+        Raises
+        ------
+        SearchError
+            If another search is writing to it, or it cannot be read or written.
+        """
+        ledger = cls(path)
+        ledger._open(new=new)
+        try:
+            ledger.record = ledger._read(new=new)
+            yield ledger
+        except BaseException:
+            ledger._withdraw()
+            raise
 
     @classmethod
     def create(cls, path: Path, header: Header) -> Ledger:
         """Start a ledger."""
-        ledger = cls(path, header.id)
-        ledger._open()
-        try:
-            ledger._write([_header_line(header)])
-        except BaseException:
-            ledger.close()
-            raise
-        return ledger
+        with cls.claimed(path) as ledger:
+            ledger.begin(header)
+            return ledger
 
-    @classmethod
-    def resume(cls, path: Path, record: Record) -> Ledger:
-        """Go on with a ledger, after the last line of it that could be read."""
-        ledger = cls(path, record.header.id)
-        ledger._open()
-        ledger._file.truncate(record.size)
-        return ledger
+    def begin(self, header: Header) -> None:
+        """Write the first line."""
+        self._id = header.id
+        self._write([_header_line(header)])
+
+    def go_on(self) -> Record:
+        """Go on after the last line that could be read."""
+        assert self.record is not None
+        self._id = self.record.header.id
+        self._file.truncate(self.record.size)
+        return self.record
 
     def add(self, candidates: Sequence[Candidate]) -> None:
         """Write more candidates; they are on the disk when this returns."""
@@ -123,26 +161,65 @@ class Ledger:
         """Let go of the file."""
         if self._file is not None:
             file, self._file = self._file, None
+            self._lock.let_go()
             file.close()
+            _open.discard(self)
 
-    def _open(self) -> None:
+    def _open(self, *, new: bool) -> None:
+        while self._file is None:
+            try:
+                if new:
+                    files.make_parents(self.path)
+                handle = os.open(
+                    self.path, os.O_RDWR | os.O_APPEND | (os.O_CREAT if new else 0), 0o600
+                )
+            except OSError as error:
+                verb = "written" if new else "read"
+                raise SearchError(
+                    f"The ledger {self.path} cannot be {verb} ({error.strerror}).",
+                    "Name a file in a folder of yours.",
+                ) from error
+            self._file = os.fdopen(handle, "r+b", buffering=0)
+            self._take_lock(handle)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(handle), self.path.stat()):
+                    _open.add(self)
+                    return
+            self.close()  # somebody has put another one in its place meanwhile
+
+    def _take_lock(self, handle: int) -> None:
         try:
-            files.make_parents(self.path)
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        except OSError as error:
+            self._lock.take(handle)
+        except Held as held:
+            self.close()
             raise SearchError(
-                f"The ledger {self.path} cannot be written ({error.strerror}).",
-                "Name a file in a folder of yours.",
-            ) from error
-        self._file = os.fdopen(handle, "ab", buffering=0)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                f"Another search is writing to the ledger {self.path}: {held}.",
+                "Abort that search first, or give this one another ledger.",
+            ) from None
         except OSError as error:
             self.close()
             raise SearchError(
-                f"Another search is writing to the ledger {self.path}.",
-                "Abort that search first, or give this one another ledger.",
+                f"The ledger {self.path} cannot be locked ({error.strerror}).",
+                "Name a file in another folder.",
             ) from error
+
+    def _read(self, *, new: bool) -> Record | None:
+        self._file.seek(0)
+        raw = self._file.read()
+        return _record(self.path, raw) if raw or not new else None
+
+    def _withdraw(self) -> None:
+        """Let go, and leave no empty file behind."""
+        with contextlib.suppress(OSError):
+            if self._file is not None and not os.fstat(self._file.fileno()).st_size:
+                self.path.unlink()
+        self.close()
+
+    def _lose(self) -> None:
+        """Close the file in a process that was forked: its lock is the parent's."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
     def _write(self, lines: list[dict[str, Any]]) -> None:
         text = "".join(json.dumps(_to_json(line), allow_nan=False) + "\n" for line in lines)
@@ -159,8 +236,21 @@ class Ledger:
             raise
 
 
+_open: weakref.WeakSet[Ledger] = weakref.WeakSet()
+
+
+def _lose_all() -> None:
+    for ledger in list(_open):
+        ledger._lose()
+    _open.clear()
+
+
+# A lock lasts until the last process that has inherited it has ended, which may be long after.
+os.register_at_fork(after_in_child=_lose_all)
+
+
 def read(path: Path) -> Record:
-    """Read a ledger.
+    """Read a ledger, which somebody may be writing.
 
     Raises
     ------
@@ -171,6 +261,10 @@ def read(path: Path) -> Record:
         raw = path.read_bytes()
     except OSError as error:
         raise SearchError(f"The ledger {path} cannot be read ({error.strerror}).") from error
+    return _record(path, raw)
+
+
+def _record(path: Path, raw: bytes) -> Record:
     record: Record | None = None
     size = 0
     lines = raw.splitlines(keepends=True)

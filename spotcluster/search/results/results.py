@@ -65,6 +65,8 @@ class Results:
         The names of several scores, where they are known before there are any.
     trained : bool, optional
         Whether there are training scores; by default, when an evaluation has one.
+    error_score : float
+        The score of an evaluation that fails.
     """
 
     def __init__(
@@ -74,11 +76,13 @@ class Results:
         metrics: Sequence[str] = (),
         *,
         trained: bool | None = None,
+        error_score: float = math.nan,
     ) -> None:
         self.candidates = list(candidates)
         self.n_splits = n_splits
         self._metrics = list(metrics)
         self._trained = trained
+        self._error_score = error_score
         self._by_key: dict[Key, Evaluation] = {}
 
     def __len__(self) -> int:
@@ -125,6 +129,21 @@ class Results:
                 bests.append(Best(index, candidate.params, done, self.n_splits))
         return sorted(bests, key=self._rank)
 
+    def bests(self, n_top: int) -> list[Best]:
+        """Return the first of `ranking`; none when there is nothing but failures so far."""
+        return [] if self.all_failed() else self.ranking()[:n_top]
+
+    def all_failed(self) -> bool:
+        """Return whether there are evaluations, and no one has the score that candidates have."""
+        return bool(self._by_key) and all(map(self._failed, self._by_key.values()))
+
+    def _failed(self, item: Evaluation) -> bool:
+        if not item.error or not item.test_scores:
+            return bool(item.error)
+        # Of several scores another one may be what failed.
+        score = item.test_score
+        return score == self._error_score or (math.isnan(score) and math.isnan(self._error_score))
+
     def per_node(self) -> dict[str, int]:
         """Return how many evaluations each host did."""
         return dict(sorted(Counter(item.node for item in self.evaluations if item.node).items()))
@@ -169,7 +188,7 @@ class Results:
                 ],
                 splits=True,
             )
-            results[f"rank_{name}"] = _ranks(results[f"mean_{name}"])
+            results[f"rank_{name}"] = ranks(results[f"mean_{name}"])
             if trained:
                 train = [
                     [_score(item.train_scores, metric, item.train_score) for item in done]
@@ -194,12 +213,12 @@ class Results:
             if (candidate, split) in self._by_key
         ]
 
-    def _rank(self, best: Best) -> tuple[int, float, int]:
+    def _rank(self, best: Best) -> tuple[int, bool, float, int]:
         candidate = self.candidates[best.candidate]
         # A later round has more resources: its scores say more, and scikit-learn's best is there.
         round_ = -int(candidate.more.get("iter", 0))
-        score = math.inf if math.isnan(best.validation) else -best.validation
-        return (round_, score, candidate.order)
+        missing = math.isnan(best.validation)
+        return (round_, missing, 0.0 if missing else -best.validation, candidate.order)
 
 
 def report(results: Results, n_top: int = 5, remarks: Iterable[str] = ()) -> str:
@@ -213,7 +232,7 @@ def report(results: Results, n_top: int = 5, remarks: Iterable[str] = ()) -> str
     done, total = len(results), results.total
     percent = 100 * done // total if total else 0
     lines = [f"Progress: {percent:02d}% ({done:03d}/{total:03d})", ""]
-    for rank, best in enumerate(results.ranking()[:n_top], start=1):
+    for rank, best in enumerate(results.bests(n_top), start=1):
         text = f"Rank {rank}: validation: {_number(best.validation, best.validation_error)}"
         if not math.isnan(best.train):
             text += f" train: {_number(best.train, best.train_error)}"
@@ -242,19 +261,23 @@ def _mean_and_error(values: Sequence[float]) -> tuple[float, float]:
     # numpy warns of one value's standard deviation; there is just none
     if not values:
         return math.nan, math.nan
-    mean = float(np.mean(values))
-    if len(values) == 1:
-        return mean, math.nan
-    return mean, float(np.std(values, ddof=1) / math.sqrt(len(values)))
+    with np.errstate(invalid="ignore"):  # infinities have no spread
+        mean = float(np.mean(values))
+        if len(values) == 1:
+            return mean, math.nan
+        return mean, float(np.std(values, ddof=1) / math.sqrt(len(values)))
 
 
-def _ranks(means: Any) -> Any:
-    """Rank as scikit-learn: 1 is the best, equals share the lower number, nan is the worst."""
-    if not len(means) or np.isnan(means).all():
-        return np.ones_like(means, dtype=np.int32)
-    filled = np.where(np.isnan(means), np.nanmin(means) - 1, means)
-    ordered = np.sort(-filled)
-    return (np.searchsorted(ordered, -filled, side="left") + 1).astype(np.int32)
+def ranks(means: Any) -> Any:
+    """Rank as scikit-learn: 1 is the best, equals share the lower number, nan is the worst.
+
+    -inf is better than nan; so is inf, which scikit-learn may rank below it.
+    """
+    known = ~np.isnan(means)
+    ordered = np.sort(-means[known])
+    ranked = np.full(means.shape, len(ordered) + 1, dtype=np.int32)
+    ranked[known] = np.searchsorted(ordered, -means[known], side="left") + 1
+    return ranked
 
 
 def _parameter_columns(params: Sequence[dict[str, Any]]) -> dict[str, Any]:

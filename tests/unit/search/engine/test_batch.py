@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
 from spotcluster.search import shipping
@@ -124,33 +123,6 @@ def test_results_are_told_of_before_what_may_take_long(
     assert sum(map(len, told.values())) >= 2
 
 
-def test_mapped_arrays_stay_mapped_and_unharmed(digest: str) -> None:
-    perform(digest, LogisticRegression(), [{}, {}])
-    (split,) = batch._splits.values()
-    assert all(isinstance(part, np.memmap) for part in split)
-    entry = (here.entries_of("bundle") or {})[digest]
-    parts = batch._split(entry)
-    parts[0].shape = (20,)
-    assert batch._split(entry)[0].shape == (10, 2)
-    assert np.shares_memory(parts[0], split[0])
-
-
-def test_what_comes_by_rows_stays_mapped_too(tmp_path: Path) -> None:
-    path = tmp_path / "weighted.pkl"
-    rows = {"fit": {"sample_weight": X[:, 0]}, "columns": np.arange(10)}
-    for more, kept in ((rows, True), ({"fit": {"sample_weight": [1.0] * 10}}, False)):
-        joblib.dump((X, Y, X, Y, more), path)
-        entry = {"path": str(path), "size": kept, "mtime": 0}
-        parts = batch._split(entry)
-        parts[4]["fit"]["garbage"] = 1
-        again = batch._split(entry)
-        assert set(again[4]["fit"]) == {"sample_weight"}
-        weights = parts[4]["fit"]["sample_weight"], again[4]["fit"]["sample_weight"]
-        assert np.shares_memory(*weights) == kept
-        assert bool(batch._splits) == kept
-        batch._splits.clear()
-
-
 class Warns(Slow):
     """Warns of something, as often as it is told, and of much more."""
 
@@ -201,14 +173,6 @@ def test_the_clients_filters_hold(digest: str) -> None:
     unknown = ("error", None, ("no_such_package", "Warning"), None, 0)
     missing = ("error", None, ("sklearn.exceptions", "NoSuchWarning"), None, 0)
     assert "warned" in results(unknown, missing)[0]
-
-
-def test_what_is_not_mapped_is_read_anew(tmp_path: Path) -> None:
-    path = tmp_path / "lists.pkl"
-    joblib.dump(([[1.0]], [0], [[1.0]], [0]), path)
-    entry = {"path": str(path), "size": 0, "mtime": 0}
-    batch._split(entry)[0].append("garbage")
-    assert batch._split(entry)[0] == [[1.0]]
 
 
 def test_a_time_limit_interrupts_and_is_an_error(digest: str) -> None:

@@ -73,9 +73,10 @@ def test_any_ledger_cut_anywhere_can_be_read(tmp_path: Path, items: list[Any], c
     lines = path.read_bytes().count(b"\n")
     assert len(record.evaluations) <= lines
     # after a damaged end, going on makes a sound ledger again
-    book = Ledger.resume(path, record)
-    book.append([Retry(3, 4, "again")])
-    book.close()
+    with Ledger.claimed(path) as book:
+        assert same(book.go_on(), record)
+        book.append([Retry(3, 4, "again")])
+        book.close()
     assert same(ledger.read(path).retries[-1].reason, "again")
     assert len(ledger.read(path).retries) == len(record.retries) + 1
 
@@ -125,15 +126,6 @@ def test_a_pickle_from_elsewhere_is_not_loaded(tmp_path: Path, how: str) -> None
         (files.home() / "ledger.key").unlink()
     assert ledger.read(path).header.objects is None
     assert not (tmp_path / "exploded").exists()
-
-
-def test_one_search_writes_at_a_time(tmp_path: Path) -> None:
-    path = tmp_path / "ledger"
-    book = Ledger.create(path, HEADER)
-    with pytest.raises(SearchError, match="Another search is writing"):
-        Ledger.resume(path, ledger.read(path))
-    book.close()
-    Ledger.resume(path, ledger.read(path)).close()
 
 
 @pytest.mark.parametrize("params", [{"C": 1.5}, {"kernel": SVC()}])

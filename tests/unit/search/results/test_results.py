@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 import warnings
 from pprint import pformat
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import rankdata
 
 from spotcluster.search.data.candidates import Candidate
 from spotcluster.search.data.evaluations import Evaluation
+from spotcluster.search.kinds.halving import best_of_last_round
 from spotcluster.search.results.results import Results, report
 
 scores = st.floats(-1, 1) | st.just(math.nan)
@@ -116,3 +120,50 @@ def test_a_score_that_was_left_out_was_taken_from_another_metric() -> None:
     results.add(Evaluation(1, 0, 0.7, test_scores={"a": 0.7}))
     results.add(Evaluation(2, 0, -1.0, error="it failed"))
     assert repr(results.table()["split0_test_b"].tolist()) == "[0.25, nan, -1.0]"
+
+
+@pytest.mark.parametrize("means", [[-np.inf, np.nan], [np.nan, -np.inf, 2.0], [np.nan, np.nan]])
+def test_nan_and_minus_infinity_tied(means: list[float]) -> None:
+    results = results_of(*([mean] for mean in means))
+    peer = _scikit_learns_ranks(np.array(means))
+    assert results.table()["rank_test_score"].tolist() == peer.tolist()
+    order = [best.candidate for best in results.ranking()]
+    assert order == sorted(range(len(means)), key=lambda n: (peer[n], n))
+
+
+def _scikit_learns_ranks(means: Any) -> Any:
+    if np.isnan(means).all():
+        return np.ones(len(means), dtype=np.int32)
+    return rankdata(-np.nan_to_num(means, nan=np.nanmin(means) - 1), method="min")
+
+
+def test_nan_ranked_above_infinity() -> None:  # as it does in scikit-learn
+    results = results_of([np.nan], [np.inf])
+    assert results.table()["rank_test_score"].tolist() == [2, 1]
+    assert results.ranking()[0].candidate == 1
+
+
+def test_best_of_the_last_round_was_a_nan_beside_minus_infinity() -> None:
+    table = {"iter": np.array([0, 1, 1]), "params": [{}] * 3}
+    table["mean_test_score"] = np.array([9.0, np.nan, -np.inf])
+    assert best_of_last_round(table) == 2
+
+
+@pytest.mark.parametrize("error_score", [np.nan, 0.0])
+def test_a_search_that_failed_altogether_had_a_best(error_score: float) -> None:
+    results = Results([Candidate({"n": n}, n) for n in range(2)], 2, error_score=error_score)
+    for key in results.unfinished():
+        assert len(results) == 0 or results.all_failed()
+        results.add(Evaluation(*key, error_score, error="ValueError: no"))
+    assert results.bests(5) == []
+    assert "Rank" not in report(results)
+
+
+def test_another_metric_that_fails_leaves_the_best() -> None:
+    results = Results([Candidate({}, 0)], 1)
+    more = {"error": "ValueError: no", "failed_in": "score"}
+    results.add(Evaluation(0, 0, 0.5, test_scores={"a": 0.5, "b": np.nan}, **more))  # type: ignore[arg-type]
+    assert len(results.bests(5)) == 1
+    results = Results([Candidate({}, 0)], 1)
+    results.add(Evaluation(0, 0, np.nan, test_scores={"a": np.nan, "b": 0.5}, **more))  # type: ignore[arg-type]
+    assert results.bests(5) == []
