@@ -114,6 +114,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         self._checked_cv_orig = self._splitter(splitter)
         n_splits = self._checked_cv_orig.get_n_splits(X, y, **routed.splitter.split)
+        splits.check_splits(n_splits)
         data = Dataset(X, y, routed.estimator.fit, routed.scorer.score)
         model = clone(self.estimator)
         # Candidates first, as in scikit-learn: they and the splits may draw from one generator.

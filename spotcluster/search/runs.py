@@ -350,6 +350,11 @@ def error_of(evaluation: Evaluation) -> BaseException:
         # What an engine of ours has sent; it may be of a class that is not known here.
         with contextlib.suppress(Exception):
             error = pickle.loads(evaluation.exception)  # noqa: S301
+            if isinstance(error, tuple):  # see `engine.fit.pickled`
+                kind, args, state = error
+                error = kind.__new__(kind, *args)
+                error.args = args
+                vars(error).update(state)
             if isinstance(error, BaseException):
                 error.add_note(f"It was raised on {evaluation.node}:\n{evaluation.error}")
                 return error

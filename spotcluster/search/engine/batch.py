@@ -33,7 +33,7 @@ LONGEST = 2000  # characters of a warning that are told
 MOST = 20  # different warnings of an evaluation that are told
 AGAIN = 1.0  # seconds after which it is interrupted again, should it go on
 
-_commons: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
+_commons: OrderedDict[bytes, tuple[dict[str, Any], dict[str, Any]]] = OrderedDict()
 _splits: OrderedDict[tuple[str, int, int], Any] = OrderedDict()
 
 
@@ -54,6 +54,7 @@ def perform(
         Pickled dictionary: what `fit.fit_and_score` is given each time, and ``pace``.
     items : bytes
         Pickled list of pairs: a split file's digest, and a dictionary of what is given this time.
+        Beside either are modules that code in it imports, see `search.parcels`.
     budget : float
         Seconds after which none is begun any more; the first one always is.
     timeout : float, optional
@@ -81,10 +82,11 @@ def perform(
     prune.used(bundle)
     who = here.identity()
     here.publish(started={"who": who, "clock": time.perf_counter()})
-    settings, batch = _unpacked(common, items)
+    settings, batch, modules = _unpacked(common, items)
     results: list[dict[str, Any]] = []
     try:
         with (
+            _importable(modules),
             peer.working(bundle),
             # One that closes the doors behind it: without them IPython gives no answer any more.
             contextlib.redirect_stdout(sys.stdout),
@@ -122,16 +124,31 @@ class _Damaged(Exception):
     """A split file could not be loaded."""
 
 
-def _unpacked(common: bytes, items: bytes) -> tuple[dict[str, Any], list[Any]]:
+def _unpacked(common: bytes, items: bytes) -> tuple[dict[str, Any], list[Any], dict[str, Any]]:
     # From the client that this engine already obeys in everything, signed by its session key.
     name = sha256(common).digest()
-    settings = _commons.pop(name, None)
-    if settings is None:
-        settings = pickle.loads(common)  # noqa: S301
-    _commons[name] = settings
+    known = _commons.pop(name, None)
+    if known is None:
+        known = pickle.loads(common)  # noqa: S301
+    _commons[name] = known
     while len(_commons) > 4:
         _commons.popitem(last=False)
-    return settings, pickle.loads(items)  # noqa: S301
+    settings, modules = known
+    batch, more = pickle.loads(items)  # noqa: S301
+    return settings, batch, {**more, **modules}
+
+
+@contextlib.contextmanager
+def _importable(modules: dict[str, Any]) -> Iterator[None]:
+    """Have modules of the user's found by the import statements of the body."""
+    before = {name: sys.modules[name] for name in modules if name in sys.modules}
+    sys.modules.update(modules)
+    try:
+        yield
+    finally:
+        for name in modules:
+            sys.modules.pop(name, None)
+        sys.modules.update(before)
 
 
 def _evaluate(

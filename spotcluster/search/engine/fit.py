@@ -99,7 +99,7 @@ class _Scores:
         result["failed_in"] = where
         if self.raises or keep:
             with contextlib.suppress(Exception):
-                result["exception"] = pickle.dumps(error)
+                result["exception"] = pickled(error)
         return result
 
     def of(
@@ -255,6 +255,33 @@ def _readable(text: str) -> str:
     """Return a text that can be printed anywhere, and is not longer than anyone would read."""
     text = text.encode(errors="backslashreplace").decode()
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} [...] {text[-LONGEST // 2 :]}"
+
+
+def pickled(error: BaseException) -> bytes:
+    """Pickle an exception, of a class that only this process has too.
+
+    One that cannot be made anew from its arguments goes in parts: its class (the first of its bases
+    that can be sent), its arguments and its attributes.
+    """
+    try:  # as the client, which knows its classes again by this
+        from joblib.externals.cloudpickle import dumps
+    except ImportError:
+        from cloudpickle import dumps  # type: ignore[import-untyped,unused-ignore]
+
+    def sendable(thing: Any) -> bool:
+        with contextlib.suppress(Exception):
+            pickle.loads(dumps(thing))  # noqa: S301 - our own
+            return True
+        return False
+
+    with contextlib.suppress(Exception):
+        data: bytes = dumps(error)
+        if type(pickle.loads(data)) is type(error):  # noqa: S301 - our own
+            return data
+    kind = next(kind for kind in type(error).__mro__ if sendable(kind))
+    args = tuple(item if sendable(item) else repr(item) for item in error.args)
+    state = {name: value for name, value in vars(error).items() if sendable(value)}
+    return bytes(dumps((kind, args, state)))
 
 
 def failed(error_score: Any, error: str, fit_time: float = 0.0) -> dict[str, Any]:

@@ -7,16 +7,17 @@ import math
 import threading
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from numbers import Integral
 from typing import Any, Self
 
-from spotcluster.search import shipping
+from spotcluster.search import origins
 from spotcluster.search.data.candidates import Candidate, check_names
 from spotcluster.search.data.evaluations import Evaluation, Key
 from spotcluster.search.data.folds import Extent
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.kinds.trials import Row, Trials, distributions, load_optuna, study_for
+from spotcluster.search.origins import Origins
 from spotcluster.search.outcome import Round
 from spotcluster.search.runs import Run
 from spotcluster.search.searches import Search
@@ -113,15 +114,21 @@ class OptunaSearch(Search):
             # What belongs to an estimator that is searched too is looked at with it, later.
             own = [name for name in grid if name.split("__")[0] not in grid or "__" not in name]
             check_names(model, [Candidate(dict.fromkeys(own), 0)])
-        return super()._launch(model, described(grid), bundle, **more)
+        return super()._launch(model, grid, bundle, **more)
+
+    def _described(self, space: Any) -> Any:
+        return described(space)
+
+    def _origins(self, sent: dict[str, Any], grid: Any, *, importable: bool = False) -> Origins:
+        found = super()._origins(sent, grid, importable=importable)
+        if not callable(grid):
+            return found
+        return replace(found, code={**origins.code_of(grid, importable=importable), **found.code})
 
     def _kept_params(self) -> dict[str, Any]:
-        params = {**super()._kept_params(), "space": self._launched}
-        try:
-            shipping.pack(params["study"])
-        except Exception:  # noqa: BLE001 - a storage of any kind; a new study is told all then
-            params["study"] = None
-        return params
+        study = origins.kept({"study": self.study}, needless=("study",))
+        # A storage may be of any kind; a new study is told all then.
+        return {**super()._kept_params(), **study, "space": self._launched}
 
     def _propose(self, model: Any, space: Any, extent: Extent) -> list[Candidate]:  # noqa: ARG002 - the study is asked later
         return []
