@@ -203,7 +203,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
 
     def _look(self, run: Run) -> Outcome:
         with run.changed:
-            count = len(run.results)
+            count = len(run.results) + len(run.results.infeasible)
             if run.seen is not None and run.seen[0] == count:
                 return run.seen[1]
             table, metrics = run.results.table(), run.results.metrics()
@@ -215,7 +215,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         outcome = Outcome(table, run.results.n_splits, scorers, metrics, metric)
         if (self.refit or not several) and len(table["params"]):
             outcome.best_index = self._select_best_index(self.refit, metric, table)
-            if not callable(self.refit):
+            if outcome.best_index is not None and not callable(self.refit):
                 outcome.best_score = table[f"mean_test_{metric}"][outcome.best_index]
         if run.seen is not None and run.seen[1].best_index == outcome.best_index:
             outcome.estimator = run.seen[1].estimator  # more is known, and the best is the same

@@ -86,7 +86,7 @@ class Run:
     running = False
     remark = ""  # what else the user should know
     warned = False  # of what engines have warned of
-    seen: tuple[int, Outcome] | None = None  # after so many evaluations
+    seen: tuple[int, Outcome] | None = None  # after so many evaluations and findings
 
     def __init__(
         self,

@@ -169,6 +169,22 @@ def test_optunas_trials_have_a_number_in_their_storage() -> None:
     assert again.number == trial.number
 
 
+def test_optunas_samplers_say_what_they_have() -> None:
+    samplers = pytest.importorskip("optuna").samplers
+    study = load_optuna().create_study(sampler=samplers.GridSampler({"x": [1, 2]}))
+    assert study._storage.get_trial_system_attrs(study.ask()._trial_id)["grid_id"] == 0
+    sampler = study.sampler
+    assert sorted(sampler._all_grids) == [(1,), (2,)]
+    assert sampler._param_names == ["x"]
+    assert sampler._same_search_space(sampler._search_space)
+    brute = inspect.signature(samplers.BruteForceSampler._populate_tree)
+    assert list(brute.parameters) == ["tree", "trials", "params"]
+    assert samplers.BruteForceSampler(avoid_premature_stop=True)._avoid_premature_stop
+    tree = importlib.import_module("optuna.samplers._brute_force")._TreeNode()
+    assert tree.count_unexpanded(exclude_running=True) == 1
+    assert isinstance(study._storage, load_optuna().storages.InMemoryStorage)
+
+
 def test_paramikos_channel_knows_its_transport() -> None:
     assert "self.transport = " in inspect.getsource(paramiko.Channel)
 

@@ -80,6 +80,7 @@ class Results:
         self._metrics = list(metrics)
         self._trained = trained
         self._by_key: dict[Key, Evaluation] = {}
+        self.infeasible: set[int] = set()  # candidates that must not be the best, with any score
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -194,12 +195,12 @@ class Results:
             if (candidate, split) in self._by_key
         ]
 
-    def _rank(self, best: Best) -> tuple[int, float, int]:
+    def _rank(self, best: Best) -> tuple[bool, int, float, int]:
         candidate = self.candidates[best.candidate]
         # A later round has more resources: its scores say more, and scikit-learn's best is there.
         round_ = -int(candidate.more.get("iter", 0))
         score = math.inf if math.isnan(best.validation) else -best.validation
-        return (round_, score, candidate.order)
+        return (best.candidate in self.infeasible, round_, score, candidate.order)
 
 
 def report(results: Results, n_top: int = 5, remarks: Iterable[str] = ()) -> str:
