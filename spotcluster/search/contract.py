@@ -14,6 +14,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import indexable
 
 from spotcluster.errors import SearchError
+from spotcluster.search.callbacks import Callbacks, following
 from spotcluster.search.data import splits
 from spotcluster.search.data.candidates import Candidate
 from spotcluster.search.data.folds import Dataset, Extent, Indices, takes_kernel
@@ -30,6 +31,7 @@ from spotcluster.search.sklearn_private import (
     SEARCH_CONSTRAINTS,
     BaseSearchCV,
     Interval,
+    callbacks_of,
     check_method_params,
     scorers_of,
 )
@@ -51,6 +53,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
     }
     _run: Run = NOT_LAUNCHED
     _outcome: Outcome | None = None
+    _callbacks: Callbacks | None = None  # while it is fitted, if it has any
 
     # --- fitting ----------------------------------------------------------------------------------
 
@@ -78,8 +81,22 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         ValueError
             If all fits fail, and for parameters that scikit-learn does not take.
         """
+        with following(self) as self._callbacks:
+            try:
+                return self._fit(X, y, params)
+            finally:
+                self._callbacks = None
+
+    def _fit(self, X: Any, y: Any, params: dict[str, Any]) -> Self:
+        callbacks = self._callbacks
         self.launch(X, y, **params)
         try:
+            if callbacks is not None:
+                rounds = self._count_rounds()
+                known = self._foresees_candidates and not self._adds_candidates
+                callbacks.begin_search(self._run, rounds, known=known)
+                for evaluation in self._run.as_completed(None):
+                    callbacks.take(evaluation)
             self._run.wait(None)
         except BaseException:  # Ctrl-C too: what is finished stays, and can be resumed
             self._run.abort()
@@ -92,6 +109,8 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
             )
         self._warn(self._run)
         self._conclude()
+        if callbacks is not None:
+            callbacks.end()
         return self
 
     def launch(self, X: Any, y: Any = None, **params: Any) -> Self:
@@ -111,6 +130,8 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         X, y = indexable(X, y)
         params = check_method_params(X, params)
         routed = self._get_routed_params_for_fit(params)
+        if self._callbacks is not None:
+            self._callbacks.begin(X, y, params)
         splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         self._checked_cv_orig = self._splitter(splitter)
         n_splits = self._checked_cv_orig.get_n_splits(X, y, **routed.splitter.split)
@@ -146,6 +167,11 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         return Bundle.of(splits.store(data.folds(indices, kernel=kernel)))
 
     _foresees_candidates: bool
+    _adds_candidates: bool
+
+    def _count_rounds(self) -> int | None:
+        """Return how many rounds the search has, if it goes on in rounds."""
+        return None
 
     def _splitter(self, splitter: Any) -> Any:
         """Return what the data are split by: scikit-learn's splitter for `cv`, or more."""
@@ -172,6 +198,8 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         run = self._run
         for evaluations, table in self._rounds(run):
             warn_of_failures(evaluations, table, run.plan.error_score)
+        if self._callbacks is not None:
+            self._callbacks.end_search()
         outcome = self._look(run)
         if self.refit:
             self._refit(run, outcome)
@@ -230,12 +258,14 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         # Parameters may be estimators themselves.
         params = clone(outcome.best_params, safe=False)
         estimator = clone(run.plan.model).set_params(**params)
-        start = time.time()
-        if data.y is None:
-            estimator.fit(data.X, **data.fit_params)
-        else:
-            estimator.fit(data.X, data.y, **data.fit_params)
-        outcome.refit_time = time.time() - start
+        callbacks = self._callbacks
+        with contextlib.nullcontext() if callbacks is None else callbacks.refitting(estimator):
+            start = time.time()
+            if data.y is None:
+                estimator.fit(data.X, **data.fit_params)
+            else:
+                estimator.fit(data.X, data.y, **data.fit_params)
+            outcome.refit_time = time.time() - start
         outcome.estimator = estimator
 
     def _best(self, attribute: str) -> Outcome:
@@ -348,6 +378,8 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         for name in ("_metadata_request", "_sklearn_output_config"):
             if hasattr(self, name):
                 setattr(copied, name, copy.deepcopy(getattr(self, name)))
+        if mine := callbacks_of(self).get(""):  # which are shared, as scikit-learn has it
+            copied.set_callbacks(*mine)
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:

@@ -24,11 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-try:
-    # What joblib brings along is what engines have: its own copy before 1.6, the package since.
-    from joblib.externals.cloudpickle import cloudpickle
-except ImportError:
-    from cloudpickle import cloudpickle  # type: ignore[import-untyped] # it has no types
+from spotcluster.search.cloudpickle_private import cloudpickle
 
 _OURS = __name__.partition(".")[0]
 _COMPILED = tuple(importlib.machinery.EXTENSION_SUFFIXES)
@@ -106,20 +102,16 @@ class _Packer(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
         self._names = names
         self._listed = listed
         self._locks: set[int] = set()
+        self._plain: set[type] = set()  # whose things are packed as always
 
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
-        if id(obj) in self._locks:
-            return _LOCKS[kind], ()
-        if isinstance(obj, types.ModuleType):
-            return self._module(obj)
-        if isinstance(obj, functools.cached_property):  # has a lock, and its name from the class
-            return kind, (obj.func,), self._unlocked(obj)
-        if isinstance(obj, _Cached) and self._is_own(obj):
-            # It says its name instead of what it is.
-            return operator.call, (functools.lru_cache(**obj.cache_parameters()), obj.__wrapped__)
-        if not isinstance(obj, _CODE):
-            return super().reducer_override(obj)
+        if kind in self._plain or not isinstance(obj, _SPECIAL):
+            self._plain.add(kind)
+            return NotImplemented
+        return self._code(obj) if isinstance(obj, _CODE) else self._other(obj)
+
+    def _code(self, obj: Any) -> Any:
         # A module of a package of the user's may be compiled, and those of cloudpickle's list go
         # with all that is below them.
         installed = is_importable(obj) and not is_own(sys.modules[obj.__module__])
@@ -137,6 +129,18 @@ class _Packer(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
             self._unlocked(obj)
         return reduced
 
+    def _other(self, obj: Any) -> Any:
+        if id(obj) in self._locks:
+            return _LOCKS[type(obj)], ()
+        if isinstance(obj, types.ModuleType):
+            return self._module(obj)
+        if isinstance(obj, functools.cached_property):  # has a lock, and its name from the class
+            return type(obj), (obj.func,), self._unlocked(obj)
+        if isinstance(obj, _Cached) and self._is_own(obj):
+            # It says its name instead of what it is.
+            return operator.call, (functools.lru_cache(**obj.cache_parameters()), obj.__wrapped__)
+        return NotImplemented
+
     def _is_own(self, obj: Any) -> bool:
         name = obj.__module__
         return name == "__main__" or is_own(sys.modules.get(name))
@@ -145,15 +149,15 @@ class _Packer(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
         name = module.__name__
         if not is_own(module):
             self._elsewhere(name, module)
-            return super().reducer_override(module)
+            return NotImplemented
         known = self._unlocked(module)
         kept = {"__file__", "__getattr__", "__name__", "__package__", "__path__"} | self._names
         return types.ModuleType, (name,), {key: known[key] for key in known if key in kept}
 
     def _unlocked(self, owner: Any) -> dict[str, Any]:
-        """Return what a module or class has; its locks are no thing's, and another process's own.
+        """Return what a module or class has; its locks are made anew, for each process has its own.
 
-        A lock of a thing is kept out: it would not be the same any more.
+        The lock of any other thing is not: what it guards here would not be guarded there.
         """
         known = dict(vars(owner))
         self._locks.update(id(value) for value in known.values() if type(value) in _LOCKS)
@@ -234,16 +238,19 @@ def _own_module(name: str) -> Any:
     return None
 
 
+@functools.lru_cache(maxsize=1)
+def _own_modules(names: tuple[str, ...]) -> list[str]:
+    """Return which of the modules of these names are the user's."""
+    found: dict[str, Any] = {name: sys.modules.get(name) for name in names}
+    return [name for name in found if is_own(found[name]) and found[name].__name__ == name]
+
+
 @contextmanager
 def _by_value() -> Iterator[set[str]]:
     """Have cloudpickle take the user's modules by value; yield those that it is told to anyhow."""
     with _registry:
         known = cloudpickle.list_registry_pickle_by_value()
-        own = [
-            module
-            for name, module in list(sys.modules.items())
-            if name not in known and is_own(module) and module.__name__ == name
-        ]
+        own = [sys.modules[name] for name in _own_modules(tuple(sys.modules)) if name not in known]
         for module in own:
             cloudpickle.register_pickle_by_value(module)
         try:
@@ -256,6 +263,7 @@ def _by_value() -> Iterator[set[str]]:
 # --- what is in code ------------------------------------------------------------------------------
 
 _CODE = (types.FunctionType, types.BuiltinFunctionType, type)
+_SPECIAL = (*_CODE, types.ModuleType, functools.cached_property, _Cached, *_LOCKS)
 
 
 def codes_of(code: types.CodeType) -> Iterator[types.CodeType]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 from spotcluster.errors import SearchError
 from spotcluster.published import controller_of
+from spotcluster.search.cloudpickle_private import loads
 from spotcluster.search.data.candidates import Candidate
 from spotcluster.search.data.evaluations import Evaluation, Key, Presence, Retry
 from spotcluster.search.data.folds import Dataset
@@ -349,7 +349,7 @@ def error_of(evaluation: Evaluation) -> BaseException:
     if evaluation.exception is not None:
         # What an engine of ours has sent; it may be of a class that is not known here.
         with contextlib.suppress(Exception):
-            error = pickle.loads(evaluation.exception)  # noqa: S301
+            error = loads(evaluation.exception)
             if isinstance(error, tuple):  # see `engine.fit.pickled`
                 kind, args, state = error
                 error = kind.__new__(kind, *args)

@@ -17,6 +17,7 @@ from sklearn.metrics import check_scoring
 
 from spotcluster.errors import SearchError
 from spotcluster.search import hosts, origins
+from spotcluster.search.callbacks import registered, warn_if_unheard
 from spotcluster.search.data import splits
 from spotcluster.search.data.candidates import Candidate, Space, check_names, plain
 from spotcluster.search.data.evaluations import Evaluation, Key
@@ -29,7 +30,7 @@ from spotcluster.search.outcome import plain_filters
 from spotcluster.search.results import ledger as ledgers
 from spotcluster.search.results.ledger import Header, Record
 from spotcluster.search.runs import NOT_LAUNCHED, Plan, Run
-from spotcluster.search.sklearn_private import scorers_of
+from spotcluster.search.sklearn_private import scorers_of, without_callbacks
 
 AnyPath = str | PathLike[str]
 OnResult = Callable[[Evaluation], Any]
@@ -335,6 +336,7 @@ class Search(FollowedSearch):
         """
         self.reset()
         self._check(fitted=False)
+        warn_if_unheard(self, model)
         model = _cloned(model)
         scorer = self._scorer(model)
         if candidates is None:
@@ -365,7 +367,8 @@ class Search(FollowedSearch):
             "filters": plain_filters(),
             "pace": pace,
         }
-        plan = self._planned(model, scorer, task)
+        to_tell = {} if self._callbacks is None else {"callbacks": self._callbacks.wanted()}
+        plan = self._planned(model, scorer, {**task, **to_tell})
         wanted = self.__dict__["ledger"]
         path = Path(wanted) if wanted else ledgers.new_path()
         if path.exists() and path.stat().st_size:
@@ -418,6 +421,8 @@ class Search(FollowedSearch):
         params = self.get_params(deep=False)
         for name in ("ledger", "accept_changes", "on_result"):
             params.pop(name, None)
+        if registered(self):  # callbacks are of this process
+            params["estimator"] = _cloned(self.estimator)
         if np.iterable(params.get("cv")):  # all indices, or used up
             params["cv"] = None
         return origins.kept(params, needless=("cv",))  # the splits are there anyhow
@@ -460,7 +465,7 @@ class Search(FollowedSearch):
 
 def _cloned(model: Any) -> Any:
     try:
-        return clone(model)
+        return without_callbacks(clone(model))  # which are told here
     except TypeError as error:
         raise BadParameter(f"The model is not a scikit-learn estimator: {error}") from error
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import copy
 import numbers
-import pickle
 import time
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from .back import pickled
+from .hooks import noted
 from .part import part_of, takes_kernel
 from .sklearn_private import scorers_of
 
@@ -33,6 +34,7 @@ def fit_and_score(
     score_params: dict[str, Any] | None = None,
     metric: str | None = None,
     config: dict[str, Any] | None = None,
+    callbacks: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Do what scikit-learn's search does with one candidate and one split, in the same order.
 
@@ -54,6 +56,8 @@ def fit_and_score(
         Which of several scores candidates are compared by; the first one by default.
     config : dict, optional
         scikit-learn's configuration.
+    callbacks : dict, optional
+        What is to be noted for scikit-learn's callbacks, see `hooks.noted`.
 
     Returns
     -------
@@ -61,8 +65,8 @@ def fit_and_score(
         ``test``, ``train`` (scores, None where there is none), ``test_scores``, ``train_scores``
         (by their names, when there are several), ``fit_time``, ``score_time`` (seconds), ``error``
         (a traceback, empty when all went well), ``failed_in`` (what raised it: "fit", "score", or
-        "number" for a score that is none) and ``exception`` (pickled, when `error_score` is
-        "raise").
+        "number" for a score that is none), ``exception`` (pickled, when `error_score` is "raise")
+        and ``calls`` (pickled, of callbacks).
     """
 
     def once(split: Any) -> dict[str, Any]:
@@ -74,6 +78,7 @@ def fit_and_score(
                 fit_params or {},
                 score_params or {},
                 _Scores(error_score, metric),
+                callbacks,
                 return_train_score=return_train_score,
             )
 
@@ -153,6 +158,7 @@ def _fit_and_score(
     fit_params: dict[str, Any],
     score_params: dict[str, Any],
     scores: _Scores,
+    callbacks: dict[str, Any] | None,
     *,
     return_train_score: bool,
 ) -> dict[str, Any]:
@@ -176,10 +182,12 @@ def _fit_and_score(
     train = (X_train,) if y_train is None else (X_train, y_train)
     test = (X_test,) if y_test is None else (X_test, y_test)
     start = time.time()
+    told: dict[str, Any] = {}
     try:
-        estimator.fit(*train, **fit_params, **fit_rows)
+        with noted(estimator, callbacks, train, told):
+            estimator.fit(*train, **fit_params, **fit_rows)
     except Exception as error:  # noqa: BLE001 - an estimator may raise anything
-        return scores.failed(error, "fit", time.time() - start)
+        return {**scores.failed(error, "fit", time.time() - start), **told}
     fit_time = time.time() - start
     result = scores.of(scorer, estimator, test, {**score_params, **test_rows}, "test")
     score_time = time.time() - start - fit_time
@@ -190,6 +198,7 @@ def _fit_and_score(
         "fit_time": fit_time,
         "score_time": score_time,
         "error": "",
+        **told,
         **of_train,
         **result,
     }
@@ -255,33 +264,6 @@ def _readable(text: str) -> str:
     """Return a text that can be printed anywhere, and is not longer than anyone would read."""
     text = text.encode(errors="backslashreplace").decode()
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} [...] {text[-LONGEST // 2 :]}"
-
-
-def pickled(error: BaseException) -> bytes:
-    """Pickle an exception, of a class that only this process has too.
-
-    One that cannot be made anew from its arguments goes in parts: its class (the first of its bases
-    that can be sent), its arguments and its attributes.
-    """
-    try:  # as the client, which knows its classes again by this
-        from joblib.externals.cloudpickle import dumps
-    except ImportError:
-        from cloudpickle import dumps  # type: ignore[import-untyped,unused-ignore]
-
-    def sendable(thing: Any) -> bool:
-        with contextlib.suppress(Exception):
-            pickle.loads(dumps(thing))  # noqa: S301 - our own
-            return True
-        return False
-
-    with contextlib.suppress(Exception):
-        data: bytes = dumps(error)
-        if type(pickle.loads(data)) is type(error):  # noqa: S301 - our own
-            return data
-    kind = next(kind for kind in type(error).__mro__ if sendable(kind))
-    args = tuple(item if sendable(item) else repr(item) for item in error.args)
-    state = {name: value for name, value in vars(error).items() if sendable(value)}
-    return bytes(dumps((kind, args, state)))
 
 
 def failed(error_score: Any, error: str, fit_time: float = 0.0) -> dict[str, Any]:

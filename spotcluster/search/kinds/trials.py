@@ -314,7 +314,7 @@ def study_for(study: Any, sampler: Any, pruner: Any) -> Any:
         )
     if [direction.name for direction in study.directions] != ["MAXIMIZE"]:
         raise BadParameter(
-            "The study minimises, and better scores are higher ones.",
+            "The study does not maximise one value, and better scores are higher ones.",
             "Make it with optuna.create_study(direction='maximize').",
         )
     return study

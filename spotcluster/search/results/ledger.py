@@ -23,7 +23,6 @@ import hmac
 import json
 import math
 import os
-import pickle
 import secrets
 import time
 import uuid
@@ -35,6 +34,7 @@ from typing import Any
 from spotcluster import files
 from spotcluster.errors import SearchError
 from spotcluster.search import shipping
+from spotcluster.search.cloudpickle_private import loads
 from spotcluster.search.data.candidates import Candidate, Part
 from spotcluster.search.data.evaluations import Evaluation, Key, Retry
 from spotcluster.search.origins import Origins
@@ -356,7 +356,7 @@ def _unsealed(search_id: str, item: dict[str, Any]) -> Any:
             # The signature's key is in a private folder. What the pickle needs may be gone; then
             # the caller asks for the model and the grid again.
             with contextlib.suppress(Exception):
-                return pickle.loads(data)  # noqa: S301
+                return loads(data)
     return None
 
 
