@@ -23,7 +23,7 @@ hypothesis.settings.load_profile("spotcluster")
 
 botocores.share()
 
-# A shell that starts this in the background has it ignore Ctrl-C, and what the tests start would too.
+# In the background of a shell this ignores Ctrl-C, and so would what the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SHOWN = "shown at the end"

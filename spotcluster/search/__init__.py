@@ -4,9 +4,11 @@
 
     searches.py     a search: its verbs, with contract.py (scikit-learn's) and following.py
     runs.py         one run of it, from launch to the end; outcome.py: what it comes to
+    callbacks.py    scikit-learn's, told of a search
     hosts.py        questions to the engines and hosts of a client
-    shipping.py     sends functions of engine/ to engines
-    sklearn_private.py   what we use of it that is not public
+    shipping.py     sends functions of engine/ to engines; parcels.py: what they are given
+    origins.py      the code and versions that answers come from
+    sklearn_private.py, cloudpickle_private.py   what we use of them that is not public
     former.py       modules under their former names, for pickles
     kinds/          what users write down: grids, halving, ASHA, Optuna, curves
     data/           what goes to engines

@@ -6,6 +6,8 @@ import contextlib
 import copy
 import time
 from abc import abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from numbers import Real
 from typing import Any, NoReturn, Self
 
@@ -14,6 +16,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import indexable
 
 from spotcluster.errors import SearchError
+from spotcluster.search.callbacks import Callbacks, following
 from spotcluster.search.data import splits
 from spotcluster.search.data.candidates import Candidate
 from spotcluster.search.data.folds import Dataset, Extent, Indices, takes_kernel
@@ -31,6 +34,7 @@ from spotcluster.search.sklearn_private import (
     SEARCH_CONSTRAINTS,
     BaseSearchCV,
     Interval,
+    callbacks_of,
     check_method_params,
     scorers_of,
 )
@@ -52,6 +56,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
     }
     _run: Run = NOT_LAUNCHED
     _outcome: Outcome | None = None
+    _callbacks: Callbacks | None = None  # while it is fitted, if it has any
 
     # --- fitting ----------------------------------------------------------------------------------
 
@@ -79,8 +84,22 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         ValueError
             If all evaluations fail, and for parameters that scikit-learn does not take.
         """
+        with following(self) as self._callbacks:
+            try:
+                return self._fit(X, y, params)
+            finally:
+                self._callbacks = None
+
+    def _fit(self, X: Any, y: Any, params: dict[str, Any]) -> Self:
+        callbacks = self._callbacks
         self.launch(X, y, **params)
         try:
+            if callbacks is not None:
+                rounds = self._count_rounds()
+                known = self._foresees_candidates and not self._adds_candidates
+                callbacks.begin_search(self._run, rounds, known=known)
+                for evaluation in self._run.as_completed(None):
+                    callbacks.take(evaluation)
             self._run.wait(None)
         except BaseException:  # Ctrl-C too: what is finished stays, and can be resumed
             self._run.abort()
@@ -93,6 +112,8 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
             )
         self._warn(self._run)
         self._conclude()
+        if callbacks is not None:
+            callbacks.end()
         return self
 
     def launch(self, X: Any, y: Any = None, **params: Any) -> Self:
@@ -112,9 +133,12 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         X, y = indexable(X, y)
         params = check_method_params(X, params)
         routed = self._get_routed_params_for_fit(params)
+        if self._callbacks is not None:
+            self._callbacks.begin(X, y, params)
         splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         self._checked_cv_orig = self._splitter(splitter)
         n_splits = self._checked_cv_orig.get_n_splits(X, y, **routed.splitter.split)
+        splits.check_splits(n_splits)
         data = Dataset(X, y, routed.estimator.fit, routed.scorer.score)
         model = clone(self.estimator)
         # Candidates first, as in scikit-learn: they and the splits may draw from one generator.
@@ -146,6 +170,11 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         return Bundle.of(splits.store(data.folds(indices, kernel=kernel)))
 
     _foresees_candidates: bool
+    _adds_candidates: bool
+
+    def _count_rounds(self) -> int | None:
+        """Return how many rounds the search has, if it goes on in rounds."""
+        return None
 
     def _splitter(self, splitter: Any) -> Any:
         """Return what the data are split by: scikit-learn's splitter for `cv`, or more."""
@@ -172,6 +201,8 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         run = self._run
         for evaluations, table in self._rounds(run):
             warn_of_failures(evaluations, table, run.plan.error_score)
+        if self._callbacks is not None:
+            self._callbacks.end_search()
         outcome = self._look(run)
         if self.refit:
             if outcome.best_index is None:
@@ -213,7 +244,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
 
     def _look(self, run: Run) -> Outcome:
         with run.changed:
-            count = len(run.results)
+            count = len(run.results) + len(run.results.infeasible)
             if run.seen is not None and run.seen[0] == count:
                 return run.seen[1]
             table, metrics = run.results.table(), run.results.metrics()
@@ -226,7 +257,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         outcome = Outcome(table, run.results.n_splits, scorers, metrics, metric)
         if (self.refit or not several) and len(table["params"]) and not failed:
             outcome.best_index = self._select_best_index(self.refit, metric, table)
-            if not callable(self.refit):
+            if outcome.best_index is not None and not callable(self.refit):
                 outcome.best_score = table[f"mean_test_{metric}"][outcome.best_index]
         if run.seen is not None and run.seen[1].best_index == outcome.best_index:
             outcome.estimator = run.seen[1].estimator  # more is known, and the best is the same
@@ -236,7 +267,9 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
 
     def _refit(self, run: Run, outcome: Outcome) -> None:
         assert outcome.best_params is not None
-        outcome.estimator, outcome.refit_time = fitted(run, outcome.best_params)
+        callbacks = self._callbacks
+        refitting = contextlib.nullcontext if callbacks is None else callbacks.refitting
+        outcome.estimator, outcome.refit_time = fitted(run, outcome.best_params, refitting)
 
     def _best(self, attribute: str) -> Outcome:
         outcome = self._known()
@@ -350,6 +383,8 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         for name in ("_metadata_request", "_sklearn_output_config"):
             if hasattr(self, name):
                 setattr(copied, name, copy.deepcopy(getattr(self, name)))
+        if mine := callbacks_of(self).get(""):  # which are shared, as scikit-learn has it
+            copied.set_callbacks(*mine)
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -389,13 +424,21 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         return super().set_params(**params)  # type: ignore[no-any-return]
 
 
-def fitted(run: Run, params: dict[str, Any]) -> tuple[Any, float]:
-    """Return the model of a run with these parameters, fitted on all data, and the seconds."""
+def fitted(
+    run: Run,
+    params: dict[str, Any],
+    around: Callable[[Any], AbstractContextManager[Any]] = contextlib.nullcontext,
+) -> tuple[Any, float]:
+    """Return the model of a run with these parameters, fitted on all data, and the seconds.
+
+    It is fitted within the context that `around` gives for it.
+    """
     data = run.data
     if data is None:
         data = Dataset(*splits.whole_dataset(run.bundle.splits[0].path))
     # Parameters may be estimators themselves.
     estimator = clone(run.plan.model).set_params(**clone(params, safe=False))
-    start = time.time()
-    estimator.fit(*((data.X,) if data.y is None else (data.X, data.y)), **data.fit_params)
-    return estimator, time.time() - start
+    with around(estimator):
+        start = time.time()
+        estimator.fit(*((data.X,) if data.y is None else (data.X, data.y)), **data.fit_params)
+        return estimator, time.time() - start

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import time
+from collections.abc import Callable, Collection, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import ipyparallel
+
 from spotcluster.errors import SearchError
 from spotcluster.search import shipping
 from spotcluster.search.engine import here
+from spotcluster.wording import listed
 
 LIMIT = 60.0
+LOOK = 10.0
 
 
 def get_engines_memory(client: Any, timeout: float = LIMIT) -> dict[int, float]:
@@ -61,6 +67,51 @@ def warm_mmap_on_cv_splits(
     hosts = one_engine_per_host(client, timeout)
     names = [str(Path(name).absolute()) for name in cv_split_filenames]
     _ask(client, list(hosts.values()), timeout, here.warm, names)
+
+
+def load_balanced(view: Any) -> Any:
+    """Return a load-balanced view of the engines of a view or client."""
+    if hasattr(view, "load_balanced_view"):
+        return view.load_balanced_view()
+    if hasattr(view, "retries") and hasattr(view, "client"):
+        return view
+    if hasattr(view, "scatter") and hasattr(view, "client"):  # a DirectView
+        return view.client.load_balanced_view(view.targets)
+    if view is None:
+        raise SearchError(
+            "The search has no view: it was given none, or it comes from a file or another process,"
+            " where a connection cannot go.",
+            "Give it one: search.set_params(view=client.load_balanced_view()).",
+        )
+    raise SearchError(
+        f"A search needs a load-balanced view, and was given a {type(view).__name__}.",
+        "Give it client.load_balanced_view(), or the client.",
+    )
+
+
+def check_compiled(view: Any, modules: Collection[str], timeout: float = LOOK) -> None:
+    """See whether engines have the compiled modules of the user's, which cannot be sent.
+
+    Raises
+    ------
+    SearchError
+        If there is one that no engine has, of those that answer in time.
+    """
+    if not modules:
+        return
+    client = load_balanced(view).client
+    asked = [shipping.send(client[engine], here.lacking, sorted(modules)) for engine in client.ids]
+    end = time.monotonic() + timeout
+    answers = []
+    for pending in asked:
+        with contextlib.suppress(TimeoutError, ipyparallel.error.IPythonError):
+            answers.append(set(pending.get(max(0.0, end - time.monotonic()))))
+    if answers and (lacked := set.intersection(*answers)):
+        raise SearchError(
+            f"No engine has {listed(sorted(lacked))}, which the search needs; compiled modules"
+            " cannot be sent.",
+            "Build a wheel of your project and install it on the nodes: %px %pip install FILE.",
+        )
 
 
 def _ask(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from spotcluster.errors import SearchError
 from spotcluster.published import controller_of
+from spotcluster.search.cloudpickle_private import loads
 from spotcluster.search.data.candidates import Candidate
 from spotcluster.search.data.evaluations import Evaluation, Key, Presence, Retry
 from spotcluster.search.data.folds import Dataset
@@ -88,7 +88,7 @@ class Run:
     running = False
     remark = ""  # what else the user should know
     warned = False  # of what engines have warned of
-    seen: tuple[int, Outcome] | None = None  # after so many evaluations
+    seen: tuple[int, Outcome] | None = None  # after so many evaluations and findings
 
     def __init__(
         self,
@@ -351,7 +351,12 @@ def error_of(evaluation: Evaluation) -> BaseException:
     if evaluation.exception is not None:
         # What an engine of ours has sent; it may be of a class that is not known here.
         with contextlib.suppress(Exception):
-            error = pickle.loads(evaluation.exception)  # noqa: S301
+            error = loads(evaluation.exception)
+            if isinstance(error, tuple):  # see `engine.fit.pickled`
+                kind, args, state = error
+                error = kind.__new__(kind, *args)
+                error.args = args
+                vars(error).update(state)
             if isinstance(error, BaseException):
                 error.add_note(f"It was raised on {evaluation.node}:\n{evaluation.error}")
                 return error

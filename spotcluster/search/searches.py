@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import pickle
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass
@@ -14,15 +10,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
-import joblib
 import numpy as np
 import sklearn
 from sklearn.base import clone, is_classifier
 from sklearn.metrics import check_scoring
 
-from spotcluster import files
 from spotcluster.errors import SearchError
-from spotcluster.search import shipping
+from spotcluster.search import hosts, origins
+from spotcluster.search.callbacks import registered, warn_if_unheard
 from spotcluster.search.data import splits
 from spotcluster.search.data.candidates import Candidate, Space, check_names, plain
 from spotcluster.search.data.evaluations import Evaluation, Key
@@ -30,10 +25,12 @@ from spotcluster.search.data.folds import Dataset, Extent
 from spotcluster.search.data.parameters import BadParameter, check
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.following import FollowedSearch
+from spotcluster.search.origins import Origins
 from spotcluster.search.outcome import plain_filters
+from spotcluster.search.results import ledger as ledgers
 from spotcluster.search.results.ledger import Header, Ledger
 from spotcluster.search.runs import NOT_LAUNCHED, Plan, Run
-from spotcluster.search.sklearn_private import scorers_of
+from spotcluster.search.sklearn_private import scorers_of, without_callbacks
 
 AnyPath = str | PathLike[str]
 OnResult = Callable[[Evaluation], Any]
@@ -90,6 +87,11 @@ class Search(FollowedSearch):
     ledger : path, optional
         Where finished evaluations are written. When it is there already, and is of the same search,
         the search goes on from it. A new file in spotcluster's own folder by default.
+    accept_changes : bool
+        Whether to go on with a ledger when code that goes to the engines by value (of a notebook,
+        or of a module that no distribution has brought) or a library is another than when its
+        evaluations were done; what has changed is written in it then. By default that is refused,
+        as the table would have scores of several models.
     on_result : callable, optional
         Called with each `Evaluation` when it is finished. It is called by the thread that keeps the
         engines busy, so it should be quick; what it raises is told in the report.
@@ -105,6 +107,7 @@ class Search(FollowedSearch):
     return_train_score: bool | None = None
     timeout: float | None = None
     ledger: AnyPath | None = _Ledger()  # type: ignore[assignment] # see there
+    accept_changes: bool = False
     on_result: OnResult | None = None
 
     # --- launching --------------------------------------------------------------------------------
@@ -174,30 +177,33 @@ class Search(FollowedSearch):
         model = _cloned(model)
         data = Dataset(X, y)
         indices = list(splitter.split(X, y, groups))
+        splits.check_splits(len(indices))
         candidates = self._propose(model, grid, Extent(len(indices), data))
         bundle = self._stored(data, model, candidates, indices)
         return self._launch(model, grid, bundle, pace=pace, data=data, candidates=candidates)
 
     @classmethod
-    def resume(cls, ledger: AnyPath, view: Any, *, pace: float = 0.0) -> Self:
+    def resume(
+        cls, ledger: AnyPath, view: Any, *, accept_changes: bool = False, pace: float = 0.0
+    ) -> Self:
         """Go on with a search of a client that has gone; no finished evaluation is run again.
 
         The parameters of the search come back with it. One that was begun by `fit` does not wait:
-        call `wait`, and then what `fit` leaves is there.
+        call `wait`, and then what `fit` leaves is there. `accept_changes` is as in `Search`.
 
         Raises
         ------
         SearchError
-            If the ledger is of another kind of search, its split files have changed, or the model
-            cannot be read from it; give the model again then:
+            If the ledger is of another kind of search, its split files, code or libraries have
+            changed, or the model cannot be read from it; give the model again then:
             ``GridSearch(view, ledger=PATH).launch_for_splits(model, grid, files)``, or the same
             search with ``ledger=PATH`` and `fit`.
         """
         with Ledger.claimed(Path(ledger), new=False) as claim:
-            return cls._resumed(claim, view, pace=pace)
+            return cls._resumed(claim, view, pace=pace, accept_changes=accept_changes)
 
     @classmethod
-    def _resumed(cls, ledger: Ledger, view: Any, *, pace: float) -> Self:
+    def _resumed(cls, ledger: Ledger, view: Any, *, pace: float, accept_changes: bool) -> Self:
         path, record = ledger.path, ledger.record
         assert record is not None
         header = record.header
@@ -225,8 +231,11 @@ class Search(FollowedSearch):
                     "Bring the old one back, or start the search again.",
                 )
         given = header.objects
-        search = cls(view, **given["params"], ledger=path)
+        search = cls(view, **given["params"], ledger=path, accept_changes=accept_changes)
         search._check(fitted=False)
+        sent = _sent(given["model"], given["scorer"], given["task"], record.candidates)
+        now = search._origins(sent, search._tried(), importable=True)
+        record.agree(path, now, accept=accept_changes, all_code=False)
         plan = search._planned(given["model"], given["scorer"], {**given["task"], "pace": pace})
         data = None if given["data"] is None else Dataset.stored(given["data"])
         return search._start(plan, record.candidates, bundle, ledger, header, data)
@@ -256,6 +265,10 @@ class Search(FollowedSearch):
     def _draw(self) -> Any:
         """What else the candidates depend on."""
         return None
+
+    def _described(self, space: Space) -> Any:
+        """Return what tells a space from others, in another process too."""
+        return space
 
     def _settings(self) -> dict[str, Any]:
         """Return the parameters that results depend on, as they have come out; JSON."""
@@ -296,7 +309,7 @@ class Search(FollowedSearch):
         if not fitted:
             params = {k: v for k, v in params.items() if k not in ("estimator", self._space_name)}
         check(self._parameter_constraints, params, type(self).__name__)
-        _load_balanced(self.view)
+        hosts.load_balanced(self.view)
 
     def _launch(
         self,
@@ -328,6 +341,7 @@ class Search(FollowedSearch):
         """
         self.reset()
         self._check(fitted=False)
+        warn_if_unheard(self, model)
         model = _cloned(model)
         scorer = self._scorer(model)
         if candidates is None:
@@ -341,10 +355,12 @@ class Search(FollowedSearch):
             train = bool(self.return_train_score)
         metric = self.refit if isinstance(self.refit, str) else None
         settings = {**_jsonable(self._settings()), "return_train_score": train}
-        question = _digest(
+        sent = _sent(model, scorer, task or {}, candidates)
+        now = self._origins(sent, grid)
+        question = origins.digest(
             (
-                *(type(self).__name__, model, grid, self.scoring, settings, metric),
-                *(self._draw(), bundle.digest, task),
+                *(type(self).__name__, model, self._described(grid), self.scoring, settings),
+                *(metric, self._draw(), bundle.digest, task),
             )
         )
         task = {
@@ -357,9 +373,10 @@ class Search(FollowedSearch):
             "versions": {"sklearn": sklearn.__version__},
             "pace": pace,
         }
-        plan = self._planned(model, scorer, task)
+        to_tell = {} if self._callbacks is None else {"callbacks": self._callbacks.wanted()}
+        plan = self._planned(model, scorer, {**task, **to_tell})
         wanted = self.__dict__["ledger"]
-        path = Path(wanted) if wanted else _new_ledger()
+        path = Path(wanted) if wanted else ledgers.new_path()
         with Ledger.claimed(path) as claim:
             header = (
                 claim.record.header
@@ -377,6 +394,7 @@ class Search(FollowedSearch):
                         "params": {**self._kept_params(), **settings},
                         "data": data.store() if data is not None and self.refit else None,
                     },
+                    origins=now,
                 )
             )
             if header.question != question:
@@ -384,10 +402,18 @@ class Search(FollowedSearch):
                     f"The ledger {path} is of another search.",
                     "Give this one another ledger, or the same model, grid and split files.",
                 )
-            if claim.record and claim.record.candidates:
-                # What was drawn then; at random, it would be another draw now.
-                candidates = claim.record.candidates
+            if claim.record:
+                claim.record.agree(path, now, accept=self.accept_changes)
+                if claim.record.candidates:
+                    # What was drawn then; at random, it would be another draw now.
+                    candidates = claim.record.candidates
             return self._start(plan, candidates, bundle, claim, header, data)
+
+    def _origins(self, sent: dict[str, Any], grid: Space, *, importable: bool = False) -> Origins:  # noqa: ARG002 - for kinds whose candidates come from code
+        """Return what the answers come from, when all of it can be sent; see `Origins.of`."""
+        found = origins.examine(sent)
+        hosts.check_compiled(self.view, found.compiled)
+        return Origins.of(found, importable=importable)
 
     def _scorer(self, model: Any) -> Any:
         if callable(self.scoring):
@@ -403,11 +429,13 @@ class Search(FollowedSearch):
     def _kept_params(self) -> dict[str, Any]:
         """Return the parameters of this search that a resumed one has too."""
         params = self.get_params(deep=False)
-        for name in ("ledger", "on_result"):
+        for name in ("ledger", "accept_changes", "on_result"):
             params.pop(name, None)
-        if np.iterable(params.get("cv")):  # all indices, or used up; the splits are there anyhow
+        if registered(self):  # callbacks are of this process
+            params["estimator"] = _cloned(self.estimator)
+        if np.iterable(params.get("cv")):  # all indices, or used up
             params["cv"] = None
-        return params
+        return origins.kept(params, needless=("cv",))  # the splits are there anyhow
 
     def _planned(self, model: Any, scorer: Any, task: dict[str, Any]) -> Plan:
         metrics = list(scorers_of(scorer) or [])
@@ -426,7 +454,7 @@ class Search(FollowedSearch):
     ) -> Self:
         run = self._run = Run(plan, candidates, bundle, ledger, header, data, self._news)
         try:
-            run.prepare(_load_balanced(self.view), open=self._adds_candidates)
+            run.prepare(hosts.load_balanced(self.view), open=self._adds_candidates)
             self._begin()
             run.start()
         except BaseException:  # Ctrl-C too
@@ -446,28 +474,22 @@ class Search(FollowedSearch):
 
 def _cloned(model: Any) -> Any:
     try:
-        return clone(model)
+        return without_callbacks(clone(model))  # which are told here
     except TypeError as error:
         raise BadParameter(f"The model is not a scikit-learn estimator: {error}") from error
 
 
-def _load_balanced(view: Any) -> Any:
-    if hasattr(view, "load_balanced_view"):
-        return view.load_balanced_view()
-    if hasattr(view, "retries") and hasattr(view, "client"):
-        return view
-    if hasattr(view, "scatter") and hasattr(view, "client"):  # a DirectView
-        return view.client.load_balanced_view(view.targets)
-    if view is None:
-        raise SearchError(
-            "The search has no view: it was given none, or it comes from a file or another process,"
-            " where a connection cannot go.",
-            "Give it one: search.set_params(view=client.load_balanced_view()).",
-        )
-    raise SearchError(
-        f"A search needs a load-balanced view, and was given a {type(view).__name__}.",
-        "Give it client.load_balanced_view(), or the client.",
-    )
+def _sent(
+    model: Any, scorer: Any, task: dict[str, Any], candidates: Sequence[Candidate]
+) -> dict[str, Any]:
+    """Return what engines are sent that may be of any kind, by what users call it."""
+    return {
+        "the model": model,
+        "the scorer": scorer,
+        "the parameter": [candidate.params for candidate in candidates],
+        "the argument of fit": task.get("fit_params"),
+        "the argument of the scorer": task.get("score_params"),
+    }
 
 
 def _jsonable(settings: dict[str, Any]) -> dict[str, Any]:
@@ -476,21 +498,3 @@ def _jsonable(settings: dict[str, Any]) -> dict[str, Any]:
         name: float(value) if isinstance(value, Real) and not isinstance(value, int) else value
         for name, value in plain(settings).items()
     }
-
-
-def _digest(things: Any) -> str:
-    with contextlib.suppress(pickle.PicklingError, TypeError, AttributeError):
-        return str(joblib.hash(things))
-    # A function of a notebook, perhaps, which has no name to be found by.
-    try:
-        return hashlib.sha256(shipping.pack(things)).hexdigest()
-    except Exception as error:
-        raise SearchError(
-            f"The model or its parameters cannot be sent to engines: {error}",
-            "Leave out what cannot be pickled: open files, locks, connections.",
-        ) from error
-
-
-def _new_ledger() -> Path:
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    return files.private_dir("searches") / f"{stamp}-{uuid.uuid4().hex[:8]}.jsonl"

@@ -10,12 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from spotcluster import assembly
-
-try:
-    # What joblib brings along is what engines have: its own copy before 1.6, the package since.
-    from joblib.externals import cloudpickle
-except ImportError:
-    import cloudpickle  # type: ignore[import-untyped]  # it has no types
+from spotcluster.search.cloudpickle_private import cloudpickle
 
 _TEXT = json.dumps(assembly.sources("spotcluster.search.engine")).encode()
 _DIGEST = hashlib.sha256(_TEXT).hexdigest()[:16]

@@ -32,7 +32,17 @@ from sklearn.utils.validation import _check_method_params as check_method_params
 from sklearn.utils.validation import _is_arraylike as is_arraylike
 from sklearn.utils.validation import _num_samples as num_samples
 
-from spotcluster.search.engine.sklearn_private import safe_indexing, scorers_of
+from spotcluster.search.engine.sklearn_private import (
+    callbacks_of,
+    safe_indexing,
+    scorers_of,
+    without_callbacks,
+)
+
+try:
+    from sklearn.callback._callback_support import callback_management_context as managed_callbacks
+except ImportError:  # before 1.9, where there are none
+    from contextlib import nullcontext as managed_callbacks
 
 __all__ = [
     "HALVING_CONSTRAINTS",
@@ -44,17 +54,24 @@ __all__ = [
     "InvalidParameterError",
     "Options",
     "StrOptions",
+    "adopt_tasks",
+    "callbacks_of",
     "check_groups_routing_disabled",
     "check_method_params",
+    "depth_of",
     "draws_from_lists",
     "is_arraylike",
+    "leave_to_estimators",
+    "managed_callbacks",
     "num_samples",
+    "root_context",
     "safe_indexing",
     "safe_split",
     "scorers_of",
     "translate_train_sizes",
     "validate_parameter_constraints",
     "warn_or_raise_about_fit_failures",
+    "without_callbacks",
 ]
 
 INHERITED = (
@@ -77,3 +94,33 @@ HALVING_CONSTRAINTS: dict[str, Any] = BaseSuccessiveHalving._parameter_constrain
 def draws_from_lists(sampler: Any) -> bool:
     """Return whether a `ParameterSampler` has no distribution to draw from."""
     return bool(sampler._is_all_lists())
+
+
+# --- callbacks ------------------------------------------------------------------------------------
+
+
+def root_context(search: Any, *, max_subtasks: int) -> Any:
+    """Return the task that a fit is, and set the callbacks up."""
+    return search._init_callback_context(max_subtasks=max_subtasks)
+
+
+def depth_of(task: Any) -> int:
+    """Return how many estimators a task's estimator is in."""
+    depth: int = task._propagation_depth
+    return depth
+
+
+def leave_to_estimators(task: Any, callbacks: list[Any]) -> None:
+    """Have a task not tell these callbacks: an estimator whose fit it is does."""
+    task._propagated_callbacks = callbacks
+
+
+def adopt_tasks(tops: list[Any], task: Any) -> None:
+    """Put tasks that come from an engine in the place of the search's task that they are."""
+    for top in tops:
+        top.parent, top.task_id = task.parent, task.task_id
+        task.parent._children_map[task.task_id] = top
+        top.source_estimator_name, top.source_task_name = task.estimator_name, task.task_name
+        for each in top:
+            each.root_uuid = task.root_uuid
+            each._propagation_depth += task._propagation_depth

@@ -54,9 +54,12 @@ class Machines:
         security = self.ipython / "profile_default" / "security"
         self.controller = self.start_controller()
         self.engine_file = security / "ipcontroller-engine.json"
-        client_file = security / "ipcontroller-client.json"
-        until(lambda: client_file.exists() and self.engine_file.exists(), "the controller's files")
-        self.client = ipyparallel.Client(str(client_file), timeout=LIMIT)
+        self.client_file = security / "ipcontroller-client.json"
+        until(
+            lambda: self.client_file.exists() and self.engine_file.exists(),
+            "the controller's files",
+        )
+        self.client = ipyparallel.Client(str(self.client_file), timeout=LIMIT)
 
     def start_controller(self) -> subprocess.Popen[bytes]:
         return self._start(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import ShuffleSplit, cross_val_score
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
@@ -156,3 +157,67 @@ def test_a_study_in_a_database_goes_on(pair: Machines, iris: list[str], tmp_path
     assert [trial.state for trial in kept.trials] == [State.COMPLETE] * 6
     assert [t.params for t in kept.trials] == list(resumed.cv_results_["params"])
     assert [t.value for t in kept.trials] == resumed.cv_results_["mean_test_score"].tolist()
+
+
+def test_the_best_trial_violated_the_constraints(pair: Machines, iris: list[str]) -> None:
+    if not hasattr(optuna.trial.Trial, "set_constraint"):
+        pytest.skip("Optuna 4 has no such thing")
+
+    def space(trial: Any) -> dict[str, Any]:
+        depth = trial.suggest_int("max_depth", 1, 4)
+        trial.set_constraint("small", depth - 1.5)
+        return {"max_depth": depth}
+
+    search = OptunaSearch(pair.client, sampler=optuna.samplers.BruteForceSampler(), n_trials=9)
+    model = DecisionTreeClassifier(random_state=0)
+    search.launch_for_splits(model, space, iris)
+    assert search.wait(LIMIT)
+    scores = search.cv_results_["mean_test_score"]
+    assert len(scores) == 4
+    assert search.best_params_ == {"max_depth": 1} == search.study_.best_params
+    assert search.best_score_ < max(scores)
+    assert search.find_bests()[0].params == {"max_depth": 1}
+
+    def hopeless(trial: Any) -> dict[str, Any]:
+        trial.set_constraint("small", 1.0)
+        return {"max_depth": trial.suggest_int("max_depth", 1, 2)}
+
+    search = OptunaSearch(pair.client, model, hopeless, n_trials=2, cv=3)
+    with pytest.raises(SearchError, match="No trial satisfies the constraints"):
+        search.fit(*load_iris(return_X_y=True))
+    assert not hasattr(search, "best_params_")
+    assert len(search.cv_results_["params"]) == 2
+
+
+def test_tuples_in_a_database_are_gone_on_with(
+    pair: Machines, iris: list[str], tmp_path: Path
+) -> None:
+    space = {"solver": [("lbfgs",), ("newton-cg",)], "C": [0.1, 1.0]}
+
+    def study() -> Any:
+        return optuna.create_study(
+            storage=f"sqlite:///{tmp_path / 'study.db'}",
+            study_name="mine",
+            direction="maximize",
+            load_if_exists=True,
+        )
+
+    class Chosen(LogisticRegression):
+        def fit(self, X: Any, y: Any) -> Chosen:
+            given, self.solver = self.solver, self.solver[0]
+            super().fit(X, y)
+            self.solver = given
+            return self
+
+    model, ledger = Chosen(max_iter=300), tmp_path / "ledger"
+    first = OptunaSearch(pair.client, study=study(), n_trials=3, ledger=ledger)
+    assert first.launch_for_splits(model, space, iris).wait(LIMIT)
+    again = OptunaSearch(pair.client, study=study(), n_trials=5, ledger=tmp_path / "other")
+    assert again.launch_for_splits(model, space, iris).wait(LIMIT)
+    tried = [*first.cv_results_["params"], *again.cv_results_["params"]]
+    assert {type(params["solver"]) for params in tried} == {tuple}
+    assert len(study().trials) == 8
+    resumed = OptunaSearch.resume(ledger, pair.client)
+    assert resumed.wait(LIMIT)
+    assert len(study().trials) == 8  # all were known
+    assert resumed.best_params_ == first.best_params_

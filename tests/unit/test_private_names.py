@@ -8,6 +8,7 @@ and not in the middle of somebody's search.
 from __future__ import annotations
 
 import ast
+import gc
 import importlib
 import inspect
 import re
@@ -34,7 +35,7 @@ from sklearn.svm import SVC
 
 from spotcluster import ipyparallel_private
 from spotcluster.local import moto_private
-from spotcluster.search import sklearn_private
+from spotcluster.search import cloudpickle_private, sklearn_private
 from spotcluster.search.kinds.trials import load_optuna
 
 TOP = Path(__file__).parents[2]
@@ -47,6 +48,7 @@ LIBRARIES = (
     "boto3",
     "asyncssh",
     "optuna",
+    "cloudpickle",
 )
 PRIVATE = sorted((TOP / "spotcluster").rglob("*_private.py"))
 # They run where nothing of ours is, from their text alone.
@@ -167,6 +169,70 @@ def test_optunas_trials_have_a_number_in_their_storage() -> None:
     trial = study.ask()
     again = optuna.trial.Trial(study, study.trials[0]._trial_id)
     assert again.number == trial.number
+
+
+def test_callbacks_have_a_tree_of_tasks() -> None:
+    callbacks = pytest.importorskip("sklearn.callback")
+
+    class Recorder:
+        def setup(self, estimator: Any, context: Any) -> None: ...
+        def teardown(self, estimator: Any, context: Any) -> None: ...
+        def on_fit_task_begin(self, estimator: Any, context: Any) -> None: ...
+        def on_fit_task_end(self, estimator: Any, context: Any) -> None: ...
+
+    class Estimator(callbacks.CallbackSupportMixin, SVC): ...  # type: ignore[misc]
+
+    recorder = Recorder()
+    estimator = Estimator().set_callbacks(recorder)
+    assert estimator._skl_callbacks == [recorder]
+    with sklearn_private.managed_callbacks(estimator):
+        task = estimator._init_callback_context(max_subtasks=1)
+        assert estimator._callback_fit_ctx is task
+        assert estimator._skl_callbacks_to_teardown == [recorder]
+        part = task.subcontext()
+        assert (task._callbacks, task._propagation_depth) == ([recorder], 0)
+        assert task._children_map == {0: part}
+        other = Estimator()
+        with part.propagate_callback_context(other):
+            assert other._parent_callback_ctx is part
+            assert "_propagated_callbacks" in inspect.getsource(type(part))
+    assert not hasattr(estimator, "_callback_fit_ctx")
+
+
+def test_cloudpickle_knows_its_classes_again() -> None:
+    cloudpickle = cloudpickle_private.cloudpickle
+    kind: Any = type("Local", (), {"f": lambda _: 1})
+    data = cloudpickle.dumps(kind)
+    tracker = cloudpickle._DYNAMIC_CLASS_TRACKER_BY_CLASS[kind]
+    assert cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID[tracker] is kind
+    own = kind.f
+    assert cloudpickle_private.loads(data) is kind
+    assert kind.f is own
+    for name in (*cloudpickle_private._SKELETONS, cloudpickle_private._FILLS):
+        assert f"{name}(" in inspect.getsource(cloudpickle)
+    names = [*inspect.signature(cloudpickle._make_skeleton_class).parameters]
+    assert names[-2:] == ["class_tracker_id", "extra"]
+    assert list(inspect.signature(cloudpickle._class_setstate).parameters) == ["obj", "state"]
+    # A class that is not here any more is made of what was sent.
+    del kind, own
+    gc.collect()
+    assert cloudpickle_private.loads(data)().f() == 1
+
+
+def test_optunas_samplers_say_what_they_have() -> None:
+    samplers = pytest.importorskip("optuna").samplers
+    study = load_optuna().create_study(sampler=samplers.GridSampler({"x": [1, 2]}))
+    assert study._storage.get_trial_system_attrs(study.ask()._trial_id)["grid_id"] == 0
+    sampler = study.sampler
+    assert sorted(sampler._all_grids) == [(1,), (2,)]
+    assert sampler._param_names == ["x"]
+    assert sampler._same_search_space(sampler._search_space)
+    brute = inspect.signature(samplers.BruteForceSampler._populate_tree)
+    assert list(brute.parameters) == ["tree", "trials", "params"]
+    assert samplers.BruteForceSampler(avoid_premature_stop=True)._avoid_premature_stop
+    tree = importlib.import_module("optuna.samplers._brute_force")._TreeNode()
+    assert tree.count_unexpanded(exclude_running=True) == 1
+    assert isinstance(study._storage, load_optuna().storages.InMemoryStorage)
 
 
 def test_paramikos_channel_knows_its_transport() -> None:

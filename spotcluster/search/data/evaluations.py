@@ -32,6 +32,8 @@ class Evaluation:
         not one, and "scorer" for a scorer of several scores that could not give any.
     exception : bytes or None
         What was raised, pickled; only for an `error_score` of "raise", and never in a ledger.
+    calls : bytes or None
+        What scikit-learn's callbacks are to be told of the fit, pickled; never in a ledger.
     warned : list
         What was warned of meanwhile: the names of the warning's classes, the text, and how often.
     fit_times, score_times : dict
@@ -65,6 +67,7 @@ class Evaluation:
     fit_times: dict[str, float] = field(default_factory=dict, hash=False)
     score_times: dict[str, float] = field(default_factory=dict, hash=False)
     exception: bytes | None = field(default=None, repr=False, compare=False)
+    calls: bytes | None = field(default=None, repr=False, compare=False)
 
     @property
     def key(self) -> Key:
@@ -84,7 +87,7 @@ class Evaluation:
 
     def as_plain(self) -> dict[str, Any]:
         plain = asdict(self)
-        del plain["exception"]
+        del plain["exception"], plain["calls"]
         for name in ("warned", "fit_times", "score_times"):  # which most do not have
             if not plain[name]:
                 del plain[name]

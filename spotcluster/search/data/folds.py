@@ -48,7 +48,7 @@ class Dataset:
 
     def store(self) -> str:
         """Keep what a refit needs in spotcluster's own folder; return the name of the file."""
-        (path,) = splits.store([(self.X, self.y, self.fit_params)])
+        (path,) = splits.store([(self.X, self.y, self.fit_params)], own=False)
         return path
 
     @classmethod

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import pickle
+import sys
+import types
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -13,12 +16,15 @@ from typing import Any
 
 import joblib
 import numpy as np
+from joblib.numpy_pickle import NumpyPickler
 from scipy import sparse
 from sklearn.model_selection import ShuffleSplit, check_cv
 from sklearn.utils import check_random_state
 
 from spotcluster import files
 from spotcluster.errors import SearchError
+from spotcluster.search import parcels
+from spotcluster.search.data.parameters import BadParameter
 from spotcluster.search.engine import mapping
 from spotcluster.search.engine.here import file_digest
 from spotcluster.search.sklearn_private import num_samples, safe_indexing
@@ -124,9 +130,25 @@ def persist_cv_splits(
     for number, fold in enumerate(_folds(X, y, splitter, groups)):
         target = os.path.abspath(os.path.join(folder, name + suffix % number))  # noqa: PTH100, PTH118
         with _written_aside(Path(target)) as aside:
-            joblib.dump(fold, aside)
+            dump(fold, aside)
         filenames.append(target)
+    check_splits(len(filenames))
     return filenames
+
+
+def check_splits(count: int) -> None:
+    """See that there are splits at all.
+
+    Raises
+    ------
+    BadParameter
+        In scikit-learn's words, if not.
+    """
+    if not count:
+        raise BadParameter(
+            "No fits were performed. Was the CV iterator empty? Were there no candidates?",
+            "Give a cv that has splits.",
+        )
 
 
 def store_cv_splits(X: Any, y: Any, splitter: Any, groups: Any = None) -> list[str]:
@@ -161,15 +183,18 @@ def _mapped(path: str | os.PathLike[str]) -> Any:
         ) from error
 
 
-def store(folds: Iterable[Any]) -> list[str]:
-    """Write things into spotcluster's own folder, named by their content; return their names."""
+def store(folds: Iterable[Any], *, own: bool = True) -> list[str]:
+    """Write things into spotcluster's own folder, named by their content; return their names.
+
+    `own` is as in `dump`.
+    """
     folder = files.private_dir("splits")
     filenames = []
     for fold in folds:
         aside = folder / f".{uuid.uuid4().hex}.new"
         try:
             aside.touch(mode=0o600)
-            joblib.dump(fold, aside)
+            dump(fold, aside, own=own)
             target = folder / f"{file_digest(str(aside))}.pkl"
             # Engines may have the very same file mapped, and their markers know its time stamp.
             if not target.exists() or target.stat().st_size != aside.stat().st_size:
@@ -179,6 +204,44 @@ def store(folds: Iterable[Any]) -> list[str]:
                 aside.unlink()
         filenames.append(str(target))
     return filenames
+
+
+def dump(thing: Any, path: Path, *, own: bool = True) -> None:
+    """Write a thing as joblib does, and by value the code in it that cannot be imported elsewhere.
+
+    Parameters
+    ----------
+    own : bool
+        Whether that is so of modules of the user's; else they are there where it is read.
+
+    Raises
+    ------
+    SearchError
+        If it cannot be pickled.
+    """
+    with path.open("wb") as file:
+        try:
+            _Dumper(file, own=own).dump(thing)
+        except (pickle.PicklingError, TypeError, AttributeError) as error:
+            raise SearchError(
+                f"The data cannot be written into split files: {error}",
+                "Leave out what cannot be pickled: open files, locks, connections.",
+            ) from error
+
+
+class _Dumper(NumpyPickler):  # type: ignore[misc] # it has no types
+    def __init__(self, file: Any, *, own: bool) -> None:
+        super().__init__(file)
+        self._own = own
+
+    def reducer_override(self, obj: Any) -> Any:
+        if not isinstance(obj, types.FunctionType | type) or obj.__module__ == "builtins":
+            return NotImplemented
+        if not parcels.is_importable(obj):
+            return pickle.loads, (parcels.by_value(obj),)
+        if self._own and parcels.is_own(sys.modules[obj.__module__]):
+            return pickle.loads, (parcels.by_value(obj),)
+        return NotImplemented
 
 
 def shuffle_split(n_splits: int, test_size: float | None, random_state: Any) -> Any:
@@ -221,6 +284,19 @@ def _joined(first: Any, second: Any) -> Any:
         import pandas as pd
 
         return pd.concat([first, second])
+    library: Any = sys.modules.get(type(first).__module__.partition(".")[0])
+    if hasattr(library, "DataFrame") and hasattr(library, "concat"):  # polars
+        return library.concat([first, second])
+    if hasattr(library, "concat_tables"):  # pyarrow
+        if hasattr(first, "column_names"):
+            return library.concat_tables([first, second])
+        return library.chunked_array([*_chunks(first), *_chunks(second)])
     if sparse.issparse(first):
         return sparse.vstack([first, second], format=first.format)
+    if isinstance(first, np.ma.MaskedArray):
+        return np.ma.concatenate([first, second])  # type: ignore[no-untyped-call] # it has no types
     return [*first, *second] if isinstance(first, list) else np.concatenate([first, second])
+
+
+def _chunks(array: Any) -> list[Any]:
+    return list(getattr(array, "chunks", [array]))

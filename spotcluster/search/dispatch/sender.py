@@ -9,7 +9,7 @@ from typing import Any
 
 import ipyparallel
 
-from spotcluster.search import shipping
+from spotcluster.search import parcels, shipping
 from spotcluster.search.data.evaluations import Key
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.dispatch.durations import Durations
@@ -41,7 +41,7 @@ class Sender:
         self._view = view.client.load_balanced_view()
         self._view.set_flags(block=False, track=False, retries=0)
         self._bundle = bundle.digest
-        self._common = shipping.pack(common)
+        self._common = parcels.parcel(common).data
         self._work = work
         self._durations = durations
         self._timeout = timeout
@@ -64,7 +64,7 @@ class Sender:
             None where it could not be sent: there are no targets, or one has gone.
         """
         limit = max(QUEUE_LIMIT, 3 * self._durations.longest)
-        items = shipping.pack([self._work(key) for key in keys])
+        items = parcels.parcel([self._work(key) for key in keys]).data
         budget = 2 * self._durations.work(keys)
         if not targets:  # which would mean any engine
             return None

@@ -6,6 +6,8 @@
     batch.py          the evaluations of a message, one after the other
     fit.py            one of them          part.py     on a part of a split
     mapping.py        split files in memory, which an evaluation may write into
+    hooks.py          what it tells scikit-learn's callbacks
+    back.py           what goes back by value
     transfer.py       files to this host   peer.py     and from it to others
     sklearn_private.py  what they use of it that is not public
     prune.py          keeps the folder of files from growing for ever

@@ -35,7 +35,7 @@ LONGEST_WHY = 300  # characters of why an engine cannot begin
 MOST = 20  # different warnings of an evaluation that are told
 AGAIN = 1.0  # seconds after which it is interrupted again, should it go on
 
-_commons: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
+_commons: OrderedDict[bytes, tuple[dict[str, Any], dict[str, Any]]] = OrderedDict()
 _splits: OrderedDict[tuple[str, int, int], mapping.Mapping] = OrderedDict()
 
 
@@ -56,6 +56,7 @@ def perform(
         Pickled dictionary: what `fit.fit_and_score` is given each time, and ``pace``.
     items : bytes
         Pickled list of pairs: a split file's digest, and a dictionary of what is given this time.
+        Beside either are modules that code in it imports, see `search.parcels`.
     budget : float
         Seconds after which none is begun any more; the first one always is.
     timeout : float, optional
@@ -80,10 +81,11 @@ def perform(
     prune.used(bundle)
     who = here.identity()
     here.publish(started={"who": who, "clock": time.perf_counter()})
-    settings, batch = _begun(bundle, common, items)
+    settings, batch, modules = _begun(bundle, common, items)
     results: list[dict[str, Any]] = []
     try:
         with (
+            _importable(modules),
             peer.working(bundle),
             # One that closes the doors behind it: without them IPython gives no answer any more.
             contextlib.redirect_stdout(sys.stdout),
@@ -117,18 +119,20 @@ def _entries(bundle: str) -> dict[str, Any]:
     return entries
 
 
-def _begun(bundle: str, common: bytes, items: bytes) -> tuple[dict[str, Any], list[Any]]:
+def _begun(
+    bundle: str, common: bytes, items: bytes
+) -> tuple[dict[str, Any], list[Any], dict[str, Any]]:
     """Make everything ready that evaluations need."""
     try:
         _import_what_fits_need()
-        settings, batch = _unpacked(common, items)
+        settings, batch, modules = _unpacked(common, items)
         _compare(settings.get("versions", {}))
     except KeyboardInterrupt:  # of this engine, perhaps
         raise
     except BaseException as error:  # noqa: BLE001 - a module may do anything when it is imported
         importlib.invalidate_caches()  # it may be installed meanwhile
         here.unable(bundle, _said(error))
-    return settings, batch
+    return settings, batch, modules
 
 
 def _until(budget: float, batch: list[Any], results: list[dict[str, Any]]) -> Iterator[Any]:
@@ -180,16 +184,31 @@ def _compare(versions: dict[str, str]) -> None:
             raise ImportError(f"{name} is {version} there, and {wanted} where the search is")
 
 
-def _unpacked(common: bytes, items: bytes) -> tuple[dict[str, Any], list[Any]]:
+def _unpacked(common: bytes, items: bytes) -> tuple[dict[str, Any], list[Any], dict[str, Any]]:
     # From the client that this engine already obeys in everything, signed by its session key.
     name = sha256(common).digest()
-    settings = _commons.pop(name, None)
-    if settings is None:
-        settings = pickle.loads(common)  # noqa: S301
-    _commons[name] = settings
+    known = _commons.pop(name, None)
+    if known is None:
+        known = pickle.loads(common)  # noqa: S301
+    _commons[name] = known
     while len(_commons) > 4:
         _commons.popitem(last=False)
-    return settings, pickle.loads(items)  # noqa: S301
+    settings, modules = known
+    batch, more = pickle.loads(items)  # noqa: S301
+    return settings, batch, {**more, **modules}
+
+
+@contextlib.contextmanager
+def _importable(modules: dict[str, Any]) -> Iterator[None]:
+    """Have modules of the user's found by the import statements of the body."""
+    before = {name: sys.modules[name] for name in modules if name in sys.modules}
+    sys.modules.update(modules)
+    try:
+        yield
+    finally:
+        for name in modules:
+            sys.modules.pop(name, None)
+        sys.modules.update(before)
 
 
 def _evaluate(

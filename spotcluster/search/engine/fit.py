@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import numbers
-import pickle
 import time
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from .back import pickled
+from .hooks import noted
 from .part import part_of, takes_kernel
 from .sklearn_private import scorers_of
 
@@ -33,6 +34,7 @@ def fit_and_score(
     score_params: dict[str, Any] | None = None,
     metric: str | None = None,
     config: dict[str, Any] | None = None,
+    callbacks: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Do what scikit-learn's search does with one candidate and one split, in the same order.
 
@@ -54,6 +56,8 @@ def fit_and_score(
         Which of several scores candidates are compared by; the first one by default.
     config : dict, optional
         scikit-learn's configuration.
+    callbacks : dict, optional
+        What is to be noted for scikit-learn's callbacks, see `hooks.noted`.
 
     Returns
     -------
@@ -61,8 +65,9 @@ def fit_and_score(
         ``test``, ``train`` (scores, None where there is none), ``test_scores``, ``train_scores``
         (by their names, when there are several), ``fit_time``, ``score_time`` (seconds), ``error``
         (a traceback, empty when all went well), ``failed_in`` (what raised it: "fit", "score",
-        "number" for a score that is none, "scorer" for one of several that gave none) and
-        ``exception`` (pickled, where it is to be raised again).
+        "number" for a score that is none, "scorer" for one of several that gave none),
+        ``exception`` (pickled, where it is to be raised again) and ``calls`` (pickled, of
+        callbacks).
     """
 
     with _configured(config or {}):
@@ -73,6 +78,7 @@ def fit_and_score(
             fit_params or {},
             score_params or {},
             _Scores(error_score, metric),
+            callbacks,
             return_train_score=return_train_score,
         )
 
@@ -92,7 +98,7 @@ class _Scores:
         result["failed_in"] = where
         if self.raises or keep:
             with contextlib.suppress(Exception):
-                result["exception"] = pickle.dumps(error)
+                result["exception"] = pickled(error)
         return result
 
     def of(
@@ -154,6 +160,7 @@ def _fit_and_score(
     fit_params: dict[str, Any],
     score_params: dict[str, Any],
     scores: _Scores,
+    callbacks: dict[str, Any] | None,
     *,
     return_train_score: bool,
 ) -> dict[str, Any]:
@@ -177,10 +184,12 @@ def _fit_and_score(
     train = (X_train,) if y_train is None else (X_train, y_train)
     test = (X_test,) if y_test is None else (X_test, y_test)
     start = time.time()
+    told: dict[str, Any] = {}
     try:
-        estimator.fit(*train, **fit_params, **fit_rows)
+        with noted(estimator, callbacks, train, told):
+            estimator.fit(*train, **fit_params, **fit_rows)
     except Exception as error:  # noqa: BLE001 - an estimator may raise anything
-        return scores.failed(error, "fit", time.time() - start)
+        return {**scores.failed(error, "fit", time.time() - start), **told}
     fit_time = time.time() - start
     result = scores.of(scorer, estimator, test, {**score_params, **test_rows}, "test")
     score_time = time.time() - start - fit_time
@@ -191,6 +200,7 @@ def _fit_and_score(
         "fit_time": fit_time,
         "score_time": score_time,
         "error": "",
+        **told,
         **of_train,
         **result,
     }

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import json
 import os
 import socket
@@ -222,6 +223,18 @@ def free_memory_mb() -> float:
     import psutil
 
     return float(psutil.virtual_memory().free / 1e6)
+
+
+def lacking(modules: list[str]) -> list[str]:
+    """Return those of some modules that cannot be imported here."""
+    missing = []
+    for name in modules:
+        found = None
+        with contextlib.suppress(Exception):
+            found = importlib.util.find_spec(name)
+        if found is None:
+            missing.append(name)
+    return missing
 
 
 def warm(files: list[str]) -> list[str]:

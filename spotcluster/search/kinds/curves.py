@@ -299,6 +299,7 @@ def learning_curve(
     params: dict[str, Any] | None = None,
     timeout: float | None = None,
     ledger: AnyPath | None = None,
+    accept_changes: bool = False,
 ) -> tuple[Any, ...]:
     """Do what `sklearn.model_selection.learning_curve` does, on engines, and wait for it.
 
@@ -310,7 +311,7 @@ def learning_curve(
         As in scikit-learn, and with its numbers.
     timeout : float, optional
         Seconds to wait at most.
-    ledger : path, optional
+    ledger, accept_changes
         As in `Search`.
 
     Returns
@@ -344,6 +345,7 @@ def learning_curve(
         random_state=random_state,
         error_score=error_score,
         ledger=ledger,
+        accept_changes=accept_changes,
     )
     curve.launch(X, y, **given)
     if not curve._run.wait(timeout):

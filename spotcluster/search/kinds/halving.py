@@ -271,6 +271,9 @@ class HalvingSearch(ResourceSearch):
         if self._generator is None or snapshot(known) != snapshot(self._generator):
             self._generator = known
 
+    def _count_rounds(self) -> int:
+        return self.schedule.n_iterations
+
     def _told(self, evaluation: Evaluation) -> None:  # noqa: ARG002 - whichever it is
         self._advance()
 

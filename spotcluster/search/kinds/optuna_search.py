@@ -7,22 +7,27 @@ import math
 import threading
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from numbers import Integral
 from typing import Any, Self
 
-from spotcluster.search import shipping
+import numpy as np
+
+from spotcluster.errors import SearchError
+from spotcluster.search import origins
 from spotcluster.search.data.candidates import Candidate, check_names
 from spotcluster.search.data.evaluations import Evaluation, Key
 from spotcluster.search.data.folds import Extent
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.kinds.trials import Row, Trials, distributions, load_optuna, study_for
-from spotcluster.search.outcome import Round
+from spotcluster.search.origins import Origins
+from spotcluster.search.outcome import NotFinished, Outcome, Round
 from spotcluster.search.runs import Run
 from spotcluster.search.searches import Search
 from spotcluster.search.sklearn_private import HasMethods, Interval
 
 LOOK = 0.5  # seconds between two looks at how many engines there are
+CONSTRAINTS = "Ask for more trials, or look at cv_results_."
 SUGGESTED = "suggested"  # what a function made the parameters of, where that is not the same
 PRUNED = "pruned"  # what an evaluation that was left out says it failed in
 
@@ -38,6 +43,14 @@ class OptunaSearch(Search):
     With a pruner, the splits of a trial are evaluated one after the other. After each one the mean
     of the splits so far is reported, as the intermediate value of step 0, 1, 2 and so on; what the
     pruner gives up keeps nan as the score of its other splits.
+
+    Trials under way are known to the sampler, as those of other workers are to Optuna's own
+    (TPE's ``constant_liar`` is on, where that is Optuna's default). A sampler that tries all there
+    is (a grid, or by brute force) is asked for nothing twice, and the search ends with it. A trial
+    that violates a constraint (``trial.set_constraint`` in a function that suggests, or the
+    sampler's ``constraints_func``) is evaluated, and never the best. A study of several objectives
+    is refused. In a database, a choice that JSON does not have (a tuple, an estimator) is kept as
+    its text.
 
     Parameters
     ----------
@@ -113,15 +126,21 @@ class OptunaSearch(Search):
             # What belongs to an estimator that is searched too is looked at with it, later.
             own = [name for name in grid if name.split("__")[0] not in grid or "__" not in name]
             check_names(model, [Candidate(dict.fromkeys(own), 0)])
-        return super()._launch(model, described(grid), bundle, **more)
+        return super()._launch(model, grid, bundle, **more)
+
+    def _described(self, space: Any) -> Any:
+        return described(space)
+
+    def _origins(self, sent: dict[str, Any], grid: Any, *, importable: bool = False) -> Origins:
+        found = super()._origins(sent, grid, importable=importable)
+        if not callable(grid):
+            return found
+        return replace(found, code={**origins.code_of(grid, importable=importable), **found.code})
 
     def _kept_params(self) -> dict[str, Any]:
-        params = {**super()._kept_params(), "space": self._launched}
-        try:
-            shipping.pack(params["study"])
-        except Exception:  # noqa: BLE001 - a storage of any kind; a new study is told all then
-            params["study"] = None
-        return params
+        study = origins.kept({"study": self.study}, needless=("study",))
+        # A storage may be of any kind; a new study is told all then.
+        return {**super()._kept_params(), **study, "space": self._launched}
 
     def _propose(self, model: Any, space: Any, extent: Extent) -> list[Candidate]:  # noqa: ARG002 - the study is asked later
         return []
@@ -180,6 +199,27 @@ class OptunaSearch(Search):
             for evaluations, table in super()._rounds(run)
         ]
 
+    def _select_best_index(self, refit: Any, refit_metric: Any, results: dict[str, Any]) -> Any:
+        bad = {self._results.candidates[row].more["trial"] for row in self._results.infeasible}
+        if bad and not callable(refit):
+            feasible = [number not in bad for number in results["trial"]]
+            if not any(feasible):
+                return None
+            name = f"rank_test_{refit_metric}"
+            ranks = results[name]
+            results = {**results, name: np.where(feasible, ranks, len(ranks) + 1)}
+        return super()._select_best_index(refit, refit_metric, results)
+
+    def _best(self, attribute: str) -> Outcome:
+        if self._known().best_index is None and self._results.infeasible:
+            raise NotFinished("No trial satisfies the constraints of the study.", CONSTRAINTS)
+        return super()._best(attribute)
+
+    def _refit(self, run: Run, outcome: Outcome) -> None:
+        if outcome.best_index is None:
+            raise SearchError("No trial satisfies the constraints of the study.", CONSTRAINTS)
+        super()._refit(run, outcome)
+
     def _told(self, evaluation: Evaluation) -> None:
         self._inbox.append(evaluation)
         self._mail.set()
@@ -207,6 +247,14 @@ class OptunaSearch(Search):
         while self._inbox:
             self._take(trials, run, self._inbox.popleft())
         rows = trials.advance(self._room(trials, run))
+        with run.changed:
+            infeasible = (number for number, row in enumerate(trials.rows) if row.infeasible)
+            run.results.infeasible.update(infeasible)
+        if trials.exhausted and not trials.rows:
+            raise SearchError(
+                "The study's sampler has nothing left to try.",
+                "Give another study, or a sampler with more in it.",
+            )
         if rows:
             candidates = [self._candidate(trials.rows[row], row) for row in rows]
             check_names(run.plan.model, candidates)

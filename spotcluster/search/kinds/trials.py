@@ -12,7 +12,13 @@ import numpy as np
 
 from spotcluster.errors import SearchError
 from spotcluster.search.data.parameters import BadParameter
-from spotcluster.search.kinds.optuna_private import number_in_storage
+from spotcluster.search.kinds.choices import Choices
+from spotcluster.search.kinds.optuna_private import (
+    exhausted,
+    nothing_twice,
+    number_in_storage,
+    place_on_grid,
+)
 
 Space = Mapping[str, Any] | Callable[[Any], Any]
 """Distributions or lists of choices by parameter name, or a function that suggests from a trial."""
@@ -35,6 +41,8 @@ class Row:
         How many intermediate values the study has.
     failed, pruned, told : bool
         Whether a split failed, whether the others are left out, whether the study knows the end.
+    infeasible : bool
+        Whether it violates a constraint of the study.
     """
 
     trial: Any
@@ -45,6 +53,7 @@ class Row:
     failed: bool = False
     pruned: bool = False
     told: bool = False
+    infeasible: bool = False
 
 
 class Trials:
@@ -74,7 +83,12 @@ class Trials:
         self.prunes = not isinstance(study.pruner, optuna.pruners.NopPruner)
         self._states = optuna.trial.TrialState
         self._pruned_early = optuna.TrialPruned
-        self._space = space if callable(space) else distributions(space)
+        self.exhausted = False  # whether the sampler has nothing left to try
+        self._choices = Choices(study, optuna.distributions.CategoricalDistribution)
+        if not callable(space):
+            found = distributions(space)
+            space = {name: self._choices.distribution(name, found[name]) for name in found}
+        self._space: Any = space
         self._untold = 0  # the first row that the study has not been told of
 
     @property
@@ -110,7 +124,12 @@ class Trials:
     def _ask_for(self, room: int) -> list[int]:
         rows = []
         while self.asked < self.n_trials and self.under_way < room:
-            row = self._ask()
+            if exhausted(self.study):
+                self.exhausted = True
+                self.n_trials = self.asked
+                break
+            with nothing_twice(self.study):
+                row = self._ask()
             if row is not None:
                 self.rows.append(row)
                 rows.append(len(self.rows) - 1)
@@ -123,19 +142,24 @@ class Trials:
         for the same trial again.
         """
         known = self.study.trials
-        if number < len(known) and known[number].params == suggested:
+        if not callable(self._space):
+            suggested = self._choices.told(params)
+        if number < len(known) and _same(known[number].params, suggested):
             trial, ended = known[number], known[number].state.is_finished()
             reported = len(trial.intermediate_values)
             if not ended:
                 # the way to a trial that another process has asked for
                 trial = load_optuna().trial.Trial(self.study, number_in_storage(trial))
             self.asked += 1
-            self.rows.append(Row(trial, params, suggested, reported=reported, told=ended))
+            found = Row(trial, params, suggested, reported=reported, told=ended)
+            found.infeasible = violates(known[number])
+            self.rows.append(found)
             return
         self.study.enqueue_trial(suggested)
         row = self._ask()
         if row is None:
             raise SearchError("The space function prunes a trial that it did not prune before.")
+        place_on_grid(self.study, row.trial)
         row.params = params
         self.rows.append(row)
 
@@ -156,8 +180,10 @@ class Trials:
         self.asked += 1
         if not callable(self._space):
             trial = self.study.ask(self._space)
-            return Row(trial, dict(trial.params), dict(trial.params))
+            suggested = dict(trial.params)
+            return Row(trial, self._choices.real(suggested), suggested)
         trial = self.study.ask()
+        self._choices.let_suggest(trial)
         try:
             params = self._space(trial)
         except self._pruned_early:
@@ -174,7 +200,8 @@ class Trials:
                 "Let it return the model's parameters as a dictionary, or nothing.",
             )
         suggested = dict(trial.params)
-        return Row(trial, suggested if params is None else dict(params), suggested)
+        real = self._choices.real(suggested) if params is None else dict(params)
+        return Row(trial, real, suggested)
 
     def _report(self, row: Row) -> None:
         """Report the mean of the splits so far; ask whether to leave out the others."""
@@ -217,6 +244,25 @@ class Trials:
             if "Study.stop" not in str(error):
                 raise
             self.n_trials = self.asked
+        row.infeasible = violates(self.study.get_trials(deepcopy=False)[row.trial.number])
+
+
+def violates(trial: Any) -> bool:
+    """Return whether a trial that has ended violates a constraint of its study."""
+    constraints = getattr(trial, "constraints", trial.system_attrs.get("constraints")) or ()
+    values = constraints.values() if isinstance(constraints, Mapping) else constraints
+    return any(value > 0 for value in values)
+
+
+def _same(kept: dict[str, Any], suggested: dict[str, Any]) -> bool:
+    """Return whether parameters are the same; on disk a tuple is a list."""
+    return kept == suggested or listed(kept) == listed(suggested)
+
+
+def listed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: listed(item) for name, item in value.items()}
+    return [listed(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def distributions(space: Mapping[str, Any]) -> dict[str, Any]:
@@ -259,6 +305,12 @@ def study_for(study: Any, sampler: Any, pruner: Any) -> Any:
         raise BadParameter(
             "A study was given, and a sampler or a pruner as well.",
             "Give them to the study: optuna.create_study(direction='maximize', sampler=...).",
+        )
+    if len(study.directions) > 1:
+        raise BadParameter(
+            f"The study has {len(study.directions)} objectives, and a search has one, its score.",
+            "Make it with optuna.create_study(direction='maximize'); what else counts can be a"
+            " constraint, or part of the score.",
         )
     if [direction.name for direction in study.directions] != ["MAXIMIZE"]:
         raise BadParameter(

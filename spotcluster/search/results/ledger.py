@@ -3,8 +3,9 @@
 One JSON document a line. The first is the header: ``kind: "search"``, the format's number, the
 search's id, its kind and settings, and the split files (name, size, digest). Each line after it has
 candidates (``kind: "candidates"``), a finished evaluation (``kind: "evaluation"``) or one that was
-sent again (``kind: "retry"``), by the numbers of candidate and split. A line is on the disk before
-anybody is told of what it says. A last line that was cut off by a crash is dropped.
+sent again (``kind: "retry"``), by the numbers of candidate and split; or code and versions that are
+others from there on (``kind: "accepted"``). A line is on the disk before anybody is told of what it
+says. A last line that was cut off by a crash is dropped.
 
 Numbers that JSON does not know (nan, inf) are written as ``{"float": "nan"}``. What JSON cannot
 hold at all (the model, and parameters that are neither numbers nor strings) is a pickle, signed
@@ -21,19 +22,22 @@ import hmac
 import json
 import math
 import os
-import pickle
 import secrets
+import time
+import uuid
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from spotcluster import files
 from spotcluster.errors import SearchError
 from spotcluster.search import shipping
+from spotcluster.search.cloudpickle_private import loads
 from spotcluster.search.data.candidates import Candidate, Part
 from spotcluster.search.data.evaluations import Evaluation, Key, Retry
+from spotcluster.search.origins import Origins
 from spotcluster.search.results.locks import Held, Lock
 
 FORMAT = 3
@@ -57,6 +61,9 @@ class Header:
         A digest of model, grid and splits: two searches with the same one ask the same.
     objects : Any
         What JSON cannot hold.
+    origins : Origins or None
+        The code and versions that its answers come from; None where a former version of ours did
+        not say.
     """
 
     id: str
@@ -65,6 +72,7 @@ class Header:
     settings: dict[str, Any]
     splits: list[dict[str, Any]]
     objects: Any = None
+    origins: Origins | None = None
 
 
 @dataclass
@@ -76,6 +84,33 @@ class Record:
     evaluations: dict[Key, Evaluation] = field(default_factory=dict)
     retries: list[Retry] = field(default_factory=list)
     size: int = 0  # of what could be read
+    accepted: dict[str, Any] | None = None  # what is to be written of changes, before it goes on
+
+    def agree(self, path: Path, now: Origins, *, accept: bool, all_code: bool = True) -> None:
+        """Hold the code and the libraries that there are now against those of the evaluations.
+
+        Raises
+        ------
+        SearchError
+            If one is another, and it is not to go on with it.
+        """
+        then = self.header.origins
+        changes = then.changes(now, all_code=all_code) if then else []
+        if not then or not changes:
+            return
+        if not accept:
+            raise SearchError(
+                f"The ledger {path} is of other code or libraries: {'; '.join(changes)}.",
+                "Start anew with ledger=None or another file; or go on with accept_changes=True,"
+                " which keeps the scores that it has and writes into it what has changed.",
+            )
+        code = now.code if all_code else {**then.code, **now.code}
+        self.accepted = {
+            "kind": "accepted",
+            "at": time.time(),
+            "changes": changes,
+            **asdict(replace(now, code=code)),
+        }
 
 
 class Ledger:
@@ -141,6 +176,8 @@ class Ledger:
         assert self.record is not None
         self._id = self.record.header.id
         self._file.truncate(self.record.size)
+        if self.record.accepted is not None:
+            self._write([self.record.accepted])
         return self.record
 
     def add(self, candidates: Sequence[Candidate]) -> None:
@@ -249,6 +286,12 @@ def _lose_all() -> None:
 os.register_at_fork(after_in_child=_lose_all)
 
 
+def new_path() -> Path:
+    """Return where a ledger may be that nobody has named."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return files.private_dir("searches") / f"{stamp}-{uuid.uuid4().hex[:8]}.jsonl"
+
+
 def read(path: Path) -> Record:
     """Read a ledger, which somebody may be writing.
 
@@ -300,6 +343,9 @@ def _take(record: Record, item: dict[str, Any]) -> None:
     if kind == "evaluation":
         evaluation = Evaluation(**item)
         record.evaluations.setdefault(evaluation.key, evaluation)
+    elif kind == "accepted":
+        origins = Origins(item["code"], item["versions"])
+        record.header = replace(record.header, origins=origins)
     elif kind == "retry":
         record.retries.append(Retry(**item))
     elif kind == "candidates":
@@ -335,6 +381,7 @@ def _header_line(header: Header) -> dict[str, Any]:
         "question": header.question,
         "settings": header.settings,
         "splits": header.splits,
+        **({} if header.origins is None else asdict(header.origins)),
     }
     return line if header.objects is None else {**line, **_sealed(header.id, header.objects)}
 
@@ -350,6 +397,7 @@ def _header_from(item: dict[str, Any]) -> Header:
         question=item["question"],
         settings=item["settings"],
         splits=item["splits"],
+        origins=Origins(item["code"], item["versions"]) if "code" in item else None,
     )
     return replace(header, objects=_unsealed(header.id, item))
 
@@ -402,7 +450,7 @@ def _unsealed(search_id: str, item: dict[str, Any]) -> Any:
             # The signature's key is in a private folder. What the pickle needs may be gone; then
             # the caller asks for the model and the grid again.
             with contextlib.suppress(Exception):
-                return pickle.loads(data)  # noqa: S301
+                return loads(data)
     return None
 
 

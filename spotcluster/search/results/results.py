@@ -84,6 +84,7 @@ class Results:
         self._trained = trained
         self._error_score = error_score
         self._by_key: dict[Key, Evaluation] = {}
+        self.infeasible: set[int] = set()  # candidates that must not be the best, with any score
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -213,12 +214,13 @@ class Results:
             if (candidate, split) in self._by_key
         ]
 
-    def _rank(self, best: Best) -> tuple[int, bool, float, int]:
+    def _rank(self, best: Best) -> tuple[bool, int, bool, float, int]:
         candidate = self.candidates[best.candidate]
         # A later round has more resources: its scores say more, and scikit-learn's best is there.
         round_ = -int(candidate.more.get("iter", 0))
         missing = math.isnan(best.validation)
-        return (round_, missing, 0.0 if missing else -best.validation, candidate.order)
+        score = 0.0 if missing else -best.validation
+        return (best.candidate in self.infeasible, round_, missing, score, candidate.order)
 
 
 def report(results: Results, n_top: int = 5, remarks: Iterable[str] = ()) -> str:

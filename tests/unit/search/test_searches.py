@@ -92,6 +92,16 @@ def test_what_cannot_be_launched_is_said_before_anything_is_sent(iris: list[str]
         mixed.fit(np.array(X), y)
 
 
+@pytest.mark.parametrize("cv", [[], iter(())])
+@pytest.mark.parametrize("kind", [GridSearch, HalvingGridSearch])
+def test_a_cv_without_splits_was_told_to_write_split_files(kind: Any, cv: Any) -> None:
+    X, y = [[0.0], [1.0]] * 5, [0, 1] * 5
+    with pytest.raises(ValueError, match="Was the CV iterator empty"):
+        kind(View(), SVC(), {"C": [1]}, cv=cv).fit(X, y)
+    with pytest.raises(ValueError, match="Was the CV iterator empty"):
+        kind(View()).launch_for_arrays(SVC(), {"C": [1]}, X, y, cv=cv)
+
+
 def test_parameters_are_declared_once_and_seen_by_everybody() -> None:
     own = {
         GridSearch: {"grid"},
@@ -108,7 +118,7 @@ def test_parameters_are_declared_once_and_seen_by_everybody() -> None:
     shared = set(Search().get_params())
     assert shared == {
         *("estimator", "cv", "scoring", "refit", "error_score", "return_train_score"),
-        *("timeout", "ledger", "on_result"),
+        *("timeout", "ledger", "accept_changes", "on_result"),
     }
     for kind, names in own.items():
         assert set(kind().get_params()) == shared | names, kind

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -55,9 +57,56 @@ def test_sparse_and_no_target(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(pickle.PicklingError):
-        persist_cv_splits([open, (lambda: 0)] * 20, y, folder=tmp_path)
+    with pytest.raises(SearchError, match="The data cannot be written into split files: cannot"):
+        persist_cv_splits([(x for x in ())] * 40, y, folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_local_code_in_the_data_could_not_be_written(tmp_path: Path) -> None:
+    class Text(str):
+        __slots__ = ()
+
+    texts = [Text(n) for n in range(20)]
+    (name, _) = persist_cv_splits([*texts, *[lambda: 7] * 20], y, cv=KFold(2), folder=tmp_path)
+    script = f"import joblib; print(joblib.load({name!r})[0][0](), joblib.load({name!r})[2][3])"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "7 3\n"
+
+
+@pytest.mark.parametrize("cv", [[], iter(())])
+def test_a_cv_without_splits_writes_no_files(cv: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Was the CV iterator empty"):
+        persist_cv_splits(X, y, cv=cv, folder=tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow", "masked", "memmap"])
+def test_a_refit_of_split_files_has_what_the_data_were(kind: str, tmp_path: Path) -> None:
+    """Of a polars frame, the names of its columns were lost."""
+    columns = {"a": X[:, 0], "b": X[:, 1]}
+    target: Any = y
+    data: Any
+    if kind == "masked":
+        data = np.ma.masked_greater(X, 70)
+    elif kind == "memmap":
+        data = X
+    else:
+        library = pytest.importorskip(kind)
+        data = (library.table if kind == "pyarrow" else library.DataFrame)(columns)
+        target = data["b"]
+    (name, _) = persist_cv_splits(data, target, cv=KFold(2), folder=tmp_path)
+    whole, targets = whole_dataset(name)
+    assert len(whole) == len(targets) == 40
+    if kind == "masked":
+        assert whole.mask.sum() == data.mask.sum() > 0
+    elif kind != "memmap":
+        assert type(whole) is type(data)
+        assert type(targets) is type(target)
+        names = whole.column_names if kind == "pyarrow" else list(whole.columns)
+        assert names == ["a", "b"]
+        assert whole["a"].to_numpy().tolist() == [*X[20:, 0], *X[:20, 0]]
+        assert targets.to_numpy().tolist() == [*X[20:, 1], *X[:20, 1]]
 
 
 def test_whole_dataset_has_all_rows(tmp_path: Path) -> None:

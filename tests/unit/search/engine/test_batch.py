@@ -20,9 +20,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 
-from spotcluster.search import shipping
 from spotcluster.search.engine import batch, here
 from spotcluster.search.engine import fit as fitting
+from spotcluster.search.parcels import parcel
 
 X, Y = np.arange(20.0).reshape(10, 2), np.arange(10) % 2
 
@@ -76,12 +76,16 @@ class Slow(ClassifierMixin, BaseEstimator):
         return 1.0
 
 
+def packed(*things: Any) -> tuple[bytes, ...]:
+    return tuple(parcel(thing).data for thing in things)
+
+
 def perform(
     digest: str, model: Any, grid: list[dict[str, Any]], budget: float = 60.0, **more: Any
 ) -> list[dict[str, Any]]:
-    common = pickle.dumps({"model": model, "error_score": -1.0})
-    items = pickle.dumps([(digest, {"params": params}) for params in grid])
-    _, raw = batch.perform("bundle", common, items, budget, **more)
+    common = {"model": model, "error_score": -1.0}
+    items = [(digest, {"params": params}) for params in grid]
+    _, raw = batch.perform("bundle", *packed(common, items), budget, **more)
     return list(pickle.loads(raw))
 
 
@@ -108,7 +112,7 @@ def test_nothing_is_begun_when_the_host_drains(digest: str, host: Path) -> None:
             return super().fit(X, y)
 
     common, items = {"model": Draining()}, [(digest, {"params": {}})] * 3
-    _, answer = batch.perform("bundle", shipping.pack(common), pickle.dumps(items), 60.0)
+    _, answer = batch.perform("bundle", *packed(common, items), 60.0)
     assert len(pickle.loads(answer)) == 1
 
 
@@ -159,8 +163,8 @@ def test_warnings_are_counted_for_each_evaluation(digest: str) -> None:
 def test_the_clients_filters_hold(digest: str) -> None:
     def results(*filters: Any) -> list[dict[str, Any]]:
         common = {"model": Warns(late=1), "error_score": -1.0, "filters": filters}
-        items = pickle.dumps([(digest, {"params": {}})])
-        return list(pickle.loads(batch.perform("bundle", pickle.dumps(common), items, 60.0)[1]))
+        items = [(digest, {"params": {}})]
+        return list(pickle.loads(batch.perform("bundle", *packed(common, items), 60.0)[1]))
 
     late = ("sklearn.exceptions", "ConvergenceWarning")
     assert "warned" in results()[0]

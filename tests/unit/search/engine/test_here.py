@@ -56,9 +56,8 @@ def work(model: Any, **params: Any) -> bytes:
 
 def evaluate(bundle: str, digest: str, job: bytes) -> dict[str, Any]:
     """Do one evaluation as a message would have it done."""
-    who, raw = batch.perform(
-        bundle, b"\x80\x04}.", pickle.dumps([(digest, pickle.loads(job))]), 1.0
-    )
+    items = [(digest, pickle.loads(job))]
+    who, raw = batch.perform(bundle, pickle.dumps(({}, {})), pickle.dumps((items, {})), 1.0)
     (result,) = pickle.loads(raw)
     return {**who, **result}
 

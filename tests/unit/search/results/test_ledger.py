@@ -189,3 +189,15 @@ def test_a_ledger_that_could_not_be_begun_stayed_locked(tmp_path: Path) -> None:
     Ledger.create(path, HEADER).close()
     with pytest.raises(SearchError, match="cannot be written"):
         Ledger.create(tmp_path / "ledger" / "in a file", HEADER)
+
+
+def test_a_class_of_a_notebook_became_a_copy_when_its_ledger_was_read(tmp_path: Path) -> None:
+    """Its methods saw the functions that were there when the ledger was written."""
+    cell: dict[str, Any] = {"__name__": "__main__"}
+    exec("class Model:\n def fit(self): return helper()\ndef helper(): return 1", cell)
+    book = Ledger.create(tmp_path / "ledger", replace(HEADER, objects={"model": cell["Model"]()}))
+    book.close()
+    exec("def helper(): return 2", cell)
+    read = ledger.read(tmp_path / "ledger").header.objects
+    assert type(read["model"]) is cell["Model"]
+    assert cell["Model"]().fit() == 2
