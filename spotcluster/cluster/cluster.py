@@ -151,8 +151,7 @@ class Cluster:
         return found
 
     def _make(self, section: PluginSection) -> Plugin:
-        settings = with_secrets(section, self._own)
-        return loader.make(section.name, section.setup_class, settings)
+        return make_plugin(section, self._own)
 
     def note(self, message: str) -> None:
         """Tell the user something, in one line."""
@@ -222,6 +221,17 @@ def is_stopped(name: str) -> ClusterError:
         f"`spotcluster start {name}` brings it back; `spotcluster terminate {name}` ends it and"
         " deletes its disks.",
     )
+
+
+def make_plugin(section: PluginSection, own: Mapping[str, PluginSection]) -> Plugin:
+    """Return the plugin of a section; `own` are those of this computer's config.
+
+    Raises
+    ------
+    ClusterError
+        This computer lacks a secret that it needs.
+    """
+    return loader.make(section.name, section.setup_class, with_secrets(section, own))
 
 
 def nodes_of(found: Sequence[Instance], key_path: Path) -> list[Node]:

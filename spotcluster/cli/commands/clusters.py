@@ -139,7 +139,16 @@ def start(
         )
     session = what.session
     if dry_run:
-        found = starting.plan(session, name, what.template, what.seen, size=size, bid=bid)
+        found = starting.plan(
+            session,
+            name,
+            what.template,
+            what.seen,
+            size=size,
+            bid=bid,
+            format_new=format_new or output.can_ask(),  # `start` would ask
+            plugins=config.plugins,
+        )
         show_plan(found, as_json=as_json)
         return 0
     try:
