@@ -19,14 +19,30 @@ from spotcluster.errors import UsageError
 
 def home() -> Path:
     """Return the folder of spotcluster's own files (not made yet)."""
-    override = os.environ.get("SPOTCLUSTER_HOME")
-    return Path(override).expanduser() if override else Path.home() / ".spotcluster"
+    return expand(Path(os.environ.get("SPOTCLUSTER_HOME") or "~/.spotcluster"))
 
 
 def config_file() -> Path:
     """Return the default config file."""
     override = os.environ.get("SPOTCLUSTER_CONFIG")
-    return Path(override).expanduser() if override else home() / "config"
+    return expand(Path(override)) if override else home() / "config"
+
+
+def expand(path: Path) -> Path:
+    """Return a path with the home that it begins with.
+
+    Raises
+    ------
+    UsageError
+        Nobody knows where that is: there is no such user, or none for this process.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"'{path}' begins with a home folder that nobody knows of on this computer.",
+            "Set HOME, or name the whole path; SPOTCLUSTER_HOME names the folder of spotcluster.",
+        ) from error
 
 
 def private_dir(*parts: str) -> Path:

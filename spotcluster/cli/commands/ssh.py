@@ -21,7 +21,7 @@ command -v tmux >/dev/null || { echo "This node has no tmux, and it could not be
 exit 1; }; infocmp >/dev/null 2>&1 || export TERM=xterm-256color; \
 exec tmux -u new-session -A -s spotcluster"""
 
-_REST = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+_REST = {"allow_interspersed_args": False}  # what follows the name is the command, as it is
 
 user_option = click.option(
     "-u", "--user", metavar="USER", help="Log in as this user; the image's own by default."

@@ -65,7 +65,7 @@ def plan(
     seen : Snapshot
         What there is of the cluster.
     size, bid : optional
-        What is to be changed of a cluster that is stopped; see `start`.
+        What is to be changed of a cluster that is there; see `start`.
     format_new, plugins
         As for `start`.
 
@@ -123,7 +123,7 @@ def start(
     seen : Snapshot, optional
         What there is of the cluster, if that has been looked at.
     size : int, optional
-        How many nodes a cluster that is stopped is to have from now on.
+        How many nodes a cluster that is stopped, or lacks some, is to have from now on.
     bid : float, optional
         Highest price per hour for the spot nodes that are made for it now.
     plugins : mapping of str to PluginSection
@@ -173,7 +173,6 @@ def start(
             costs.write_down(session, record, seen.instances)
         else:
             reporter.note(f"'{name}' is there already; going on with what it lacks")
-            size = bid = None
     key_path = todo.template.key_path
     there = instances.present(found)
     # Those that were set up for a master that is no more are brought to the new one.
@@ -246,7 +245,7 @@ def _again(
     if masters and not own.subnet_id:
         # Near the master: traffic between zones costs money, and time.
         own = own.model_copy(update={"availability_zone": masters[0].zone})
-    if bid is None or not _is_asleep(record, found):
+    if bid is None:
         bid = record.bid
     return own if bid is None else own.with_overrides(bid=bid)
 
@@ -257,19 +256,20 @@ def _missing(record: Record, found: Sequence[Instance], size: int | None = None)
         raise is_ending(record.name)
     live = instances.present(found)
     asleep = _is_asleep(record, found)
-    wanted = size if size and asleep else record.size
-    if wanted < len(live) and wanted != record.size:
-        raise ClusterError(
-            f"The cluster '{record.name}' has {len(live)} nodes that come back with their disks:"
-            f" {', '.join(one.alias for one in live)}; -s {wanted} would be fewer.",
-            f"`spotcluster start {record.name}`, then `spotcluster removenode {record.name} ALIAS`"
-            " makes it smaller.",
-        )
-    if not asleep and len(live) >= wanted and all(one.ready for one in live):
+    if not asleep and len(live) >= record.size and all(one.ready for one in live):
         raise AlreadyRunning(
             f"The cluster '{record.name}' is already running, with {len(live)} nodes.",
             f"Choose another name, `spotcluster addnode {record.name}` to make it larger, or"
             f" `spotcluster terminate {record.name}` to end it.",
+        )
+    wanted = size or record.size
+    if wanted < len(live) and wanted != record.size:
+        back = " that come back with their disks" if asleep else ""
+        raise ClusterError(
+            f"The cluster '{record.name}' has {len(live)} nodes{back}:"
+            f" {', '.join(one.alias for one in live)}; -s {wanted} would be fewer.",
+            f"`spotcluster start {record.name}`, then `spotcluster removenode {record.name} ALIAS`"
+            " makes it smaller.",
         )
     has_master = any(one.is_master for one in live)
     workers = wanted - 1 - sum(not one.is_master for one in live)
