@@ -145,6 +145,11 @@ def known_hosts_file(region: str, cluster: str) -> Path:
     return home() / "known_hosts" / region / cluster
 
 
+def ssh_config_file(region: str, cluster: str) -> Path:
+    """Return where the names of a cluster's nodes for the user's own ssh are kept."""
+    return home() / "ssh_config" / region / cluster
+
+
 def reached() -> list[tuple[str, str]]:
     """Return region and name of the clusters that this computer has reached, and not seen end."""
     found = home().glob("known_hosts/*/*")
@@ -159,6 +164,10 @@ def key_file(name: str) -> Path:
 
 def forget_cluster(region: str, name: str) -> None:
     """Remove what is kept for a cluster that is no more."""
-    for path in (known_hosts_file(region, name), connection_file(region, name)):
+    for path in (
+        known_hosts_file(region, name),
+        connection_file(region, name),
+        ssh_config_file(region, name),
+    ):
         with contextlib.suppress(OSError):  # a disk that cannot be written to keeps no cluster
             remove(path)

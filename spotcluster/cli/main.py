@@ -142,6 +142,7 @@ _SECTIONS = {
     "On the nodes": (
         ssh.sshmaster,
         ssh.sshnode,
+        ssh.ssh_config,
         transfers.put,
         transfers.get,
         notebook.notebook,

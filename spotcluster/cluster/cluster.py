@@ -11,7 +11,7 @@ from spotcluster import files, ssh, wording
 from spotcluster.aws import instances, network, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
-from spotcluster.cluster import records
+from spotcluster.cluster import aliases, records
 from spotcluster.cluster.node import Node
 from spotcluster.cluster.records import Record
 from spotcluster.cluster.reporter import Quiet, Reporter
@@ -180,6 +180,7 @@ class Cluster:
         """Write the known_hosts file of the nodes there are, and return it."""
         path = files.known_hosts_file(self.region, self.name)
         files.write_private(path, ssh.known_hosts_text([node.target for node in self.nodes]))
+        aliases.refresh(self.region, self.name, self.nodes, path)
         return path
 
     def keep_host_keys(self) -> None:

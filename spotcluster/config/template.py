@@ -109,6 +109,8 @@ class Template(Settings):
         What runs on each node, in this order; ``[plugin]`` sections.
     userdata_scripts : tuple of Path
         Scripts that cloud-init runs when a node boots for the first time.
+    proxy_jump : str or None
+        The host, or hosts, through which SSH reaches the nodes by their private addresses.
     allow : tuple of str
         CIDR blocks that may reach SSH; empty for this computer's own address.
     launch_timeout, ssh_timeout, setup_timeout, drain_timeout, stop_timeout,
@@ -146,6 +148,7 @@ class Template(Settings):
     permissions: Annotated[tuple[Permission, ...], _UNIQUE] = ()
     plugins: Annotated[tuple[PluginSection, ...], _UNIQUE] = ()
     userdata_scripts: shapes.LocalPaths = ()
+    proxy_jump: shapes.Jump | None = None
     allow: shapes.Cidrs = ()
     launch_timeout: shapes.Seconds = 300
     ssh_timeout: shapes.Seconds = 300
