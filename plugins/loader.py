@@ -116,6 +116,10 @@ def make(name: str, setup_class: str, settings: Mapping[str, str]) -> Plugin:
         raise PluginError(
             name, setup_class, wording.explain(error, list(kind.model_fields))
         ) from None
+    # What checks the settings is the user's, too.
+    except (Exception, SystemExit) as error:
+        reason = f"it fails with these settings: {type(error).__name__}: {error}."
+        raise PluginError(name, setup_class, [("", reason)]) from error
 
 
 def _import(setup_class: str, name: str) -> types.ModuleType:

@@ -19,14 +19,30 @@ from spotcluster.errors import UsageError
 
 def home() -> Path:
     """Return the folder of spotcluster's own files (not made yet)."""
-    override = os.environ.get("SPOTCLUSTER_HOME")
-    return Path(override).expanduser() if override else Path.home() / ".spotcluster"
+    return expand(Path(os.environ.get("SPOTCLUSTER_HOME") or "~/.spotcluster"))
 
 
 def config_file() -> Path:
     """Return the default config file."""
     override = os.environ.get("SPOTCLUSTER_CONFIG")
-    return Path(override).expanduser() if override else home() / "config"
+    return expand(Path(override)) if override else home() / "config"
+
+
+def expand(path: Path) -> Path:
+    """Return a path with the home that it begins with.
+
+    Raises
+    ------
+    UsageError
+        Nobody knows where that is: there is no such user, or none for this process.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"'{path}' begins with a home folder that nobody knows of on this computer.",
+            "Set HOME, or name the whole path; SPOTCLUSTER_HOME names the folder of spotcluster.",
+        ) from error
 
 
 def private_dir(*parts: str) -> Path:
@@ -129,6 +145,11 @@ def known_hosts_file(region: str, cluster: str) -> Path:
     return home() / "known_hosts" / region / cluster
 
 
+def ssh_config_file(region: str, cluster: str) -> Path:
+    """Return where the names of a cluster's nodes for the user's own ssh are kept."""
+    return home() / "ssh_config" / region / cluster
+
+
 def reached() -> list[tuple[str, str]]:
     """Return region and name of the clusters that this computer has reached, and not seen end."""
     found = home().glob("known_hosts/*/*")
@@ -143,6 +164,10 @@ def key_file(name: str) -> Path:
 
 def forget_cluster(region: str, name: str) -> None:
     """Remove what is kept for a cluster that is no more."""
-    for path in (known_hosts_file(region, name), connection_file(region, name)):
+    for path in (
+        known_hosts_file(region, name),
+        connection_file(region, name),
+        ssh_config_file(region, name),
+    ):
         with contextlib.suppress(OSError):  # a disk that cannot be written to keeps no cluster
             remove(path)

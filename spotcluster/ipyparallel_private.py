@@ -7,6 +7,9 @@ uses, for this is not there: `await_engines.py`, `release_engines.py`, `controll
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +25,35 @@ def is_closed(client: Any) -> bool:
 def engine_uuids(client: Any) -> dict[int, str]:
     """Return the uuids of the engines that a client knows of, by their numbers."""
     return dict(client._engines)
+
+
+def session_key(client: Any) -> bytes:
+    """Return what tells a client's controller from others; see `published.key_of`."""
+    return bytes(getattr(client, "curve_serverkey", None) or client.session.key)
+
+
+@contextmanager
+def signed_by_curve(info: Mapping[str, Any]) -> Iterator[None]:
+    """Keep a session from warning that messages are not signed, where CurveZMQ does more.
+
+    It encrypts them, and lets in only who has the controller's keys; ipyparallel signs none then.
+    """
+    if not info.get("curve_serverkey"):
+        yield
+        return
+    from traitlets.log import get_logger
+
+    logger: Any = get_logger()
+    logger = getattr(logger, "logger", logger)  # an application's may be an adapter
+
+    def other(record: logging.LogRecord) -> bool:
+        return "Message signing is disabled" not in record.getMessage()
+
+    logger.addFilter(other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(other)
 
 
 def ask(client: Any, kind: str, timeout: float, **content: Any) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,14 @@ from spotcluster import files
 FORMAT = 1
 SILENT = 30.0  # seconds without a word after which a search that says it runs does not
 SHOWN = 3600.0  # seconds that a search which has ended is shown
+
+
+def key_of(info: Mapping[str, Any]) -> bytes:
+    """Return what tells a controller from others, of its connection file.
+
+    With CurveZMQ messages are not signed, so that all controllers have the same, empty key.
+    """
+    return str(info.get("curve_serverkey") or info["key"]).encode()
 
 
 def controller_of(session_key: bytes) -> str:
@@ -41,24 +50,102 @@ def folder() -> Path:
 def read() -> list[dict[str, Any]]:
     """Return what the searches of this computer have said last, the latest first."""
     texts = []
-    for path in folder().glob("*.progress"):
-        with contextlib.suppress(OSError):
-            texts.append(path.read_text(encoding="utf-8"))
-    return parse("".join(texts))
+    with contextlib.suppress(OSError):  # to look, nothing has to be there
+        for path in folder().glob("*.progress"):
+            with contextlib.suppress(OSError):
+                texts.append(path.read_text(encoding="utf-8", errors="replace"))
+    return parse("\n".join(texts))
 
 
 def parse(text: str) -> list[dict[str, Any]]:
     """Return what searches have said, one JSON document a line, the latest first.
 
-    Lines that are something else, of another version perhaps, are passed over.
+    Lines that are something else, cut off, or of another version perhaps, are passed over.
     """
     found = []
     for line in text.splitlines():
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             said = json.loads(line)
-            if isinstance(said, dict) and said.get("format") == FORMAT:
+            if isinstance(said, dict) and said.get("format") == FORMAT and _fits(said, _DOCUMENT):
                 found.append(said)
     return sorted(found, key=lambda said: -float(said["updated"]))
+
+
+def label_of(text: Any) -> dict[str, Any]:
+    """Return what a message's label says, as `Progress.label` writes it; empty for another one."""
+    with contextlib.suppress(ValueError, TypeError, RecursionError):
+        said = json.loads(text)
+        if isinstance(said, dict) and said.get("spotcluster") == FORMAT and _fits(said, _LABEL):
+            return said
+    return {}
+
+
+def _fits(said: Mapping[str, Any], form: Mapping[str, Any]) -> bool:
+    """Return whether all of a form is there. Anybody on the cluster may have written it."""
+    return all(name in said and check(said[name]) for name, check in form.items())
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or check(value)
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _moment(value: Any) -> bool:
+    return _number(value) and 0 <= value < _LAST_MOMENT
+
+
+def _params(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _best(value: Any) -> bool:
+    return isinstance(value, dict) and _fits(value, _BEST)
+
+
+_LAST_MOMENT = 4e9  # in the year 2096: a date can be made of it
+_BEST = {
+    "validation": _or_none(_number),
+    "validation_error": _or_none(_number),
+    "finished": _count,
+    "splits": _count,
+    "params": _params,
+}
+_DOCUMENT: dict[str, Callable[[Any], bool]] = {
+    "id": _text,
+    "kind": _text,
+    "controller": _text,
+    "started": _moment,
+    "updated": _moment,
+    "running": lambda value: isinstance(value, bool),
+    "done": _count,
+    "total": _count,
+    "per_second": _or_none(_number),
+    "seconds_left": _or_none(_number),
+    "bests": lambda value: isinstance(value, list) and all(_best(one) for one in value),
+    "remarks": lambda value: isinstance(value, list) and all(_text(one) for one in value),
+}
+_LABEL: dict[str, Callable[[Any], bool]] = {
+    "search": _text,
+    "kind": _text,
+    "params": _params,
+    "split": _count,
+    "evaluations": _count,
+    "done": _count,
+    "total": _count,
+    "started": _moment,
+    "best": _or_none(_best),
+}
 
 
 def merged(

@@ -5,11 +5,13 @@ A program that was written on the laptop runs on the master as it is.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spotcluster import node_layout
 from spotcluster.errors import ClusterError
+from spotcluster.ipyparallel_private import signed_by_curve
 
 if TYPE_CHECKING:
     import ipyparallel
@@ -47,7 +49,13 @@ def connect(name: str = "", *, timeout: float = 60.0, **_: Any) -> ipyparallel.C
             f"`spotcluster runplugin ipcluster {own}` starts one.",
         )
     try:
-        return ipyparallel.Client(connection_info=str(_FILE), timeout=timeout)
+        with signed_by_curve(json.loads(_FILE.read_text())):
+            return ipyparallel.Client(connection_info=str(_FILE), timeout=timeout)
+    except (AttributeError, KeyError, ValueError) as error:
+        raise ClusterError(
+            f"The connection file of the controller of '{own}', {_FILE}, is damaged.",
+            f"Remove it, then `spotcluster restart {own}` makes it anew.",
+        ) from error
     except TimeoutError as error:
         raise ClusterError(
             f"The controller of '{own}' did not answer within {timeout:.0f} s.",

@@ -230,6 +230,11 @@ def _once(operation: Callable[..., Any], parameters: dict[str, Any]) -> Any:
         getattr(boto_errors, "LoginError", boto_errors.SSOError),  # since botocore 1.41
     ) as error:
         raise _logged_out(operation, error) from error
+    except (boto_errors.ProfileNotFound, boto_errors.ConfigParseError) as error:
+        raise CredentialsError(
+            f"There are no usable AWS credentials: {str(error).rstrip('.')}.",
+            "Correct the AWS config files, or write them anew with `aws configure`.",
+        ) from error
     except boto_errors.BotoCoreError as error:
         refused = CloudError(
             f"EC2 did not answer {name}: {error}", "Check the network and the region, then repeat."

@@ -89,8 +89,18 @@ class Instance:
 
     @property
     def address(self) -> str:
-        """Where this computer reaches it: the public address, or the private where it has none."""
+        """Where this computer reaches it: the public address, or the private where it has none.
+
+        Through a host in between it is the private one, as that host is inside.
+        """
+        if self.proxy_jump and self.private_ip:
+            return self.private_ip
         return self.public_ip or self.private_ip
+
+    @property
+    def proxy_jump(self) -> str:
+        """The hosts through which SSH reaches it, empty where it does so itself."""
+        return self.tags.get(tags.JUMP, "")
 
     @property
     def ssh_port(self) -> int:

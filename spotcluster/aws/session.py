@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 import threading
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,6 +18,7 @@ from spotcluster.aws.calls import USUAL, Patience
 from spotcluster.errors import CloudError, UsageError
 
 if TYPE_CHECKING:
+    import boto3
     from mypy_boto3_ec2.client import EC2Client
 
 LOCAL = "local"
@@ -66,9 +70,6 @@ class Session:
         profile: str | None = None,
         patience: Patience | None = None,
     ) -> None:
-        import boto3
-        import botocore.exceptions
-
         self.region = region
         self.patience = patience or USUAL
         self._endpoint: dict[str, Any] = {}
@@ -80,7 +81,8 @@ class Session:
             from spotcluster import local
 
             endpoint = local.endpoint()
-            self._boto = boto3.Session(
+            self._boto = boto_session(
+                of_the_user=False,
                 aws_access_key_id=endpoint.access_key,
                 aws_secret_access_key=endpoint.secret_key,
                 region_name=endpoint.region,
@@ -90,19 +92,13 @@ class Session:
             self._checkip = endpoint.checkip_url
             return
         check_region(region)
-        try:
-            self._boto = boto3.Session(
-                aws_access_key_id=credentials.access_key if credentials else None,
-                aws_secret_access_key=credentials.secret_key if credentials else None,
-                aws_session_token=credentials.token if credentials else None,
-                region_name=region,
-                profile_name=profile,
-            )
-        except botocore.exceptions.ProfileNotFound as error:
-            raise UsageError(
-                f"The AWS config files have no profile '{error.kwargs['profile']}'.",
-                "List them with `aws configure list-profiles`.",
-            ) from error
+        self._boto = boto_session(
+            aws_access_key_id=credentials.access_key if credentials else None,
+            aws_secret_access_key=credentials.secret_key if credentials else None,
+            aws_session_token=credentials.token if credentials else None,
+            region_name=region,
+            profile_name=profile,
+        )
 
     def client(self, service: str, **overrides: Any) -> Any:
         """Return a boto3 client of `service` at this region's endpoint, made once."""
@@ -122,7 +118,8 @@ class Session:
             proxies=self._proxies,
         ).merge(overrides.pop("config", None) or Config())
         make: Any = self._boto.client
-        made = make(service, config=config, **{**self._endpoint, **overrides})
+        with _settings_understood():
+            made = make(service, config=config, **{**self._endpoint, **overrides})
         calls.made_by(made, calls.Behind(self.patience, self._boto.profile_name))
         return made
 
@@ -147,14 +144,71 @@ class Session:
             ) from error
 
 
-def configured_region(profile: str | None) -> str | None:
-    """Return the region that the AWS config files name for a profile, or for the one in use."""
+def boto_session(*, of_the_user: bool = True, **given: Any) -> boto3.Session:
+    """Return a boto3 session.
+
+    Parameters
+    ----------
+    of_the_user : bool
+        Whether the user's AWS config files and profile count. To the local cloud they mean nothing,
+        and may lack the profile that the environment names, or be damaged.
+
+    Raises
+    ------
+    UsageError
+        They count, and cannot be used.
+    """
     import boto3
-    import botocore.exceptions
+    import botocore.session
+
+    if not of_the_user:
+        nowhere = {
+            "profile": (None, None, None, None),
+            "config_file": (None, None, os.devnull, None),
+            "credentials_file": (None, None, os.devnull, None),
+        }
+        given["botocore_session"] = botocore.session.Session(session_vars=nowhere)
+    with _settings_understood():
+        return boto3.Session(**given)
+
+
+@contextlib.contextmanager
+def _settings_understood() -> Iterator[None]:
+    """Say of the user's AWS files and variables what is wrong with them.
+
+    Raises
+    ------
+    UsageError
+        There is no such profile, a file cannot be read, or a variable has a value that botocore
+        does not take.
+    """
+    import botocore.exceptions as boto_errors
 
     try:
-        found: str | None = boto3.Session(profile_name=profile).region_name
-    except botocore.exceptions.BotoCoreError:  # whoever opens a session with it is told
+        yield
+    except boto_errors.ProfileNotFound as error:
+        raise UsageError(
+            f"The AWS config files have no profile '{error.kwargs['profile']}'.",
+            "List them with `aws configure list-profiles`; AWS_PROFILE, or AWS_PROFILE in"
+            " [aws info], names the one that is used.",
+        ) from error
+    except (boto_errors.ConfigParseError, boto_errors.ConfigNotFound) as error:
+        raise UsageError(
+            f"The AWS config file {error.kwargs['path']} cannot be read.",
+            "Correct it by hand, or write it anew with `aws configure`.",
+        ) from error
+    except (boto_errors.BotoCoreError, ValueError, OSError, KeyError) as error:
+        raise UsageError(
+            f"The AWS settings of this computer cannot be used: {str(error).rstrip('.')}.",
+            "Look at the variables AWS_* of the environment, and at ~/.aws/config.",
+        ) from error
+
+
+def configured_region(profile: str | None) -> str | None:
+    """Return the region that the AWS config files name for a profile, or for the one in use."""
+    try:
+        found: str | None = boto_session(profile_name=profile).region_name
+    except UsageError:  # whoever opens a session with it is told
         return None
     return found
 
@@ -162,9 +216,7 @@ def configured_region(profile: str | None) -> str | None:
 @functools.cache
 def known_regions() -> tuple[str, ...]:
     """Return the regions that botocore's data knows; no call is made."""
-    import boto3
-
-    boto = boto3.Session()
+    boto = boto_session(of_the_user=False)
     names = [
         name
         for partition in boto.get_available_partitions()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import io
+import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -81,6 +84,14 @@ class _Commands(Group):
         """Return a command, by its short name too."""
         return super().get_command(ctx, _SHORT.get(cmd_name, cmd_name))
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Say of a command of StarCluster's what there is in its place, not what is spelt alike."""
+        if args[0] in starcluster.COMMANDS:
+            raise starcluster.no_such_command(args[0], ctx)
+        return super().resolve_command(ctx, args)
+
 
 @click.group(
     cls=_Commands,
@@ -131,6 +142,7 @@ _SECTIONS = {
     "On the nodes": (
         ssh.sshmaster,
         ssh.sshnode,
+        ssh.ssh_config,
         transfers.put,
         transfers.get,
         notebook.notebook,
@@ -169,6 +181,9 @@ for title, commands in _SECTIONS.items():
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 the command was wrong, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack a letter that a node has
+            stream.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(run(arguments))
 
@@ -198,25 +213,47 @@ def run(arguments: list[str] | None = None) -> int:
         logfile.exception(error)
         output.failure(error, logfile.path(), debug=debug)
         return error.exit_status
-    except OSError as error:
-        if error.errno not in _DISK:
-            return _unforeseen(error, debug=debug)
-        where = f": {error.filename}" if error.filename else ""
-        problem = errors.SpotclusterError(
-            f"This computer cannot write what it has to keep: {error.strerror}{where}.",
-            "Make room, or name a folder that can be written to with SPOTCLUSTER_HOME.",
-        )
+    except Exception as error:  # noqa: BLE001 - the last net: a user never sees a traceback
         logfile.exception(error)
+        problem = _of_this_computer(error)
+        if problem is None:
+            output.unforeseen(error, logfile.path(), debug=debug)
+            return 1
         output.failure(problem, logfile.path(), debug=debug)
         return problem.exit_status
-    except Exception as error:  # noqa: BLE001 - the last net: a user never sees a traceback
-        return _unforeseen(error, debug=debug)
 
 
-def _unforeseen(error: Exception, *, debug: bool) -> int:
-    logfile.exception(error)
-    output.unforeseen(error, logfile.path(), debug=debug)
-    return 1
+def _of_this_computer(error: Exception) -> errors.SpotclusterError | None:
+    """Return what is wrong with the user's computer, None for what is a bug of ours."""
+    if isinstance(error, MemoryError):
+        return errors.SpotclusterError(
+            "This computer has no memory left for it.", "End other programs, then repeat."
+        )
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("spotcluster"):
+        return errors.SpotclusterError(
+            f"The Python package of the module '{error.name}' is not installed here.",
+            "Install spotcluster anew, into the environment that this command is of.",
+        )
+    if not isinstance(error, OSError):
+        return None
+    why = error.strerror or str(error) or type(error).__name__
+    if error.errno in _DISK:
+        where = f": {error.filename}" if error.filename else ""
+        return errors.SpotclusterError(
+            f"This computer cannot write what it has to keep: {why}{where}.",
+            "Make room, or name a folder that can be written to with SPOTCLUSTER_HOME.",
+        )
+    if error.filename is None:
+        return errors.SpotclusterError(
+            f"This computer's system refused something: {why}.",
+            "Look whether it has room, memory and a network, then repeat.",
+        )
+    path = os.fsdecode(error.filename) if not isinstance(error.filename, int) else error.filename
+    return errors.SpotclusterError(
+        f"This computer cannot use {path}: {why}.",
+        f"`ls -ld {shlex.quote(str(path))}` shows what is there; SPOTCLUSTER_HOME names another"
+        " folder for what spotcluster keeps.",
+    )
 
 
 def _interrupt(*_: object) -> None:

@@ -8,6 +8,46 @@ _ALL_STEPS = "`start` does all steps, and goes on with what is there; leave it o
 _NO_QUEUE = "There is no SGE here: an ipyparallel controller hands out the work; leave it out."
 _SETTING = "It is a key of the [cluster] section: {}."
 
+_NO_HOST = "Volumes are made without a host, and get a file system when a cluster mounts them."
+_TERMINAL = (
+    "Log in without a COMMAND for one; `spotcluster ssh-config NAME` makes an alias with which"
+    " `ssh -t` gives one to a command."
+)
+_X11 = "`spotcluster ssh-config NAME` makes an alias, with which `ssh -X` does it."
+_OWN_IMAGE = (
+    "Images are made by `aws ec2 create-image`, and NODE_IMAGE_ID of the [cluster] section names"
+    " one; what the PyPkgInstaller plugin lists is installed without."
+)
+_STORED_IMAGE = "There are no images in S3 any more; `spotcluster listimages` shows those of EC2."
+_BUCKETS = "`aws s3 ls` does it; `put` and `get` copy between nodes and s3://BUCKET."
+
+COMMANDS: dict[str, str] = {
+    **dict.fromkeys(
+        ("loadbalance", "bal"),
+        "There is no queue of SGE to watch: `addnode` and `removenode` change the size of a cluster"
+        " while searches go on.",
+    ),
+    **dict.fromkeys(("ebsimage", "eimg", "s3image", "simg", "createimage"), _OWN_IMAGE),
+    **dict.fromkeys(
+        ("removeimage", "ri"),
+        "Images are removed by `aws ec2 deregister-image`; `removenode` is for nodes.",
+    ),
+    **dict.fromkeys(("showimage", "shimg", "downloadimage", "di"), _STORED_IMAGE),
+    **dict.fromkeys(
+        ("listpublic", "lp"), "`spotcluster listimages` shows images that nodes can be made of."
+    ),
+    **dict.fromkeys(
+        ("sshinstance", "si"), "`spotcluster sshnode NAME ID` takes the id of an instance too."
+    ),
+    **dict.fromkeys(("listbuckets", "lb", "showbucket", "sb"), _BUCKETS),
+}
+"""What to do in place of StarCluster's commands that are not here, by their short names too."""
+
+_LOGIN = {
+    **dict.fromkeys(("-X", "--forward-x11"), _X11),
+    **dict.fromkeys(("-t", "--pseudo-tty"), _TERMINAL),
+}
+
 _INSTEAD: dict[str, dict[str, str]] = {
     "start": {
         **dict.fromkeys(("-x", "--no-create", "-o", "--create-only"), _ALL_STEPS),
@@ -23,6 +63,11 @@ _INSTEAD: dict[str, dict[str, str]] = {
         **dict.fromkeys(("-P", "-p", "--dns-prefix"), _SETTING.format("DNS_PREFIX")),
         "--no-dns-prefix": _SETTING.format("DNS_PREFIX"),
         **dict.fromkeys(("-N", "--subnet-id"), _SETTING.format("SUBNET_ID")),
+        **dict.fromkeys(("-S", "--cluster-shell"), _SETTING.format("CLUSTER_SHELL")),
+        **dict.fromkeys(("-d", "--description"), "A cluster is known by its name; leave it out."),
+        **dict.fromkeys(
+            ("-r", "--refresh-interval"), "Nothing here polls at an interval; leave it out."
+        ),
         **dict.fromkeys(("--public-ips", "--no-public-ips"), _SETTING.format("PUBLIC_IPS")),
     },
     "stop": {
@@ -47,13 +92,48 @@ _INSTEAD: dict[str, dict[str, str]] = {
         **dict.fromkeys(("-a", "--alias"), "Name the nodes: `removenode NAME node001 node002`."),
         **dict.fromkeys(("-n", "--num-nodes"), "Name the nodes: `removenode NAME node001`."),
         **dict.fromkeys(("-f", "--force"), "A node that fails is removed anyway; leave it out."),
+        **dict.fromkeys(
+            ("-k", "--keep-instance"), "Instances of nodes that leave are always terminated."
+        ),
     },
+    "sshmaster": _LOGIN,
+    "sshnode": _LOGIN,
+    "createkey": dict.fromkeys(
+        ("-i", "--import-key"),
+        "`createkey` makes a new key. To use one that you have, `aws ec2 import-key-pair` gives EC2"
+        " its public half, and KEY_LOCATION of a [key NAME] section names the private one.",
+    ),
+    "createvolume": {
+        **dict.fromkeys(
+            ("-H", "--host-instance", "-d", "--detach-volume", "-s", "--shutdown-volume-host"),
+            _NO_HOST,
+        ),
+        **dict.fromkeys(
+            ("-b", "--bid", "-k", "--keyname", "-i", "--image-id", "-I", "--instance-type"),
+            _NO_HOST,
+        ),
+        **dict.fromkeys(("-m", "--mkfs-cmd"), "`spotcluster start --format` makes ext4 on it."),
+    },
+    "resizevolume": dict.fromkeys(
+        ("-z", "-k", "-H", "-d", "-s", "-i", "-I", "-r"),
+        "The volume itself is made larger where it is; leave it out.",
+    ),
+    "listvolumes": dict.fromkeys(
+        ("-n", "-d", "-v", "-s", "-S", "-a", "-z", "-i", "-t"),
+        "All are listed; `--json` gives what `jq` can choose from.",
+    ),
+    "listimages": dict.fromkeys(
+        ("-x", "--executable-by-me"), "Those that you may use are listed; leave it out."
+    ),
     "listclusters": dict.fromkeys(
         ("-s", "--show-ssh-status"), "`spotcluster status NAME` says which nodes answer."
     ),
     "listinstances": {"-t": "What has ended is listed too, as long as EC2 shows it."},
     "listspots": {"-c": "Requests that are closed are listed too, as long as EC2 shows them."},
-    "spothistory": dict.fromkeys(("-s", "-e"), "`-d DAYS` says how far back."),
+    "spothistory": {
+        **dict.fromkeys(("-s", "--start-time", "-e", "--end-time"), "`-d DAYS` says how far back."),
+        **dict.fromkeys(("-v", "--vpc", "-c", "--classic"), "All of EC2 is VPC now; leave it out."),
+    },
     "shell": dict.fromkeys(("-p", "--ipcluster"), "`spotcluster shell NAME` has a client in it."),
 }
 
@@ -64,3 +144,8 @@ def with_hint(error: click.ClickException) -> click.ClickException:
         return error
     hint = _INSTEAD.get(error.ctx.command.name or "", {}).get(error.option_name)
     return click.UsageError(f"{error.format_message()} {hint}", error.ctx) if hint else error
+
+
+def no_such_command(name: str, context: click.Context) -> click.UsageError:
+    """Return the error for a command of StarCluster's that is not here, with what to do."""
+    return click.UsageError(f"There is no command '{name}' here. {COMMANDS[name]}", context)

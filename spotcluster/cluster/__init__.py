@@ -6,6 +6,7 @@
     node.py            a node: an instance, and one SSH connection to it
     records.py         what EC2 remembers of a cluster, in the tags of its security group
     additions.py       what every `addnode` under way is doing, there too; owner.py: who it is
+    aliases.py         names of nodes for the user's own ssh
     secrets.py         plugins' settings that stay on the computers whose config has them
     lookup.py          where a cluster is, and the key that opens its nodes
     connect.py         an ipyparallel client through our tunnel, with subscriptions.py

@@ -11,7 +11,7 @@ from spotcluster import files, ssh, wording
 from spotcluster.aws import instances, network, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
-from spotcluster.cluster import records
+from spotcluster.cluster import aliases, records
 from spotcluster.cluster.node import Node
 from spotcluster.cluster.records import Record
 from spotcluster.cluster.reporter import Quiet, Reporter
@@ -151,8 +151,7 @@ class Cluster:
         return found
 
     def _make(self, section: PluginSection) -> Plugin:
-        settings = with_secrets(section, self._own)
-        return loader.make(section.name, section.setup_class, settings)
+        return make_plugin(section, self._own)
 
     def note(self, message: str) -> None:
         """Tell the user something, in one line."""
@@ -181,6 +180,7 @@ class Cluster:
         """Write the known_hosts file of the nodes there are, and return it."""
         path = files.known_hosts_file(self.region, self.name)
         files.write_private(path, ssh.known_hosts_text([node.target for node in self.nodes]))
+        aliases.refresh(self.region, self.name, self.nodes, path)
         return path
 
     def keep_host_keys(self) -> None:
@@ -222,6 +222,17 @@ def is_stopped(name: str) -> ClusterError:
         f"`spotcluster start {name}` brings it back; `spotcluster terminate {name}` ends it and"
         " deletes its disks.",
     )
+
+
+def make_plugin(section: PluginSection, own: Mapping[str, PluginSection]) -> Plugin:
+    """Return the plugin of a section; `own` are those of this computer's config.
+
+    Raises
+    ------
+    ClusterError
+        This computer lacks a secret that it needs.
+    """
+    return loader.make(section.name, section.setup_class, with_secrets(section, own))
 
 
 def nodes_of(found: Sequence[Instance], key_path: Path) -> list[Node]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,9 @@ from spotcluster import depots, ssh
 from spotcluster.aws.objects import Bucket
 from spotcluster.cluster import lookup
 from spotcluster.cluster.cluster import Cluster
+from spotcluster.cluster.node import Node
 from spotcluster.errors import ClusterError, ConnectionFailed, SpotclusterError
+from spotcluster.ipyparallel_private import signed_by_curve
 from spotcluster.node_layout import CLIENT_FILE
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ def tunnel(cluster: Cluster) -> tuple[ssh.Tunnel, dict[str, Any]]:
     """
     master = cluster.master
     try:
-        info = json.loads(master.account.get(CLIENT_FILE))
+        said = master.account.get(CLIENT_FILE)
     except (SpotclusterError, FileNotFoundError) as error:
         if isinstance(error, ConnectionFailed):
             raise
@@ -49,11 +52,38 @@ def tunnel(cluster: Cluster) -> tuple[ssh.Tunnel, dict[str, Any]]:
             f"The cluster '{cluster.name}' has no controller: {error}",
             f"`spotcluster runplugin ipcluster {cluster.name}` starts one.",
         ) from error
+    info = _parse(cluster, master, said)
     ports = {info[port]: (info["location"], info[port]) for port in _PORTS if port in info}
     opened = ssh.Tunnel(master.target, ports.values())
     opened.start()
     info |= {port: opened.local_port(info[port]) for port in _PORTS if port in info}
     return opened, info | _HERE
+
+
+def _parse(cluster: Cluster, master: Node, said: bytes) -> dict[str, Any]:
+    """Read the controller's connection file.
+
+    Raises
+    ------
+    ClusterError
+        It is damaged, as after a disk that was full.
+    """
+    with contextlib.suppress(ValueError):
+        info = json.loads(said)
+        if (
+            isinstance(info, dict)
+            and isinstance(info.get("key"), str)
+            and isinstance(info.get("location"), str)
+            and all(isinstance(info.get(port, 0), int) for port in _PORTS)
+            and "registration" in info
+        ):
+            return info
+    raise ClusterError(
+        f"The connection file of the controller, {CLIENT_FILE} on the master of '{cluster.name}',"
+        " is damaged.",
+        f"`spotcluster sshmaster -u {master.account.name} {cluster.name} rm {CLIENT_FILE}`, then"
+        f" `spotcluster restart {cluster.name}`, which makes it anew.",
+    )
 
 
 def connect(
@@ -107,7 +137,8 @@ def client_of(cluster: Cluster, *, timeout: float = 60.0) -> ipyparallel.Client:
             cluster.close()
 
     try:
-        client = Client(connection_info=info, timeout=timeout)
+        with signed_by_curve(info):
+            client = Client(connection_info=info, timeout=timeout)
         if bucket := cluster.record.template.splits_bucket:
             depots.use(client, Bucket(cluster.session, bucket))
         return client  # noqa: TRY300 - the handler closes what is not returned

@@ -33,7 +33,9 @@ def call(name: str, hook: Callable[..., object], cluster: Cluster, *nodes: Node)
         ) from error
     except SpotclusterError:
         raise
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit too: it would end a thread of ours without a word
         log.exception("not foreseen in plugin %s", name)
         why = f"plugin {name} raised {type(error).__name__}: {error}"
         raise (NodeError(nodes[0].alias, why) if nodes else ClusterError(why)) from error

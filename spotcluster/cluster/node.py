@@ -169,6 +169,7 @@ class Node:
             host_key=host_key,
             host_key_alias=self.instance.id,
             next_host_key=self._next_host_key(host_key),
+            proxy_jump=self.instance.proxy_jump,
         )
 
     def _next_host_key(self, host_key: str) -> str:

@@ -289,12 +289,15 @@ def _read(group: network.Group) -> Record:
     name = group.tags[tags.CLUSTER]
     text = tags.join_text(group.tags)
     try:
-        template = Template.model_validate_json(text)
+        return _parse(name, group, Template.model_validate_json(text))
     except ValueError as error:
         raise ClusterError(
             f"The template of '{name}', kept in the tags of {group.id}, cannot be read.",
             f"`spotcluster terminate {name}` ends the cluster all the same.",
         ) from error
+
+
+def _parse(name: str, group: network.Group, template: Template) -> Record:
     created = group.tags.get(tags.CREATED)
     return Record(
         name=name,

@@ -70,7 +70,7 @@ def load(path: Path | None = None, *, check_plugins: bool = True) -> Config:
     ConfigError
         Something in it is wrong; all that is, is listed.
     """
-    where = (path or files.config_file()).expanduser()
+    where = files.expand(path or files.config_file())
     return _config(sources.read(where), where, os.environ, check_plugins=check_plugins)
 
 
@@ -105,7 +105,7 @@ def examine(path: Path | None = None) -> tuple[Config, list[Problem]]:
     UsageError
         There is no such file, or it cannot be read.
     """
-    where = (path or files.config_file()).expanduser()
+    where = files.expand(path or files.config_file())
     return _examined(sources.read(where), where, os.environ, check_plugins=True)
 
 

@@ -126,6 +126,20 @@ def unique(items: tuple[Any, ...]) -> tuple[Any, ...]:
     return items
 
 
+_HOP = re.compile(
+    r"([^\s@:-][^\s@:]*@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_][A-Za-z0-9_.-]*)(:\d{1,5})?"
+)
+
+
+def _check_jump(value: str) -> str:
+    hops = [one.strip() for one in value.split(",")]
+    if not all(_HOP.fullmatch(one) for one in hops):
+        raise ValueError(
+            "is not a host to go through, as in ubuntu@bastion.example or 192.0.2.9:22"
+        )
+    return ",".join(hops)
+
+
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 
 ImageId = Annotated[
@@ -160,6 +174,7 @@ KeyName = Annotated[
 ]
 SectionName = Annotated[str, _shape(_NAME, "a name: up to 64 letters, digits, '_', '-' and '.'")]
 InstanceType = Annotated[str, AfterValidator(_check_instance_type)]
+Jump = Annotated[str, AfterValidator(_check_jump)]
 User = Annotated[str, AfterValidator(_check_user)]
 ClusterUser = Annotated[str, AfterValidator(_check_user), AfterValidator(_check_not_root)]
 Cidr = Annotated[str, AfterValidator(_check_cidr)]

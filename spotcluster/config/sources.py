@@ -8,7 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,12 +50,12 @@ def read(path: Path) -> Sources:
     Raises
     ------
     UsageError
-        There is no such file, it cannot be read, or it holds secrets that other users can read.
+        There is no such file, or it cannot be read.
     """
     sources = Sources()
     try:
         raw = path.read_bytes()
-        _refuse_open_secrets(path, _add_file(sources, path, raw, ()))
+        _refuse_open_secrets(sources, path, _add_file(sources, path, raw, ()))
     except FileNotFoundError:
         raise UsageError(
             f"The config file {path} does not exist.", "`spotcluster help` offers to write one."
@@ -94,21 +94,26 @@ def _add_file(sources: Sources, path: Path, raw: bytes, chain: tuple[Path, ...])
     return _add(sources, text, str(path), path, chain)
 
 
-def _refuse_open_secrets(path: Path, sections: Iterable[Section]) -> None:
-    if _has_secrets(sections) and path.stat().st_mode & 0o077:
-        raise UsageError(
-            f"The config file {path} holds AWS_SECRET_ACCESS_KEY and can be read by other users.",
-            f"Run `chmod 600 {shlex.quote(str(path))}`.",
+def _refuse_open_secrets(sources: Sources, path: Path, sections: Iterable[Section]) -> None:
+    secret = next(_secrets(sections), None)
+    if secret and path.stat().st_mode & 0o077:
+        text = (
+            "the file holds this and can be read by other users; run"
+            f" `chmod 600 {shlex.quote(str(path))}`."
         )
+        sources.problems.append(secret.section.problem(text, key=secret.key, line=secret.line))
 
 
 def _has_secrets(sections: Iterable[Section]) -> bool:
-    return any(
-        key in section.entries and section.entries[key].value
-        for section in sections
-        if section.kind == "aws info"
-        for key in _SECRETS
-    )
+    return next(_secrets(sections), None) is not None
+
+
+def _secrets(sections: Iterable[Section]) -> Iterator[Entry]:
+    """Yield the secrets that sections hold."""
+    for section in sections:
+        if section.kind == "aws info":
+            own = section.entries
+            yield from (own[key] for key in _SECRETS if key in own and own[key].value)
 
 
 def _add(
@@ -151,7 +156,7 @@ def _include(
             real = Path(os.path.realpath(one))
             _refuse_circle(real, here)
             if real not in sources.files:  # two files may include the same one: it is read once
-                _refuse_open_secrets(one, _add_file(sources, one, one.read_bytes(), here))
+                _refuse_open_secrets(sources, one, _add_file(sources, one, one.read_bytes(), here))
     except ValueError as error:
         where = entry.section
         sources.problems.append(where.problem(f"{error}.", key=entry.key, line=entry.line))

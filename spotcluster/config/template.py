@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import stat
 from pathlib import Path
 from typing import Annotated, Any, Self, TypedDict, Unpack
 
@@ -112,6 +109,8 @@ class Template(Settings):
         What runs on each node, in this order; ``[plugin]`` sections.
     userdata_scripts : tuple of Path
         Scripts that cloud-init runs when a node boots for the first time.
+    proxy_jump : str or None
+        The host, or hosts, through which SSH reaches the nodes by their private addresses.
     allow : tuple of str
         CIDR blocks that may reach SSH; empty for this computer's own address.
     launch_timeout, ssh_timeout, setup_timeout, drain_timeout, stop_timeout,
@@ -149,6 +148,7 @@ class Template(Settings):
     permissions: Annotated[tuple[Permission, ...], _UNIQUE] = ()
     plugins: Annotated[tuple[PluginSection, ...], _UNIQUE] = ()
     userdata_scripts: shapes.LocalPaths = ()
+    proxy_jump: shapes.Jump | None = None
     allow: shapes.Cidrs = ()
     launch_timeout: shapes.Seconds = 300
     ssh_timeout: shapes.Seconds = 300
@@ -241,35 +241,10 @@ class Template(Settings):
             )
         return changed
 
-    def check_key(self) -> Path:
-        """Check that the private key is there and that nobody else can read it; return its path.
-
-        Raises
-        ------
-        UsageError
-            It is not.
-        """
-        path = self.key_location or key_location(self.keyname)
-        what = f"The private key of '{self.keyname}', {path},"
-        try:
-            found = path.stat()
-        except FileNotFoundError:
-            raise UsageError(
-                f"{what} does not exist.",
-                "Correct KEY_LOCATION, or make a new key pair with"
-                f" `spotcluster createkey {self.keyname} -o {path}`.",
-            ) from None
-        except OSError as error:
-            raise UsageError(f"{what} cannot be read: {error.strerror}.") from error
-        if not stat.S_ISREG(found.st_mode):
-            raise UsageError(f"{what} is not a file.", "Correct KEY_LOCATION.")
-        if found.st_mode & 0o077:
-            raise UsageError(
-                f"{what} can be read by other users.", f"Run `chmod 600 {shlex.quote(str(path))}`."
-            )
-        if not os.access(path, os.R_OK):
-            raise UsageError(f"{what} cannot be read by you.", "Correct its owner.")
-        return path
+    @property
+    def key_path(self) -> Path:
+        """Where the private key is, or would be, on this computer."""
+        return self.key_location or key_location(self.keyname)
 
 
 def _flagged(key: str, why: str, changes: dict[str, Any]) -> str:

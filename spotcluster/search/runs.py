@@ -12,6 +12,7 @@ from textwrap import shorten
 from typing import Any
 
 from spotcluster.errors import SearchError
+from spotcluster.ipyparallel_private import session_key
 from spotcluster.published import controller_of
 from spotcluster.search.cloudpickle_private import loads
 from spotcluster.search.data.candidates import Candidate
@@ -132,7 +133,7 @@ class Run:
 
     def prepare(self, view: Any, *, open: bool) -> None:  # noqa: A002 - as the dispatcher's
         """Make ready to start; candidates may be added from now on."""
-        controller = controller_of(view.client.session.key)
+        controller = controller_of(session_key(view.client))
         self._progress = Progress(
             *(self._id, self._kind, self.path, controller),
             *(self._look, self._rank, self._describe),

@@ -4,6 +4,7 @@
 
     keys.py         key pairs, private key files, fingerprints
     target.py       where a machine is, who logs in, and which host key it must have
+    jump.py         the way through a host in between, which the system's ssh makes
     failures.py     why a connection could not be made, each reason with its hint
     attempt.py      one attempt to connect
     patience.py     attempts until a booting machine lets us in
@@ -24,7 +25,7 @@ from spotcluster.ssh import keys
 from spotcluster.ssh.attempt import connect
 from spotcluster.ssh.connection import Connection, Result
 from spotcluster.ssh.patience import wait_for
-from spotcluster.ssh.program import command_line, known_hosts_text
+from spotcluster.ssh.program import command_line, config_text, known_hosts_text
 from spotcluster.ssh.target import Target
 from spotcluster.ssh.tunnel import Tunnel
 
@@ -34,6 +35,7 @@ __all__ = [
     "Target",
     "Tunnel",
     "command_line",
+    "config_text",
     "connect",
     "keys",
     "known_hosts_text",

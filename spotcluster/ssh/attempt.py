@@ -13,7 +13,7 @@ from typing import Any
 import paramiko
 
 from spotcluster.errors import HostKeyMismatch
-from spotcluster.ssh import keys
+from spotcluster.ssh import jump, keys
 from spotcluster.ssh.connection import Connection
 from spotcluster.ssh.failures import CannotConnect, Reason
 from spotcluster.ssh.target import Target
@@ -76,8 +76,17 @@ def dial(target: Target, key: Any, *, timeout: float, tcp_timeout: float) -> Con
     """Connect with a key that is loaded already; `tcp_timeout` limits the first step alone."""
     deadline = time.monotonic() + timeout
     wanted = [keys.parse_public(line) for line in target.host_keys]
-    sock = _reach(target, min(timeout, tcp_timeout))
-    transport = _shake_hands(sock, target, wanted[0][0], deadline)
+    if target.proxy_jump:
+        way = jump.Way(target)
+        try:
+            transport = _shake_hands(way.socket, target, wanted[0][0], deadline)
+        except CannotConnect as error:
+            if failure := way.failure():
+                raise CannotConnect(target, Reason.NO_JUMP, failure.rstrip(".")) from error
+            raise
+    else:
+        sock = _reach(target, min(timeout, tcp_timeout))
+        transport = _shake_hands(sock, target, wanted[0][0], deadline)
     try:
         _check_host_key(transport, target, wanted)
         _log_in(transport, target, key, deadline)

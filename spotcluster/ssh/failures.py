@@ -13,6 +13,7 @@ class Reason(StrEnum):
 
     NO_ADDRESS = "no address"
     NO_ROUTE = "no route"
+    NO_JUMP = "no jump"
     REFUSED = "refused"
     TIMED_OUT = "timed out"
     CLOSED_EARLY = "closed early"
@@ -24,6 +25,7 @@ class Reason(StrEnum):
 _SENTENCES = {
     Reason.NO_ADDRESS: "the name {host} has no address",
     Reason.NO_ROUTE: "there is no way to {where}",
+    Reason.NO_JUMP: "there is no way through {jump} to {host}",
     Reason.REFUSED: "{where} refused the connection",
     Reason.TIMED_OUT: "{where} did not answer",
     Reason.CLOSED_EARLY: "{where} closed the connection before SSH was set up",
@@ -34,6 +36,7 @@ _SENTENCES = {
 _HINTS = {
     Reason.NO_ADDRESS: "Check the network and name service of this computer.",
     Reason.NO_ROUTE: "Check the network of this computer.",
+    Reason.NO_JUMP: "`ssh {jump}` must work without a question; see PROXY_JUMP in the template.",
     Reason.REFUSED: "The machine may still be booting, or its SSH server is not running.",
     Reason.TIMED_OUT: (
         "The machine may be down, or a security group or firewall does not let this computer's"
@@ -54,9 +57,12 @@ class CannotConnect(ConnectionFailed):
 
     def __init__(self, target: Target, reason: Reason, detail: str = "") -> None:
         sentence = _SENTENCES[reason].format(
-            host=target.host, where=target.where, user=target.user, key_path=target.key_path
+            host=target.host,
+            where=target.where,
+            user=target.user,
+            key_path=target.key_path,
+            jump=target.proxy_jump,
         )
-        super().__init__(
-            target.alias, sentence + (f" ({detail})" if detail else "") + ".", _HINTS[reason]
-        )
+        hint = _HINTS[reason].replace("{jump}", target.proxy_jump)
+        super().__init__(target.alias, sentence + (f" ({detail})" if detail else "") + ".", hint)
         self.reason = reason

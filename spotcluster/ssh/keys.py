@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import shlex
+import socket
 import stat
 import struct
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import paramiko
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from spotcluster.errors import UsageError
 
@@ -25,6 +27,11 @@ _OPENSSH = re.compile(
     rb"-----BEGIN OPENSSH PRIVATE KEY-----(.+?)-----END OPENSSH PRIVATE KEY-----", re.DOTALL
 )
 _OPENSSH_MAGIC = b"openssh-key-v1\0"
+_BEGIN = b"-----BEGIN OPENSSH PRIVATE KEY-----"
+_END = b"-----END OPENSSH PRIVATE KEY-----"
+_PUBLIC = re.compile(rb"\s*(ssh-|ecdsa-|sk-|---- ?BEGIN SSH2 PUBLIC|-----BEGIN (\w+ )?PUBLIC KEY)")
+_PEM_BEGIN = re.compile(rb"^-----BEGIN [A-Z ]*PRIVATE KEY-----\s*$", re.MULTILINE)
+_AGENT_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True)
@@ -79,10 +86,13 @@ def load_private(path: Path) -> Any:
     """
     data = _read(path)
     try:
-        _load(path, data)
+        key = _load(path, data)
     except _NeedsPassphrase:
         return _from_agent(path, data)
     try:
+        # From PKCS#8, which OpenSSH reads, paramiko makes no key by itself.
+        if isinstance(key, RSAPrivateKey):
+            return paramiko.RSAKey(key=key)
         return paramiko.PKey.from_path(path)
     except (paramiko.SSHException, paramiko.pkey.UnknownKeyType, ValueError) as error:
         raise _not_a_key(path, data) from error
@@ -140,6 +150,8 @@ def _read(path: Path) -> bytes:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             raise UsageError(f"{path} is a folder, not a private key.", "Name the file in it.")
+        if not stat.S_ISREG(mode):  # a pipe would be waited for
+            raise UsageError(f"{path} is not a file.", "Name the private key's file.")
         data = path.read_bytes()
     except FileNotFoundError:
         raise UsageError(
@@ -162,6 +174,7 @@ def _read(path: Path) -> bytes:
 
 def _load(path: Path, data: bytes) -> Any:
     """Return the key as `cryptography` has it."""
+    _check_form(path, data)
     for load in (serialization.load_ssh_private_key, serialization.load_pem_private_key):
         try:
             return load(data, password=None)
@@ -172,8 +185,40 @@ def _load(path: Path, data: bytes) -> Any:
     raise _not_a_key(path, data)
 
 
+def _check_form(path: Path, data: bytes) -> None:
+    """Refuse what paramiko reads and the system's ssh does not: the lines around a key.
+
+    A copy by way of Windows, an e-mail or a web page has other line ends, or none at the end.
+    """
+    named = shlex.quote(str(path))
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UsageError(
+            f"The private key {path} is UTF-16 text, as PowerShell writes it; ssh cannot read it.",
+            "Copy the key's file itself, or save it as plain text.",
+        )
+    if b"\r" in data and (_BEGIN in data or b"\r" in data.replace(b"\r\n", b"\n")):
+        raise UsageError(
+            f"The private key {path} has the line ends of Windows (CRLF), with which ssh cannot"
+            " read it.",
+            f"Write them anew: `perl -pi -e 's/\\r\\n?/\\n/g' {named}`.",
+        )
+    first = data.startswith(_BEGIN + b"\n") if _BEGIN in data else _PEM_BEGIN.search(data)
+    if b"PRIVATE KEY-----" in data and not first:
+        raise UsageError(
+            f"The private key {path} does not begin with a line of its own that says BEGIN, so"
+            " that ssh cannot read it.",
+            "Remove what stands before that line, or after it in the same line.",
+        )
+    if _END in data and _END + b"\n" not in data:
+        raise UsageError(
+            f"The private key {path} has no line end after its last line, so that ssh cannot"
+            " read it.",
+            f"Add it with `echo >> {named}`.",
+        )
+
+
 def _is_public(data: bytes) -> bool:
-    return data.lstrip().startswith((b"ssh-", b"ecdsa-", b"sk-", b"-----BEGIN PUBLIC"))
+    return bool(_PUBLIC.match(data))
 
 
 def _not_a_key(path: Path, data: bytes) -> UsageError:
@@ -190,7 +235,8 @@ def _not_a_key(path: Path, data: bytes) -> UsageError:
             f"Convert it with `puttygen {shlex.quote(str(path))} -O private-openssh -o FILE`.",
         )
     return UsageError(
-        f"{path} is not a private key of a kind that SSH uses now (ed25519, ECDSA, RSA).",
+        f"{path} is not a private key of a kind that SSH uses now (ed25519, ECDSA, RSA), or"
+        " it is damaged.",
         "Name another file, or make a key with `spotcluster createkey NAME -o FILE`.",
     )
 
@@ -204,10 +250,12 @@ def _from_agent(path: Path, data: bytes) -> Any:
         )
     wanted = parse_public(_public_half(path, data))[1]
     try:
+        _greet_agent(os.environ["SSH_AUTH_SOCK"])
         held = paramiko.Agent().get_keys()
-    except (paramiko.SSHException, OSError) as error:
+    except (paramiko.SSHException, OSError, EOFError) as error:
         raise UsageError(
-            f"The private key {path} has a passphrase and the ssh-agent does not answer: {error}.",
+            f"The private key {path} has a passphrase and no ssh-agent answers at"
+            f" {os.environ['SSH_AUTH_SOCK']}: {getattr(error, 'strerror', None) or error}.",
             add,
         ) from error
     for key in held:
@@ -217,6 +265,22 @@ def _from_agent(path: Path, data: bytes) -> Any:
         f"The private key {path} has a passphrase and the ssh-agent does not hold it.",
         f"Add it with `ssh-add {shlex.quote(str(path))}`.",
     )
+
+
+def _greet_agent(address: str) -> None:
+    """Ask the agent for its keys, within a limit: paramiko has none, and calls nobody's keys none.
+
+    Raises
+    ------
+    OSError, EOFError
+        Nobody listens there, or answers.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
+        agent.settimeout(_AGENT_TIMEOUT)
+        agent.connect(address)
+        agent.sendall(struct.pack(">IB", 1, 11))  # SSH_AGENTC_REQUEST_IDENTITIES
+        if not agent.recv(1):
+            raise EOFError("it hung up")
 
 
 def _public_half(path: Path, data: bytes) -> str:

@@ -23,6 +23,7 @@ _GROWTH = 1.4
 # the SSH server is up.
 _KEY_REFUSED_FOR = 60.0
 _OTHER_HOST_KEY_FOR = 30.0
+_NO_JUMP_FOR = 20.0  # what is wrong with the host in between is for the user to mend
 
 
 def wait_for(
@@ -94,6 +95,8 @@ def _bearing(error: CannotConnect | HostKeyMismatch) -> tuple[str, float | None]
         return "host key", _OTHER_HOST_KEY_FOR
     if error.reason is Reason.KEY_REFUSED:
         return error.reason, _KEY_REFUSED_FOR
+    if error.reason is Reason.NO_JUMP:
+        return error.reason, _NO_JUMP_FOR
     return ("passing", None) if _may_pass(error) else (error.reason, 0.0)
 
 

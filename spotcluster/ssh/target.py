@@ -30,6 +30,9 @@ class Target:
     next_host_key : str
         Another key that it may prove instead: a machine that is changing its key has, for a moment,
         either. Of the same kind as `host_key`; mostly empty.
+    proxy_jump : str
+        The hosts to go through, as ssh's option ProxyJump has them: ``user@bastion:22``; empty
+        where this computer reaches the machine itself.
     """
 
     alias: str
@@ -40,6 +43,7 @@ class Target:
     host_key: str
     host_key_alias: str = ""
     next_host_key: str = ""
+    proxy_jump: str = ""
 
     def __post_init__(self) -> None:
         if not self.host_key_alias:
@@ -53,4 +57,5 @@ class Target:
     @property
     def where(self) -> str:
         """The address and port, as errors name them."""
-        return f"{self.host} port {self.port}"
+        through = f" (through {self.proxy_jump})" if self.proxy_jump else ""
+        return f"{self.host} port {self.port}{through}"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from spotcluster.aws.session import Session
 from spotcluster.cli import output
 
 from .machines import VITALS
@@ -183,3 +184,35 @@ def test_name_may_be_left_out_while_there_is_one_cluster_only(world: World) -> N
     world.run("start", "-c", "bare", "-s", "1", "second")
     said = world.run("sshmaster", "-A", "-u", "ipuser", status=2).err
     assert "There are 2 clusters: first, second." in said
+
+
+def end(world: World, alias: str, *, stop: bool) -> None:
+    """Stop or terminate a node's instance, as somebody may do in the console."""
+    (one,) = world.instances()[alias]
+    ec2 = Session(REGION).ec2
+    (ec2.stop_instances if stop else ec2.terminate_instances)(InstanceIds=[one.id])
+    world.settle()
+
+
+def test_node_that_is_stopped_is_not_counted_as_running(world: World) -> None:
+    """`listclusters` said "running, 2 of 2 nodes"."""
+    world.run("start", "-c", "steady", "mycluster")
+    end(world, "node001", stop=True)
+    assert "mycluster: incomplete, 1 of 2 nodes" in world.run("listclusters").out
+    assert cluster(world)["state"] == "incomplete"
+    world.run("start", "mycluster")
+    assert "mycluster: running, 2 of 2 nodes" in world.run("listclusters").out
+
+
+def test_size_that_start_is_given_holds_for_a_cluster_that_lacks_nodes(world: World) -> None:
+    """It was dropped without a word."""
+    start(world)
+    end(world, "node001", stop=False)
+    world.run("start", "-s", "4", "mycluster")
+    assert len(world.ready()) == 4
+    assert cluster(world)["size"] == 4
+    end(world, "node003", stop=False)
+    done = world.run("start", "-s", "2", "mycluster", status=1)
+    assert "has 3 nodes: master, " in done.err
+    assert "-s 2 would be fewer" in done.err
+    assert cluster(world)["size"] == 4

@@ -97,6 +97,17 @@ def test_computer_that_lacks_a_secret_says_which(world: World, config: Path) -> 
     assert "KEY and API_TOKEN and MIRROR of [plugin login] is a secret" in said
     assert "Write it into the section [plugin login]" in said
     assert list(world.instances()) == ["master", "node001"]
+    world.run("stop", "-y", "mycluster")
+    for more in ((), ("--dry-run",)):  # which passed, and then `start` said so
+        done = world.run("start", *more, "mycluster", status=1)
+        assert "of [plugin login] is a secret" in " ".join(done.err.split())
+    world.run("terminate", "-y", "mycluster")
+    assert world.left() == []
+
+
+def test_node_is_removed_by_a_computer_that_lacks_a_secret(world: World, config: Path) -> None:
+    world.run("start", "-c", "bare", "-s", "2", "mycluster")
+    config.write_text(config.read_text().replace(SECTION, "").replace(", login", ""))
     done = world.run("removenode", "-y", "mycluster", "node001")  # it must not cost money for ever
     assert "plugin login is left out" in done.err
     world.run("terminate", "-y", "mycluster")

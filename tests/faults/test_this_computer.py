@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -135,3 +137,25 @@ def test_credentials_that_expire_in_the_middle_are_said_at_once(
     world.on_call = None
     world.run("terminate", "-y", "mycluster")
     assert world.left() == []
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs OpenSSH")
+def test_key_with_a_passphrase_and_no_agent_is_refused_before_anything_is_launched(
+    world: World, spotcluster_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--dry-run` passed, and `start` said so when the nodes cost money."""
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    key = spotcluster_home / "mykey.pem"
+    world.run("start", "-c", "bare", "-s", "1", "mycluster")
+    subprocess.run(["ssh-keygen", "-q", "-p", "-N", "word", "-f", str(key)], check=True)
+    for words in (
+        ("start", "-c", "bare", "--dry-run", "other"),
+        ("start", "-c", "bare", "other"),
+        ("start", "mycluster"),
+        ("addnode", "mycluster"),
+        ("restart", "mycluster"),
+    ):
+        world.begin()
+        done = world.run(*words, status=2)
+        assert "has a passphrase and no ssh-agent is running" in done.err
+        assert not [one for one in world.calls if not one.startswith("Describe")], words

@@ -110,7 +110,7 @@ def start(
     """Start a cluster, bring back one that is stopped, or go on with a start that was cut off.
 
     A cluster that exists keeps what it was started with and needs no template. One that is stopped
-    comes back with the size that it had, or with -s SIZE; -b BID holds for the workers made now.
+    or lacks nodes gets the size that it had, or -s SIZE; -b BID holds for the workers made now.
     """
     from spotcluster.cluster.bringup import plans
     from spotcluster.cluster.bringup.failures import OnFailure
@@ -139,7 +139,16 @@ def start(
         )
     session = what.session
     if dry_run:
-        found = starting.plan(session, name, what.template, what.seen, size=size, bid=bid)
+        found = starting.plan(
+            session,
+            name,
+            what.template,
+            what.seen,
+            size=size,
+            bid=bid,
+            format_new=format_new or output.can_ask(),  # `start` would ask
+            plugins=config.plugins,
+        )
         show_plan(found, as_json=as_json)
         return 0
     try:

@@ -127,7 +127,7 @@ def check(context: Context, *, as_json: bool) -> int:
 @pass_context
 def edit(context: Context) -> None:
     """Edit the config in $VISUAL or $EDITOR; it is checked before it takes the file's place."""
-    path = (context.config_path or files.config_file()).expanduser()
+    path = files.expand(context.config_path or files.config_file())
     output.out.print(editing.edit(path), markup=False)
 
 

@@ -7,7 +7,7 @@ import sys
 import click
 
 from spotcluster import files
-from spotcluster.cli import output
+from spotcluster.cli import output, starcluster
 from spotcluster.cli.context import Context
 
 
@@ -27,6 +27,8 @@ def help_(context: click.Context, command: str | None) -> int:
         click.echo(_template(), nl=False)
         return 0
     found = group.get_command(context.parent, command)
+    if found is None and command in starcluster.COMMANDS:
+        raise starcluster.no_such_command(command, context.parent)
     if found is None:
         raise click.UsageError(f"There is no command '{command}'.", context.parent)
     with click.Context(found, info_name=command, parent=context.parent) as inner:

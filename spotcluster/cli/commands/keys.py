@@ -37,7 +37,7 @@ def createkey(context: Context, name: str, *, target: str | None) -> int:
     from spotcluster.aws import keypairs
 
     session = context.session()
-    path = None if target == "-" else Path(target or files.key_file(name)).expanduser()
+    path = None if target == "-" else files.expand(Path(target or files.key_file(name)))
     if path and path.exists():
         raise UsageError(f"{path} is already there.", "Name another file with -o, or remove it.")
     if keypairs.find(session, name):

@@ -55,7 +55,7 @@ def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> 
     for one in found:
         up = f", up {listing.uptime(one.up_since)}" if one.up_since else ""
         output.table(
-            f"{one.name}: {one.state}, {len(one.nodes)} of {one.size} nodes in {one.region}"
+            f"{one.name}: {one.state}, {listing.counted(one.nodes, one.size)} in {one.region}"
             f"{up}, {output.dollars(one.price)}, {output.spent(one.cost)}",
             ("node", "state", "type", "market", "zone", "address", "instance"),
             [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ command -v tmux >/dev/null || { echo "This node has no tmux, and it could not be
 exit 1; }; infocmp >/dev/null 2>&1 || export TERM=xterm-256color; \
 exec tmux -u new-session -A -s spotcluster"""
 
-_REST = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+_REST = {"allow_interspersed_args": False}  # what follows the name is the command, as it is
 
 user_option = click.option(
     "-u", "--user", metavar="USER", help="Log in as this user; the image's own by default."
@@ -102,6 +103,36 @@ def sshnode(
         command = _in_tmux(command)
     cluster = context.cluster(name)
     _ssh(cluster, cluster.node(alias), user, command, agent=agent, tty=tmux or None)
+
+
+@click.command(
+    "ssh-config",
+    epilog="""\b
+Examples:
+  spotcluster ssh-config mycluster     then: ssh mycluster, scp, rsync, an editor
+  spotcluster ssh-config --print mycluster
+""",
+)
+@click.argument("name")
+@click.option("--print", "shown", is_flag=True, help="Print what would be written; write nothing.")
+@pass_context
+def ssh_config(context: Context, name: str, *, shown: bool) -> None:
+    """Let `ssh NAME` reach the master, and `ssh NAME-node001` a node.
+
+    A file of the cluster is written, which ~/.ssh/config includes by one line. This computer's
+    commands keep it up to date, and remove it when the cluster ends.
+    """
+    from spotcluster.cluster import aliases
+
+    cluster = context.cluster(name)
+    known_hosts = cluster.pin_host_keys()
+    if shown:
+        click.echo(aliases.text(name, cluster.nodes, known_hosts), nl=False)
+        return
+    cluster.master  # noqa: B018 - that there is none is said before anything is written
+    aliases.write(cluster.region, name, cluster.nodes, known_hosts)
+    for one in aliases.names(name, cluster.nodes):
+        output.out.print(f"ssh {one}", markup=False)
 
 
 def _in_tmux(command: tuple[str, ...]) -> tuple[str, ...]:

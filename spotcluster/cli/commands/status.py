@@ -103,9 +103,9 @@ def _searches(seen: Status) -> list[dict[str, Any]]:
 
 def _known_key(seen: Status) -> bytes:
     """Return the key of a controller that does not answer, if this computer knows it."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
+    with contextlib.suppress(OSError, ValueError, KeyError, AttributeError):
         path = files.connection_file(seen.region, seen.name)
-        return str(json.loads(path.read_text())["key"]).encode()
+        return published.key_of(json.loads(path.read_text()))
     return b""
 
 
@@ -122,7 +122,7 @@ def picture(
     head = Text.assemble(
         (f"{seen.name}: ", "bold"),
         (seen.state, _COLOURS.get(seen.state, "yellow")),
-        f", {sum(one.instance.state == 'running' for one in seen.nodes)} of {seen.size} nodes"
+        f", {listing.counted([one.instance for one in seen.nodes], seen.size)}"
         f" in {seen.region}{up}, {output.dollars(seen.price)}, {output.spent(seen.cost)}",
     )
     parts: list[RenderableType] = [head, Text(), *_nodes(seen, width)]

@@ -118,6 +118,8 @@ class Launcher:
             tags.LOGIN: template.image_user or planned.image.login,
             "Name": f"{cluster.name}-{alias}",
         }
+        if template.proxy_jump:
+            own_tags[tags.JUMP] = template.proxy_jump
         if planned.bid is not None:
             own_tags[tags.BID] = f"{planned.bid:g}"
         if self._addition:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from spotcluster import ssh
 from spotcluster.aws import images, instance_types, keypairs, network, prices
@@ -173,12 +176,35 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
 def refusals(template: Template) -> list[UsageError]:
     """Return what `make` would refuse whatever EC2 says: no call is made."""
     found = []
-    for check in (Template.check_key, _check_user_data):
+    for check in (check_key, _check_user_data):
         try:
             check(template)
         except UsageError as error:
             found.append(error)
     return found
+
+
+def check_key(template: Template) -> Path:
+    """Return the path of the private key, when a connection could use it at this moment.
+
+    Raises
+    ------
+    UsageError
+        It cannot: it is not there, not a private key, not read by ssh, open to others, or has a
+        passphrase and no agent holds it.
+    """
+    path = template.key_path
+    if not os.path.lexists(path):
+        raise UsageError(
+            f"The private key of '{template.keyname}', {path}, does not exist.",
+            "Correct KEY_LOCATION, or make a new key pair with"
+            f" `spotcluster createkey {template.keyname} -o {shlex.quote(str(path))}`.",
+        )
+    try:
+        ssh.keys.load_private(path)
+    except UsageError as error:
+        raise UsageError(f"[key {template.keyname}] {error.message}", error.hint) from error
+    return path
 
 
 def _price(session: Session, name: str, zone: str, *, spot: bool) -> float | None:
@@ -222,7 +248,7 @@ def _images(
 
 def _check_key(session: Session, template: Template) -> None:
     """Refuse a key that EC2 does not have, or whose file is another key."""
-    path = template.check_key()
+    path = check_key(template)
     pair = keypairs.find(session, template.keyname)
     if pair is None:
         raise UsageError(

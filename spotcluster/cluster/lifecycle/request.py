@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from spotcluster.aws import regions
 from spotcluster.aws.session import Session
 from spotcluster.cluster import lookup, records
+from spotcluster.cluster.bringup import plans
 from spotcluster.cluster.records import Record, Snapshot
 from spotcluster.config import Config, Template
 from spotcluster.config.template import Overrides
@@ -55,7 +56,7 @@ def choose(
     else:
         own = config.with_key(config.template(template))
         if template is not None:  # what is wrong with it is said before EC2 is asked anything
-            config.with_key(own.with_overrides(size=size, bid=bid, **overrides)).check_key()
+            plans.check_key(config.with_key(own.with_overrides(size=size, bid=bid, **overrides)))
         place = region or own.region or lookup.default_region(config)
         session = lookup.open_session(config, place)
         record = None
@@ -63,14 +64,14 @@ def choose(
             record = records.find(session, name)
     if record is None:
         chosen = config.with_key(own.with_overrides(size=size, bid=bid, **overrides))
-        chosen.check_key()
+        plans.check_key(chosen)
         return Wanted(session, chosen, Snapshot(None))
     record.template.with_overrides(size=size, bid=bid)  # values that cannot be
     _refuse_changes(record, template and own.name, overrides)
     chosen = record.template.model_copy(update={"key_location": own.key_location})
     if own.keyname != record.template.keyname:
         chosen = config.with_key(record.template)
-    chosen.check_key()
+    plans.check_key(chosen)
     return Wanted(session, chosen, records.look_at(session, record))
 
 

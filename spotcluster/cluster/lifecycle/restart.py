@@ -8,6 +8,7 @@ from dataclasses import replace
 from spotcluster import templates
 from spotcluster.aws import instances, tags
 from spotcluster.aws.instances import Instance
+from spotcluster.cluster.bringup import plans
 from spotcluster.cluster.bringup.bringup import Result, bring_up
 from spotcluster.cluster.bringup.failures import OnFailure
 from spotcluster.cluster.bringup.member import Member
@@ -33,6 +34,7 @@ def restart(cluster: Cluster) -> Result:
     if cluster.is_stopped:
         raise is_stopped(cluster.name)
     cluster.plugins()  # that a secret is lacking is said before anything goes down
+    plans.check_key(cluster.record.template.model_copy(update={"key_location": cluster.key_path}))
     nodes = [one for one in cluster.nodes if one.instance.ready or one.instance.returning]
     if not any(node.is_master for node in nodes):
         raise ClusterError(

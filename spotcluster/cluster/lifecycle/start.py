@@ -24,7 +24,13 @@ from spotcluster.cluster.bringup.ingress import open_group
 from spotcluster.cluster.bringup.launch import Launcher, unless_ended
 from spotcluster.cluster.bringup.member import brought_back, launched
 from spotcluster.cluster.bringup.plans import MASTER, Plan
-from spotcluster.cluster.cluster import Cluster, is_ending, mark_returning, nodes_of
+from spotcluster.cluster.cluster import (
+    Cluster,
+    is_ending,
+    make_plugin,
+    mark_returning,
+    nodes_of,
+)
 from spotcluster.cluster.records import Record, Snapshot
 from spotcluster.cluster.reporter import Reporter
 from spotcluster.cluster.status import costs
@@ -49,31 +55,47 @@ def plan(
     *,
     size: int | None = None,
     bid: float | None = None,
+    format_new: bool = False,
+    plugins: Mapping[str, PluginSection] | None = None,
 ) -> Plan:
-    """Return what `start` would launch; makes nothing.
+    """Return what `start` would launch; makes nothing, and refuses all that `start` would.
 
     Parameters
     ----------
     seen : Snapshot
         What there is of the cluster.
     size, bid : optional
-        What is to be changed of a cluster that is stopped; see `start`.
+        What is to be changed of a cluster that is there; see `start`.
+    format_new, plugins
+        As for `start`.
 
     Raises
     ------
     ClusterError
-        The cluster is running and has all its nodes.
+        The cluster is running and has all its nodes, or this computer lacks a plugin's secret.
     """
     plans.check_name(name)
     record = seen.record
     if record is None:
         aliases = [MASTER, *plans.aliases_after([], template.cluster_size - 1)]
-        return plans.make(session, name, template, aliases)
-    found = record.own(seen.instances)
-    missing = _missing(record, found, size)
-    own = _again(record, found, template, bid)
-    todo = plans.make(session, name, own, missing)
-    return replace(todo, returning=tuple(one for one in instances.present(found) if one.returning))
+        todo = plans.make(session, name, template, aliases)
+    else:
+        found = record.own(seen.instances)
+        missing = _missing(record, found, size)
+        own = _again(record, found, template, bid)
+        todo = plans.make(session, name, own, missing)
+        back = tuple(one for one in instances.present(found) if one.returning)
+        todo = replace(todo, returning=back)
+    for section in todo.template.plugins:
+        make_plugin(section, _own_plugins(template, plugins))
+    mounting.check_format(todo.volumes, format_new=format_new)
+    return todo
+
+
+def _own_plugins(
+    template: Template, plugins: Mapping[str, PluginSection] | None
+) -> Mapping[str, PluginSection]:
+    return {one.name: one for one in template.plugins} if plugins is None else plugins
 
 
 def start(
@@ -101,7 +123,7 @@ def start(
     seen : Snapshot, optional
         What there is of the cluster, if that has been looked at.
     size : int, optional
-        How many nodes a cluster that is stopped is to have from now on.
+        How many nodes a cluster that is stopped, or lacks some, is to have from now on.
     bid : float, optional
         Highest price per hour for the spot nodes that are made for it now.
     plugins : mapping of str to PluginSection
@@ -118,9 +140,16 @@ def start(
         seen = records.look(session, name)
 
     def planned(seen: Snapshot) -> Plan:
-        todo = plan(session, name, template, seen, size=size, bid=bid)
-        mounting.check_format(todo.volumes, format_new=format_new)
-        return todo
+        return plan(
+            session,
+            name,
+            template,
+            seen,
+            size=size,
+            bid=bid,
+            format_new=format_new,
+            plugins=plugins,
+        )
 
     try:
         todo = planned(seen)
@@ -144,15 +173,13 @@ def start(
             costs.write_down(session, record, seen.instances)
         else:
             reporter.note(f"'{name}' is there already; going on with what it lacks")
-            size = bid = None
-    key_path = todo.template.check_key()
-    own = {one.name: one for one in template.plugins} if plugins is None else plugins
+    key_path = todo.template.key_path
     there = instances.present(found)
     # Those that were set up for a master that is no more are brought to the new one.
     has_master = any(one.is_master for one in there)
     ready = [node for node in nodes_of(there, key_path) if node.instance.ready and has_master]
+    own = _own_plugins(template, plugins)
     cluster = Cluster(session, record, key_path, ready, reporter, own)
-    cluster.plugins()  # that a secret is lacking is said before anything is launched
     with unless_ended(record.name):
         # In this order: killed in between, they are known as those that come back.
         asleep = mark_returning(
@@ -191,7 +218,7 @@ def _mount_what_is_not(
     if record is None or not record.template.volumes:
         return None
     own = record.template.model_copy(update={"key_location": template.key_location})
-    key_path = own.check_key()
+    key_path = plans.check_key(own)
     nodes = nodes_of(seen.instances, key_path)
     cluster = Cluster(session, record, key_path, nodes, reporter)
     master = cluster.master
@@ -218,7 +245,7 @@ def _again(
     if masters and not own.subnet_id:
         # Near the master: traffic between zones costs money, and time.
         own = own.model_copy(update={"availability_zone": masters[0].zone})
-    if bid is None or not _is_asleep(record, found):
+    if bid is None:
         bid = record.bid
     return own if bid is None else own.with_overrides(bid=bid)
 
@@ -229,19 +256,20 @@ def _missing(record: Record, found: Sequence[Instance], size: int | None = None)
         raise is_ending(record.name)
     live = instances.present(found)
     asleep = _is_asleep(record, found)
-    wanted = size if size and asleep else record.size
-    if wanted < len(live) and wanted != record.size:
-        raise ClusterError(
-            f"The cluster '{record.name}' has {len(live)} nodes that come back with their disks:"
-            f" {', '.join(one.alias for one in live)}; -s {wanted} would be fewer.",
-            f"`spotcluster start {record.name}`, then `spotcluster removenode {record.name} ALIAS`"
-            " makes it smaller.",
-        )
-    if not asleep and len(live) >= wanted and all(one.ready for one in live):
+    if not asleep and len(live) >= record.size and all(one.ready for one in live):
         raise AlreadyRunning(
             f"The cluster '{record.name}' is already running, with {len(live)} nodes.",
             f"Choose another name, `spotcluster addnode {record.name}` to make it larger, or"
             f" `spotcluster terminate {record.name}` to end it.",
+        )
+    wanted = size or record.size
+    if wanted < len(live) and wanted != record.size:
+        back = " that come back with their disks" if asleep else ""
+        raise ClusterError(
+            f"The cluster '{record.name}' has {len(live)} nodes{back}:"
+            f" {', '.join(one.alias for one in live)}; -s {wanted} would be fewer.",
+            f"`spotcluster start {record.name}`, then `spotcluster removenode {record.name} ALIAS`"
+            " makes it smaller.",
         )
     has_master = any(one.is_master for one in live)
     workers = wanted - 1 - sum(not one.is_master for one in live)

@@ -24,6 +24,7 @@ from spotcluster.cluster.on_master.library import Library
 from spotcluster.errors import (
     ClusterError,
     ConnectionFailed,
+    NodeError,
     RemoteCommandFailed,
     SpotclusterError,
     UsageError,
@@ -171,7 +172,8 @@ class Jobs:
     def all(self, *numbers: int) -> list[Job]:
         """Return all jobs that there ever were, or of those the ones named, the oldest first."""
         said = self._call("listing jobs", "list", *(str(number) for number in numbers))
-        return [Job.parse(one) for one in json.loads(said)]
+        with self._understood():
+            return [Job.parse(one) for one in json.loads(said)]
 
     def get(self, number: int | None = None) -> Job:
         """Return a job, the newest one unless a number is given.
@@ -197,7 +199,8 @@ class Jobs:
     def cancel(self, number: int, *, grace: float = GRACE) -> Job:
         """End a job and all that belongs to it: TERM, and KILL `grace` seconds later."""
         said = self._call("cancelling", "cancel", str(number), str(grace), timeout=grace + 60)
-        return Job.parse(json.loads(said))
+        with self._understood():
+            return Job.parse(json.loads(said))
 
     def follow(
         self, number: int, write: Callable[[bytes], None], *, lines: int | None = None, on: bool
@@ -256,15 +259,30 @@ class Jobs:
                 pass
             while True:
                 line = lines.line()
-                if line.startswith("="):
-                    return Job.parse(json.loads(line[1:]))
-                if line.startswith("@"):
-                    reading.place = int(line[1:])
-                    continue
-                for piece in lines.take(int(line)):
+                with self._understood():
+                    if line.startswith("="):
+                        return Job.parse(json.loads(line[1:]))
+                    if line.startswith("@"):
+                        reading.place = int(line[1:])
+                        continue
+                    length = int(line)
+                for piece in lines.take(length):
                     write(piece)
                     reading.place += len(piece)
                     reading.moved = True
+
+    @contextlib.contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Say that what the master told of jobs is no answer: it is the login's shell's perhaps."""
+        try:
+            yield
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise NodeError(
+                self._master.alias,
+                "what it says of its jobs cannot be read.",
+                "The login's shell may print something when it starts, or the files in ~/jobs are"
+                " damaged.",
+            ) from error
 
     def _words(self, *words: str) -> list[str]:
         return [self._library.python, f"{self._library.folder}/job.py", *words]

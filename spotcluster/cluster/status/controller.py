@@ -7,16 +7,16 @@ also while every engine computes, and asking costs the engines nothing.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from spotcluster import published
 from spotcluster.cluster import connect
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.errors import ClusterError
-from spotcluster.ipyparallel_private import ask, date, engine_uuids
+from spotcluster.ipyparallel_private import ask, date, engine_uuids, signed_by_curve
 from spotcluster.node_layout import engine_place
 
 
@@ -132,17 +132,19 @@ class Controller:
         import ipyparallel
 
         self._tunnel, info = connect.tunnel(self._cluster)
-        self._key = str(info["key"]).encode()
-        self._client = ipyparallel.Client(connection_info=info, timeout=timeout)
+        self._key = published.key_of(info)
+        with signed_by_curve(info):
+            self._client = ipyparallel.Client(connection_info=info, timeout=timeout)
 
     def _read(self, timeout: float) -> Answer:
         status = ask(self._client, "queue_request", timeout, targets=None, verbose=False)
         waiting = int(status.pop("unassigned", 0))
         status.pop("status", None)
-        queues = {int(number): queue for number, queue in status.items()}
+        uuids = engine_uuids(self._client)
+        # It goes on telling of engines that have ended, and of what they left undone.
+        queues = {int(number): queue for number, queue in status.items() if int(number) in uuids}
         busy = any(queue["tasks"] or queue["queue"] for queue in queues.values())
         records = self._pending(timeout) if busy or waiting else []
-        uuids = engine_uuids(self._client)
         messages = self._at_engines(records, timeout) if busy else {}
         engines = []
         for number, queue in sorted(queues.items()):
@@ -214,8 +216,4 @@ class Controller:
 
 
 def _label(record: Mapping[str, Any]) -> dict[str, Any]:
-    with contextlib.suppress(ValueError, TypeError):
-        said = json.loads(record["label"])
-        if isinstance(said, dict) and "spotcluster" in said:
-            return said
-    return {}
+    return published.label_of(record.get("label"))

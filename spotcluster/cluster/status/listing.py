@@ -114,6 +114,11 @@ def everywhere(sessions: Sequence[Session]) -> tuple[list[Listed], dict[str, Clo
     return [one for _, there in found for one in there], refused
 
 
+def counted(nodes: Iterable[Instance], size: int) -> str:
+    """Return how many nodes run, of how many that should: ``2 of 3 nodes``."""
+    return f"{sum(one.state == 'running' for one in nodes)} of {size} nodes"
+
+
 def up_since(nodes: Iterable[Instance]) -> datetime | None:
     """Return since when something of a cluster runs without a break; None where nothing does.
 
@@ -176,6 +181,7 @@ def state_of(nodes: tuple[Instance, ...], size: int, *, stopped: bool = False) -
         return "stopping"
     if not any(one.is_master for one in nodes):
         return "no master"
-    if len(nodes) < size or not all(one.ready for one in nodes):
+    runs = all(one.state in ("pending", "running") for one in nodes)
+    if len(nodes) < size or not runs or not all(one.ready for one in nodes):
         return "incomplete"
     return "running"

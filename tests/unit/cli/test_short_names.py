@@ -34,6 +34,31 @@ def test_flag_of_starclusters_that_is_not_here_says_what_to_do(
     assert main.run(["start", "--nothing", "mycluster"]) == 2
 
 
+def test_command_of_starclusters_that_is_not_here_says_which_of_ours_does_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What is spelt alike does another thing: `removenode` was suggested for `removeimage`."""
+    own = {*main.cli.list_commands(click.Context(main.cli)), *main._SHORT}
+    assert not own & starcluster.COMMANDS.keys()
+    for name, hint in starcluster.COMMANDS.items():
+        for words in ([name, "x"], ["help", name]):
+            assert main.run(words) == 2
+            said = " ".join(capsys.readouterr().err.split())
+            assert hint in said
+            assert "Did you mean" not in said
+        for ours in re.findall(r"`spotcluster ([\w-]+)", hint):
+            assert ours in own, hint
+
+
+@pytest.mark.parametrize("flag", ["-X", "-t"])
+@pytest.mark.parametrize("command", ["sshmaster", "sshnode"])
+def test_flag_of_starclusters_ssh_is_not_taken_for_a_cluster(
+    command: str, flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run([command, flag, "mycluster"]) == 2
+    assert "ssh-config" in capsys.readouterr().err
+
+
 def test_every_command_and_group_shows_an_example() -> None:
     todo: list[click.Command] = [main.cli]
     while todo:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from jupyter_client.session import Session
+from traitlets.log import get_logger
 
 from spotcluster import ssh
 from spotcluster.cluster import connect
+from spotcluster.errors import ClusterError
+from spotcluster.ipyparallel_private import signed_by_curve
 
 
 def test_file_of_the_master_names_no_code_and_no_place_of_this_computer(
@@ -43,3 +48,38 @@ def test_file_of_the_master_names_no_code_and_no_place_of_this_computer(
         "pack": "json",
         "unpack": "json",
     }
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"\xff", b"{}", b'{"registration": 1, "key": "", "location": 5}',
+     b'{"registration": "x", "key": "", "location": "a"}'],
+)  # fmt: skip
+def test_damaged_connection_file_is_named_with_what_makes_it_anew(content: bytes) -> None:
+    """It was a JSONDecodeError that nobody had foreseen."""
+    account = SimpleNamespace(get=lambda _: content, name="ipuser")
+    cluster: Any = SimpleNamespace(name="c", master=SimpleNamespace(account=account, target=None))
+    with pytest.raises(ClusterError, match=r"ipcontroller-client.json on the master .* is damaged"):
+        connect.tunnel(cluster)
+
+
+@pytest.mark.parametrize(("info", "warned"), [({"curve_serverkey": "k"}, 0), ({}, 1)])
+def test_session_does_not_warn_of_what_curve_does(info: dict[str, str], warned: int) -> None:
+    """In IPython, `connect` said that messages are not signed and that this is insecure."""
+    heard: list[str] = []
+
+    class Heard(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(record.getMessage())
+
+    logger: Any = get_logger()
+    handler = Heard()
+    logger.addHandler(handler)
+    try:
+        with signed_by_curve(info):
+            Session(key=b"")
+        before = len(heard)
+        Session(key=b"")
+    finally:
+        logger.removeHandler(handler)
+    assert (before, len(heard)) == (warned, warned + 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from typing import Any
 from unittest.mock import Mock
 
@@ -14,7 +16,7 @@ CLUSTER: Any = Mock()
 NODE: Any = Mock(alias="node001")
 
 
-def raising(error: Exception) -> Mock:
+def raising(error: BaseException) -> Mock:
     return Mock(side_effect=error)
 
 
@@ -36,6 +38,21 @@ def test_failed_script_names_its_plugin() -> None:
 def test_what_nobody_had_foreseen_names_plugin_and_node() -> None:
     with pytest.raises(NodeError, match=r"node001: plugin mine raised KeyError: 'x'"):
         hooks.call("mine", raising(KeyError("x")), CLUSTER, NODE)
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), SystemExit("no licence"), GeneratorExit(), asyncio.CancelledError()]
+)
+def test_plugin_that_ends_its_thread_says_which(error: BaseException) -> None:
+    """A thread that meets `sys.exit` ends without a word, and `start` did so with it."""
+    said = f"node001: plugin mine raised {type(error).__name__}: {error}".strip()
+    with pytest.raises(NodeError, match=re.escape(said)):
+        hooks.call("mine", raising(error), CLUSTER, NODE)
+
+
+def test_ctrl_c_in_a_hook_is_no_fault_of_its() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        hooks.call("mine", raising(KeyboardInterrupt()), CLUSTER, NODE)
 
 
 def test_what_nobody_had_foreseen_where_there_is_no_node_names_the_plugin() -> None:

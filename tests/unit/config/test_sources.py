@@ -156,7 +156,7 @@ def test_included_file_with_secrets_that_others_can_read_is_refused(write: Write
     secrets = write("secrets", f"[aws info]\nAWS_ACCESS_KEY_ID = a\n{key} = s3cret\n")
     main = write("main", "[global]\nINCLUDE = secrets\n")
     secrets.chmod(0o644)
-    with pytest.raises(UsageError, match=r"secrets holds .* can be read by other users") as refused:
+    with pytest.raises(UsageError, match=r"secrets:3: .* can be read by other users") as refused:
         config.load(main)
     assert "s3cret" not in str(refused.value)
 

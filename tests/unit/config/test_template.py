@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -137,45 +136,5 @@ def test_zone_that_is_not_in_the_region_is_refused_as_a_flag() -> None:
         make(region="us-east-1").with_overrides(availability_zone="eu-west-1a")
 
 
-def test_key_that_only_its_owner_can_read_is_right(tmp_path: Path) -> None:
-    files.write_private(tmp_path / "k", "key")
-    assert make(key_location=tmp_path / "k").check_key() == tmp_path / "k"
-
-
 def test_without_location_the_key_is_where_createkey_writes_it() -> None:
-    files.write_private(files.key_file("k"), "key")
-    assert make().check_key() == files.key_file("k")
-
-
-def test_missing_key_says_how_to_make_it(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"does not exist.*spotcluster createkey k -o /"):
-        make(key_location=tmp_path / "k").check_key()
-
-
-@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o610])
-def test_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
-    path = tmp_path / "my key"
-    path.touch()
-    path.chmod(mode)
-    with pytest.raises(UsageError, match=r"can be read by other users. Run `chmod 600 '.*my key'`"):
-        make(key_location=path).check_key()
-
-
-def test_folder_is_not_a_key(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is not a file"):
-        make(key_location=tmp_path).check_key()
-
-
-@pytest.mark.skipif(os.getuid() == 0, reason="root can read everything")
-def test_key_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "k"
-    path.touch(mode=0)
-    path.chmod(0o200)
-    with pytest.raises(UsageError, match="cannot be read"):
-        make(key_location=path).check_key()
-
-
-def test_key_behind_a_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="cannot be read: Not a directory"):
-        make(key_location=tmp_path / "file" / "k").check_key()
+    assert make().key_path == files.key_file("k")

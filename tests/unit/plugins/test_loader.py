@@ -258,3 +258,15 @@ def test_error_is_one_that_users_read() -> None:
         loader.load_class("no.Such")
     assert isinstance(caught.value, ValueError)
     assert caught.value.exit_status == 2
+
+
+@pytest.mark.parametrize("what", ["sys.exit('no licence')", "1 / 0", "{}['x']"])
+def test_class_that_fails_with_its_settings_is_named(what: str) -> None:
+    """What a plugin checks may raise anything: it was taken for a bug of ours."""
+    write(
+        "odd.py",
+        "import sys\nfrom spotcluster.plugins.base import Plugin\n"
+        f"class Odd(Plugin):\n    def model_post_init(self, _):\n        {what}\n",
+    )
+    with pytest.raises(PluginError, match=r"\[plugin p\] odd.Odd: it fails with these settings"):
+        loader.make("p", "odd.Odd", {})

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import shutil
+import socket
 import subprocess
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,6 +148,63 @@ def test_public_key_file_is_told_even_when_open(tmp_path: Path) -> None:
     assert caught.value.hint.endswith(f"{tmp_path / 'key'}.")
 
 
+CHANGED: dict[str, Callable[[bytes], bytes]] = {
+    "CRLF": lambda key: key.replace(b"\n", b"\r\n"),
+    "CR": lambda key: key.replace(b"\n", b"\r"),
+    "no last line end": bytes.rstrip,
+    "byte order mark": lambda key: b"\xef\xbb\xbf" + key,
+    "UTF-16": lambda key: key.decode().encode("utf-16"),
+    "empty first line": lambda key: b"\n" + key,
+    "text before": lambda key: b"my key\n" + key,
+    "text after": lambda key: key + b"\nmy key\n",
+    "indented": lambda key: re.sub(b"(?m)^", b"  ", key),
+    "one line": lambda key: key.replace(b"\n", b" "),
+    "spaces at line ends": lambda key: key.replace(b"\n", b" \n"),
+    "cut off": lambda key: key[: len(key) // 2],
+}
+"""What copying by way of Windows, an e-mail or a web page makes of a key."""
+
+
+@functools.cache
+def made(form: str) -> bytes:
+    """Return a private key of this form, as ssh-keygen writes it."""
+    kinds = {"ed25519": (), "ecdsa": ("-t", "ecdsa"), "locked": ("-N", "word")}
+    rsa_form = ("-t", "rsa", "-b", "2048", "-m", "PEM" if form == "PKCS#1" else "PKCS8")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "key"
+        words = ["-q", "-t", "ed25519", "-N", "", *kinds.get(form, rsa_form), "-f", str(path)]
+        subprocess.run(["ssh-keygen", *words], check=True)
+        return path.read_bytes()
+
+
+@needs_openssh
+@pytest.mark.parametrize("change", CHANGED)
+@pytest.mark.parametrize("form", ["ed25519", "ecdsa", "PKCS#1", "PKCS#8", "locked"])
+def test_what_ssh_cannot_read_is_no_key_of_ours(tmp_path: Path, form: str, change: str) -> None:
+    """With such a key `start` worked, or launched and then failed, and `sshmaster` did not."""
+    path = write(tmp_path / "key", CHANGED[change](made(form)))
+    asked = subprocess.run(
+        ["ssh-keygen", "-y", "-P", "word" if form == "locked" else "", "-f", str(path)],
+        capture_output=True,
+    )
+    if asked.returncode:
+        with pytest.raises(UsageError, match=re.escape(str(path))) as refused:
+            keys.public_of(path)
+        if change in ("CRLF", "no last line end"):
+            subprocess.run(refused.value.hint.split("`")[1], shell=True, check=True)
+    # Of a PEM with a byte order mark ssh makes a key; we need not.
+    if change in ("CRLF", "no last line end") or not (
+        asked.returncode or change == "byte order mark"
+    ):
+        assert keys.public_of(path)
+
+
+def test_pipe_in_the_place_of_a_key_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "key", 0o600)
+    with pytest.raises(UsageError, match="is not a file"):
+        keys.load_private(tmp_path / "key")
+
+
 @pytest.mark.parametrize("line", ["", "ssh-ed25519", "ssh-ed25519 !!!", "ssh-rsa AAAAB3", "a b"])
 def test_what_is_no_public_key(line: str) -> None:
     with pytest.raises(UsageError, match="not a public key"):
@@ -169,6 +230,24 @@ def test_locked_key_without_an_agent(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(UsageError, match="has a passphrase and no ssh-agent is running") as caught:
         keys.load_private(path)
     assert f"ssh-add {path}" in caught.value.hint
+
+
+@needs_openssh
+def test_locked_key_with_an_agent_that_is_no_more_or_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket that nobody serves was called an agent without the key; one that hangs hung us."""
+    path, _ = locked(tmp_path / "key")
+    address = os.environ["SPOTCLUSTER_HOME"] + "-agent"
+    monkeypatch.setenv("SSH_AUTH_SOCK", address)
+    with pytest.raises(UsageError, match=r"no ssh-agent answers at .*-agent: No such file"):
+        keys.load_private(path)
+    monkeypatch.setattr(keys, "_AGENT_TIMEOUT", 0.1)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(address)
+        silent.listen()
+        with pytest.raises(UsageError, match=r"no ssh-agent answers at .*: timed out"):
+            keys.load_private(path)
 
 
 @needs_openssh

@@ -139,3 +139,81 @@ def test_broken_key_is_not_written(server: Server) -> None:
 
 def test_host_key_alias_is_the_alias_unless_given(server: Server) -> None:
     assert replace(server.target, host_key_alias="").host_key_alias == "node001"
+
+
+BREAKING = {
+    "ProxyJump": "nowhere.invalid",
+    "ProxyCommand": "false",
+    "RemoteCommand": "echo mine",
+    "PubkeyAuthentication": "no",
+    "PreferredAuthentications": "password",
+    "PubkeyAcceptedAlgorithms": "rsa-sha2-512",
+    "HostKeyAlgorithms": "ecdsa-sha2-nistp256",
+    "HostName": "nowhere.invalid",
+    "Port": "1",
+    "User": "somebody",
+    "AddressFamily": "inet6",
+    "CanonicalizeHostname": "always",
+    "IdentityAgent": "/none",
+    "IdentityFile": "/none",
+    "SessionType": "none",
+    "StdinNull": "yes",
+    "ForkAfterAuthentication": "yes",
+    "RequestTTY": "force",
+    "PermitLocalCommand": "yes\n    LocalCommand exit 9",
+    "ControlMaster": "auto\n    ControlPath /none/%C",
+    "ExitOnForwardFailure": "yes\n    LocalForward 1 127.0.0.1:1",
+    "StrictHostKeyChecking": "ask",
+    "UserKnownHostsFile": "/none",
+    "ProxyUseFdpass": "yes",
+    "BatchMode": "yes",
+}
+"""What people have under ``Host *`` for their other machines."""
+
+
+@needs_ssh
+@pytest.mark.parametrize("option", BREAKING)
+def test_no_option_of_the_users_breaks_what_works_for_our_own_connections(
+    server: Server, tmp_path: Path, option: str
+) -> None:
+    """`sshmaster` failed where `start` worked, as only the system's ssh reads ~/.ssh/config."""
+    theirs = tmp_path / "config"
+    theirs.write_text(f"Host *\n    {option} {BREAKING[option]}\n")
+    words = ssh.command_line(server.target, pin(tmp_path / "pins", server.target), command=["cat"])
+    words[1:1] = ["-F", str(theirs)]
+    done = subprocess.run(words, input="hi\n", capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "hi\n"), done.stderr
+
+
+@needs_ssh
+def test_what_breaks_nothing_still_holds(server: Server, tmp_path: Path) -> None:
+    theirs = tmp_path / "config"
+    theirs.write_text("Host *\n    LogLevel DEBUG1\n")
+    words = ssh.command_line(server.target, pin(tmp_path / "pins", server.target), command=["true"])
+    words[1:1] = ["-F", str(theirs)]
+    assert "debug1: Authentications that can continue" in call(words).stderr
+
+
+@needs_ssh
+def test_host_key_is_checked_whatever_the_users_config_says(server: Server, tmp_path: Path) -> None:
+    theirs = tmp_path / "config"
+    theirs.write_text(
+        "Host *\n    NoHostAuthenticationForLocalhost yes\n    VerifyHostKeyDNS yes\n"
+    )
+    other = replace(server.target, host_key=ssh.keys.generate().public)
+    words = ssh.command_line(server.target, pin(tmp_path / "pins", other), command=["true"])
+    words[1:1] = ["-F", str(theirs)]
+    assert call(words).returncode == 255
+    assert server.commands == []
+
+
+@needs_ssh
+def test_alias_in_sshs_config_reaches_the_machine(server: Server, tmp_path: Path) -> None:
+    pins = pin(tmp_path / "a b", server.target)
+    block = ssh.config_text("mycluster", server.target, pins)
+    config = tmp_path / "config"
+    config.write_text(f"{block}\nHost *\n    RemoteCommand echo no\n    ProxyCommand false\n")
+    done = call(["ssh", "-F", str(config), "mycluster", "echo hi"])
+    assert (done.returncode, done.stdout) == (0, "hi\n"), done.stderr
+    with pytest.raises(UsageError, match="cannot be a name"):
+        ssh.config_text("a b", server.target, pins)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,3 +146,46 @@ def test_plan_of_no_new_nodes_names_a_subnet_all_the_same(session: Session) -> N
     made = plans.make(session, "c", template, [])
     assert (made.nodes, made.price) == ((), 0)
     assert made.subnet.id
+
+
+def with_key(path: Path | None = None) -> Template:
+    given = {"name": "c", "keyname": "k", "node_instance_type": "c5.large", "key_location": path}
+    return Template.model_validate(given)
+
+
+def test_key_that_a_connection_can_use_is_right(tmp_path: Path) -> None:
+    for path in (None, tmp_path / "k"):
+        files.write_private(path or files.key_file("k"), ssh.keys.generate().private)
+        assert plans.check_key(with_key(path)) == (path or files.key_file("k"))
+
+
+def test_missing_key_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"does not exist.*spotcluster createkey k -o /"):
+        plans.check_key(with_key(tmp_path / "k"))
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o610])
+def test_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "my key"
+    files.write_private(path, ssh.keys.generate().private, mode=mode)
+    said = r"^\[key k\] .* can be read by others than you.*`chmod 600 '.*my key'`"
+    with pytest.raises(UsageError, match=said):
+        plans.check_key(with_key(path))
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root can read everything")
+def test_key_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    files.write_private(tmp_path / "k", ssh.keys.generate().private, mode=0o200)
+    with pytest.raises(UsageError, match="cannot be read"):
+        plans.check_key(with_key(tmp_path / "k"))
+
+
+def test_public_key_in_the_place_of_the_private_one_is_not_told_to_be_closed(
+    tmp_path: Path,
+) -> None:
+    """`chmod 600` was the advice, and then the cluster was launched."""
+    files.write_private(tmp_path / "k.pub", ssh.keys.generate().public, mode=0o644)
+    with pytest.raises(UsageError, match="is a public key") as refused:
+        plans.check_key(with_key(tmp_path / "k.pub"))
+    assert "chmod" not in refused.value.hint
+    assert plans.refusals(with_key(tmp_path / "k.pub"))
