@@ -33,7 +33,7 @@ def connect(name: str = "", *, timeout: float = 60.0, **_: Any) -> ipyparallel.C
     ClusterError
         This is the master of another cluster, or it has no controller.
     """
-    import ipyparallel
+    from spotcluster.clients import Client
 
     own = (_ROOT / "cluster").read_text().strip()
     if name not in ("", own):
@@ -47,7 +47,7 @@ def connect(name: str = "", *, timeout: float = 60.0, **_: Any) -> ipyparallel.C
             f"`spotcluster runplugin ipcluster {own}` starts one.",
         )
     try:
-        return ipyparallel.Client(connection_info=str(_FILE), timeout=timeout)
+        return Client(connection_info=str(_FILE), timeout=timeout)
     except TimeoutError as error:
         raise ClusterError(
             f"The controller of '{own}' did not answer within {timeout:.0f} s.",
