@@ -148,6 +148,50 @@ def test_ssh_to_the_master_passes_the_exit_status_on(cluster: str) -> None:
     assert cli("sshnode", cluster, "node001", "basename", "/a/b").strip() == "b"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sshmaster", "NAME", "python", "-c", "'import sklearn, sys; print(sys.prefix)'"),
+        (
+            "sshnode",
+            "-u",
+            "ipuser",
+            "NAME",
+            "node001",
+            "python3 -c 'import sys; print(sys.prefix)'",
+        ),
+        ("sshmaster", "-u", "ipuser", "NAME"),
+    ],
+    ids=["command", "other user", "login"],
+)
+def test_after_sshmaster_there_was_no_python(cluster: str, words: tuple[str, ...]) -> None:
+    named = [cluster if word == "NAME" else word for word in words]
+    given = "python -c 'import sys; print(sys.prefix)'\n"
+    done = programs.run([*PROGRAM, *named], given=given, timeout=240)
+    assert done.stdout.split()[-1].endswith("/home/.spotcluster/env"), done.stderr
+
+
+def test_engines_had_no_pip(client: Any) -> None:
+    found = client[:].apply_sync(shell, "command -v pip; pip --version")
+    assert len(found) == 6
+    assert all(said.count("/home/.spotcluster/env/") == 2 for said in found), found
+
+
+def shell(command: str) -> str:
+    """Do as ``!command`` does."""
+    import subprocess
+
+    return subprocess.run(command, shell=True, capture_output=True, text=True).stdout
+
+
+shell.__module__ = "__main__"  # sent whole: the engines do not have this module
+
+
+def test_every_view_answers(client: Any) -> None:
+    for view in (client[:], client.load_balanced_view(), client.broadcast_view()):
+        assert view.map_sync(abs, [-1, 2, -3]) == [1, 2, 3]
+
+
 def test_master_reaches_nodes_by_name_with_known_host_keys(cluster: str) -> None:
     said = cli("sshmaster", cluster, "ssh -o BatchMode=yes node001 'echo $SSH_CONNECTION'")
     assert nodes(cluster)["node001"]["private_ip"] in said
