@@ -23,8 +23,9 @@ from sklearn.svm import SVC
 
 import spotcluster
 from spotcluster import local
-from spotcluster.aws import instances
+from spotcluster.aws import instances, network
 from spotcluster.aws.session import Session
+from spotcluster.cluster import records
 from spotcluster.errors import ClusterError
 from spotcluster.search import GridSearch, persist_cv_splits
 
@@ -137,6 +138,32 @@ def test_starting_it_again_is_refused_with_a_hint(cluster: str) -> None:
     said = cli("start", "-s", "3", cluster, status=1)
     assert "already running" in said
     assert "addnode" in said
+
+
+def test_laptop_that_has_moved_is_let_in_again(cluster: str) -> None:
+    session = Session("local")
+
+    def rules() -> dict[str, str]:
+        found = records.find(session, cluster)
+        assert found
+        return dict(found.ssh)
+
+    group, own = records.find(session, cluster), rules()
+    assert group
+    assert list(own) == ["127.0.0.1/32"]
+    former = network.ssh_from("203.0.113.9/32", own["127.0.0.1/32"])
+    network.disallow(session, group.group_id, network.ssh_from(*own.popitem()))
+    network.allow(session, group.group_id, [former])
+    assert cli("sshmaster", cluster, "echo here").strip() == "here"
+    assert list(rules()) == ["127.0.0.1/32"]
+
+
+def test_start_lets_others_in_while_it_runs(cluster: str) -> None:
+    said = cli("start", cluster, "--allow", "198.51.100.0/24", "--json")
+    assert json.loads(said)["name"] == cluster
+    found = records.find(Session("local"), cluster)
+    assert found
+    assert list(found.ssh) == ["127.0.0.1/32", "198.51.100.0/24"]
 
 
 def test_ssh_to_the_master_passes_the_exit_status_on(cluster: str) -> None:
