@@ -15,7 +15,7 @@ from spotcluster import node_layout, templates
 from spotcluster.errors import RemoteCommandFailed
 from spotcluster.plugins.base import Node
 
-BASE = ("ipyparallel", "cloudpickle", "joblib", "psutil", "rich")
+BASE = ("ipyparallel", "cloudpickle", "joblib", "psutil", "rich", "pip")
 """What engines need, and searches on the master, whatever else the user asks for."""
 
 
@@ -104,6 +104,8 @@ def install(
         trusted=_trusted(index_url),
         packages=wanted,
         constraints=constraints(free),
+        one_pip=templates.read("one_pip.py"),
+        shared=node.facts.sudo,
     )
     if node.facts.sudo:
         node.run(templates.read("python_venv.sh"), what="installing Python's venv", timeout=timeout)

@@ -180,7 +180,7 @@ def _on_master(
 
     It is given the client's connection file, the nodes, and how its engines' identities begin.
     """
-    names, marks = ",".join(nodes), ",".join(map(engines_of, nodes))
+    names, marks = ",".join(nodes), ",".join(mark for node in nodes for mark in engines_of(node))
     command = " ".join(
         [
             PYTHON,

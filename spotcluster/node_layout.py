@@ -9,6 +9,8 @@ and that nobody else spells these paths.
 
 from __future__ import annotations
 
+import re
+
 ROOT = "~/.spotcluster"
 """The folder of the account that the cluster's work runs as; to be read by a shell or `Account`."""
 
@@ -32,17 +34,22 @@ DONE = 78
 """The status by which a service says that it is not to be started again."""
 
 
-def engines_of(alias: str) -> str:
-    """Return what the identities of a node's engines begin with, by which they are known."""
-    return f"{alias}."
+_ENGINE = re.compile(r"([a-z0-9-]+)[._](\d+)[._]\d+-\d+")
+
+
+def engines_of(alias: str) -> tuple[str, str]:
+    """Return what the identities of a node's engines begin with, by which they are known.
+
+    The second is that of engines which earlier versions started, and which may run still.
+    """
+    return f"{alias}_", f"{alias}."
 
 
 def engine_place(identity: str) -> tuple[str, int] | None:
     """Return the node of an engine and its number there; None where it is none of ours.
 
-    Its identity is ``node.number.random``: anyone can tell whose it is without asking an engine
-    that is busy.
+    Its identity is ``node_number_random``: anyone can tell whose it is without asking an engine
+    that is busy. ipyparallel makes names of Python variables of it, and replaces ``-`` only.
     """
-    node, _, rest = identity.partition(".")
-    number = rest.partition(".")[0]
-    return (node, int(number)) if number.isdigit() else None
+    found = _ENGINE.fullmatch(identity)
+    return (found[1], int(found[2])) if found else None

@@ -1,7 +1,7 @@
 """Wait, on the master, until a node's engines are registered and answer.
 
-Arguments: connection file, node, what the identities of its engines begin with, number of engines,
-limit in seconds.
+Arguments: connection file, node, what the identities of its engines begin with (x,y), number of
+engines, limit in seconds.
 """
 
 import sys
@@ -9,14 +9,15 @@ import time
 
 import ipyparallel
 
-file, node, mark = sys.argv[1:4]
+file, node = sys.argv[1:3]
+marks = tuple(sys.argv[3].split(","))
 number, limit = int(sys.argv[4]), float(sys.argv[5])
 end = time.monotonic() + limit
 client = ipyparallel.Client(connection_info=file, timeout=limit)
 
 
 def engines() -> list[int]:
-    return [i for i, identity in dict(client._engines).items() if identity.startswith(mark)]
+    return [i for i, identity in dict(client._engines).items() if identity.startswith(marks)]
 
 
 while len(engines()) < number:

@@ -35,7 +35,7 @@ def connect(name: str = "", *, timeout: float = 60.0, **_: Any) -> ipyparallel.C
     ClusterError
         This is the master of another cluster, or it has no controller.
     """
-    import ipyparallel
+    from spotcluster.clients import Client
 
     own = (_ROOT / "cluster").read_text().strip()
     if name not in ("", own):
@@ -50,7 +50,7 @@ def connect(name: str = "", *, timeout: float = 60.0, **_: Any) -> ipyparallel.C
         )
     try:
         with signed_by_curve(json.loads(_FILE.read_text())):
-            return ipyparallel.Client(connection_info=str(_FILE), timeout=timeout)
+            return Client(connection_info=str(_FILE), timeout=timeout)
     except (AttributeError, KeyError, ValueError) as error:
         raise ClusterError(
             f"The connection file of the controller of '{own}', {_FILE}, is damaged.",

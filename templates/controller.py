@@ -5,13 +5,16 @@ for 5 s, as when the network was cut. ipyparallel ignores such an engine for eve
 on answering heartbeats, and the engine never notices. `--restore` is no way out: it believes in
 every engine that was there once, also in those that have died, and gives them work. Here an engine
 comes back with its first heartbeat, and under its former number, by which clients know it.
+
+A task that is lost with its engine goes to another one, where its sender says that it may:
+`spotcluster.clients` does. ipyparallel's own `retries` would also repeat what raised.
 """
 
 import json
 from pathlib import Path
 from typing import Any
 
-from ipyparallel.controller import app, hub
+from ipyparallel.controller import app, hub, task_scheduler
 
 
 class Hub(hub.Hub):  # type: ignore[misc]  # ipyparallel has no types
@@ -39,6 +42,41 @@ class Hub(hub.Hub):  # type: ignore[misc]  # ipyparallel has no types
         return number
 
 
+class TaskScheduler(task_scheduler.TaskScheduler):  # type: ignore[misc]
+    """A scheduler that sends again what was lost."""
+
+    again: set[str] = set()  # noqa: RUF012 - what it has sent again, until that is answered
+
+    def handle_stranded_tasks(self, engine: bytes) -> None:
+        """Give the tasks of a dead engine to others, and up those that may not be."""
+        for msg_id, job in list(self.pending[engine].items()):
+            lives = job.metadata.get("spotcluster_lives", 1) - 1
+            if lives < 1 or (job.targets and not job.targets.intersection(self.targets)):
+                continue
+            self.log.info("task %s was lost with its engine %s", msg_id, engine)
+            job.metadata["spotcluster_lives"] = lives
+            del self.pending[engine][msg_id]
+            self.again.add(msg_id)
+            if not self.maybe_run(job):
+                self.save_unmet(job)
+        super().handle_stranded_tasks(engine)
+
+    def handle_result(self, idents: list[Any], parent: dict[str, Any], *rest: Any) -> None:
+        """Take the first answer, also from an engine that was taken for dead."""
+        msg_id = parent["msg_id"]
+        if msg_id in self.again:
+            self.again.remove(msg_id)
+            job = self.queue_map.pop(msg_id, None)
+            if job:
+                job.removed = True
+            for jobs in self.pending.values():
+                job = jobs.pop(msg_id, job)
+            self.pending[idents[0]][msg_id] = job
+            self.completed.setdefault(idents[0], set())
+            self.failed.setdefault(idents[0], set())
+        super().handle_result(idents, parent, *rest)
+
+
 class Controller(app.IPController):  # type: ignore[misc]
     """A controller with such a hub."""
 
@@ -58,4 +96,5 @@ class Controller(app.IPController):  # type: ignore[misc]
 
 if __name__ == "__main__":
     app.Hub = Hub
+    app.TaskScheduler = TaskScheduler
     Controller.launch_instance()

@@ -9,6 +9,6 @@ engine_file=$security/ipcontroller-engine.json
 drain=$root/drain
 services=$root/services
 stay_ended=78
-engine_identity() { # node, number
-    echo "$1.$2.$$-$RANDOM"
+engine_identity() { # node, number; only what may be in a Python name, and "-"
+    echo "$1_$2_$$-$RANDOM"
 }

@@ -1,5 +1,6 @@
 # Make a machine a node: its cluster user and its name. As root, and as often as anybody likes.
-# Given: alias, address, account, shell, uid, login; hosts.sh comes after it.
+# Given: alias, address, account, shell, uid, login, programs=FOLDER; hosts.sh comes after it.
+. layout.sh
 umask 022
 mkdir -p /etc/spotcluster/ssh
 
@@ -22,7 +23,25 @@ if [ "$account" != "$login" ]; then
             --comment 'spotcluster' "$account"
     fi
     home=$(getent passwd "$account" | cut -d : -f 6)
-    chmod 700 "$home"
+    # The login, who can be root, uses the account's environment; nobody else comes in here.
+    usermod --append --groups "$(id -gn "$account")" "$login"
+    chmod 710 "$home"
+    # On the login's PATH is not the environment itself: whatever the account put there would be
+    # run by who can be root, under the name of any command.
+    mkdir -p "$programs"
+    bin=$home${env_python#"$HOME"}
+    bin=${bin%/*}
+    for program in python python3 ipython; do
+        printf '#!/bin/sh\nexec %s "$@"\n' "$bin/$program" >"$programs/$program.new"
+    done
+    for program in pip pip3; do # as the account, whose it is
+        printf '#!/bin/sh\nexec sudo -n -H -u %s -- %s "$@"\n' "$account" "$bin/$program" \
+            >"$programs/$program.new"
+    done
+    for program in "$programs"/*.new; do
+        chmod 755 "$program"
+        mv "$program" "${program%.new}"
+    done
     printf '%s\n' "$account" >/etc/spotcluster/account.new
     mv /etc/spotcluster/account.new /etc/spotcluster/account
 fi

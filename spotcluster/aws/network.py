@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from spotcluster import wording
@@ -12,6 +12,7 @@ from spotcluster.aws.calls import call, call_soon, every
 from spotcluster.aws.session import Session
 from spotcluster.errors import CloudError
 
+_SSH = 22
 UNKNOWN_GROUP = (
     "InvalidGroup.NotFound",
     "InvalidSecurityGroupID.NotFound",
@@ -38,6 +39,7 @@ class Group:
     name: str
     vpc_id: str
     tags: Mapping[str, str]
+    ssh: Mapping[str, str] = field(default_factory=dict)  # CIDR blocks, and the rules' descriptions
 
 
 def find_subnet(
@@ -102,9 +104,19 @@ def find_groups(session: Session, cluster: str | None = None) -> list[Group]:
             item["GroupName"],
             item.get("VpcId", ""),
             tags.mapping(item.get("Tags")),
+            _ssh(item.get("IpPermissions", ())),
         )
         for item in every(session.ec2.describe_security_groups, "SecurityGroups", Filters=wanted)
     ]
+
+
+def _ssh(permissions: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    return {
+        one.get("CidrIp") or one["CidrIpv6"]: one.get("Description", "")
+        for permission in permissions
+        if (permission["IpProtocol"], permission.get("FromPort")) == ("tcp", _SSH)
+        for one in (*permission.get("IpRanges", ()), *permission.get("Ipv6Ranges", ()))
+    }
 
 
 def create_group(session: Session, name: str, vpc_id: str, own_tags: Mapping[str, str]) -> str:
@@ -159,14 +171,31 @@ def allow(
                 raise
 
 
-def ssh_from(cidr: str) -> dict[str, Any]:
-    """Return the permission that lets `cidr` reach SSH."""
-    return port_range("tcp", 22, 22, cidr)
+def disallow(session: Session, group_id: str, permission: Mapping[str, Any]) -> None:
+    """Close a group for a permission; one that is not there is closed."""
+    try:
+        call(
+            session.ec2.revoke_security_group_ingress,
+            GroupId=group_id,
+            IpPermissions=[permission],
+        )
+    except CloudError as error:
+        if error.code != "InvalidPermission.NotFound":
+            raise
 
 
-def port_range(protocol: str, first: int, last: int, cidr: str) -> dict[str, Any]:
+def ssh_from(cidr: str, about: str = "") -> dict[str, Any]:
+    """Return the permission that lets `cidr` reach SSH; the rule may say something of itself."""
+    return port_range("tcp", _SSH, _SSH, cidr, about)
+
+
+def port_range(protocol: str, first: int, last: int, cidr: str, about: str = "") -> dict[str, Any]:
     """Return the permission that lets `cidr` reach the ports `first` to `last`."""
-    kind = {"Ipv6Ranges": [{"CidrIpv6": cidr}]} if ":" in cidr else {"IpRanges": [{"CidrIp": cidr}]}
+    description = {"Description": about} if about else {}
+    if ":" in cidr:
+        kind = {"Ipv6Ranges": [{"CidrIpv6": cidr, **description}]}
+    else:
+        kind = {"IpRanges": [{"CidrIp": cidr, **description}]}
     return {"IpProtocol": protocol, "FromPort": first, "ToPort": last, **kind}
 
 

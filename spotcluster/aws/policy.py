@@ -41,6 +41,7 @@ _CHANGE = (
     "ec2:DeleteVolume",
     "ec2:GetConsoleOutput",
     "ec2:RebootInstances",
+    "ec2:RevokeSecurityGroupIngress",
     "ec2:StartInstances",
     "ec2:StopInstances",
     "ec2:TerminateInstances",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import http.client
+import ipaddress
 import os
 import threading
 import urllib.request
@@ -28,6 +30,7 @@ CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0
 """Seconds until a connection to AWS, and an answer, are given up; the call is then repeated."""
 
 CHECKIP = "https://checkip.amazonaws.com"
+_CHECKIP_LIMIT = 5.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -130,17 +133,27 @@ class Session:
         return client
 
     def caller_cidr(self) -> str:
-        """Return the address that EC2 sees us at, as a ``/32``."""
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler(self._proxies))
+        """Return the address that EC2 sees us at, as a block of one.
+
+        A proxy is not asked through: SSH does not go through it, and its address is others' too.
+
+        Raises
+        ------
+        CloudError
+            It cannot be found.
+        """
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(self._checkip, timeout=10) as answer:
-                return f"{answer.read().decode().strip()}/32"
-        except OSError as error:
+            with opener.open(self._checkip, timeout=_CHECKIP_LIMIT) as answer:
+                said = answer.read(200).decode(errors="replace").strip()
+            return str(ipaddress.ip_network(ipaddress.ip_address(said)))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            why = "answered with no address" if isinstance(error, ValueError) else str(error)
             raise CloudError(
-                f"This computer's public address cannot be found: {self._checkip} did not answer"
-                f" ({error}).",
+                f"This computer's public address cannot be found: {self._checkip}, asked without a"
+                f" proxy: {why}.",
                 "Check the network, or name the address with `ALLOW = 203.0.113.7/32` in the"
-                " cluster's section.",
+                " cluster's section, or with --allow.",
             ) from error
 
 

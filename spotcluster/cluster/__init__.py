@@ -10,6 +10,7 @@
     secrets.py         plugins' settings that stay on the computers whose config has them
     lookup.py          where a cluster is, and the key that opens its nodes
     connect.py         an ipyparallel client through our tunnel, with subscriptions.py
+    ingress.py         who may reach it
     limits.py          one limit for all that a thread does
     hooks.py           calling what a plugin does; what goes wrong there names it
     reporter.py        how whoever looks on is told what is being done

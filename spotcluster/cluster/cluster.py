@@ -11,7 +11,7 @@ from spotcluster import files, ssh, wording
 from spotcluster.aws import instances, network, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
-from spotcluster.cluster import aliases, records
+from spotcluster.cluster import aliases, ingress, records
 from spotcluster.cluster.node import Node
 from spotcluster.cluster.records import Record
 from spotcluster.cluster.reporter import Quiet, Reporter
@@ -253,6 +253,8 @@ def find(
 ) -> Cluster | None:
     """Return the cluster `name` of a region as EC2 knows it, None where there is none.
 
+    Whoever looks for it is about to reach its nodes, so their SSH is opened to this computer.
+
     Parameters
     ----------
     keys : mapping of str to Path
@@ -267,4 +269,7 @@ def find(
     path = keys.get(record.template.keyname) or files.key_file(record.template.keyname)
     found = instances.describe(session, name)
     asleep = [one for one in found if one.state in instances.STOPPED]
-    return Cluster(session, record, path, nodes_of(found, path), reporter, own, asleep)
+    nodes = nodes_of(found, path)
+    if nodes:
+        record = ingress.let_in(session, record)
+    return Cluster(session, record, path, nodes, reporter, own, asleep)

@@ -94,6 +94,10 @@ def connect(
     The connection goes through an SSH tunnel that accepts the pinned host key only; it is closed
     with the client.
 
+    What its load-balanced views send is sent again when the engine that had it is lost, up to three
+    engines; what raised is not. `view.register_joblib_backend()` makes it joblib's backend, and
+    scikit-learn's.
+
     Parameters
     ----------
     name : str
@@ -124,13 +128,12 @@ def client_of(cluster: Cluster, *, timeout: float = 60.0) -> ipyparallel.Client:
 
     Closing it closes the tunnel, and the cluster's own connections.
     """
-    import ipyparallel
-
+    from spotcluster import clients
     from spotcluster.cluster.subscriptions import Subscribed
 
     opened, info = tunnel(cluster)
 
-    class Client(Subscribed, ipyparallel.Client):  # type: ignore[misc]  # ipyparallel has no types
+    class Client(Subscribed, clients.Client):
         def close(self, *args: Any, **kwargs: Any) -> None:
             super().close(*args, **kwargs)
             opened.close()

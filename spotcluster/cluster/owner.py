@@ -15,13 +15,13 @@ _SAME_START = 2.0  # seconds by which the clock may have been set since
 def myself() -> str:
     """Return the name of this process: it is never used again, on this computer or another."""
     me = psutil.Process()
-    return f"{_computer()}/{me.pid}/{me.create_time():.2f}"
+    return f"{this_computer()}/{me.pid}/{me.create_time():.2f}"
 
 
 def has_died(name: str) -> bool | None:
     """Return whether the process of that name is gone; None when it ran on another computer."""
     computer, _, process = name.partition("/")
-    if computer != _computer():
+    if computer != this_computer():
         return None
     number, _, start = process.partition("/")
     try:
@@ -36,6 +36,6 @@ def has_died(name: str) -> bool | None:
 
 
 @functools.cache
-def _computer() -> str:
+def this_computer() -> str:
     """Return a name for this computer that tells nothing about it."""
     return hashlib.sha256(f"{platform.node()} {uuid.getnode()}".encode()).hexdigest()[:12]

@@ -44,6 +44,8 @@ class Record:
         Whether this process has made it, so that EC2 may not know of it yet.
     tags : mapping of str to str
         All that is written down of it.
+    ssh : mapping of str to str
+        The blocks of addresses that may reach SSH, with what each rule says of itself.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Record:
     bid: float | None = None
     new: bool = False
     tags: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ssh: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def run(self) -> str:
@@ -310,6 +313,7 @@ def _parse(name: str, group: network.Group, template: Template) -> Record:
         additions=additions.read(group.tags),
         ending=tags.ENDING in group.tags,
         tags=group.tags,
+        ssh=group.ssh,
         stopped=tags.STOPPED in group.tags,
         stops=int(group.tags.get(tags.STOPS, "0")),
         bid=float(group.tags[tags.BID]) if tags.BID in group.tags else None,

@@ -36,7 +36,9 @@ class _Subscriptions(zmq.Context[zmq.Socket[bytes]]):
     _waiting: dict[Any, Any]
 
     def socket(self, socket_type: int, *args: Any, **kwargs: Any) -> Any:
-        made = super().socket(socket_type, *args, **kwargs)
+        # One of the context that this is a shadow of: who destroys that one destroys its sockets,
+        # and would wait for ever for any that it does not know.
+        made: Any = zmq.Context.instance().socket(socket_type, *args, **kwargs)
         if socket_type == zmq.SUB:
             waiting = self.__dict__.setdefault("_waiting", {})
             waiting[made.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)] = made

@@ -49,6 +49,7 @@ def call(digest: str, source: bytes, name: str, *args: Any) -> Any:
 
 
 call.__module__ = "__main__"
+call.spotcluster_lives = 1  # type: ignore[attr-defined]  # a search counts its losses itself
 
 
 # ipyparallel numbers its messages without a lock, and ours are sent by several threads.

@@ -45,6 +45,9 @@ def until(condition: Callable[[], Any], what: str, limit: float = LIMIT) -> Any:
 class Machines:
     """Engines on pretended hosts: each has its own name and home, all have this machine."""
 
+    client_class = ipyparallel.Client
+    controller_program = ("-m", "ipyparallel.controller")
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ipython = folder / "ipython"
@@ -59,11 +62,11 @@ class Machines:
             lambda: self.client_file.exists() and self.engine_file.exists(),
             "the controller's files",
         )
-        self.client = ipyparallel.Client(str(self.client_file), timeout=LIMIT)
+        self.client = self.client_class(str(self.client_file), timeout=LIMIT)
 
     def start_controller(self) -> subprocess.Popen[bytes]:
         return self._start(
-            *("ipyparallel.controller", "--ip=127.0.0.1", f"--ipython-dir={self.ipython}"),
+            *(*self.controller_program, "--ip=127.0.0.1", f"--ipython-dir={self.ipython}"),
             # Of those that end their nannies tell; one that is only slow must not seem dead.
             *("--HeartMonitor.period=1000", "--HeartMonitor.max_heartmonitor_misses=10"),
             *("--TaskScheduler.hwm=1", "--reuse", "--restore"),
@@ -140,7 +143,7 @@ class Machines:
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", *arguments],
+                [sys.executable, *arguments],
                 cwd=self.folder,
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,

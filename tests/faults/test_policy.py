@@ -15,6 +15,7 @@ from .world import REGION, World
 SERVICES = {"GetParameter": "ssm", "GetProducts": "pricing"}
 NOT_SEEN = {
     "iam:CreateServiceLinkedRole",  # AWS calls it by itself, for an account's first spot instance
+    "ec2:RevokeSecurityGroupIngress",  # when this computer has another address than it had
     "ec2:DescribeVolumesModifications",  # asked when the answer to ModifyVolume was lost
 }
 

@@ -24,8 +24,9 @@ from sklearn.svm import SVC
 
 import spotcluster
 from spotcluster import local
-from spotcluster.aws import instances
+from spotcluster.aws import instances, network
 from spotcluster.aws.session import Session
+from spotcluster.cluster import records
 from spotcluster.errors import ClusterError
 from spotcluster.search import GridSearch, persist_cv_splits
 
@@ -147,6 +148,32 @@ def test_starting_it_again_is_refused_with_a_hint(cluster: str) -> None:
     assert "addnode" in said
 
 
+def test_laptop_that_has_moved_is_let_in_again(cluster: str) -> None:
+    session = Session("local")
+
+    def rules() -> dict[str, str]:
+        found = records.find(session, cluster)
+        assert found
+        return dict(found.ssh)
+
+    group, own = records.find(session, cluster), rules()
+    assert group
+    assert list(own) == ["127.0.0.1/32"]
+    former = network.ssh_from("203.0.113.9/32", own["127.0.0.1/32"])
+    network.disallow(session, group.group_id, network.ssh_from(*own.popitem()))
+    network.allow(session, group.group_id, [former])
+    assert cli("sshmaster", cluster, "echo here").strip() == "here"
+    assert list(rules()) == ["127.0.0.1/32"]
+
+
+def test_start_lets_others_in_while_it_runs(cluster: str) -> None:
+    said = cli("start", cluster, "--allow", "198.51.100.0/24", "--json")
+    assert json.loads(said)["name"] == cluster
+    found = records.find(Session("local"), cluster)
+    assert found
+    assert list(found.ssh) == ["127.0.0.1/32", "198.51.100.0/24"]
+
+
 def test_ssh_to_the_master_passes_the_exit_status_on(cluster: str) -> None:
     assert cli("sshmaster", cluster, "echo here").strip() == "here"
     cli("sshmaster", "-A", "-u", "ipuser", cluster, "exit 7", status=7)
@@ -154,6 +181,50 @@ def test_ssh_to_the_master_passes_the_exit_status_on(cluster: str) -> None:
     done = programs.run([*PROGRAM, *words], given="echo $((6 * 7))\n", timeout=240)
     assert done.stdout.split()[-1:] == ["42"], done.stderr
     assert cli("sshnode", cluster, "node001", "basename", "/a/b").strip() == "b"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sshmaster", "NAME", "python", "-c", "'import sklearn, sys; print(sys.prefix)'"),
+        (
+            "sshnode",
+            "-u",
+            "ipuser",
+            "NAME",
+            "node001",
+            "python3 -c 'import sys; print(sys.prefix)'",
+        ),
+        ("sshmaster", "-u", "ipuser", "NAME"),
+    ],
+    ids=["command", "other user", "login"],
+)
+def test_after_sshmaster_there_was_no_python(cluster: str, words: tuple[str, ...]) -> None:
+    named = [cluster if word == "NAME" else word for word in words]
+    given = "python -c 'import sys; print(sys.prefix)'\n"
+    done = programs.run([*PROGRAM, *named], given=given, timeout=240)
+    assert done.stdout.split()[-1].endswith("/home/.spotcluster/env"), done.stderr
+
+
+def test_engines_had_no_pip(client: Any) -> None:
+    found = client[:].apply_sync(shell, "command -v pip; pip --version")
+    assert len(found) == 6
+    assert all(said.count("/home/.spotcluster/env/") == 2 for said in found), found
+
+
+def shell(command: str) -> str:
+    """Do as ``!command`` does."""
+    import subprocess
+
+    return subprocess.run(command, shell=True, capture_output=True, text=True).stdout
+
+
+shell.__module__ = "__main__"  # sent whole: the engines do not have this module
+
+
+def test_every_view_answers(client: Any) -> None:
+    for view in (client[:], client.load_balanced_view(), client.broadcast_view()):
+        assert view.map_sync(abs, [-1, 2, -3]) == [1, 2, 3]
 
 
 def test_master_reaches_nodes_by_name_with_known_host_keys(cluster: str) -> None:

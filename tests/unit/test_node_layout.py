@@ -75,9 +75,21 @@ def test_engine_that_the_shell_names_is_found_by_its_node() -> None:
     assert not identity.startswith(node_layout.engines_of("node00"))
 
 
+def test_broadcast_view_failed_as_no_engine_had_a_name_that_python_takes() -> None:
+    identity = in_shell("engine_identity node001 12").strip()
+    assert identity.replace("-", "_").isidentifier()  # as ipyparallel's engines make names of it
+
+
+def test_engine_of_a_cluster_of_an_earlier_version_is_found_by_its_node() -> None:
+    assert node_layout.engine_place("node001.12.4711-815") == ("node001", 12)
+    assert "node001.12.4711-815".startswith(node_layout.engines_of("node001"))
+    assert not "node0011_1_1-1".startswith(node_layout.engines_of("node001"))
+
+
 def test_engine_of_somebody_else_has_no_place() -> None:
     assert node_layout.engine_place("3f2a-11") is None
     assert node_layout.engine_place("laptop.local.1") is None
+    assert node_layout.engine_place("9d1f6a10-bb2c3dd0a3d4") is None
     assert node_layout.engine_place("") is None
 
 

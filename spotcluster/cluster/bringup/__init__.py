@@ -5,7 +5,7 @@
     plans.py        what would be made, and its price, checked against EC2; makes nothing
     member.py       a node on its way into a cluster
     launch.py       one instance, under a name that nobody else has, once
-    userdata.py     what it reads at its first boot      ingress.py     who may reach it
+    userdata.py     what it reads at its first boot
     watcher.py      one describe call for all that wait
     set_up.py       makes the machine a node: hostnames.py, hostkeys.py
     pipeline.py     these steps for many nodes at once

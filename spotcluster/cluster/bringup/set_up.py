@@ -15,6 +15,7 @@ UID = 2016
 """The cluster user's number, the same on every node."""
 
 _ALIASES = "/etc/spotcluster/ssh"
+_PROGRAMS = "/etc/spotcluster/bin"
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def _make_machine(node: Node, hostname: str, account: str, shell: str) -> list[s
         shell=shell,
         uid=UID,
         login=node.target.user,
+        programs=_PROGRAMS,
     )
     # The line in /etc/hosts comes before the name: sudo looks its own machine's name up.
     script = "\n".join([machine, templates.read("hosts.sh"), templates.read("hostname.sh")])
@@ -113,5 +115,6 @@ def _make_folders(node: Node, user: str, key: str) -> None:
         aliases=_ALIASES if node.facts.sudo else "",
         keys="" if is_login else ssh.keys.bare(key),
         own=not is_login,
+        programs=_PROGRAMS if is_login and node.facts.account else "",
     )
     node.run(script, what=f"preparing the folders of {user}", timeout=60, user=user)

@@ -11,10 +11,10 @@ from spotcluster.cluster.additions import Addition
 from spotcluster.cluster.bringup import plans
 from spotcluster.cluster.bringup.bringup import Result, bring_up, is_wanted
 from spotcluster.cluster.bringup.failures import OnFailure
-from spotcluster.cluster.bringup.ingress import open_group
 from spotcluster.cluster.bringup.launch import Launcher, unless_ended
 from spotcluster.cluster.bringup.member import launched
 from spotcluster.cluster.cluster import Cluster, is_ending, is_stopped
+from spotcluster.cluster.ingress import open_group
 from spotcluster.cluster.reporter import Reporter
 from spotcluster.errors import ClusterError
 
@@ -70,7 +70,7 @@ def add_nodes(
     size = len(instances.staying(found)) + len(fresh)
     with unless_ended(record.name):
         record = records.resize(session, record, size, addition.tag)
-        open_group(session, record, template)
+        record = open_group(session, record, template)
     cluster.record = replace(record, additions=(addition,))
     launcher = Launcher(cluster, todo, found, addition.id)
     members = [launched(launcher, session, one, cluster.key_path, unready) for one in todo.nodes]

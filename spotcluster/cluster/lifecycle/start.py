@@ -13,14 +13,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from spotcluster import wording
 from spotcluster.aws import instances
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
-from spotcluster.cluster import records
+from spotcluster.cluster import ingress, records
 from spotcluster.cluster.bringup import plans
 from spotcluster.cluster.bringup.bringup import Result, bring_up
 from spotcluster.cluster.bringup.failures import OnFailure
-from spotcluster.cluster.bringup.ingress import open_group
 from spotcluster.cluster.bringup.launch import Launcher, unless_ended
 from spotcluster.cluster.bringup.member import brought_back, launched
 from spotcluster.cluster.bringup.plans import MASTER, Plan
@@ -159,10 +159,10 @@ def start(
             if not made.new:  # of somebody else's, who was faster: then what that lacks is wanted
                 todo = planned(seen)
     except AlreadyRunning:
-        mounted = _mount_what_is_not(session, seen, template, reporter, format_new=format_new)
-        if mounted is None:
+        done = _tend(session, seen, template, reporter, allow, format_new=format_new)
+        if done is None:
             raise
-        cluster, volumes = mounted
+        cluster, volumes = done
         return Result(cluster, (), time.monotonic() - begin, volumes)
     record = seen.record
     assert record
@@ -191,7 +191,7 @@ def start(
             ],
         )
         cluster.record = record = records.mark_started(session, record, size or record.size, bid)
-        open_group(session, record, todo.template, allow)
+        cluster.record = record = ingress.open_group(session, record, todo.template, allow)
     there = [{one.id: one for one in asleep}.get(one.id, one) for one in there]
     returning = [one for one in there if one.returning]
     unready = [one for one in there if not one.ready and one not in returning]
@@ -210,17 +210,34 @@ def start(
     return bring_up(cluster, members, begin, on_failure, format_new=format_new)
 
 
-def _mount_what_is_not(
-    session: Session, seen: Snapshot, template: Template, reporter: Reporter, *, format_new: bool
+def _tend(
+    session: Session,
+    seen: Snapshot,
+    template: Template,
+    reporter: Reporter,
+    allow: Sequence[str],
+    *,
+    format_new: bool,
 ) -> tuple[Cluster, Outcome] | None:
-    """Mount what a running cluster has of volumes; None where there is nothing to do."""
+    """Let in who is to reach a running cluster, and mount the volumes that it has.
+
+    None where nothing of it was asked for, or there was nothing to do.
+    """
     record = seen.record
-    if record is None or not record.template.volumes:
+    assert record
+    if allow:
+        record = ingress.open_group(session, record, record.template, allow)
+        reporter.note(f"SSH to '{record.name}' is open to {wording.listed(allow)}")
+    else:
+        record = ingress.let_in(session, record)
+    if not record.template.volumes and not allow:
         return None
     own = record.template.model_copy(update={"key_location": template.key_location})
     key_path = plans.check_key(own)
     nodes = nodes_of(seen.instances, key_path)
     cluster = Cluster(session, record, key_path, nodes, reporter)
+    if not record.template.volumes:
+        return cluster, Outcome()
     master = cluster.master
     reporter.stage(master.alias, "volumes")
     brought = mounting.bring(cluster, master, format_new=format_new)
@@ -228,7 +245,7 @@ def _mount_what_is_not(
     for one in brought.mounted:
         if not one.before:
             reporter.note(f"{master.alias}: {one.path} is mounted")
-    return (cluster, brought) if brought.new or brought.troubles else None
+    return (cluster, brought) if allow or brought.new or brought.troubles else None
 
 
 def _is_asleep(record: Record, found: Sequence[Instance]) -> bool:

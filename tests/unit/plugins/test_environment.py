@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import subprocess
+import venv
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from pydantic import ValidationError
 
+from spotcluster import templates
 from spotcluster.plugins import environment
 from spotcluster.plugins.pypackages import PyPkgInstaller
 
@@ -107,3 +111,29 @@ def test_index_url_is_quoted() -> None:
     node = Recorder()
     environment.install(node, index_url="https://x/$(id)'")  # type: ignore[arg-type]
     assert """\nindex='https://x/$(id)'"'"''\n""" in node.scripts[0]
+
+
+PIP = """
+import os, subprocess, sys, time
+with open(sys.argv[2], "a") as file:
+    file.write("begin\\n")
+    file.flush()
+    if "NESTED" not in os.environ:
+        nested = [sys.executable, "-m", "pip", "install", os.devnull]
+        subprocess.run(nested, env={**os.environ, "NESTED": "1"}, check=True, timeout=60)
+        time.sleep(0.2)
+    file.write("end\\n")
+"""
+
+
+def test_pips_of_the_engines_of_a_node_wait_for_one_another(tmp_path: Path) -> None:
+    venv.create(tmp_path / "env", symlinks=True)
+    (packages,) = (tmp_path / "env" / "lib").glob("python3*/site-packages")
+    (packages / "spotcluster_one_pip.py").write_text(templates.read("one_pip.py"))
+    (packages / "spotcluster_one_pip.pth").write_text("import spotcluster_one_pip\n")
+    (packages / "pip.py").write_text(PIP)
+    python, note = tmp_path / "env" / "bin" / "python", tmp_path / "note"
+    words = [str(python), "-m", "pip", "install", str(note)]
+    running = [subprocess.Popen(words) for _ in range(3)]
+    assert [one.wait(60) for one in running] == [0, 0, 0]
+    assert note.read_text().split() == ["begin", "end"] * 3

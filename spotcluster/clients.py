@@ -1,0 +1,101 @@
+"""ipyparallel's client as `connect` gives it: what it sends survives the loss of an engine.
+
+- A task of a load-balanced view says how often it may be lost with its engine. The clusters'
+  controller (templates/controller.py) sends it to another one until then. What raised is not tried
+  again: ipyparallel's `retries` means both, and never the engine that there was.
+- joblib's tasks go as cloudpickle pickles them, so that functions and classes of a script or a
+  notebook go along. scikit-learn sends this computer's warning filters with each of them, which
+  name classes that nodes may not have: those warn of nothing there.
+
+This belongs to no room: programs on the master have the same client.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any
+
+import cloudpickle  # type: ignore[import-untyped]  # it has no types
+import ipyparallel
+
+LIVES = 3
+"""How many engines a task may take with it: it may be what they died of. Searches have the same."""
+LIVES_OF = "spotcluster_lives"
+"""The name of that in a task's metadata, and of a function's attribute that says another number."""
+
+
+class Client(ipyparallel.Client):  # type: ignore[misc]  # ipyparallel has no types
+    """A client whose tasks are sent again when their engine is lost."""
+
+    def send_apply_request(
+        self,
+        socket: Any,
+        f: Any,
+        args: Any = None,
+        kwargs: Any = None,
+        metadata: dict[str, Any] | None = None,
+        **more: Any,
+    ) -> Any:
+        """Send a task, as every view does."""
+        if metadata is not None and "retries" in metadata:  # of a view that may send it elsewhere
+            metadata = {**metadata, LIVES_OF: getattr(f, LIVES_OF, LIVES)}
+        if is_of_joblib(f):
+            f, args, kwargs = call, (pack(f),), {}
+        return super().send_apply_request(socket, f, args, kwargs, metadata=metadata, **more)
+
+
+def is_of_joblib(function: Any) -> bool:
+    """Return whether this is a batch of calls of joblib's."""
+    joblib = sys.modules.get("joblib")
+    return joblib is not None and isinstance(function, joblib.parallel.BatchedCalls)
+
+
+def pack(function: Any) -> bytes:
+    """Pickle a function for engines that do not have all the warnings that are known here."""
+    file = io.BytesIO()
+    _Pickler(file).dump(function)
+    return file.getvalue()
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    def reducer_override(self, thing: Any) -> Any:
+        if isinstance(thing, type) and issubclass(thing, Warning):
+            module, name = thing.__module__, thing.__qualname__
+            if module not in ("builtins", "__main__") and "<locals>" not in name:
+                return category, (module, name)
+        return super().reducer_override(thing)
+
+
+# These two are sent as code, as belonging to `__main__`, and must use nothing outside themselves.
+
+
+def category(module: str, name: str) -> Any:
+    """Return a class of warnings, or one that stands for it where it cannot be had.
+
+    What cannot be imported cannot warn either, so nothing is missed.
+    """
+    import functools
+    import importlib
+
+    try:
+        return functools.reduce(getattr, name.split("."), importlib.import_module(module))
+    except Exception:  # noqa: BLE001 - importing may raise anything
+        return type(name.rpartition(".")[2], (Warning,), {"__module__": module})
+
+
+def call(packed: Any) -> Any:
+    """Call what is packed; give what it returned as something that unpickles to it."""
+    import cloudpickle
+
+    class Answer:
+        def __init__(self, value: Any) -> None:
+            self.packed = cloudpickle.dumps(value)
+
+        def __reduce__(self) -> Any:
+            return cloudpickle.loads, (self.packed,)
+
+    return Answer(cloudpickle.loads(packed)())
+
+
+category.__module__ = call.__module__ = "__main__"

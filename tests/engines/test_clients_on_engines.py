@@ -1,0 +1,137 @@
+"""Plain ipyparallel, joblib and scikit-learn with a client of `connect`'s, while engines die."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import types
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import ipyparallel
+import joblib
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
+from sklearn.svm import SVC
+
+from spotcluster.clients import Client
+
+from .conftest import LIMIT, Machines, until
+
+CONTROLLER = Path(__file__).parents[2] / "templates" / "controller.py"
+GRID = {"C": [0.01, 0.1, 1.0, 10.0], "gamma": [0.001, 0.01, 0.1]}
+
+
+class Clusters(Machines):
+    """The controller that clusters have, and the client that `connect` gives."""
+
+    client_class = Client
+    controller_program = (str(CONTROLLER),)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Clusters]:
+    folder = Path(tempfile.mkdtemp(prefix="sce-"))
+    made = Clusters(folder)
+    made.start("node001", 2)
+    yield made
+    made.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def dies_once(flag: str) -> int:
+    """Kill the first engine that this comes to."""
+    import os
+    import signal
+    from pathlib import Path
+
+    if not Path(flag).exists():
+        Path(flag).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 42
+
+
+def raises(note: str) -> None:
+    """Write down that it was called, and raise."""
+    from pathlib import Path
+
+    with Path(note).open("a") as file:
+        file.write("called\n")
+    raise LookupError("as it always does")
+
+
+for _function in (dies_once, raises):
+    _function.__module__ = "__main__"  # sent whole: engines cannot import the tests
+
+
+@pytest.fixture
+def only_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A filter for warnings that only this process knows, as botocore's urllib3 has them."""
+    module = types.ModuleType("only_the_laptop_has_this")
+    kind = type("Worry", (UserWarning,), {"__module__": module.__name__})
+    module.Worry = kind  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", kind, append=True)
+        yield
+
+
+class Local(SVC):
+    """A model of a script, which no engine can import."""
+
+
+Local.__module__ = "__main__"
+
+
+def test_plain_grid_search_failed_for_the_filters_of_the_laptops_warnings(
+    cluster: Clusters, only_here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["__main__"], "Local", Local, raising=False)
+    X, y = load_iris(return_X_y=True)
+    here = GridSearchCV(Local(), GRID, cv=3).fit(X, y)
+    cluster.client.load_balanced_view().register_joblib_backend("cluster")
+    with joblib.parallel_config("cluster"):
+        there = GridSearchCV(Local(), GRID, cv=3).fit(X, y)
+    assert there.best_params_ == here.best_params_
+    np.testing.assert_array_equal(
+        there.cv_results_["mean_test_score"], here.cv_results_["mean_test_score"]
+    )
+
+
+def test_tasks_of_a_lost_engine_were_lost_with_it(cluster: Clusters, tmp_path: Path) -> None:
+    cluster.start("node001", 1)
+    view = cluster.client.load_balanced_view()
+    flags = [str(tmp_path / "one"), *[os.devnull] * 5]
+    assert view.map(dies_once, flags, block=False, ordered=True).get(LIMIT) == [42] * 6
+    until(lambda: len(cluster.client.ids) == 2, "the engine to be gone")
+
+
+def test_joblibs_tasks_of_a_lost_engine_were_lost_with_it(
+    cluster: Clusters, tmp_path: Path
+) -> None:
+    cluster.start("node001", 1)
+    cluster.client.load_balanced_view().register_joblib_backend("cluster")
+    with joblib.parallel_config("cluster"):
+        flags = [str(tmp_path / "one"), *[os.devnull] * 5]
+        found = joblib.Parallel()(joblib.delayed(dies_once)(flag) for flag in flags)
+    assert found == [42] * 6
+    until(lambda: len(cluster.client.ids) == 2, "the engine to be gone")
+
+
+def test_what_raised_is_not_tried_again(cluster: Clusters, tmp_path: Path) -> None:
+    pending = cluster.client.load_balanced_view().apply_async(raises, str(tmp_path / "note"))
+    with pytest.raises(ipyparallel.RemoteError, match="as it always does"):
+        pending.get(LIMIT)
+    assert (tmp_path / "note").read_text().split() == ["called"]
+
+
+def test_broadcast_view_answers(cluster: Clusters) -> None:
+    view = cluster.client.broadcast_view()
+    assert set(view.apply_async(os.getpid).get(LIMIT)) == set(
+        cluster.client[:].apply_async(os.getpid).get(LIMIT)
+    )
