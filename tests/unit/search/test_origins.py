@@ -156,8 +156,11 @@ def test_a_change_that_is_accepted_is_in_the_ledger(tmp_path: Path) -> None:
         SearchError, match=r"code of f has changed; scikit-learn was 1.0 and is 1.1"
     ):
         record.agree(path, now, accept=False)
-    record.agree(path, now, accept=True)
-    Ledger.resume(path, record).close()
+    with Ledger.claimed(path, new=False) as ledger:
+        assert ledger.record is not None
+        ledger.record.agree(path, now, accept=True)
+        ledger.go_on()
+    ledger.close()
     again = ledgers.read(path)
     assert again.header.origins == now
     again.agree(path, now, accept=False)

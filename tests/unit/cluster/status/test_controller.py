@@ -22,7 +22,7 @@ def test_engine_that_has_ended_is_neither_busy_nor_shown(monkeypatch: pytest.Mon
         return dict(status) if kind == "queue_request" else {"records": []}
 
     monkeypatch.setattr(controller, "ask", ask)
-    monkeypatch.setattr(controller, "engine_uuids", lambda _: {0: "master.1.abc"})
+    monkeypatch.setattr(controller, "engine_uuids", lambda _: {0: "master_1_17-4"})
     of_a_cluster = Controller(SimpleNamespace(name="c"))  # type: ignore[arg-type]
     answer = of_a_cluster._read(1.0)
     assert [(one.node, one.message) for one in answer.engines] == [("master", None)]

@@ -18,6 +18,7 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.semi_supervised import LabelSpreading
 
 from spotcluster.search.engine import batch, here, mapping
+from spotcluster.search.parcels import parcel
 
 X, Y = np.arange(20.0).reshape(10, 2), np.arange(10) % 2
 ROWS = {"fit": {"sample_weight": np.ones(10)}, "columns": np.arange(10)}
@@ -166,8 +167,8 @@ class Rude(ClassifierMixin, BaseEstimator):
 def perform(entry: dict[str, Any], model: Any, grid: list[dict[str, Any]], **more: Any) -> Any:
     digest = here.file_digest(entry["path"])
     assert here.locate("bundle", [{**entry, "digest": digest}]) == []
-    common = pickle.dumps({"model": model, **more})
-    items = pickle.dumps([(digest, {"params": params}) for params in grid])
+    common = parcel({"model": model, **more}).data
+    items = parcel([(digest, {"params": params}) for params in grid]).data
     return pickle.loads(batch.perform("bundle", common, items, 60.0)[1])
 
 

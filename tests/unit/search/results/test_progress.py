@@ -170,6 +170,8 @@ def document(**more: Any) -> dict[str, Any]:
         "running": True,
         "done": 2,
         "total": 6,
+        "per_second": None,
+        "seconds_left": None,
         "bests": [],
         "remarks": [],
     } | more
