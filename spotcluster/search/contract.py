@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from numbers import Real
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import check_cv
@@ -82,7 +82,8 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         SearchError
             If there is no view, or the search cannot go on.
         ValueError
-            If all evaluations fail, and for parameters that scikit-learn does not take.
+            If all fits fail, and for parameters that scikit-learn does not take. When all scores
+            fail that is warned of, as in scikit-learn; there is no best candidate then.
         """
         with following(self) as self._callbacks:
             try:
@@ -204,20 +205,14 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         if self._callbacks is not None:
             self._callbacks.end_search()
         outcome = self._look(run)
-        if self.refit:
-            if outcome.best_index is None:
-                self._fail(run)
+        if self.refit and outcome.best_index is not None:
             self._refit(run, outcome)
+        elif self.refit and any(item.failed_in == "fit" for item in run.evaluations()):
+            # As in scikit-learn, where it is the refit that says so, in the model's own words.
+            fitted(run, run.results.candidates[0].params)
+            raise AllFailed(run.evaluations())
         run.data = None
         self._outcome = outcome
-
-    def _fail(self, run: Run) -> NoReturn:
-        """Raise since all evaluations failed."""
-        evaluations = run.evaluations()
-        if any(evaluation.failed_in == "fit" for evaluation in evaluations):
-            # As in scikit-learn, which says it by the refit, in the model's own words.
-            fitted(run, run.results.candidates[0].params)
-        raise AllFailed(evaluations)
 
     def _rounds(self, run: Run) -> list[Round]:
         """Return what scikit-learn would evaluate, and warn of, at once."""

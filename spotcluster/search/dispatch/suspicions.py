@@ -149,11 +149,14 @@ class Suspicions:
         self._held.pop(key, None)
 
     def ready(self, without: Collection[str] = ()) -> list[int]:
-        """Return the engines that may be given evaluations, but for those of some hosts."""
+        """Return the engines that may be given evaluations, but for those of some hosts.
+
+        To answer for others a host may have as many failures of its own as it likes.
+        """
         engines = self._roster.engines
         ready = {one: engines[one].node for one in self._roster.ready()}
-        fine = {node for node in ready.values() if node not in without and not self._fills(node)}
-        return [one for one, node in ready.items() if node in fine]
+        fine = {node for node in ready.values() if without or not self._fills(node)}
+        return [one for one, node in ready.items() if node in fine.difference(without)]
 
     def in_doubt(self) -> list[tuple[list[Key], set[str]]]:
         """Return what another host should try, together with the hosts on which it has failed."""

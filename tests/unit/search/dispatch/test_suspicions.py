@@ -139,6 +139,16 @@ def test_a_host_on_which_nothing_goes_well_failed_whatever_it_was_given() -> Non
     assert scene.fails((4, 0), "good", ValueError("bad parameter")) == [(4, 0)]
 
 
+def test_hosts_that_all_wait_for_an_answer_give_one() -> None:
+    scene = Scene("a", "b")
+    for n in range(3):
+        assert scene.fails((n, 0), "a", ImportError(f"No module named 'x{n}'")) == []
+        assert scene.fails((n + 3, 0), "b", ImportError(f"No module named 'x{n}'")) == []
+    assert scene.suspicions.ready() == []
+    assert scene.suspicions.ready({"a"}) == [1]
+    assert scene.suspicions.ready({"b"}) == [0]
+
+
 def test_an_only_host_is_believed() -> None:
     scene = Scene("only")
     assert scene.fails((0, 0), "only", ImportError("No module named 'x'")) == [(0, 0)]
