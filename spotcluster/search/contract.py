@@ -87,20 +87,24 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         """
         with following(self) as self._callbacks:
             try:
-                return self._fit(X, y, params)
+                self._carry_out(X, y, params)
+                self._warn(self._run)
+                self._conclude()
+                if self._callbacks is not None:
+                    self._callbacks.end()
             finally:
                 self._callbacks = None
+        return self
 
-    def _fit(self, X: Any, y: Any, params: dict[str, Any]) -> Self:
-        callbacks = self._callbacks
+    def _carry_out(self, X: Any, y: Any, params: dict[str, Any]) -> None:
+        """Launch the search, and wait until all its evaluations are finished."""
         self.launch(X, y, **params)
         try:
-            if callbacks is not None:
-                rounds = self._count_rounds()
+            if self._callbacks is not None:
                 known = self._foresees_candidates and not self._adds_candidates
-                callbacks.begin_search(self._run, rounds, known=known)
+                self._callbacks.begin_search(self._run, self._count_rounds(), known=known)
                 for evaluation in self._run.as_completed(None):
-                    callbacks.take(evaluation)
+                    self._callbacks.take(evaluation)
             self._run.wait(None)
         except BaseException:  # Ctrl-C too: what is finished stays, and can be resumed
             self._run.abort()
@@ -111,11 +115,6 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
                 f" {self._run.results.total} evaluations finished.",
                 f"Resume it from its ledger {self._run.path}.",
             )
-        self._warn(self._run)
-        self._conclude()
-        if callbacks is not None:
-            callbacks.end()
-        return self
 
     def launch(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Start what `fit` does, and do not wait for it.
