@@ -135,10 +135,14 @@ class Plugin(BaseModel):
     ----------
     after_master : bool
         Whether `setup` on a worker waits until `setup` of the same plugin on the master is done.
+    lasts : bool
+        Whether nodes that join later need it too, where `runplugin` has run it on a cluster that
+        was started without it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     after_master: ClassVar[bool] = True
+    lasts: ClassVar[bool] = False
 
     def setup(self, cluster: Cluster, node: Node) -> None:
         """Set the node up; called when it has joined, and again when `start` is repeated."""

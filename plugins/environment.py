@@ -35,16 +35,17 @@ def constraints(free: Sequence[str] = ()) -> str:
     free : sequence of str
         Packages for which the user named a version: these are not constrained.
     """
-    lines = {}
+    lines: dict[str, str] = {}
     for found in importlib.metadata.distributions():
         name = found.metadata["Name"]
-        if not name or found.read_text("direct_url.json"):
+        if not name or canonicalize_name(name) in lines:  # of two Python imports the first
             continue
         public = found.version.split("+", 1)[0]  # a local build (2.1+cpu) is on no index
-        lines[canonicalize_name(name)] = f"{name}=={public}"
+        constrains = not found.read_text("direct_url.json")
+        lines[canonicalize_name(name)] = f"{name}=={public}" if constrains else ""
     for name in free:
         lines.pop(canonicalize_name(name), None)
-    return "\n".join(lines[name] for name in sorted(lines))
+    return "\n".join(lines[name] for name in sorted(lines) if lines[name])
 
 
 def check_index_url(url: str) -> str:

@@ -27,6 +27,7 @@ class PyPkgInstaller(Plugin):
     """
 
     after_master: ClassVar[bool] = False
+    lasts: ClassVar[bool] = True
 
     packages: CommaList = ()
     python: str | None = None

@@ -92,4 +92,9 @@ def split_text(text: str) -> dict[str, str]:
 
 def join_text(tags: Mapping[str, str]) -> str:
     """Return the text that `split_text` made tags of; empty when there is none."""
-    return "".join(tags[key] for key in sorted(tags) if key.startswith(_TEXT))
+    return "".join(tags[key] for key in of_text(tags))
+
+
+def of_text(tags: Iterable[str]) -> list[str]:
+    """Return the keys of those that `split_text` made, in order."""
+    return sorted(key for key in tags if key.startswith(_TEXT))

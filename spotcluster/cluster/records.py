@@ -202,6 +202,16 @@ def resize(
     return replace(record, size=size)
 
 
+def amend(session: Session, record: Record, template: Template) -> Record:
+    """Write down another template, by which nodes are made from now on."""
+    text = without_secrets(template).model_dump_json(exclude_defaults=True)
+    # All in one call: in between, the tags would hold parts of both.
+    emptied = dict.fromkeys(tags.of_text(record.tags), "")
+    own = {**emptied, **tags.split_text(text)}
+    network.tag(session, [record.group_id], own)
+    return replace(record, template=template, tags={**record.tags, **own})
+
+
 def is_wanted(record: Record, now: Record | None) -> bool:
     """Return whether nobody has ended or stopped the cluster, or begun to, by its record `now`."""
     return (

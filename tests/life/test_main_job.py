@@ -168,7 +168,7 @@ def test_laptop_that_has_moved_is_let_in_again(cluster: str) -> None:
 
 def test_start_lets_others_in_while_it_runs(cluster: str) -> None:
     said = cli("start", cluster, "--allow", "198.51.100.0/24", "--json")
-    assert json.loads(said)["name"] == cluster
+    assert json.loads(said)["cluster"] == cluster
     found = records.find(Session("local"), cluster)
     assert found
     assert list(found.ssh) == ["127.0.0.1/32", "198.51.100.0/24"]

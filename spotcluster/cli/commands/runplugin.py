@@ -13,13 +13,17 @@ from spotcluster.cli.context import Context, pass_context
 @click.argument("name")
 @pass_context
 def runplugin(context: Context, plugin: str, name: str) -> int:
-    """Run a plugin of the config, or of the cluster's own template, on every node."""
+    """Run a plugin of the config, or of the cluster's own template, on every node.
+
+    Nodes that join later get it with these settings too, if it is one of the cluster's own or one
+    that installs packages.
+    """
     from spotcluster.cluster.lifecycle import runplugin as running
 
     cluster = context.cluster(name)
-    chosen = running.choose(context.config(), cluster, plugin)
+    section, chosen = running.choose(context.config(), cluster, plugin)
     with output.progress() as reporter:
         cluster.reporter = reporter
-        running.run(cluster, plugin, chosen)
+        running.run(cluster, section, chosen)
     output.out.print(f"Ran {plugin} on {len(cluster.nodes)} node(s) of '{name}'.")
     return 0

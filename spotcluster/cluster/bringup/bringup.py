@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from spotcluster import files
-from spotcluster.cluster import records
+from spotcluster.cluster import packages, records
 from spotcluster.cluster.bringup.failures import OnFailure
 from spotcluster.cluster.bringup.launch import ended_elsewhere
 from spotcluster.cluster.bringup.member import Member
@@ -134,6 +134,7 @@ def bring_up(
             files.forget_cluster(cluster.region, cluster.name)
             raise ended_elsewhere(cluster.name)
         cluster.record = record
+    packages.note_differences(cluster, result.nodes)
     return result
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from spotcluster import threads, wording
-from spotcluster.cluster import hooks
+from spotcluster.cluster import hooks, packages, records
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
+from spotcluster.cluster.secrets import without_secrets
 from spotcluster.config import Config
+from spotcluster.config.settings import PluginSection
 from spotcluster.errors import ClusterError, SpotclusterError, UsageError
 from spotcluster.plugins import loader
 from spotcluster.plugins.base import Plugin
+from spotcluster.plugins.loader import PluginError
 
 
-def choose(config: Config, cluster: Cluster, name: str) -> Plugin:
+def choose(config: Config, cluster: Cluster, name: str) -> tuple[PluginSection, Plugin]:
     """Return the plugin `name` as the config has it now, or as the cluster was started with it.
 
     Raises
@@ -22,10 +25,10 @@ def choose(config: Config, cluster: Cluster, name: str) -> Plugin:
     """
     if name in config.plugins:
         section = config.plugins[name]
-        return loader.make(name, section.setup_class, dict(section.settings))
-    own = [one.name for one in cluster.record.template.plugins]
+        return section, loader.make(name, section.setup_class, dict(section.settings))
+    own = {one.name: one for one in cluster.record.template.plugins}
     if name in own:
-        return dict(cluster.plugins())[name]
+        return own[name], dict(cluster.plugins())[name]
     names = wording.listed(sorted({*config.plugins, *own}))
     raise UsageError(
         f"Neither the config nor the cluster '{cluster.name}' has a plugin '{name}'.",
@@ -33,14 +36,18 @@ def choose(config: Config, cluster: Cluster, name: str) -> Plugin:
     )
 
 
-def run(cluster: Cluster, name: str, plugin: Plugin) -> None:
+def run(cluster: Cluster, section: PluginSection, plugin: Plugin) -> None:
     """Run the plugin's `setup` on the master, then on all other nodes at the same time.
+
+    What it was run with becomes part of the cluster's record, so that nodes which join later are
+    as those that are there.
 
     Raises
     ------
     ClusterError
         It failed on some node; the others are done.
     """
+    name = section.name
     failed: set[str] = set()
 
     def on(node: Node) -> None:
@@ -57,8 +64,34 @@ def run(cluster: Cluster, name: str, plugin: Plugin) -> None:
     if not failed:
         workers = [node for node in cluster.nodes if not node.is_master]
         threads.on_each(workers, on, lambda node: node.alias)
+    if cluster.master.alias not in failed:
+        _write_down(cluster, section, plugin)
+    packages.note_differences(cluster, cluster.nodes)
     if failed:
         raise ClusterError(
             f"The plugin '{name}' failed on {', '.join(sorted(failed))}.",
             "Correct it and run it again: a plugin may be run as often as you like.",
         )
+
+
+def _write_down(cluster: Cluster, section: PluginSection, plugin: Plugin) -> None:
+    """Have nodes that join later get the plugin as it is now, where they are to have it at all."""
+    record = cluster.record
+    plugins = list(record.template.plugins)
+    names = [one.name for one in plugins]
+    if section.name in names:
+        plugins[names.index(section.name)] = section
+    elif plugin.lasts:
+        # Before what uses it: engines are not to begin work without a package.
+        lasting = [_lasts(one) for one in plugins]
+        plugins.insert(lasting.index(False) if False in lasting else len(plugins), section)
+    template = record.template.model_copy(update={"plugins": tuple(plugins)})
+    if without_secrets(template) != without_secrets(record.template):
+        cluster.record = records.amend(cluster.session, record, template)
+
+
+def _lasts(section: PluginSection) -> bool:
+    try:
+        return loader.load_class(section.setup_class).lasts
+    except PluginError:  # somebody else's, which this computer does not have
+        return False

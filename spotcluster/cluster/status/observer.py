@@ -112,6 +112,14 @@ class Status:
         return said[0].jobs if said else None
 
     @property
+    def other_packages(self) -> list[str]:
+        """The nodes that have other packages than the master, as far as they have answered."""
+        said = {node.alias: node.vitals.packages for node in self.nodes if node.vitals}
+        masters = [said.get(node.alias) for node in self.nodes if node.instance.is_master]
+        reference = masters[0] if masters else None
+        return [alias for alias, own in said.items() if reference and own and own != reference]
+
+    @property
     def searches_on_master(self) -> str:
         """What searches that run on the master say."""
         return "".join(
@@ -347,6 +355,7 @@ def as_json(status: Status, searches: Sequence[Mapping[str, Any]]) -> dict[str, 
         "usd_per_hour": status.price,
         "usd_so_far": None if status.cost is None else round(status.cost, 6),
         "nodes": [_node_as_json(one, answer, now) for one in status.nodes],
+        "other_packages": status.other_packages,
         "controller": {"answers": answer is not None and not status.problem}
         | {"problem": status.problem or None},
         "engines": [

@@ -40,6 +40,8 @@ class Vitals:
         What searches that run there say; see `spotcluster.published.parse`.
     jobs : tuple of RunningJob
         Those that run there, by number.
+    packages : str
+        A sum over what its environment has installed: the same where that is the same.
     """
 
     cores: int
@@ -50,6 +52,7 @@ class Vitals:
     clock_ahead: float
     searches: str = field(default="", repr=False)
     jobs: tuple[RunningJob, ...] = ()
+    packages: str = ""
 
     @classmethod
     def parse(cls, text: str, now: float) -> Vitals:
@@ -69,6 +72,7 @@ class Vitals:
             clock_ahead=float(given["clock"]) - now,
             searches="".join(f"{line}\n" for line in lines if line.startswith("{")),
             jobs=tuple(sorted(_jobs(jobs, given), key=lambda job: job.id)),
+            packages=given.get("packages", ""),
         )
 
 

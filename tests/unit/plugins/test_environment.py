@@ -37,6 +37,27 @@ def test_what_was_not_installed_from_an_index_constrains_nothing() -> None:
     )
 
 
+def test_of_two_distributions_the_one_that_python_imports_is_pinned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put(folder: str, name: str, version: str, *, editable: bool = False) -> None:
+        info = tmp_path / folder / f"{name}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        if editable:
+            (info / "direct_url.json").write_text('{"url": "file:///x", "dir_info": {}}')
+
+    put("first", "twice_there", "2.0")
+    put("second", "Twice.There", "1.0")
+    put("first", "own", "2.0", editable=True)
+    put("second", "own", "1.0")
+    for folder in ("second", "first"):
+        monkeypatch.syspath_prepend(tmp_path / folder)
+    lines = environment.constraints().lower().splitlines()
+    assert [line for line in lines if "there" in line] == ["twice_there==2.0"]
+    assert not [line for line in lines if line.startswith("own=")]
+
+
 def test_packages_are_read_from_a_comma_list() -> None:
     plugin = PyPkgInstaller.model_validate({"packages": "scikit-learn, psutil,\n pandas>=2 "})
     assert plugin.packages == ("scikit-learn", "psutil", "pandas>=2")

@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from spotcluster import templates
+from spotcluster.cluster.status.observer import Status
 from spotcluster.cluster.status.vitals import RunningJob, Vitals
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -47,6 +50,27 @@ def test_machine_without_anything_of_ours_says_how_it_does(tmp_path: Path) -> No
     assert seen.cores > 0
     assert seen.memory_total_mb > 0
     assert (seen.draining, seen.searches, seen.jobs) == (False, "", ())
+
+
+def test_machines_with_other_packages_are_told_apart(tmp_path: Path) -> None:
+    def seen(name: str, *packages: str) -> Vitals:
+        site = tmp_path / name / ".spotcluster" / "env" / "lib" / "python3.11" / "site-packages"
+        for package in packages:
+            (site / f"{package}.dist-info").mkdir(parents=True)
+        (tmp_path / name).mkdir(exist_ok=True)
+        return look(tmp_path / name)
+
+    def node(alias: str, vitals: Vitals | None) -> Any:
+        instance = SimpleNamespace(is_master=alias == "master")
+        return SimpleNamespace(alias=alias, instance=instance, vitals=vitals)
+
+    master, same = seen("a", "numpy-2.4.6", "rich-14.0"), seen("b", "rich-14.0", "numpy-2.4.6")
+    other = seen("c", "numpy-2.4.5", "rich-14.0")
+    nodes = [node("master", master), node("node001", same), node("node002", other)]
+    status: Any = SimpleNamespace(nodes=[*nodes, node("node003", None)])
+    assert Status.other_packages.fget(status) == ["node002"]  # type: ignore[attr-defined]
+    status.nodes = nodes[1:]  # no master
+    assert Status.other_packages.fget(status) == []  # type: ignore[attr-defined]
 
 
 def test_draining_node_and_its_searches_are_seen(tmp_path: Path) -> None:

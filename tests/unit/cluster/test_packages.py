@@ -1,0 +1,146 @@
+"""Nodes whose packages are others than the master's, and what a cluster remembers of packages."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from spotcluster import templates
+from spotcluster.aws import tags
+from spotcluster.cluster import packages, records
+from spotcluster.cluster.lifecycle import runplugin
+from spotcluster.cluster.records import Record
+from spotcluster.config import Template
+from spotcluster.config.settings import PluginSection
+from spotcluster.errors import ClusterError, NodeError
+from spotcluster.plugins import loader
+
+PKG = "starcluster.plugins.pypkginstaller.PyPkgInstaller"
+IPC = "starcluster.plugins.ipcluster.IPCluster"
+NEEDED: dict[str, Any] = {"name": "t", "keyname": "k", "node_instance_type": "c5.large"}
+MASTER = {"numpy": "2.4.6", "scipy": "1.17.1", "tabulate": "0.10.0"}
+
+
+def test_difference_is_said_in_words() -> None:
+    own = {"numpy": "2.4.5", "scipy": "1.17.1", "rich": "14.0"}
+    assert packages.difference(MASTER, MASTER) == ""
+    assert packages.difference(own, MASTER) == (
+        "it lacks tabulate 0.10.0; it has numpy 2.4.5 instead of 2.4.6; it has also rich 14.0"
+    )
+    many = {f"p{number}": "1" for number in range(8)}
+    assert packages.difference({}, many).endswith("p4 1 and 3 more")
+
+
+class Node:
+    """A node with packages; None where it does not answer."""
+
+    def __init__(self, alias: str, found: dict[str, str] | None) -> None:
+        self.alias, self.found = alias, found
+        self.is_master = alias == "master"
+        self.account = self
+
+    def run(self, script: str, **_: Any) -> str:
+        assert script == templates.read("packages.sh")
+        if self.found is None:
+            raise NodeError(self.alias, "it is busy.")
+        return "".join(f"{name}-{version}\n" for name, version in self.found.items())
+
+
+def test_node_with_other_packages_than_the_master_is_named() -> None:
+    master, same = Node("master", MASTER), Node("node001", MASTER)
+    other, silent = Node("node002", {**MASTER, "numpy": "2.4.5"}), Node("node003", None)
+    notes: list[str] = []
+    cluster: Any = SimpleNamespace(master=master, note=notes.append)
+    nodes: Any = [master, same, other, silent]
+    packages.note_differences(cluster, nodes)
+    assert notes == [
+        "node002: its packages differ from the master's: it has numpy 2.4.5 instead of 2.4.6"
+    ]
+
+
+def test_names_with_dashes_are_read_as_pip_writes_them(tmp_path: Path) -> None:
+    site = tmp_path / ".spotcluster" / "env" / "lib" / "python3.11" / "site-packages"
+    for name in ("scikit_learn-1.9.1", "a.b-2.0rc1"):
+        (site / f"{name}.dist-info").mkdir(parents=True)
+    script = templates.read("packages.sh")
+    said = subprocess.run(
+        ["bash", "-euc", script],
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    node: Any = SimpleNamespace(account=SimpleNamespace(run=lambda *_, **__: said))
+    assert packages.of(node) == {"a.b": "2.0rc1", "scikit_learn": "1.9.1"}
+
+
+# --- the record -----------------------------------------------------------------------------------
+
+
+def section(name: str, setup_class: str = PKG, **settings: str) -> PluginSection:
+    return PluginSection(name=name, setup_class=setup_class, settings=settings)
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A cluster of a master, and EC2's tags of its group."""
+    plugins = (section("pypackages", packages="numpy, " * 200), section("ipcluster", IPC))
+    template = Template(**NEEDED, plugins=plugins)
+    kept = {
+        **tags.split_text(template.model_dump_json(exclude_defaults=True)),
+        tags.CLUSTER: "demo",
+    }
+    monkeypatch.setattr(records.network, "tag", lambda _, __, own: kept.update(own))
+    monkeypatch.setattr(runplugin.packages, "note_differences", lambda *_: None)
+    monkeypatch.setattr(runplugin.hooks, "call", lambda *_: None)
+    now = datetime.now(UTC)
+    record = Record("demo", "id", "sg-1", "vpc-1", 2, now, template, tags=dict(kept))
+    reporter = SimpleNamespace(stage=lambda *_: None, failed=lambda *_: None)
+    master = Node("master", {})
+    return SimpleNamespace(
+        record=record, session=None, reporter=reporter, nodes=[master], master=master, kept=kept
+    )
+
+
+def run(cluster: Any, one: PluginSection) -> list[PluginSection]:
+    """Run a plugin; return the plugins that EC2 then says nodes get."""
+    runplugin.run(cluster, one, loader.make(one.name, one.setup_class, dict(one.settings)))
+    written = Template.model_validate_json(tags.join_text(cluster.kept))
+    assert written == cluster.record.template
+    return list(written.plugins)
+
+
+def test_node_added_after_runplugin_got_the_former_packages(cluster: Any) -> None:
+    changed = section("pypackages", packages="numpy, tabulate")
+    assert run(cluster, changed) == [changed, section("ipcluster", IPC)]  # in fewer tags
+
+
+def test_packages_of_another_plugin_come_before_engines_begin(cluster: Any) -> None:
+    former = list(cluster.record.template.plugins)
+    more = section("more", packages="tabulate")
+    assert run(cluster, more) == [former[0], more, former[1]]
+    assert run(cluster, more) == [former[0], more, former[1]]
+
+
+def test_plugin_that_does_something_once_is_not_done_to_nodes_that_join(cluster: Any) -> None:
+    former = list(cluster.record.template.plugins)
+    stop = section("stop", "starcluster.plugins.ipcluster.IPClusterStop")
+    assert run(cluster, stop) == former
+
+
+def test_packages_that_the_master_could_not_install_are_not_remembered(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise NodeError("master", "there is no such package.")
+
+    monkeypatch.setattr(runplugin.hooks, "call", fail)
+    former = dict(cluster.kept)
+    with pytest.raises(ClusterError, match="failed on master"):
+        run(cluster, section("pypackages", packages="no-such"))
+    assert cluster.kept == former
