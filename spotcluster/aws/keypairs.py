@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spotcluster.aws import tags
 from spotcluster.aws.calls import call
 from spotcluster.aws.session import Session
 from spotcluster.errors import CloudError
@@ -56,7 +57,12 @@ def find(session: Session, name: str) -> KeyPair | None:
 
 def upload(session: Session, name: str, public_key: str) -> None:
     """Give EC2 the public half of a key that was made here, so that the other never travels."""
-    call(session.ec2.import_key_pair, KeyName=name, PublicKeyMaterial=public_key.encode())
+    call(
+        session.ec2.import_key_pair,
+        KeyName=name,
+        PublicKeyMaterial=public_key.encode(),
+        TagSpecifications=tags.specifications({tags.KEY: name}, "key-pair"),
+    )
 
 
 def delete(session: Session, name: str) -> None:

@@ -1,15 +1,19 @@
 """The least that the credentials must be allowed, as an IAM policy.
 
-What is ours carries a tag of ours from the call that makes it, so changing and ending things is
-allowed for things with that tag only.
+What is ours carries a tag of ours from the call that makes it. So making things is allowed with
+that tag only, and changing and ending them for things that have it.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from spotcluster.aws import tags
 from spotcluster.aws.objects import PREFIX
+from spotcluster.aws.session import boto_session
+from spotcluster.errors import UsageError
 
 _LOOK = (
     "ec2:DescribeAvailabilityZones",
@@ -28,27 +32,48 @@ _LOOK = (
     "ec2:DescribeVolumesModifications",
     "pricing:GetProducts",
 )
-_MAKE = ("ec2:CreateSecurityGroup", "ec2:CreateVolume", "ec2:RunInstances")
+_MAKE = ("CreateSecurityGroup", "CreateVolume", "ImportKeyPair", "RunInstances")
 _VOLUMES = ("ec2:CreateTags", "ec2:DeleteVolume", "ec2:ModifyVolume")
 _ATTACH = ("ec2:AttachVolume", "ec2:DetachVolume")
-_KEYS = ("ec2:DeleteKeyPair", "ec2:ImportKeyPair")
-_CHANGE = (
-    "ec2:AuthorizeSecurityGroupIngress",
-    "ec2:CancelSpotInstanceRequests",
-    "ec2:CreateTags",
-    "ec2:DeleteSecurityGroup",
-    "ec2:DeleteTags",
-    "ec2:DeleteVolume",
-    "ec2:GetConsoleOutput",
-    "ec2:RebootInstances",
-    "ec2:RevokeSecurityGroupIngress",
-    "ec2:StartInstances",
-    "ec2:StopInstances",
-    "ec2:TerminateInstances",
+_LAUNCHED = ("instance", "network-interface", "spot-instances-request", "volume")
+"""What a launch makes, all of which gets our tag."""
+_OURS = (*_LAUNCHED, "security-group")
+_KMS = (
+    "kms:Decrypt",
+    "kms:DescribeKey",
+    "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
 )
+_KMS_KEY = re.compile(r"arn:(aws[a-z-]*):kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+")
+_DISK = re.compile(r"(vol|snap)-[0-9a-f]{8,17}")
+_CHANGE = {
+    "instance": (
+        "ec2:GetConsoleOutput",
+        "ec2:RebootInstances",
+        "ec2:StartInstances",
+        "ec2:StopInstances",
+        "ec2:TerminateInstances",
+    ),
+    "security-group": (
+        "ec2:AuthorizeSecurityGroupIngress",
+        "ec2:DeleteSecurityGroup",
+        "ec2:RevokeSecurityGroupIngress",
+    ),
+    "spot-instances-request": ("ec2:CancelSpotInstanceRequests",),
+    "volume": ("ec2:DeleteVolume",),
+}
+"""What is done with things of clusters, by their kind."""
 
 
-def document(bucket: str | None = None, files: str | None = None) -> dict[str, Any]:
+def document(
+    bucket: str | None = None,
+    files: str | None = None,
+    *,
+    partition: str = "aws",
+    kms_key: str | None = None,
+    volumes: Sequence[str] = (),
+) -> dict[str, Any]:
     """Return the policy.
 
     Parameters
@@ -57,59 +82,202 @@ def document(bucket: str | None = None, files: str | None = None) -> dict[str, A
         A bucket for the split files of searches.
     files : str, optional
         A bucket that `put` reads and `get` writes.
+    partition : str
+        The part of AWS that the account is in: ``aws``, ``aws-cn``, ``aws-us-gov``.
+    kms_key : str, optional
+        The ARN of the account's own key, where disks or buckets are encrypted with one.
+    volumes : sequence of str
+        Ids of volumes that others made and configs name, and of snapshots that volumes are made of.
+
+    Raises
+    ------
+    UsageError
+        One of them is not what it is to be.
     """
-    ours = {"Null": {f"aws:ResourceTag/{tags.CLUSTER}": "false"}}
-    our_volume = {"Null": {f"aws:ResourceTag/{tags.VOLUME}": "false"}}
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            _allow("Look", _LOOK),
+    ours = _tagged("Resource", tags.CLUSTER)
+    all_of_ours = [f"arn:{partition}:ec2:*:*:{kind}/*" for kind in _OURS]
+    statements = [
+        _allow("Look", _LOOK),
+        _allow(
+            "FindTheDefaultImage",
+            ("ssm:GetParameter",),
+            f"arn:{partition}:ssm:*:*:parameter/aws/service/canonical/*",
+        ),
+        *_make(partition, ours),
+        _allow(
+            "TagWhatIsBeingMade",
+            ("ec2:CreateTags",),
+            condition={"StringEquals": {"ec2:CreateAction": list(_MAKE)}},
+        ),
+        *(
             _allow(
-                "FindTheDefaultImage",
-                ("ssm:GetParameter",),
-                resource="arn:aws:ssm:*::parameter/aws/service/canonical/*",
-            ),
-            _allow("Make", _MAKE),
-            _allow(
-                "TagWhatIsBeingMade",
-                ("ec2:CreateTags",),
-                condition={
-                    "StringEquals": {
-                        "ec2:CreateAction": [one.removeprefix("ec2:") for one in _MAKE]
-                    }
-                },
-            ),
-            _allow("ChangeAndEndWhatIsOurs", _CHANGE, condition=ours),
-            _allow(
-                "ChangeAndDeleteVolumesOfOurs",
-                _VOLUMES,
-                resource="arn:aws:ec2:*:*:volume/*",
-                condition=our_volume,
-            ),
-            # A volume that somebody else made may be named in a config too; the instance is ours.
-            _allow("AttachToNodes", _ATTACH, resource="arn:aws:ec2:*:*:instance/*", condition=ours),
-            _allow("AttachAnyVolume", _ATTACH, resource="arn:aws:ec2:*:*:volume/*"),
-            _allow("KeepKeyPairs", _KEYS, resource="arn:aws:ec2:*:*:key-pair/*"),
-            # AWS makes this role when an account asks for spot instances for the first time.
-            _allow(
-                "FirstSpotInstanceOfTheAccount",
-                ("iam:CreateServiceLinkedRole",),
-                resource="arn:aws:iam::*:role/aws-service-role/spot.amazonaws.com/*",
-                condition={"StringLike": {"iam:AWSServiceName": "spot.amazonaws.com"}},
-            ),
-            *([] if bucket is None else _splits(f"arn:aws:s3:::{bucket}")),
-            *([] if files is None else _files(f"arn:aws:s3:::{files}")),
-        ],
-    }
+                f"ChangeAndEnd{''.join(map(str.title, kind.split('-')))}sOfOurs",
+                actions,
+                f"arn:{partition}:ec2:*:*:{kind}/*",
+                condition=ours,
+            )
+            for kind, actions in _CHANGE.items()
+        ),
+        _allow("TagWhatIsOurs", ("ec2:CreateTags",), *all_of_ours, condition=ours),
+        # But for the tag by which it is ours: without it nothing of this could end it.
+        _allow(
+            "UntagWhatIsOurs",
+            ("ec2:DeleteTags",),
+            *all_of_ours,
+            condition={
+                **ours,
+                "ForAllValues:StringNotEquals": {"aws:TagKeys": [tags.CLUSTER, tags.VOLUME]},
+            },
+        ),
+        *_volumes(partition, volumes, ours),
+        _allow(
+            "RemoveKeyPairsOfOurs",
+            ("ec2:DeleteKeyPair",),
+            f"arn:{partition}:ec2:*:*:key-pair/*",
+            condition=_tagged("Resource", tags.KEY),
+        ),
+        # AWS makes this role when an account asks for spot instances for the first time.
+        _allow(
+            "FirstSpotInstanceOfTheAccount",
+            ("iam:CreateServiceLinkedRole",),
+            f"arn:{partition}:iam::*:role/aws-service-role/spot.amazonaws.com/*",
+            condition={"StringLike": {"iam:AWSServiceName": "spot.amazonaws.com"}},
+        ),
+    ]
+    if bucket is not None:
+        statements += _splits(f"arn:{partition}:s3:::{bucket}")
+    if files is not None:
+        statements += _files(f"arn:{partition}:s3:::{files}")
+    if kms_key is not None:
+        statements += _kms(kms_key, partition, s3=bool(bucket or files))
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def partition_of(region: str) -> str:
+    """Return the part of AWS that a region is in; the local cloud is of the usual one."""
+    import botocore.exceptions
+
+    try:
+        name: str = boto_session(of_the_user=False).get_partition_for_region(region)
+    except botocore.exceptions.BotoCoreError:
+        return "aws"
+    return name
+
+
+def _make(partition: str, ours: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what makes things: each with our tag from the call that makes it, or not at all.
+
+    Otherwise the holder could make what the rest of the policy does not let them end.
+    """
+    ec2 = f"arn:{partition}:ec2:*"
+    with_cluster = _tagged("Request", tags.CLUSTER)
+    return [
+        _allow(
+            "Launch",
+            ("ec2:RunInstances",),
+            *(f"{ec2}:*:{kind}/*" for kind in _LAUNCHED),
+            condition=with_cluster,
+        ),
+        _allow(
+            "LaunchWith",
+            ("ec2:RunInstances",),
+            *(f"{ec2}::image/*", f"{ec2}:*:key-pair/*", f"{ec2}:*:subnet/*"),
+        ),
+        _allow(
+            "LaunchInGroupsOfOurs",
+            ("ec2:RunInstances",),
+            f"{ec2}:*:security-group/*",
+            condition=ours,
+        ),
+        _allow(
+            "MakeGroups",
+            ("ec2:CreateSecurityGroup",),
+            f"{ec2}:*:security-group/*",
+            condition=with_cluster,
+        ),
+        _allow("MakeGroupsIn", ("ec2:CreateSecurityGroup",), f"{ec2}:*:vpc/*"),
+        _allow(
+            "MakeVolumes",
+            ("ec2:CreateVolume",),
+            f"{ec2}:*:volume/*",
+            condition=_tagged("Request", tags.VOLUME),
+        ),
+        _allow(
+            "MakeKeyPairs",
+            ("ec2:ImportKeyPair",),
+            f"{ec2}:*:key-pair/*",
+            condition=_tagged("Request", tags.KEY),
+        ),
+    ]
+
+
+def _volumes(partition: str, named: Sequence[str], ours: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what is done with volumes: who may attach one may read it, so not with any."""
+    ec2 = f"arn:{partition}:ec2:*"
+    our_volume = _tagged("Resource", tags.VOLUME)
+    wrong = [one for one in named if not _DISK.fullmatch(one)]
+    if wrong:
+        raise UsageError(
+            f"'{wrong[0]}' is not the id of a volume or a snapshot.",
+            "It reads like vol-0123456789abcdef0 or snap-0123456789abcdef0.",
+        )
+    others = [f"{ec2}:*:volume/{one}" for one in named if one.startswith("vol-")]
+    snapshots = [f"{ec2}::snapshot/{one}" for one in named if one.startswith("snap-")]
+    return [
+        _allow("KeepVolumesOfOurs", _VOLUMES, f"{ec2}:*:volume/*", condition=our_volume),
+        _allow("AttachToNodes", _ATTACH, f"{ec2}:*:instance/*", condition=ours),
+        _allow("AttachVolumesOfOurs", _ATTACH, f"{ec2}:*:volume/*", condition=our_volume),
+        *([_allow("AttachNamedVolumes", _ATTACH, *others)] if others else []),
+        _allow(
+            "MakeVolumesOfSnapshotsOfOurs",
+            ("ec2:CreateVolume",),
+            f"{ec2}::snapshot/*",
+            condition=our_volume,
+        ),
+        *(
+            [_allow("MakeVolumesOfNamedSnapshots", ("ec2:CreateVolume",), *snapshots)]
+            if snapshots
+            else []
+        ),
+    ]
+
+
+def _kms(key: str, partition: str, *, s3: bool) -> list[dict[str, Any]]:
+    """Return what EC2, and S3, do with the account's own key in the holder's name."""
+    found = _KMS_KEY.fullmatch(key)
+    if found is None or found[1] != partition:
+        raise UsageError(
+            f"'{key}' is not the ARN of a key of KMS in the partition {partition}.",
+            f"It reads like arn:{partition}:kms:REGION:ACCOUNT:key/ID; `aws kms describe-key`"
+            " shows it, also for an alias.",
+        )
+    suffix = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
+    by_ec2 = {"StringLike": {"kms:ViaService": f"ec2.*.{suffix}"}}
+    by_s3 = {"StringLike": {"kms:ViaService": f"s3.*.{suffix}"}}
+    grant = {**by_ec2, "Bool": {"kms:GrantIsForAWSResource": "true"}}
+    return [
+        _allow("EncryptDisks", _KMS, key, condition=by_ec2),
+        _allow("LetEC2EncryptDisks", ("kms:CreateGrant",), key, condition=grant),
+        *(
+            [_allow("EncryptFiles", ("kms:Decrypt", "kms:GenerateDataKey"), key, condition=by_s3)]
+            if s3
+            else []
+        ),
+    ]
+
+
+def _tagged(what: str, tag: str) -> dict[str, Any]:
+    """Return the condition that what a call makes (Request) or is about (Resource) has a tag."""
+    return {"Null": {f"aws:{what}Tag/{tag}": "false"}}
 
 
 def _splits(bucket: str) -> list[dict[str, Any]]:
     return [
-        _allow("ListSplitFiles", ("s3:ListBucket",), resource=bucket),
+        _allow("ListSplitFiles", ("s3:ListBucket",), bucket),
         _allow(
             "KeepSplitFiles",
             ("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"),
-            resource=f"{bucket}/{PREFIX}*",
+            f"{bucket}/{PREFIX}*",
         ),
     ]
 
@@ -117,7 +285,7 @@ def _splits(bucket: str) -> list[dict[str, Any]]:
 def _files(bucket: str) -> list[dict[str, Any]]:
     # A node acts by addresses that these credentials sign, so it needs none of its own.
     return [
-        _allow("ListFiles", ("s3:ListBucket", "s3:ListBucketMultipartUploads"), resource=bucket),
+        _allow("ListFiles", ("s3:ListBucket", "s3:ListBucketMultipartUploads"), bucket),
         _allow(
             "MoveFiles",
             (
@@ -126,7 +294,7 @@ def _files(bucket: str) -> list[dict[str, Any]]:
                 "s3:ListMultipartUploadParts",
                 "s3:PutObject",
             ),
-            resource=f"{bucket}/*",
+            f"{bucket}/*",
         ),
     ]
 
@@ -134,14 +302,13 @@ def _files(bucket: str) -> list[dict[str, Any]]:
 def _allow(
     name: str,
     actions: tuple[str, ...],
-    *,
-    resource: str = "*",
+    *resources: str,
     condition: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     statement: dict[str, Any] = {
         "Sid": name,
         "Effect": "Allow",
         "Action": list(actions),
-        "Resource": resource,
+        "Resource": list(resources) if len(resources) > 1 else "".join(resources) or "*",
     }
     return {**statement, "Condition": condition} if condition else statement

@@ -51,6 +51,9 @@ CONTENT = "spotcluster:content"
 """What is on such a volume: `EMPTY` until it has a file system, then that one's type."""
 EMPTY = "none"
 
+KEY = "spotcluster:key"
+"""The name of a key pair that `createkey` made."""
+
 _CHUNK = 250  # EC2 takes 256 characters in a value
 _TEXT = "spotcluster:template:"
 

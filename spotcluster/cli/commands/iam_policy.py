@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from spotcluster.cli import output
+from spotcluster.cli.context import Context, pass_context
 
 
 @click.command(
@@ -13,14 +14,44 @@ from spotcluster.cli import output
 Examples:
   spotcluster iam-policy >policy.json
   spotcluster iam-policy --bucket my-bucket >policy.json
+  spotcluster -r cn-north-1 iam-policy >policy.json
 """,
 )
 @click.option(
     "--bucket", metavar="NAME", help="The SPLITS_BUCKET of your templates, if they have one."
 )
 @click.option("--files", metavar="NAME", help="A bucket that `put` and `get` use as s3://NAME.")
-def iam_policy(*, bucket: str | None, files: str | None) -> None:
-    """Print the least IAM policy that the commands need, as JSON."""
-    from spotcluster.aws import policy
+@click.option(
+    "--volume",
+    "volumes",
+    multiple=True,
+    metavar="ID",
+    help="A volume that `createvolume` did not make and a [volume] section names, or a snapshot for"
+    " `createvolume --snapshot`; may be given several times.",
+)
+@click.option(
+    "--kms-key",
+    metavar="ARN",
+    help="The account's own key of KMS, where disks or buckets are encrypted with one.",
+)
+@pass_context
+def iam_policy(
+    context: Context,
+    *,
+    bucket: str | None,
+    files: str | None,
+    volumes: tuple[str, ...],
+    kms_key: str | None,
+) -> None:
+    """Print the least IAM policy that the commands need, as JSON.
 
-    output.document(policy.document(bucket, files))
+    It is for the part of AWS (China, GovCloud) that the region is in.
+    """
+    from spotcluster.aws import policy
+    from spotcluster.cluster import lookup
+
+    region = context.region or lookup.default_region(context.config(check_plugins=False))
+    partition = policy.partition_of(region)
+    output.document(
+        policy.document(bucket, files, partition=partition, kms_key=kms_key, volumes=volumes)
+    )
