@@ -21,10 +21,10 @@ from joblib.hashing import NumpyHasher
 
 from spotcluster.errors import SearchError
 from spotcluster.search import shipping
+from spotcluster.search.engine.batch import PYTHON
 from spotcluster.search.parcels import Parcel, codes_of, is_importable, parcel
 from spotcluster.wording import listed
 
-PYTHON = "Python"
 CURE = "Leave out what cannot be pickled: open files, locks, connections."
 
 

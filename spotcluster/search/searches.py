@@ -236,7 +236,9 @@ class Search(FollowedSearch):
         sent = _sent(given["model"], given["scorer"], given["task"], record.candidates)
         now = search._origins(sent, search._tried(), importable=True)
         record.agree(path, now, accept=accept_changes, all_code=False)
-        plan = search._planned(given["model"], given["scorer"], {**given["task"], "pace": pace})
+        # What was accepted, if anything was: engines are to have that too.
+        task = {**given["task"], "versions": now.versions, "pace": pace}
+        plan = search._planned(given["model"], given["scorer"], task)
         data = None if given["data"] is None else Dataset.stored(given["data"])
         return search._start(plan, record.candidates, bundle, ledger, header, data)
 
@@ -370,7 +372,7 @@ class Search(FollowedSearch):
             "metric": metric,
             "config": sklearn.get_config(),
             "filters": plain_filters(),
-            "versions": {"sklearn": sklearn.__version__},
+            "versions": now.versions,
             "pace": pace,
         }
         to_tell = {} if self._callbacks is None else {"callbacks": self._callbacks.wanted()}

@@ -21,6 +21,7 @@ GRID = {"C": [0.01, 0.1, 1.0, 10.0], "gamma": [0.001, 0.01, 0.1]}
 
 BROUGHT = """
 import time
+__version__ = "1.0"
 from sklearn.svm import SVC
 
 class Brought(SVC):
@@ -137,16 +138,44 @@ def test_a_search_that_no_engine_could_do_had_failed_evaluations(
     assert again.evaluations_per_node() == {"node002": 36}
 
 
-def test_an_engine_with_another_scikit_learn_was_given_evaluations(
-    machines: Machines, iris: list[str]
+@pytest.mark.parametrize("name", ["sklearn", "scbrought", "Python"])
+def test_an_engine_with_another_version_was_given_evaluations(
+    machines: Machines, iris: list[str], library: Library, name: str
 ) -> None:
-    machines.start("node001", 1)
-    other = machines.start("node002", 1)
-    machines.client[other].execute("import sklearn; sklearn.__version__ = '0.1'", block=True)
-    search = GridSearch(machines.client).launch_for_splits(SVC(), GRID, iris, pace=0.05)
-    until(lambda: "node002 is left out: ImportError: sklearn is 0.1 there" in search.report(), "it")
+    good, other = machines.start("node001", 1), machines.start("node002", 1)
+    library.known_to(machines, [*good, *other])
+    changed = f"import {name}; {name}.__version__ = '0.1'"
+    version = "0.1"
+    if name == "Python":  # of code that goes by value
+        changed, version = "import sys; sys.version_info = (2, 7, 18)", "2.7"
+    machines.client[other].execute(changed, block=True)
+    model_: Any = model("Brought")
+    if name == "Python":
+        model_ = type("Mine", (SVC,), {"__module__": "__main__", "extra": lambda self: None})()
+    search = GridSearch(machines.client).launch_for_splits(model_, GRID, iris, pace=0.05)
+    said = f"node002 is left out: ImportError: {name} is {version} there"
+    until(lambda: said in search.report(), "the report says so")
     assert search.wait(LIMIT)
     assert search.evaluations_per_node() == {"node001": 36}
+
+
+def test_engines_were_to_have_the_version_before_the_one_that_was_accepted(
+    machines: Machines, iris: list[str], library: Library
+) -> None:
+    engines = machines.start("node001", 1)
+    library.known_to(machines, engines)
+    search = GridSearch(machines.client).launch_for_splits(model("Brought"), GRID, iris, pace=0.2)
+    until(lambda: search.completed(), "one")
+    search.abort()
+    changed = "import scbrought; scbrought.__version__ = '2.0'"
+    machines.client[engines].execute(changed, block=True)
+    exec(changed)
+    with pytest.raises(SearchError, match=r"scbrought was 1\.0 and is 2\.0"):
+        GridSearch.resume(search.ledger or "", machines.client)
+    again = GridSearch.resume(search.ledger or "", machines.client, accept_changes=True)
+    assert again.wait(LIMIT)
+    assert again.completed() == 36
+    assert again.failed() == []
 
 
 def test_what_fails_on_all_hosts_is_the_evaluations_own(

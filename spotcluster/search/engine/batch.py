@@ -33,6 +33,7 @@ GRACE = 10.0  # seconds after its time limit in which an evaluation may be inter
 LONGEST = 2000  # characters of a warning that are told
 LONGEST_WHY = 300  # characters of why an engine cannot begin
 MOST = 20  # different warnings of an evaluation that are told
+PYTHON = "Python"  # beside names of packages: code that comes by value is of one version of it
 AGAIN = 1.0  # seconds after which it is interrupted again, should it go on
 
 _commons: OrderedDict[bytes, tuple[dict[str, Any], dict[str, Any]]] = OrderedDict()
@@ -170,6 +171,13 @@ def _import_what_fits_need() -> None:
     import sklearn.utils  # noqa: F401
 
 
+def _version(name: str) -> str | None:
+    if name == PYTHON:
+        return ".".join(map(str, sys.version_info[:2]))
+    version: str | None = getattr(importlib.import_module(name), "__version__", None)
+    return version
+
+
 def _compare(versions: dict[str, str]) -> None:
     """Hold the packages that results depend on against the client's.
 
@@ -179,7 +187,7 @@ def _compare(versions: dict[str, str]) -> None:
         If one has another version here.
     """
     for name, wanted in versions.items():
-        version = getattr(importlib.import_module(name), "__version__", None)
+        version = _version(name)
         if version is not None and version != wanted:
             raise ImportError(f"{name} is {version} there, and {wanted} where the search is")
 
