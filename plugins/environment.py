@@ -106,7 +106,6 @@ def install(
         packages=wanted,
         constraints=constraints(free),
         one_pip=templates.read("one_pip.py"),
-        shared=node.facts.sudo,
     )
     if node.facts.sudo:
         node.run(templates.read("python_venv.sh"), what="installing Python's venv", timeout=timeout)

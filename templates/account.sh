@@ -4,8 +4,7 @@
 . layout.sh
 umask 077
 mkdir -p "$HOME/.spotcluster/logs" "$HOME/.ssh"
-chmod 700 "$HOME/.ssh"
-chmod 710 "$HOME/.spotcluster" # its environment is the login's too, which is of this user's group
+chmod 700 "$HOME/.spotcluster" "$HOME/.ssh"
 touch "$HOME/.ssh/authorized_keys"
 chmod 600 "$HOME/.ssh/authorized_keys"
 while IFS= read -r key; do

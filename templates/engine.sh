@@ -14,7 +14,6 @@ export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 VECLIB_MAXIMUM
     NUMEXPR_NUM_THREADS=1 BLIS_NUM_THREADS=1
 export VIRTUAL_ENV=$env PATH=${env_python%/*}:$PATH # for what they start: pip, first of all
 cd "$HOME" || exit 1
-umask 027 # what pip installs is for the machine's login too, as the rest is; see account.sh
 
 # EC2 says two minutes before it takes a spot instance back. From then on this node's engines take
 # nothing new, as when it is removed: what would not be finished goes elsewhere at once.

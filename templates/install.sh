@@ -1,10 +1,10 @@
 # Make ~/.spotcluster/env with $python and install $packages into it, within $constraints.
 # Given: python=3.12 index=URL-or-empty trusted=its-host-if-without-TLS packages=(...)
-#        constraints=LINES one_pip=PROGRAM shared=1 where the machine's login is to read it too
+#        constraints=LINES one_pip=PROGRAM
 umask 077
 . layout.sh
 mkdir -p "$root"
-chmod 710 "$root" # as account.sh has it
+chmod 700 "$root"
 printf '%s\n' "$constraints" >"$root/constraints.txt"
 # The certificates of the system are the ones that a company's proxy or mirror is in.
 export UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 UV_NO_PROGRESS=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -56,4 +56,3 @@ for packages in "$env"/lib/python3*/site-packages; do
     printf '%s' "$one_pip" >"$packages/spotcluster_one_pip.py"
     echo 'import spotcluster_one_pip' >"$packages/spotcluster_one_pip.pth"
 done
-if [ "$shared" = 1 ]; then chmod -R g+rX "$env"; fi

@@ -11,7 +11,6 @@ if [ ! -d "$folder" ]; then
         exit 0
     fi
     mkdir -p "$root/lib"
-    chmod -R g+rX "$root/lib" "$new" # for the machine's login, as the environment is
     [ -d "$folder" ] || mv "$new" "$folder" # another one may have been quicker
     rm -rf "$new"
 fi

@@ -23,24 +23,29 @@ if [ "$account" != "$login" ]; then
             --comment 'spotcluster' "$account"
     fi
     home=$(getent passwd "$account" | cut -d : -f 6)
-    # The login, who can be root, uses the account's environment; nobody else comes in here.
-    usermod --append --groups "$(id -gn "$account")" "$login"
-    chmod 710 "$home"
-    # On the login's PATH is not the environment itself: whatever the account put there would be
-    # run by who can be root, under the name of any command.
+    chmod 700 "$home"
+    # The login, who can be root, has the account's Python too, but as the account: whatever that has
+    # installed, or put there under whatever name, is not for the login to run.
     mkdir -p "$programs"
     bin=$home${env_python#"$HOME"}
     bin=${bin%/*}
-    for program in python python3 ipython; do
-        printf '#!/bin/sh\nexec %s "$@"\n' "$bin/$program" >"$programs/$program.new"
-    done
-    for program in pip pip3; do # as the account, whose it is
-        printf '#!/bin/sh\nexec sudo -n -H -u %s -- %s "$@"\n' "$account" "$bin/$program" \
-            >"$programs/$program.new"
-    done
-    for program in "$programs"/*.new; do
-        chmod 755 "$program"
-        mv "$program" "${program%.new}"
+    for program in python python3 ipython pip pip3; do
+        cat >"$programs/$program.new" <<PROGRAM
+#!/bin/sh
+if ! sudo -n -u $account test -x $bin/$program; then # the machine's own, while there is none
+    for one in /usr/local/bin/$program /usr/bin/$program; do [ ! -x "\$one" ] || exec "\$one" "\$@"; done
+    echo "This node has no $program yet; a plugin that installs packages brings it." >&2
+    exit 127
+fi
+if [ -f "\$1" ] && ! sudo -n -u $account test -r "\$1"; then
+    echo "\$1 cannot be read by $account, as whom $program runs here: put it where $account" \
+        "has access, as \`spotcluster put -u $account\` does." >&2
+    exit 1
+fi
+exec sudo -n -H -u $account -- $bin/$program "\$@"
+PROGRAM
+        chmod 755 "$programs/$program.new"
+        mv "$programs/$program.new" "$programs/$program"
     done
     printf '%s\n' "$account" >/etc/spotcluster/account.new
     mv /etc/spotcluster/account.new /etc/spotcluster/account

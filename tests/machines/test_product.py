@@ -176,6 +176,19 @@ def test_cluster_user_has_one_number_and_cannot_become_root(
     assert node.inside("id -nG ipuser").split() == ["ipuser"]
 
 
+def test_python_is_the_clusters_for_both_users_and_is_run_as_the_cluster_user(
+    node: Machine, lab: Lab, cluster: str
+) -> None:
+    asked = "import os, sys, sklearn; print(os.getuid(), sys.prefix)"
+    for user in (USER, "ipuser"):
+        for python in ("python", "python3"):
+            said = node.ssh(f'{python} -c "{asked}"', user=user)
+            assert said.stdout == "2016 /home/ipuser/.spotcluster/env\n", said.stderr
+    unreadable = node.ssh("umask 077; touch own.py; python own.py")
+    assert unreadable.returncode == 1
+    assert "put -u ipuser" in unreadable.stderr
+
+
 def test_sshmaster_lets_the_cluster_user_in(lab: Lab, cluster: str) -> None:
     said = lab.run("sshmaster", "-u", "ipuser", cluster, "id -un; pwd; ls .spotcluster/logs")
     assert said.split() == ["ipuser", "/home/ipuser", "controller.log", "engine-1.log"]

@@ -165,16 +165,8 @@ def _nodes(seen: Status, width: int) -> list[RenderableType]:
         about.add_row(*first)
         does.add_row(first[0], *second)
         whole.add_row(*first, *second)
-        if node.problem:
-            problems.append(Text(f"{node.alias}: {node.problem}", style="yellow"))
-    problems += [
-        Text(
-            f"{alias}: its packages differ from the master's; `spotcluster runplugin PLUGIN"
-            f" {seen.name}` of their plugin installs them",
-            style="yellow",
-        )
-        for alias in seen.other_packages
-    ]
+        if problem := seen.problem_of(node):
+            problems.append(Text(f"{node.alias}: {problem}", style="yellow"))
     tables: list[RenderableType] = [whole] if width >= _WIDE else [about, Text(), does]
     return [*tables, *([Text(), *problems] if problems else [])]
 

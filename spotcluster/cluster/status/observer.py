@@ -119,6 +119,15 @@ class Status:
         reference = masters[0] if masters else None
         return [alias for alias, own in said.items() if reference and own and own != reference]
 
+    def problem_of(self, node: NodeStatus) -> str:
+        """What is wrong with a node, empty when nothing is."""
+        if node.problem or node.alias not in self.other_packages:
+            return node.problem
+        return (
+            "its packages differ from the master's; `spotcluster runplugin PLUGIN"
+            f" {self.name}` of the plugin that they are from installs them"
+        )
+
     @property
     def searches_on_master(self) -> str:
         """What searches that run on the master say."""
@@ -354,8 +363,10 @@ def as_json(status: Status, searches: Sequence[Mapping[str, Any]]) -> dict[str, 
         "size": status.size,
         "usd_per_hour": status.price,
         "usd_so_far": None if status.cost is None else round(status.cost, 6),
-        "nodes": [_node_as_json(one, answer, now) for one in status.nodes],
-        "other_packages": status.other_packages,
+        "nodes": [
+            _node_as_json(one, answer, now) | {"problem": status.problem_of(one) or None}
+            for one in status.nodes
+        ],
         "controller": {"answers": answer is not None and not status.problem}
         | {"problem": status.problem or None},
         "engines": [
@@ -410,7 +421,6 @@ def _node_as_json(node: NodeStatus, answer: Answer | None, now: datetime) -> dic
         "state": node.state,
         "ready": one.ready,
         "reachable": vitals is not None and not node.problem,
-        "problem": node.problem or None,
         "type": one.type,
         "spot": one.spot,
         "zone": one.zone,

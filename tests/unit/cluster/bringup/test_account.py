@@ -120,8 +120,3 @@ def test_file_that_cannot_be_written_is_left_as_it_is(home: Path, shell: Shell) 
     (home / ".bashrc").unlink()
     (home / ".bashrc").mkdir()
     prepare(shell)
-
-
-def test_environment_is_readable_by_the_accounts_group_only(home: Path, shell: Shell) -> None:
-    prepare(shell)
-    assert (home / ".spotcluster").stat().st_mode & 0o777 == 0o710
