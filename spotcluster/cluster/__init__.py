@@ -11,7 +11,6 @@
     lookup.py          where a cluster is, and the key that opens its nodes
     connect.py         an ipyparallel client through our tunnel, with subscriptions.py
     ingress.py         who may reach it
-    packages.py        what is installed, and which node has something else
     limits.py          one limit for all that a thread does
     hooks.py           calling what a plugin does; what goes wrong there names it
     reporter.py        how whoever looks on is told what is being done

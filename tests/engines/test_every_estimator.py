@@ -26,6 +26,7 @@ from threadpoolctl import threadpool_limits
 from spotcluster.search.data.folds import Dataset
 from spotcluster.search.data.splits import store
 from spotcluster.search.engine import batch, here
+from spotcluster.search.parcels import parcel
 
 ROWS = 36
 INDICES = [(np.arange(ROWS)[np.arange(ROWS) % 3 > 0], np.arange(0, ROWS, 3))]
@@ -176,8 +177,8 @@ def ours(model: Any, X: Any, y: Any) -> list[Any]:
     digest = here.file_digest(path)
     file = {"path": path, "size": Path(path).stat().st_size, "digest": digest}
     assert here.locate("bundle", [file]) == []
-    common = pickle.dumps({"model": model, "scoring": Digest(), "error_score": -1.0})
-    items = pickle.dumps([(digest, {"params": {}})] * 2)
+    common = parcel({"model": model, "scoring": Digest(), "error_score": -1.0}).data
+    items = parcel([(digest, {"params": {}})] * 2).data
     first, second = pickle.loads(batch.perform("bundle", common, items, 600.0)[1])
     assert (first["test"], first["train"]) == (second["test"], second["train"])
     assert here.file_digest(path) == digest

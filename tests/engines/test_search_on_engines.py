@@ -72,7 +72,7 @@ def test_digits_table_of_the_seed(pair: Machines, digits: list[str]) -> None:
     assert search.progress() == 1.0
     assert [(f"{score:.5f}", params) for score, params in search.find_bests()] == TABLE
     lines = search.report().splitlines()
-    assert lines[0] == "Progress: 100% (40/40)"
+    assert lines[0] == "Progress: 100% (040/040)"
     assert lines[2] == ("Rank 1: validation: 0.99022 (+/-0.00151) train: 0.99896 (+/-0.00038):")
     assert lines[3] == " {'C': 1.0, 'gamma': 0.001}"
     assert str(search) == search.report()

@@ -8,6 +8,7 @@
     userdata.py     what it reads at its first boot
     watcher.py      one describe call for all that wait
     set_up.py       makes the machine a node: hostnames.py, hostkeys.py
+    packages.py     what is installed, and which node has something else
     pipeline.py     these steps for many nodes at once
     failures.py     what is done about a node that fails
     bringup.py      all of it, for `start`, `addnode` and `restart`

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from spotcluster import files
-from spotcluster.cluster import packages, records
+from spotcluster.cluster import records
+from spotcluster.cluster.bringup import packages
 from spotcluster.cluster.bringup.failures import OnFailure
 from spotcluster.cluster.bringup.launch import ended_elsewhere
 from spotcluster.cluster.bringup.member import Member

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from spotcluster import threads, wording
-from spotcluster.cluster import hooks, packages, records
+from spotcluster.cluster import hooks, records
+from spotcluster.cluster.bringup import packages
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
 from spotcluster.cluster.secrets import without_secrets

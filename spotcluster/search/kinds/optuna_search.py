@@ -215,10 +215,10 @@ class OptunaSearch(Search):
             raise NotFinished("No trial satisfies the constraints of the study.", CONSTRAINTS)
         return super()._best(attribute)
 
-    def _refit(self, run: Run, outcome: Outcome) -> None:
-        if outcome.best_index is None:
+    def _conclude(self) -> None:
+        super()._conclude()
+        if self.refit and self._known().best_index is None and self._results.infeasible:
             raise SearchError("No trial satisfies the constraints of the study.", CONSTRAINTS)
-        super()._refit(run, outcome)
 
     def _told(self, evaluation: Evaluation) -> None:
         self._inbox.append(evaluation)

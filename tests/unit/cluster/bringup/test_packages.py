@@ -12,7 +12,8 @@ import pytest
 
 from spotcluster import templates
 from spotcluster.aws import tags
-from spotcluster.cluster import packages, records
+from spotcluster.cluster import records
+from spotcluster.cluster.bringup import packages
 from spotcluster.cluster.lifecycle import runplugin
 from spotcluster.cluster.records import Record
 from spotcluster.config import Template
