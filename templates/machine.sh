@@ -38,8 +38,8 @@ if ! sudo -n -u $account test -x $bin/$program; then # the machine's own, while 
     exit 127
 fi
 if [ -f "\$1" ] && ! sudo -n -u $account test -r "\$1"; then
-    echo "\$1 cannot be read by $account, as whom $program runs here: put it where $account" \
-        "has access, as \`spotcluster put -u $account\` does." >&2
+    echo "\$1 cannot be read by $account, as whom $program runs here; for that user's files there is" \
+        "'spotcluster put -u $account'." >&2
     exit 1
 fi
 exec sudo -n -H -u $account -- $bin/$program "\$@"
