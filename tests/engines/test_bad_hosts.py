@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections import Counter
@@ -75,9 +76,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Library
 
 
 def model(name: str) -> Any:
-    import scbrought  # type: ignore[import-not-found] # the fixture makes it
-
-    return getattr(scbrought, name)()
+    return getattr(importlib.import_module("scbrought"), name)()  # which the fixture makes
 
 
 def kinds(ledger: Any) -> Counter[str]:
