@@ -82,7 +82,9 @@ def label_of(text: Any) -> dict[str, Any]:
 
 def _fits(said: Mapping[str, Any], form: Mapping[str, Any]) -> bool:
     """Return whether all of a form is there. Anybody on the cluster may have written it."""
-    return all(name in said and check(said[name]) for name, check in form.items())
+    return all(
+        check(said[name]) if name in said else name in _MAY_LACK for name, check in form.items()
+    )
 
 
 def _number(value: Any) -> bool:
@@ -113,6 +115,7 @@ def _best(value: Any) -> bool:
     return isinstance(value, dict) and _fits(value, _BEST)
 
 
+_MAY_LACK = ("per_second", "seconds_left")
 _LAST_MOMENT = 4e9  # in the year 2096: a date can be made of it
 _BEST = {
     "validation": _or_none(_number),
