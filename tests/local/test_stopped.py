@@ -136,7 +136,7 @@ def test_client_connects_again_and_the_master_knows_its_new_worker(cluster: str)
     client = spotcluster.connect(cluster)
     try:
         assert len(client.ids) == 2
-        where = [identity.split(".")[0] for identity in dict(client._engines).values()]
+        where = [identity.split("_")[0] for identity in dict(client._engines).values()]
         assert sorted(where) == ["master", "node001"]
         assert client.load_balanced_view().apply_sync(int) == 0
     finally:
