@@ -74,9 +74,13 @@ def searching(cluster: str, tmp_path: Path) -> Iterator[GridSearch]:
     files = persist_cv_splits(iris.data, iris.target, name=str(tmp_path / "iris"), random_state=0)
     client = spotcluster.connect(cluster)
     search = GridSearch(client.load_balanced_view())
+
+    def searched() -> bool:  # another test's is there too, and has ended
+        return any(one["running"] and one["done"] >= 2 for one in published.read())
+
     try:
         search.launch_for_splits(SVC(), GRID, files, pace=2.0)
-        wait_until("two evaluations", lambda: any(one["done"] >= 2 for one in published.read()))
+        wait_until("two evaluations", searched)
         yield search
     finally:
         with contextlib.suppress(Exception):
