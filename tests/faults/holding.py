@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -24,23 +25,25 @@ _OF_NO_CLUSTER = (
 
 
 class Hold:
-    """Holds one call of the API back: the `number`-th, until `release`."""
+    """Holds one call of the API back, the `number`-th of its name, until `release`.
 
-    def __init__(self, number: int) -> None:
+    Of its name, as runs may differ in calls that tell nothing of a cluster: a price that is known.
+    """
+
+    def __init__(self, name: str, number: int) -> None:
         self.reached = threading.Event()
-        self.name = ""
+        self.name = name
         self._left = number
         self._lock = threading.Lock()  # of two calls at once, each is another one
         self._released = threading.Event()
 
     def __call__(self, number: int, name: str, do: Callable[[], Any]) -> Any:
         is_held = False
-        if not is_remote(name):
+        if name == self.name:
             with self._lock:
                 self._left -= 1
                 is_held = self._left == 0
         if is_held:
-            self.name = name
             self.reached.set()
             assert self._released.wait(240)
         return do()
@@ -57,8 +60,10 @@ def reaches(hold: Hold, terminal: Terminal) -> bool:
     return True
 
 
-def moments(world: World, words: Sequence[str], before: Saved) -> list[int]:
-    """Return the numbers of the calls of the API at which it matters what others do meanwhile.
+def moments(world: World, words: Sequence[str], before: Saved) -> list[tuple[str, int]]:
+    """Return the calls of the API at which it matters what others do meanwhile.
+
+    Each is a name, and a number among those of that name.
 
     Of calls that ask the same while there is the same, the first and the last: what the command
     goes by is newest then, and oldest.
@@ -70,7 +75,13 @@ def moments(world: World, words: Sequence[str], before: Saved) -> list[int]:
             alike.setdefault((row.name, row.state), []).append(number)
     found = {number for numbers in alike.values() for number in (numbers[0], numbers[-1])}
     changing = {number for number, row in enumerate(calls, 1) if not only_reads(row.name)}
-    return sorted(found | changing)
+    nth: Counter[str] = Counter()
+    called = []
+    for number, row in enumerate(calls, 1):
+        nth[row.name] += 1
+        if number in found | changing:
+            called.append((row.name, nth[row.name]))
+    return called
 
 
 def held(
@@ -80,11 +91,11 @@ def held(
 
     Whoever iterates lets go of it, and sees it end.
     """
-    for number in moments(world, words, before)[each // 2 :: each]:
+    for name, number in moments(world, words, before)[each // 2 :: each]:
         world.restore(before)
-        world.on_call = hold = Hold(number)
+        world.on_call = hold = Hold(name, number)
         terminal = world.terminal(*words)
         if reaches(hold, terminal):
-            yield hold, terminal, f"at {number}, {hold.name}"
+            yield hold, terminal, f"at {name} {number}"
         world.on_call = None
     world.restore(before)
