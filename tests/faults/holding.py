@@ -25,25 +25,27 @@ _OF_NO_CLUSTER = (
 
 
 class Hold:
-    """Holds one call of the API back, the `number`-th of its name, until `release`.
+    """Holds one call of the API back, until `release`: the `number`-th, or that of a name.
 
-    Of its name, as runs may differ in calls that tell nothing of a cluster: a price that is known.
+    What changes something has its name, as runs may differ in what they ask: a price that is known.
     """
 
-    def __init__(self, name: str, number: int) -> None:
+    def __init__(self, number: int, name: str = "") -> None:
         self.reached = threading.Event()
-        self.name = name
+        self.name = ""
+        self._only = name
         self._left = number
         self._lock = threading.Lock()  # of two calls at once, each is another one
         self._released = threading.Event()
 
     def __call__(self, number: int, name: str, do: Callable[[], Any]) -> Any:
         is_held = False
-        if name == self.name:
+        if name == self._only if self._only else not is_remote(name):
             with self._lock:
                 self._left -= 1
                 is_held = self._left == 0
         if is_held:
+            self.name = name
             self.reached.set()
             assert self._released.wait(240)
         return do()
@@ -60,10 +62,10 @@ def reaches(hold: Hold, terminal: Terminal) -> bool:
     return True
 
 
-def moments(world: World, words: Sequence[str], before: Saved) -> list[tuple[str, int]]:
+def moments(world: World, words: Sequence[str], before: Saved) -> list[tuple[int, str]]:
     """Return the calls of the API at which it matters what others do meanwhile.
 
-    Each is a name, and a number among those of that name.
+    Each is a number, and the name that it is a number of, if not of all.
 
     Of calls that ask the same while there is the same, the first and the last: what the command
     goes by is newest then, and oldest.
@@ -79,8 +81,10 @@ def moments(world: World, words: Sequence[str], before: Saved) -> list[tuple[str
     called = []
     for number, row in enumerate(calls, 1):
         nth[row.name] += 1
-        if number in found | changing:
-            called.append((row.name, nth[row.name]))
+        if number in changing:
+            called.append((nth[row.name], row.name))
+        elif number in found:
+            called.append((number, ""))
     return called
 
 
@@ -91,11 +95,11 @@ def held(
 
     Whoever iterates lets go of it, and sees it end.
     """
-    for name, number in moments(world, words, before)[each // 2 :: each]:
+    for number, name in moments(world, words, before)[each // 2 :: each]:
         world.restore(before)
-        world.on_call = hold = Hold(name, number)
+        world.on_call = hold = Hold(number, name)
         terminal = world.terminal(*words)
         if reaches(hold, terminal):
-            yield hold, terminal, f"at {name} {number}"
+            yield hold, terminal, f"at {number}, {hold.name}"
         world.on_call = None
     world.restore(before)
