@@ -21,7 +21,7 @@
 
 from __future__ import annotations
 
-from spotcluster.ssh import keys
+from spotcluster.ssh import jump, keys
 from spotcluster.ssh.attempt import connect
 from spotcluster.ssh.connection import Connection, Result
 from spotcluster.ssh.patience import wait_for
@@ -37,6 +37,7 @@ __all__ = [
     "command_line",
     "config_text",
     "connect",
+    "jump",
     "keys",
     "known_hosts_text",
     "wait_for",

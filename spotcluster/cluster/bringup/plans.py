@@ -130,6 +130,7 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
     for alias in aliases:
         hostnames.of(cluster, alias, dns_prefix=template.dns_prefix)
     _check_key(session, template)
+    _check_jump(template)
     if template.splits_bucket:
         Bucket(session, template.splits_bucket).check()
     found_volumes: tuple[PlannedVolume, ...] = ()
@@ -176,7 +177,7 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
 def refusals(template: Template) -> list[UsageError]:
     """Return what `make` would refuse whatever EC2 says: no call is made."""
     found = []
-    for check in (check_key, _check_user_data):
+    for check in (check_key, _check_jump, _check_user_data):
         try:
             check(template)
         except UsageError as error:
@@ -261,6 +262,12 @@ def _check_key(session: Session, template: Template) -> None:
             f" {session.region}.",
             "Correct KEY_LOCATION, or make a new pair with `spotcluster createkey`.",
         )
+
+
+def _check_jump(template: Template) -> None:
+    """Refuse a host to go through where this computer has no ssh that would do so."""
+    if template.proxy_jump:
+        ssh.jump.program()
 
 
 def _check_user_data(template: Template) -> None:
