@@ -147,14 +147,39 @@ with open(sys.argv[2], "a") as file:
 """
 
 
-def test_pips_of_the_engines_of_a_node_wait_for_one_another(tmp_path: Path) -> None:
-    venv.create(tmp_path / "env", symlinks=True)
-    (packages,) = (tmp_path / "env" / "lib").glob("python3*/site-packages")
-    (packages / "spotcluster_one_pip.py").write_text(templates.read("one_pip.py"))
+def with_one_pip(folder: Path, pip: str, limit: float = 1800) -> str:
+    """Return the Python of an environment that has `pip`, one of which runs at a time."""
+    venv.create(folder, symlinks=True)
+    (packages,) = (folder / "lib").glob("python3*/site-packages")
+    program = templates.read("one_pip.py").replace("_LIMIT = 1800", f"_LIMIT = {limit}")
+    (packages / "spotcluster_one_pip.py").write_text(program)
     (packages / "spotcluster_one_pip.pth").write_text("import spotcluster_one_pip\n")
-    (packages / "pip.py").write_text(PIP)
-    python, note = tmp_path / "env" / "bin" / "python", tmp_path / "note"
-    words = [str(python), "-m", "pip", "install", str(note)]
+    (packages / "pip.py").write_text(pip)
+    return str(folder / "bin" / "python")
+
+
+def test_pips_of_the_engines_of_a_node_wait_for_one_another(tmp_path: Path) -> None:
+    python, note = with_one_pip(tmp_path / "env", PIP), tmp_path / "note"
+    words = [python, "-m", "pip", "install", str(note)]
     running = [subprocess.Popen(words) for _ in range(3)]
     assert [one.wait(60) for one in running] == [0, 0, 0]
     assert note.read_text().split() == ["begin", "end"] * 3
+
+
+def test_a_pip_waits_so_long_for_another_one_and_says_for_which(tmp_path: Path) -> None:
+    program = "import os, sys\nprint(os.getpid(), flush=True)\nsys.stdin.read()\n"
+    python = with_one_pip(tmp_path / "env", program, limit=0.2)
+    words = [python, "-m", "pip", "install", "x"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as first:
+        assert first.stdout
+        assert first.stdout.readline() == f"{first.pid}\n"
+        second = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        assert (second.returncode, second.stdout) == (1, "")
+        assert f"process {first.pid} of " in second.stderr
+        assert second.stderr.count("\n") == 1
+        listed = subprocess.run([*words[:3], "list"], stdin=subprocess.DEVNULL)
+        assert listed.returncode == 0  # which changes nothing
+        first.kill()  # it cannot clean up
+    third = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert (third.returncode, third.stderr) == (0, "")
