@@ -19,7 +19,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,8 +85,8 @@ def _packed(whole: Callable[[dict[str, Any]], Any]) -> Parcel:
     while True:
         modules, known = found.modules, len(names)
         found = Parcel(modules=dict(modules))
-        with _by_value() as listed, io.BytesIO() as file:
-            _Packer(file, found, names, listed).dump(whole(modules))
+        with ExitStack() as stack, io.BytesIO() as file:
+            _Packer(file, found, names, stack).dump(whole(modules))
             found.data = file.getvalue()
         # What goes beside is code as well, and may name and import more.
         if len(names) == known and found.modules.keys() == modules.keys():
@@ -94,13 +94,18 @@ def _packed(whole: Callable[[dict[str, Any]], Any]) -> Parcel:
 
 
 class _Packer(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
-    """Notes what it meets. `names` are those that code mentions; nothing else of a module goes."""
+    """Notes what it meets. `names` are those that code mentions; nothing else of a module goes.
 
-    def __init__(self, file: Any, found: Parcel, names: set[str], listed: set[str]) -> None:
+    Most messages are numbers: looking through all modules begins, within `stack`, with the first
+    code that is not installed.
+    """
+
+    def __init__(self, file: Any, found: Parcel, names: set[str], stack: ExitStack) -> None:
         super().__init__(file)
         self._found = found
         self._names = names
-        self._listed = listed
+        self._stack: ExitStack | None = stack
+        self._listed = cloudpickle.list_registry_pickle_by_value()  # by somebody else
         self._locks: set[int] = set()
         self._plain: set[type] = set()  # whose things are packed as always
 
@@ -118,6 +123,9 @@ class _Packer(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
         if installed and not _is_listed(obj.__module__, self._listed):
             self._elsewhere(obj.__module__, obj)
             return NotImplemented
+        if self._stack is not None:
+            self._stack.enter_context(_by_value())
+            self._stack = None
         reduced = super().reducer_override(obj)
         if reduced is NotImplemented:
             self._elsewhere(obj.__module__, obj)
@@ -246,15 +254,15 @@ def _own_modules(names: tuple[str, ...]) -> list[str]:
 
 
 @contextmanager
-def _by_value() -> Iterator[set[str]]:
-    """Have cloudpickle take the user's modules by value; yield those that it is told to anyhow."""
+def _by_value() -> Iterator[None]:
+    """Have cloudpickle take the user's modules by value."""
     with _registry:
         known = cloudpickle.list_registry_pickle_by_value()
         own = [sys.modules[name] for name in _own_modules(tuple(sys.modules)) if name not in known]
         for module in own:
             cloudpickle.register_pickle_by_value(module)
         try:
-            yield known
+            yield
         finally:
             for module in own:
                 cloudpickle.unregister_pickle_by_value(module)
