@@ -8,12 +8,14 @@ import subprocess
 import venv
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from spotcluster import templates
-from spotcluster.plugins import environment
+from spotcluster.errors import RemoteCommandFailed
+from spotcluster.plugins import environment, ipcluster
 from spotcluster.plugins.pypackages import PyPkgInstaller
 
 
@@ -183,3 +185,76 @@ def test_a_pip_waits_so_long_for_another_one_and_says_for_which(tmp_path: Path) 
         first.kill()  # it cannot clean up
     third = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert (third.returncode, third.stderr) == (0, "")
+
+
+# --- what the master has --------------------------------------------------------------------------
+
+
+def test_names_with_dashes_are_read_as_pip_writes_them(tmp_path: Path) -> None:
+    site = tmp_path / ".spotcluster" / "env" / "lib" / "python3.11" / "site-packages"
+    for name in ("scikit_learn-1.9.1", "a.b-2.0rc1"):
+        (site / f"{name}.dist-info").mkdir(parents=True)
+    script = templates.read("packages.sh")
+    said = subprocess.run(
+        ["bash", "-euc", script],
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    node: Any = SimpleNamespace(account=SimpleNamespace(run=lambda *_, **__: said))
+    assert environment.installed(node) == {"a.b": "2.0rc1", "scikit_learn": "1.9.1"}
+
+
+class Installed:
+    """A node with packages, by the names of their folders; `frozen` is what pip says of them."""
+
+    def __init__(self, *names: str, frozen: str = "", fails: bool = False) -> None:
+        self.names, self.frozen, self.fails = names, frozen, fails
+        self.account = self
+        self.asked: list[str] = []
+
+    def run(self, script: str, **_: object) -> str:
+        if script == templates.read("packages.sh"):
+            return "\n".join(self.names)
+        self.asked.append(script.partition("pip --disable-pip-version-check ")[2])
+        if self.fails:
+            raise RemoteCommandFailed("node002", "installing", "pip", 1, "no such version")
+        return self.frozen
+
+
+FROZEN = """
+# Editable, whatever it is
+-e git+https://example.org/own.git@1#egg=own
+joblib==1.6.0
+local @ file:///home/ipuser/local-1.0-py3-none-any.whl
+scikit-learn==1.9.1
+tabulate==0.10.0
+Theirs @ git+https://example.org/theirs.git@c0ffee
+"""
+
+
+def test_node_added_after_percent_pip_lacked_what_the_others_had() -> None:
+    names = ("joblib-1.6.0", "scikit_learn-1.9.1", "tabulate-0.10.0", "own-1.0", "local-1.0")
+    master = Installed(*names, "Theirs-2.0", frozen=FROZEN)
+    node: Any = Installed("joblib-1.6.0", "scikit_learn-1.9.2", "more-1.0")
+    environment.follow(node, master)  # type: ignore[arg-type]
+    assert master.asked == ["freeze --all"]
+    assert node.asked == [
+        "install --quiet --no-deps scikit-learn==1.9.1 tabulate==0.10.0"
+        " 'Theirs @ git+https://example.org/theirs.git@c0ffee'"
+    ]
+
+
+def test_node_that_has_what_the_master_has_installs_nothing() -> None:
+    master, node = Installed("joblib-1.6.0"), Installed("joblib-1.6.0", "more-1.0")
+    environment.follow(node, master)  # type: ignore[arg-type]
+    assert (master.asked, node.asked) == ([], [])
+
+
+def test_node_that_cannot_install_what_the_master_has_joins_all_the_same() -> None:
+    master, notes = Installed("tabulate-0.10.0", frozen=FROZEN), list[str]()
+    cluster: Any = SimpleNamespace(master=master, note=notes.append)
+    ipcluster._follow_master(cluster, Installed(fails=True))  # type: ignore[arg-type]
+    assert len(notes) == 1
+    assert "no such version" in notes[0]
