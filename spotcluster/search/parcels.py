@@ -58,15 +58,22 @@ class Parcel:
     compiled: set[str] = field(default_factory=set)
 
 
-def parcel(thing: Any) -> Parcel:
-    """Pickle `thing` so that an engine can load it.
+def parcel(thing: Any, instead: Callable[[Any], Any] = lambda _: NotImplemented) -> Parcel:
+    """Pickle `thing`, and the modules of it, so that an engine can load them.
+
+    Parameters
+    ----------
+    thing : object
+    instead : callable
+        Given each function and class that engines should have, and returns how it is pickled, as
+        ``reducer_override`` does.
 
     Raises
     ------
     Exception
         Of any kind, if something in it cannot be pickled.
     """
-    return _packed(lambda modules: (thing, modules))
+    return _packed(lambda modules: (thing, modules), instead)
 
 
 def by_value(thing: Any) -> bytes:
@@ -77,16 +84,16 @@ def by_value(thing: Any) -> bytes:
     Exception
         As `parcel`.
     """
-    return _packed(lambda _: thing).data
+    return _packed(lambda _: thing, lambda _: NotImplemented).data
 
 
-def _packed(whole: Callable[[dict[str, Any]], Any]) -> Parcel:
+def _packed(whole: Callable[[dict[str, Any]], Any], instead: Callable[[Any], Any]) -> Parcel:
     found, names = Parcel(), set[str]()
     while True:
         modules, known = found.modules, len(names)
         found = Parcel(modules=dict(modules))
         with ExitStack() as stack, io.BytesIO() as file:
-            _Packer(file, found, names, stack).dump(whole(modules))
+            _Packer(file, found, names, stack, instead).dump(whole(modules))
             found.data = file.getvalue()
         # What goes beside is code as well, and may name and import more.
         if len(names) == known and found.modules.keys() == modules.keys():
@@ -100,8 +107,16 @@ class _Packer(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
     code that is not installed.
     """
 
-    def __init__(self, file: Any, found: Parcel, names: set[str], stack: ExitStack) -> None:
+    def __init__(
+        self,
+        file: Any,
+        found: Parcel,
+        names: set[str],
+        stack: ExitStack,
+        instead: Callable[[Any], Any],
+    ) -> None:
         super().__init__(file)
+        self._instead = instead
         self._found = found
         self._names = names
         self._stack: ExitStack | None = stack
@@ -122,7 +137,7 @@ class _Packer(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
         installed = is_importable(obj) and not is_own(sys.modules[obj.__module__])
         if installed and not _is_listed(obj.__module__, self._listed):
             self._elsewhere(obj.__module__, obj)
-            return NotImplemented
+            return self._instead(obj)
         if self._stack is not None:
             self._stack.enter_context(_by_value())
             self._stack = None
