@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 from pydantic import ValidationError
 
 from spotcluster import templates
@@ -65,7 +66,18 @@ def test_packages_are_read_from_a_comma_list() -> None:
     assert plugin.packages == ("scikit-learn", "psutil", "pandas>=2")
 
 
-@pytest.mark.parametrize("bad", ["--index-url=http://x", "a b", "x;rm -rf /", "$(id)"])
+def test_commas_within_a_requirement_are_its_own() -> None:
+    one = "pandas[excel, plot]>=2,<4"
+    others = ("numpy >= 1, != 2.0", "x; python_version in '3.11, 3.12'", "y (>=1,<2)", "z")
+    found = PyPkgInstaller.model_validate({"packages": f"{one},\n{', '.join(others)}"}).packages
+    assert [str(Requirement(item)) for item in found] == [
+        str(Requirement(item)) for item in (one, *others)
+    ]
+
+
+@pytest.mark.parametrize(
+    "bad", ["--index-url=http://x", "a b", "<2, a", "a[b, c", "x;rm -rf /", "$(id)"]
+)
 def test_what_is_no_requirement_is_refused(bad: str) -> None:
     with pytest.raises(ValidationError, match="not a requirement"):
         PyPkgInstaller.model_validate({"packages": bad})
