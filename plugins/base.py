@@ -9,13 +9,14 @@ from typing import Annotated, Any, ClassVar, Protocol
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 
-def _split(value: Any) -> Any:
+def as_list(value: Any) -> Any:
+    """Return what a setting ``a, b, c`` lists; what is no text, as it is."""
     if isinstance(value, str):
         return [item.strip() for item in value.replace("\n", ",").split(",") if item.strip()]
     return value
 
 
-CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
+CommaList = Annotated[tuple[str, ...], BeforeValidator(as_list)]
 """A setting written in the config as ``a, b, c``."""
 
 

@@ -120,3 +120,44 @@ def has(node: Node, module: str) -> bool:
     except RemoteCommandFailed:
         return False
     return True
+
+
+def installed(node: Node) -> dict[str, str]:
+    """Return the versions of the packages in a node's environment, by their names."""
+    said = node.account.run(templates.read("packages.sh"), what="listing the packages", timeout=60)
+    pairs = (line.rpartition("-") for line in said.splitlines())
+    return {name: version for name, _, version in pairs if name}
+
+
+def follow(node: Node, master: Node) -> None:
+    """Install on a node what the master has and it lacks, or has in another version.
+
+    That is what somebody has installed with pip since the cluster was started (``%pip``), and what
+    an index has in a newer version by now. What the master has from a file or folder of its own
+    cannot be had elsewhere, and stays behind.
+
+    Raises
+    ------
+    RemoteCommandFailed
+        The installation failed; carries what it printed.
+    """
+    own = installed(node)
+    other = {
+        canonicalize_name(name)
+        for name, version in installed(master).items()
+        if own.get(name) != version
+    }
+    if not other:
+        return
+    pip = f"{node_layout.PYTHON} -m pip --disable-pip-version-check"
+    frozen = master.account.run(f"{pip} freeze --all", what="listing the packages", timeout=120)
+    lines = (line for line in frozen.splitlines() if line[:1].isalnum())  # not "# ...", "-e ..."
+    packages = [
+        str(one)
+        for one in map(Requirement, lines)
+        if canonicalize_name(one.name) in other and not (one.url or "").startswith("file:")
+    ]
+    if packages:
+        # All that they need is among them, in the versions that go together there.
+        install = f"{pip} install --quiet --no-deps {shlex.join(packages)}"
+        node.account.run(install, what="installing what the master has", timeout=900)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pydantic import Field
 
 from spotcluster import files, templates, threads
-from spotcluster.errors import ConnectionFailed, NodeError, SpotclusterError
+from spotcluster.errors import ConnectionFailed, NodeError, RemoteCommandFailed, SpotclusterError
 from spotcluster.node_layout import (
     CLIENT_FILE,
     DRAIN,
@@ -49,6 +49,8 @@ class IPCluster(Plugin):
             environment.install(node)
         if node.is_master:
             self._start_controller(cluster, node)
+        else:
+            _follow_master(cluster, node)
         self._start_engines(cluster, node)
 
     def restart(self, cluster: Cluster, node: Node) -> None:
@@ -144,6 +146,17 @@ class IPClusterRestartEngines(IPCluster):
         """Restart them on this node."""
         supervisor.of(node).stop(_ENGINE)
         self._start_engines(cluster, node)
+
+
+def _follow_master(cluster: Cluster, node: Node) -> None:
+    """Give a node the packages that the master has by now; without them it is of use all the same.
+
+    How it then differs is said when it is ready.
+    """
+    try:
+        environment.follow(node, cluster.master)
+    except RemoteCommandFailed as error:
+        cluster.note(str(error))
 
 
 def _give_engine_file(cluster: Cluster, node: Node) -> bool:

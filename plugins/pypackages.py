@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
 from packaging.requirements import InvalidRequirement, Requirement
-from pydantic import field_validator
+from pydantic import BeforeValidator, field_validator
 
 from spotcluster.plugins import environment
-from spotcluster.plugins.base import Cluster, CommaList, Node, Plugin
+from spotcluster.plugins.base import Cluster, CommaList, Node, Plugin, as_list
+
+
+def _requirements(value: Any) -> Any:
+    """Split at the commas between requirements, and not at those within one."""
+    if not isinstance(value, str):
+        return value
+    found: list[str] = []
+    for item in as_list(value):
+        goes_on = found and (item[0] in "<>=!~" or not _is_whole(found[-1]))
+        if goes_on:
+            found[-1] += f", {item}"
+        else:
+            found.append(item)
+    return found
+
+
+def _is_whole(text: str) -> bool:
+    """Return whether all brackets and quotes that a text opens are closed."""
+    pairs = all(text.count(begin) <= text.count(end) for begin, end in ("[]", "()"))
+    return pairs and not (text.count("'") % 2 or text.count('"') % 2)
 
 
 class PyPkgInstaller(Plugin):
@@ -17,8 +37,8 @@ class PyPkgInstaller(Plugin):
     Parameters
     ----------
     packages : list of str
-        Requirements as pip takes them: ``scikit-learn, psutil, pandas>=2``. Those without a
-        version get the version that this computer has, if it has one.
+        Requirements as pip takes them: ``scikit-learn, psutil, pandas[excel]>=2,<4``. Those without
+        a version get the version that this computer has, if it has one.
     python : str, optional
         The Python minor version, ``3.12``; this computer's by default, so that pickles load.
     index_url : str, optional
@@ -29,7 +49,7 @@ class PyPkgInstaller(Plugin):
     after_master: ClassVar[bool] = False
     lasts: ClassVar[bool] = True
 
-    packages: CommaList = ()
+    packages: Annotated[CommaList, BeforeValidator(_requirements)] = ()
     python: str | None = None
     index_url: str | None = None
 

@@ -3,16 +3,17 @@
 - A task of a load-balanced view says how often it may be lost with its engine. The clusters'
   controller (templates/controller.py) sends it to another one until then. What raised is not tried
   again: ipyparallel's `retries` means both, and never the engine that there was.
-- joblib's tasks go as cloudpickle pickles them, so that functions and classes of a script or a
-  notebook go along. scikit-learn sends this computer's warning filters with each of them, which
-  name classes that nodes may not have: those warn of nothing there.
+- joblib's tasks go as those of searches do, so that functions and classes of a script, a notebook
+  or a module of the user's go along. scikit-learn sends this computer's warning filters with each
+  of them, which name classes that nodes may not have: those warn of nothing there.
 
 This belongs to no room: programs on the master have the same client.
 """
 
 from __future__ import annotations
 
-import io
+import functools
+import pickle
 import sys
 from typing import Any
 
@@ -53,18 +54,31 @@ def is_of_joblib(function: Any) -> bool:
 
 def pack(function: Any) -> bytes:
     """Pickle a function for engines that do not have all the warnings that are known here."""
-    file = io.BytesIO()
-    _Pickler(file).dump(function)
-    return file.getvalue()
+    from spotcluster.search.parcels import parcel  # it takes long, and few need it
+
+    return parcel(function, _warning).data
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    def reducer_override(self, thing: Any) -> Any:
-        if isinstance(thing, type) and issubclass(thing, Warning):
-            module, name = thing.__module__, thing.__qualname__
-            if module not in ("builtins", "__main__") and "<locals>" not in name:
-                return category, (module, name)
-        return super().reducer_override(thing)
+def unpack(data: bytes) -> Any:
+    """Return what a function has returned."""
+    from spotcluster.search.cloudpickle_private import loads
+
+    return loads(data)
+
+
+def _warning(thing: Any) -> Any:
+    if isinstance(thing, type) and issubclass(thing, Warning) and thing.__module__ != "builtins":
+        return pickle.loads, (_category(thing.__module__, thing.__qualname__),)
+    return NotImplemented
+
+
+@functools.cache
+def _category(module: str, name: str) -> bytes:
+    class Named:
+        def __reduce__(self) -> Any:
+            return category, (module, name)
+
+    return bytes(cloudpickle.dumps(Named()))
 
 
 # These two are sent as code, as belonging to `__main__`, and must use nothing outside themselves.
@@ -86,16 +100,35 @@ def category(module: str, name: str) -> Any:
 
 def call(packed: Any) -> Any:
     """Call what is packed; give what it returned as something that unpickles to it."""
+    import pkgutil
+    import sys
+
     import cloudpickle
+
+    class Unpack:
+        """`unpack`, which engines do not have."""
+
+        def __call__(self, packed: bytes) -> Any: ...
+
+        def __reduce__(self) -> Any:
+            return pkgutil.resolve_name, ("spotcluster.clients:unpack",)
 
     class Answer:
         def __init__(self, value: Any) -> None:
             self.packed = cloudpickle.dumps(value)
 
         def __reduce__(self) -> Any:
-            return cloudpickle.loads, (self.packed,)
+            return Unpack(), (self.packed,)
 
-    return Answer(cloudpickle.loads(packed)())
+    function, modules = cloudpickle.loads(packed)
+    before = {name: sys.modules[name] for name in modules if name in sys.modules}
+    sys.modules.update(modules)
+    try:
+        return Answer(function())
+    finally:
+        for name in modules:
+            sys.modules.pop(name, None)
+        sys.modules.update(before)
 
 
 category.__module__ = call.__module__ = "__main__"

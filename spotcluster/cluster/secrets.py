@@ -20,7 +20,8 @@ from spotcluster.errors import ClusterError
 from spotcluster.plugins import loader
 from spotcluster.plugins.loader import PluginError
 
-_PASSWORD_IN_URL = re.compile(r"://[^/\s@]*:[^/\s@]+@")
+# Or a token, which is in the place of the name where a server wants no name; "git@" of SSH is none.
+_PASSWORD_IN_URL = re.compile(r"(?:://[^/\s@]*:|https?://)[^/\s@]+@")
 
 
 def without_secrets(template: Template) -> Template:

@@ -127,13 +127,17 @@ def unique(items: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 _HOP = re.compile(
-    r"([^\s@:-][^\s@:]*@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_][A-Za-z0-9_.-]*)(:\d{1,5})?"
+    r"([^\s@:-][^\s@:]*@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_][A-Za-z0-9_.-]*)"
+    r"(?::(?P<port>\d{1,5}))?"
 )
 
 
 def _check_jump(value: str) -> str:
     hops = [one.strip() for one in value.split(",")]
-    if not all(_HOP.fullmatch(one) for one in hops):
+    if hops in (["none"], [""]):  # as ssh has it, for a template that extends another one
+        return ""
+    found = [_HOP.fullmatch(one) for one in hops]
+    if not all(one and 0 < int(one["port"] or 22) < 65536 for one in found):
         raise ValueError(
             "is not a host to go through, as in ubuntu@bastion.example or 192.0.2.9:22"
         )

@@ -152,8 +152,9 @@ class FollowedSearch(SearchEstimator):
         return str(super().__repr__(N_CHAR_MAX))
 
     def _repr_html_(self) -> str:
-        """Return the search as a notebook shows it."""
-        return page(self.state()) if self._run.launched else str(self._html_repr())
+        """Return how far it is, and of one that is fitted scikit-learn's diagram too."""
+        known = page(self.state()) if self._run.launched else ""
+        return known if known and self._outcome is None else known + str(self._html_repr())
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": self._repr_html_()}

@@ -19,7 +19,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,15 +58,22 @@ class Parcel:
     compiled: set[str] = field(default_factory=set)
 
 
-def parcel(thing: Any) -> Parcel:
-    """Pickle `thing` so that an engine can load it.
+def parcel(thing: Any, instead: Callable[[Any], Any] = lambda _: NotImplemented) -> Parcel:
+    """Pickle `thing`, and the modules of it, so that an engine can load them.
+
+    Parameters
+    ----------
+    thing : object
+    instead : callable
+        Given each function and class that engines should have, and returns how it is pickled, as
+        ``reducer_override`` does.
 
     Raises
     ------
     Exception
         Of any kind, if something in it cannot be pickled.
     """
-    return _packed(lambda modules: (thing, modules))
+    return _packed(lambda modules: (thing, modules), instead)
 
 
 def by_value(thing: Any) -> bytes:
@@ -77,16 +84,16 @@ def by_value(thing: Any) -> bytes:
     Exception
         As `parcel`.
     """
-    return _packed(lambda _: thing).data
+    return _packed(lambda _: thing, lambda _: NotImplemented).data
 
 
-def _packed(whole: Callable[[dict[str, Any]], Any]) -> Parcel:
+def _packed(whole: Callable[[dict[str, Any]], Any], instead: Callable[[Any], Any]) -> Parcel:
     found, names = Parcel(), set[str]()
     while True:
         modules, known = found.modules, len(names)
         found = Parcel(modules=dict(modules))
-        with _by_value() as listed, io.BytesIO() as file:
-            _Packer(file, found, names, listed).dump(whole(modules))
+        with ExitStack() as stack, io.BytesIO() as file:
+            _Packer(file, found, names, stack, instead).dump(whole(modules))
             found.data = file.getvalue()
         # What goes beside is code as well, and may name and import more.
         if len(names) == known and found.modules.keys() == modules.keys():
@@ -94,13 +101,26 @@ def _packed(whole: Callable[[dict[str, Any]], Any]) -> Parcel:
 
 
 class _Packer(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
-    """Notes what it meets. `names` are those that code mentions; nothing else of a module goes."""
+    """Notes what it meets. `names` are those that code mentions; nothing else of a module goes.
 
-    def __init__(self, file: Any, found: Parcel, names: set[str], listed: set[str]) -> None:
+    Most messages are numbers: looking through all modules begins, within `stack`, with the first
+    code that is not installed.
+    """
+
+    def __init__(
+        self,
+        file: Any,
+        found: Parcel,
+        names: set[str],
+        stack: ExitStack,
+        instead: Callable[[Any], Any],
+    ) -> None:
         super().__init__(file)
+        self._instead = instead
         self._found = found
         self._names = names
-        self._listed = listed
+        self._stack: ExitStack | None = stack
+        self._listed = cloudpickle.list_registry_pickle_by_value()  # by somebody else
         self._locks: set[int] = set()
         self._plain: set[type] = set()  # whose things are packed as always
 
@@ -117,7 +137,10 @@ class _Packer(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
         installed = is_importable(obj) and not is_own(sys.modules[obj.__module__])
         if installed and not _is_listed(obj.__module__, self._listed):
             self._elsewhere(obj.__module__, obj)
-            return NotImplemented
+            return self._instead(obj)
+        if self._stack is not None:
+            self._stack.enter_context(_by_value())
+            self._stack = None
         reduced = super().reducer_override(obj)
         if reduced is NotImplemented:
             self._elsewhere(obj.__module__, obj)
@@ -246,15 +269,15 @@ def _own_modules(names: tuple[str, ...]) -> list[str]:
 
 
 @contextmanager
-def _by_value() -> Iterator[set[str]]:
-    """Have cloudpickle take the user's modules by value; yield those that it is told to anyhow."""
+def _by_value() -> Iterator[None]:
+    """Have cloudpickle take the user's modules by value."""
     with _registry:
         known = cloudpickle.list_registry_pickle_by_value()
         own = [sys.modules[name] for name in _own_modules(tuple(sys.modules)) if name not in known]
         for module in own:
             cloudpickle.register_pickle_by_value(module)
         try:
-            yield known
+            yield
         finally:
             for module in own:
                 cloudpickle.unregister_pickle_by_value(module)

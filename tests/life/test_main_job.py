@@ -305,6 +305,14 @@ def test_restarting_engines_brings_the_killed_one_back(cluster: str, client: Any
     wait_until("six engines", lambda: len(client.ids) == 6)
 
 
+def test_what_was_installed_later_is_part_of_the_cluster(cluster: str, module_home: Path) -> None:
+    more = CONFIG.replace("scikit-learn, psutil", "scikit-learn, psutil, toolz")
+    (module_home / "config").write_text(more)
+    cli("runplugin", "pypackages", cluster)
+    cli("sshmaster", cluster, "pip install --quiet tabulate==0.9.0")  # not the newest
+    (module_home / "config").write_text(CONFIG)  # as on another computer
+
+
 def test_node_added_mid_search_takes_evaluations_and_one_removed_loses_none(
     cluster: str, client: Any, splits: list[str], undisturbed: dict[str, Any], gate: Path
 ) -> None:
@@ -313,6 +321,9 @@ def test_node_added_mid_search_takes_evaluations_and_one_removed_loses_none(
     cli("addnode", "-s", "1", "-b", "0.5", cluster)
     wait_until("node003 to take one", lambda: waiting(gate, "node003"))
     assert waiting(gate, "node001")
+    found = cli("sshnode", cluster, "node003", "pip freeze").split()
+    assert "tabulate==0.9.0" in found
+    assert [one for one in found if one.startswith("toolz==")]
     said = cli("removenode", "-y", cluster, "node001")
     assert "node001" in said
     assert search.completed() < search.total(), "the search was over before the node left"

@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import differences
 import ipyparallel
 import packages
 import pytest
@@ -51,11 +52,6 @@ NODE_IMAGE_ID = ami-5b3fb632
 NODE_INSTANCE_TYPE = c1.xlarge
 PLUGINS = pypackages, ipcluster
 """
-DIFFERENCES = dict(
-    line.split(": ", 1)
-    for line in Path(__file__).with_name("ipyparallel_differences.txt").read_text().splitlines()
-    if line and not line.startswith("#")
-)
 
 
 class Engine:
@@ -161,8 +157,4 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what cannot apply."""
-    for item in items:
-        name = "::".join(item.nodeid.split("::")[-2:])
-        if reason := DIFFERENCES.get(name):
-            item.add_marker(pytest.mark.xfail(reason=reason))
+    differences.mark(items, "ipyparallel_differences.txt", parts=2)

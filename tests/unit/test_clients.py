@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import pickle
+import subprocess
 import sys
 import types
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import ipyparallel
 import joblib
 import pytest
@@ -77,10 +80,47 @@ def test_classes_of_warnings_are_those_that_the_node_has() -> None:
         pass
 
     asked = (joblib.parallel.BatchedCalls, DeprecationWarning, Own, pytest.PytestWarning)
-    found = pickle.loads(clients.pack(lambda: asked))()
+    found = pickle.loads(clients.pack(lambda: asked))[0]()
     assert found[1] is DeprecationWarning
     assert issubclass(found[2], UserWarning)
     assert found[3] is pytest.PytestWarning
+
+
+PROJECT = {
+    "of_the_project": "import other_of_the_project\n\n\nclass Model:\n    def fit(self):\n"
+    "        import late_of_the_project\n"
+    "        self.found = late_of_the_project.answer() + other_of_the_project.ONE\n"
+    "        return self\n",
+    "other_of_the_project": "ONE = 1\n",
+    "late_of_the_project": "def answer():\n    return 41\n",
+}
+ENGINE = """
+import pickle, sys
+function, packed = pickle.load(sys.stdin.buffer)
+sys.stdout.buffer.write(pickle.dumps(function(packed)))
+"""
+
+
+def test_modules_of_the_project_were_not_found_by_tasks_of_joblib(
+    sent: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in PROJECT.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    model = importlib.import_module("of_the_project").Model
+    try:
+        nested = joblib.parallel.SequentialBackend(nesting_level=1)
+        send(joblib.parallel.BatchedCalls([(model.fit, (model(),), {})], (nested, 1)), retries=0)
+        task = cloudpickle.dumps((sent[0]["f"], *sent[0]["args"]))  # as ipyparallel sends `call`
+        words = [sys.executable, "-P", "-c", ENGINE]  # which has no such modules
+        done = subprocess.run(words, input=task, capture_output=True, cwd="/", check=True)
+        (answer,) = pickle.loads(done.stdout)
+        assert answer.found == 42
+        assert type(answer) is model
+        assert model.fit.__globals__ is vars(sys.modules["of_the_project"])
+    finally:
+        for name in PROJECT:
+            sys.modules.pop(name, None)
 
 
 # --- the controller -------------------------------------------------------------------------------

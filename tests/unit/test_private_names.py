@@ -231,6 +231,7 @@ def test_optunas_samplers_say_what_they_have() -> None:
     brute = inspect.signature(samplers.BruteForceSampler._populate_tree)
     assert list(brute.parameters) == ["tree", "trials", "params"]
     assert samplers.BruteForceSampler(avoid_premature_stop=True)._avoid_premature_stop
+    assert samplers.PartialFixedSampler({"x": 1}, sampler)._base_sampler is sampler
     tree = importlib.import_module("optuna.samplers._brute_force")._TreeNode()
     assert tree.count_unexpanded(exclude_running=True) == 1
     assert isinstance(study._storage, load_optuna().storages.InMemoryStorage)

@@ -1,7 +1,7 @@
 """What the environments of nodes have, and which node has others than the master.
 
-Evaluations go to any node, so each is to have the same packages. Somebody may have installed some
-on a few of them, by a plugin or by pip.
+Evaluations go to any node, so each is to have the same packages. A node that joins gets what the
+master has (`environment.follow`), but somebody may have installed some on a few nodes later.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 
-from spotcluster import templates, threads
+from spotcluster import threads
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
 from spotcluster.errors import SpotclusterError
+from spotcluster.plugins import environment
 
 log = logging.getLogger("spotcluster.packages")
 
@@ -28,7 +29,7 @@ def note_differences(cluster: Cluster, nodes: Iterable[Node]) -> None:
 
     def ask(node: Node) -> None:
         try:
-            found[node.alias] = of(node)
+            found[node.alias] = environment.installed(node)
         except SpotclusterError as error:
             log.info("the packages of %s: %s", node.alias, error)
 
@@ -37,13 +38,6 @@ def note_differences(cluster: Cluster, nodes: Iterable[Node]) -> None:
     for node in others:
         if reference and (own := found.get(node.alias)) and (said := difference(own, reference)):
             cluster.note(f"{node.alias}: its packages differ from the master's: {said}")
-
-
-def of(node: Node) -> dict[str, str]:
-    """Return the versions of the packages in a node's environment, by their names."""
-    said = node.account.run(templates.read("packages.sh"), what="listing the packages", timeout=60)
-    pairs = (line.rpartition("-") for line in said.splitlines())
-    return {name: version for name, _, version in pairs if name}
 
 
 def difference(own: Mapping[str, str], reference: Mapping[str, str]) -> str:

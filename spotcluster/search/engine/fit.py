@@ -6,6 +6,7 @@ It is sent to the engines with `here`, and like it imports nothing else of spotc
 from __future__ import annotations
 
 import contextlib
+import copy
 import numbers
 import time
 import traceback
@@ -75,12 +76,19 @@ def fit_and_score(
             split,
             part or {},
             (model, params, scoring),
-            fit_params or {},
-            score_params or {},
+            _own(fit_params),
+            _own(score_params),
             _Scores(error_score, metric),
             callbacks,
             return_train_score=return_train_score,
         )
+
+
+def _own(arguments: dict[str, Any] | None) -> dict[str, Any]:
+    """Return arguments that an evaluation may write into, as into its data: nobody else sees it."""
+    with contextlib.suppress(Exception):  # of somebody else's code
+        return copy.deepcopy(arguments or {})
+    return arguments or {}
 
 
 class _Scores:

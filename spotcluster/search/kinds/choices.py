@@ -3,6 +3,9 @@
 A database keeps choices as JSON: a tuple comes back as a list, and an estimator not at all. A study
 is asked for the text of such a choice then, and the model gets the choice itself. One that was
 begun with lists in place of tuples goes on with them. What is in memory stays as it is.
+
+Of choices that are equal (`max_features` of 1 and of 1.0, say) Optuna knows the first one only, so
+their texts are asked for too.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from spotcluster.search.data.candidates import in_words
-from spotcluster.search.kinds.optuna_private import in_memory
+from spotcluster.search.kinds.optuna_private import in_memory, of_a_grid
 
 PLAIN = (bool, int, float, str, type(None))
 
@@ -31,11 +34,13 @@ class Choices:
         self._study = study
         self._categorical = categorical
         self._as_they_are = in_memory(study)
+        self._by_text = not of_a_grid(study)  # which has its own values, to be found among these
         self._known: dict[str, tuple[list[Any], list[Any]]] = {}  # as kept, and as they are
 
     def kept(self, name: str, choices: Sequence[Any]) -> Sequence[Any]:
         """Return what the study is to be asked for."""
-        if self._as_they_are or all(isinstance(item, PLAIN) for item in choices):
+        keepable = self._as_they_are or all(isinstance(item, PLAIN) for item in choices)
+        if keepable and not (self._by_text and _some_are_equal(choices)):
             return choices
         if name not in self._known:
             self._known[name] = self._before(name, choices) or _texts(choices), list(choices)
@@ -58,8 +63,6 @@ class Choices:
 
     def let_suggest(self, trial: Any) -> None:
         """Have a trial that a function suggests from do so."""
-        if self._as_they_are:
-            return
         suggest: Callable[..., Any] = trial.suggest_categorical
 
         def suggest_categorical(name: str, choices: Sequence[Any]) -> Any:
@@ -87,6 +90,11 @@ class Choices:
         return None
 
 
+def _some_are_equal(choices: Sequence[Any]) -> bool:
+    numbers = [item for item in choices if isinstance(item, bool | int | float)]
+    return len(set(numbers)) < len(numbers)
+
+
 def _form(value: Any) -> str:
     try:
         return json.dumps(value)
@@ -96,4 +104,9 @@ def _form(value: Any) -> str:
 
 def _texts(choices: Sequence[Any]) -> list[str]:
     texts = [in_words(item) for item in choices]
+    exact = [
+        repr(item) if isinstance(item, PLAIN) else text
+        for text, item in zip(texts, choices, strict=True)
+    ]
+    texts = [text if texts.count(text) == 1 else exact[n] for n, text in enumerate(texts)]
     return [f"{text} ({n})" if texts.count(text) > 1 else text for n, text in enumerate(texts)]

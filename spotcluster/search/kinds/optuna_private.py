@@ -20,6 +20,23 @@ def in_memory(study: Any) -> bool:
     return isinstance(study._storage, InMemoryStorage)
 
 
+def of_a_grid(study: Any) -> bool:
+    """Return whether a study's sampler proposes values that it was given itself."""
+    from optuna.samplers import GridSampler
+
+    return isinstance(_own(study), GridSampler)
+
+
+def _own(study: Any) -> Any:
+    """Return a study's sampler, out of those that fix some parameters of what it proposes."""
+    from optuna.samplers import PartialFixedSampler
+
+    sampler = study.sampler
+    while isinstance(sampler, PartialFixedSampler):
+        sampler = sampler._base_sampler
+    return sampler
+
+
 def exhausted(study: Any) -> bool:
     """Return whether a sampler that tries all there is has nothing to try that is not under way.
 
@@ -29,7 +46,7 @@ def exhausted(study: Any) -> bool:
     from optuna.samplers._brute_force import _TreeNode
     from optuna.trial import TrialState
 
-    sampler = study.sampler
+    sampler = _own(study)
     if not isinstance(sampler, GridSampler | BruteForceSampler):
         return False
     trials = study.get_trials(deepcopy=False)
@@ -58,7 +75,7 @@ def nothing_twice(study: Any) -> Iterator[None]:
     By brute force and strictly, it would not: of other processes it may not know all parameters of
     a trial yet. Of ours they are all suggested at once.
     """
-    sampler = study.sampler
+    sampler = _own(study)
     strict = getattr(sampler, "_avoid_premature_stop", None)
     if strict is not None:
         sampler._avoid_premature_stop = False
@@ -73,8 +90,10 @@ def place_on_grid(study: Any, trial: Any) -> None:
     """Tell a sampler of a grid which of its points a trial is that was asked for by name."""
     from optuna.samplers import GridSampler
 
-    sampler = study.sampler
+    sampler = _own(study)
     if not isinstance(sampler, GridSampler):
+        return
+    if "grid_id" in study._storage.get_trial_system_attrs(trial._trial_id):
         return
     with contextlib.suppress(KeyError, ValueError):  # it is none of them
         point = tuple(trial.params[name] for name in sampler._param_names)

@@ -49,8 +49,8 @@ class OptunaSearch(Search):
     is (a grid, or by brute force) is asked for nothing twice, and the search ends with it. A trial
     that violates a constraint (``trial.set_constraint`` in a function that suggests, or the
     sampler's ``constraints_func``) is evaluated, and never the best. A study of several objectives
-    is refused. In a database, a choice that JSON does not have (a tuple, an estimator) is kept as
-    its text.
+    is refused. A choice that JSON does not have (a tuple, an estimator) is kept in a database as
+    text; so are choices that are equal (1 and 1.0), of which Optuna knows the first only.
 
     Parameters
     ----------

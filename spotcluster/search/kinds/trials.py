@@ -159,7 +159,6 @@ class Trials:
         row = self._ask()
         if row is None:
             raise SearchError("The space function prunes a trial that it did not prune before.")
-        place_on_grid(self.study, row.trial)
         row.params = params
         self.rows.append(row)
 
@@ -180,6 +179,7 @@ class Trials:
         self.asked += 1
         if not callable(self._space):
             trial = self.study.ask(self._space)
+            place_on_grid(self.study, trial)  # one that was enqueued
             suggested = dict(trial.params)
             return Row(trial, self._choices.real(suggested), suggested)
         trial = self.study.ask()
@@ -187,10 +187,10 @@ class Trials:
         try:
             params = self._space(trial)
         except self._pruned_early:
-            self.study.tell(trial, state=self._states.PRUNED)
+            self._tell(trial, state=self._states.PRUNED)
             return None
         except Exception as error:
-            self.study.tell(trial, state=self._states.FAIL)
+            self._tell(trial, state=self._states.FAIL)
             raise SearchError(
                 f"The space function raised {type(error).__name__}: {error}"
             ) from error
@@ -199,6 +199,7 @@ class Trials:
                 f"The space function returned a {type(params).__name__}.",
                 "Let it return the model's parameters as a dictionary, or nothing.",
             )
+        place_on_grid(self.study, trial)
         suggested = dict(trial.params)
         real = self._choices.real(suggested) if params is None else dict(params)
         return Row(trial, real, suggested)
@@ -236,15 +237,22 @@ class Trials:
             end = {"state": self._states.FAIL}
         else:
             end = {"values": mean}
+        self._tell(row.trial, **end)
+        row.infeasible = violates(self.study.get_trials(deepcopy=False)[row.trial.number])
+
+    def _tell(self, trial: Any, **end: Any) -> None:
         try:
-            self.study.tell(row.trial, **end)
+            self.study.tell(trial, **end)
         except RuntimeError as error:
             # The sampler has nothing left to try (a grid, for example) and asks to stop, which
             # Optuna knows in its own loop only; it has taken the result nevertheless.
             if "Study.stop" not in str(error):
                 raise
             self.n_trials = self.asked
-        row.infeasible = violates(self.study.get_trials(deepcopy=False)[row.trial.number])
+        except KeyError as error:
+            # One that was enqueued is no point of the sampler's grid, which misses its number.
+            if "grid_id" not in str(error):
+                raise
 
 
 def violates(trial: Any) -> bool:

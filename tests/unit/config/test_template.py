@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from spotcluster import files
+from spotcluster.cluster.secrets import without_secrets
 from spotcluster.config import Permission, PluginSection, Template, Volume
 from spotcluster.errors import UsageError
 
@@ -138,3 +139,31 @@ def test_zone_that_is_not_in_the_region_is_refused_as_a_flag() -> None:
 
 def test_without_location_the_key_is_where_createkey_writes_it() -> None:
     assert make().key_path == files.key_file("k")
+
+
+@pytest.mark.parametrize("bad", ["bastion:0", "bastion:65536", "a, b:99999", "ssh://b", "a,,b"])
+def test_a_port_that_is_none_is_no_way_to_go_through(bad: str) -> None:
+    with pytest.raises(ValidationError, match="not a host to go through"):
+        make(proxy_jump=bad)
+    assert make(proxy_jump="bastion:65535").proxy_jump == "bastion:65535"
+
+
+def test_a_template_takes_the_jump_of_another_one_back_as_ssh_does() -> None:
+    direct = make(proxy_jump="none")
+    assert not direct.proxy_jump
+    assert Template.model_validate_json(direct.model_dump_json()) == direct
+
+
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [
+        ("own @ git+https://ghp_abc@git.example/own.git", True),
+        ("own @ git+https://me:ghp_abc@git.example/own.git", True),
+        ("own @ git+ssh://git@git.example/own.git", False),
+        ("own @ https://git.example/own.whl", False),
+    ],
+)
+def test_a_token_in_a_url_was_kept_in_tags(url: str, secret: bool) -> None:
+    plugin = PluginSection(name="p", setup_class="a.B", settings={"packages": f"numpy, {url}"})
+    kept = without_secrets(make(plugins=(plugin,))).plugins[0]
+    assert (kept.withheld, "packages" in kept.settings) == (("packages",) * secret, not secret)

@@ -8,12 +8,15 @@ import subprocess
 import venv
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 from pydantic import ValidationError
 
 from spotcluster import templates
-from spotcluster.plugins import environment
+from spotcluster.errors import RemoteCommandFailed
+from spotcluster.plugins import environment, ipcluster
 from spotcluster.plugins.pypackages import PyPkgInstaller
 
 
@@ -63,7 +66,18 @@ def test_packages_are_read_from_a_comma_list() -> None:
     assert plugin.packages == ("scikit-learn", "psutil", "pandas>=2")
 
 
-@pytest.mark.parametrize("bad", ["--index-url=http://x", "a b", "x;rm -rf /", "$(id)"])
+def test_commas_within_a_requirement_are_its_own() -> None:
+    one = "pandas[excel, plot]>=2,<4"
+    others = ("numpy >= 1, != 2.0", "x; python_version in '3.11, 3.12'", "y (>=1,<2)", "z")
+    found = PyPkgInstaller.model_validate({"packages": f"{one},\n{', '.join(others)}"}).packages
+    assert [str(Requirement(item)) for item in found] == [
+        str(Requirement(item)) for item in (one, *others)
+    ]
+
+
+@pytest.mark.parametrize(
+    "bad", ["--index-url=http://x", "a b", "<2, a", "a[b, c", "x;rm -rf /", "$(id)"]
+)
 def test_what_is_no_requirement_is_refused(bad: str) -> None:
     with pytest.raises(ValidationError, match="not a requirement"):
         PyPkgInstaller.model_validate({"packages": bad})
@@ -147,14 +161,112 @@ with open(sys.argv[2], "a") as file:
 """
 
 
-def test_pips_of_the_engines_of_a_node_wait_for_one_another(tmp_path: Path) -> None:
-    venv.create(tmp_path / "env", symlinks=True)
-    (packages,) = (tmp_path / "env" / "lib").glob("python3*/site-packages")
-    (packages / "spotcluster_one_pip.py").write_text(templates.read("one_pip.py"))
+def with_one_pip(folder: Path, pip: str, limit: float = 1800) -> str:
+    """Return the Python of an environment that has `pip`, one of which runs at a time."""
+    venv.create(folder, symlinks=True)
+    (packages,) = (folder / "lib").glob("python3*/site-packages")
+    program = templates.read("one_pip.py").replace("_LIMIT = 1800", f"_LIMIT = {limit}")
+    (packages / "spotcluster_one_pip.py").write_text(program)
     (packages / "spotcluster_one_pip.pth").write_text("import spotcluster_one_pip\n")
-    (packages / "pip.py").write_text(PIP)
-    python, note = tmp_path / "env" / "bin" / "python", tmp_path / "note"
-    words = [str(python), "-m", "pip", "install", str(note)]
+    (packages / "pip.py").write_text(pip)
+    return str(folder / "bin" / "python")
+
+
+def test_pips_of_the_engines_of_a_node_wait_for_one_another(tmp_path: Path) -> None:
+    python, note = with_one_pip(tmp_path / "env", PIP), tmp_path / "note"
+    words = [python, "-m", "pip", "install", str(note)]
     running = [subprocess.Popen(words) for _ in range(3)]
     assert [one.wait(60) for one in running] == [0, 0, 0]
     assert note.read_text().split() == ["begin", "end"] * 3
+
+
+def test_a_pip_waits_so_long_for_another_one_and_says_for_which(tmp_path: Path) -> None:
+    program = "import os, sys\nprint(os.getpid(), flush=True)\nsys.stdin.read()\n"
+    python = with_one_pip(tmp_path / "env", program, limit=0.2)
+    words = [python, "-m", "pip", "install", "x"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as first:
+        assert first.stdout
+        assert first.stdout.readline() == f"{first.pid}\n"
+        second = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        assert (second.returncode, second.stdout) == (1, "")
+        assert f"process {first.pid} of " in second.stderr
+        assert second.stderr.count("\n") == 1
+        listed = subprocess.run([*words[:3], "list"], stdin=subprocess.DEVNULL)
+        assert listed.returncode == 0  # which changes nothing
+        first.kill()  # it cannot clean up
+    third = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert (third.returncode, third.stderr) == (0, "")
+
+
+# --- what the master has --------------------------------------------------------------------------
+
+
+def test_names_with_dashes_are_read_as_pip_writes_them(tmp_path: Path) -> None:
+    site = tmp_path / ".spotcluster" / "env" / "lib" / "python3.11" / "site-packages"
+    for name in ("scikit_learn-1.9.1", "a.b-2.0rc1"):
+        (site / f"{name}.dist-info").mkdir(parents=True)
+    script = templates.read("packages.sh")
+    said = subprocess.run(
+        ["bash", "-euc", script],
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    node: Any = SimpleNamespace(account=SimpleNamespace(run=lambda *_, **__: said))
+    assert environment.installed(node) == {"a.b": "2.0rc1", "scikit_learn": "1.9.1"}
+
+
+class Installed:
+    """A node with packages, by the names of their folders; `frozen` is what pip says of them."""
+
+    def __init__(self, *names: str, frozen: str = "", fails: bool = False) -> None:
+        self.names, self.frozen, self.fails = names, frozen, fails
+        self.account = self
+        self.asked: list[str] = []
+
+    def run(self, script: str, **_: object) -> str:
+        if script == templates.read("packages.sh"):
+            return "\n".join(self.names)
+        self.asked.append(script.partition("pip --disable-pip-version-check ")[2])
+        if self.fails:
+            raise RemoteCommandFailed("node002", "installing", "pip", 1, "no such version")
+        return self.frozen
+
+
+FROZEN = """
+# Editable, whatever it is
+-e git+https://example.org/own.git@1#egg=own
+joblib==1.6.0
+local @ file:///home/ipuser/local-1.0-py3-none-any.whl
+scikit-learn==1.9.1
+tabulate==0.10.0
+Theirs @ git+https://example.org/theirs.git@c0ffee
+"""
+
+
+def test_node_added_after_percent_pip_lacked_what_the_others_had() -> None:
+    names = ("joblib-1.6.0", "scikit_learn-1.9.1", "tabulate-0.10.0", "own-1.0", "local-1.0")
+    master = Installed(*names, "Theirs-2.0", frozen=FROZEN)
+    node: Any = Installed("joblib-1.6.0", "scikit_learn-1.9.2", "more-1.0")
+    environment.follow(node, master)  # type: ignore[arg-type]
+    assert master.asked == ["freeze --all"]
+    assert node.asked == [
+        "install --quiet --no-deps scikit-learn==1.9.1 tabulate==0.10.0"
+        " 'Theirs @ git+https://example.org/theirs.git@c0ffee'"
+    ]
+
+
+def test_node_that_has_what_the_master_has_installs_nothing() -> None:
+    master, node = Installed("joblib-1.6.0"), Installed("joblib-1.6.0", "more-1.0")
+    environment.follow(node, master)  # type: ignore[arg-type]
+    assert (master.asked, node.asked) == ([], [])
+
+
+def test_node_that_cannot_install_what_the_master_has_joins_all_the_same() -> None:
+    master, notes = Installed("tabulate-0.10.0", frozen=FROZEN), list[str]()
+    cluster: Any = SimpleNamespace(master=master, note=notes.append)
+    ipcluster._follow_master(cluster, Installed(fails=True))  # type: ignore[arg-type]
+    assert len(notes) == 1
+    assert "no such version" in notes[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 import subprocess
 import sys
 import sysconfig
@@ -11,7 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from sklearn.svm import SVC
 
 from spotcluster.search import parcels
 from spotcluster.search.parcels import parcel
@@ -54,6 +57,16 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     yield written
     for name in set(sys.modules) - before:
         del sys.modules[name]
+
+
+def test_every_message_of_numbers_cost_a_look_through_all_modules(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(parcels, "_own_modules", None)  # whoever calls it fails
+    items = [((3, 0), {"C": np.float64(0.1), "kernel": "rbf", "clf": SVC()}, np.arange(3))]
+    assert pickle.loads(parcels.by_value(items))[0][:1] == ((3, 0),)
+    with pytest.raises(TypeError):
+        parcels.by_value(lambda: None)
 
 
 def test_a_module_that_only_the_client_has_was_not_found(write: Write, tmp_path: Path) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,22 +60,6 @@ def test_node_with_other_packages_than_the_master_is_named() -> None:
     assert notes == [
         "node002: its packages differ from the master's: it has numpy 2.4.5 instead of 2.4.6"
     ]
-
-
-def test_names_with_dashes_are_read_as_pip_writes_them(tmp_path: Path) -> None:
-    site = tmp_path / ".spotcluster" / "env" / "lib" / "python3.11" / "site-packages"
-    for name in ("scikit_learn-1.9.1", "a.b-2.0rc1"):
-        (site / f"{name}.dist-info").mkdir(parents=True)
-    script = templates.read("packages.sh")
-    said = subprocess.run(
-        ["bash", "-euc", script],
-        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    node: Any = SimpleNamespace(account=SimpleNamespace(run=lambda *_, **__: said))
-    assert packages.of(node) == {"a.b": "2.0rc1", "scikit_learn": "1.9.1"}
 
 
 # --- the record -----------------------------------------------------------------------------------

@@ -13,11 +13,13 @@ import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.dummy import DummyClassifier
 from sklearn.gaussian_process.kernels import RBF
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.semi_supervised import LabelSpreading
 
 from spotcluster.search.engine import batch, here, mapping
+from spotcluster.search.engine import fit as fitting
 from spotcluster.search.parcels import parcel
 
 X, Y = np.arange(20.0).reshape(10, 2), np.arange(10) % 2
@@ -201,3 +203,26 @@ def test_training_scores_differed_in_the_last_bit(tmp_path: Path, model: Any) ->
     estimator = type(model)(**model.get_params(deep=False))
     split = batch._split(entry)
     assert outputs(estimator.fit(split[0], split[1]), split[0], split[1]) == plain
+
+
+class WritesIntoArguments(DummyClassifier):  # type: ignore[misc] # it has no types
+    """Its score is how often it, or another, has written into what `fit` was given."""
+
+    def fit(self, X: Any, y: Any, seen: Any = None) -> Any:
+        seen["by"].append(len(y))
+        seen["at"] += 1
+        self.count_ = len(seen["by"]) + seen["at"][0]
+        return super().fit(X, y)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        return float(self.count_)
+
+
+def test_what_an_evaluation_wrote_into_arguments_of_fit_was_seen_by_the_next() -> None:
+    X, y = np.zeros((4, 1)), np.array([0, 1, 0, 1])
+    given = {"seen": {"by": [], "at": np.zeros(2)}}
+    for _ in range(2):
+        result = fitting.fit_and_score(
+            (X, y, X, y), model=WritesIntoArguments(), params={}, fit_params=given
+        )
+        assert (result["error"], result["test"]) == ("", 2.0)

@@ -235,6 +235,67 @@ def test_points_under_way_were_evaluated_twice(kind: str, room: int, window: int
     assert again.exhausted
 
 
+def test_a_grid_of_which_some_parameters_are_fixed_ends_when_optuna_ends_it() -> None:
+    space = {"x": [1, 2], "kind": ["a", "b"]}
+    grid = optuna.samplers.GridSampler(space)
+    sampler = optuna.samplers.PartialFixedSampler({"x": 1}, grid)
+    trials = Trials(study_for(None, sampler, None), space, 50, 1)
+    run(trials, random.Random(0))
+    assert len(trials.rows) == 4
+
+
+@pytest.mark.parametrize("kind", ["a", "c"])
+def test_a_trial_that_was_enqueued_ended_the_search_over_a_grid(kind: str) -> None:
+    """A KeyError of Optuna's, which looks for its place on the grid."""
+    space = {"x": [1, 2], "kind": ["a", "b", "c"]}
+    grid = {"x": [1, 2], "kind": ["a", "b"]}
+    study = study_for(None, optuna.samplers.GridSampler(grid), None)
+    study.enqueue_trial({"x": 2, "kind": kind})
+    trials = Trials(study, space, 50, 1)
+    run(trials, random.Random(0), room=1)
+    assert {tuple(row.params.values()) for row in trials.rows} >= {
+        (x, kind) for x in (1, 2) for kind in ("a", "b")
+    }
+
+
+def test_a_space_function_that_prunes_the_last_trial_ended_the_search() -> None:
+    def space(trial: Any) -> dict[str, Any]:
+        trial.suggest_int("x", 0, 2)
+        raise optuna.TrialPruned
+
+    trials = Trials(study_for(None, optuna.samplers.BruteForceSampler(), None), space, 9, 1)
+    assert trials.advance(1) == []
+    assert trials.over
+    assert len(trials.study.trials) == 3
+
+
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("function", [False, True])
+def test_of_choices_that_are_equal_the_study_knew_the_first(
+    tmp_path: Path, kept: bool, function: bool
+) -> None:
+    """`max_features` of 1 is one feature, of 1.0 all of them."""
+    choices = [1, 1.0, True, "sqrt"]
+
+    def suggests(trial: Any) -> dict[str, Any]:
+        return {"max_features": trial.suggest_categorical("max_features", choices)}
+
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.BruteForceSampler(),
+        storage=f"sqlite:///{tmp_path / 'study.db'}" if kept else None,
+    )
+    space: Any = suggests if function else {"max_features": choices}
+    trials = Trials(study, space, 9, 1)
+    while not trials.over:
+        for row in trials.advance(4):
+            trials.take(row, 0, 0.5)
+    found = [row.params["max_features"] for row in trials.rows]
+    assert sorted(map(repr, found)) == sorted(map(repr, choices))
+    known = [trial.params["max_features"] for trial in study.trials]
+    assert sorted(known) == ["1", "1.0", "True", "sqrt"]
+
+
 @pytest.mark.parametrize("number", [1, 3])
 def test_a_grid_that_is_resumed_goes_on_where_it_was(number: int) -> None:
     space = {"x": [1, 2], "kind": ["a", "b"]}
