@@ -30,6 +30,7 @@ from .cloud import Cloud
 from .ec2 import LocalEC2Response
 from .faults import Rule
 from .lags import Lags
+from .moto_private import look_through_subclasses
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ _READING = ("Describe", "Get", "List", "Search")
 # moto lists the methods of a class of several hundred anew for each call: a quarter of its time.
 _names = functools.cache(method_names_from_class)
 moto.core.responses.method_names_from_class = _names  # type: ignore[attr-defined]
+look_through_subclasses()
 
 
 class _Dispatcher(DomainDispatcherApplication):
@@ -150,6 +152,7 @@ class Application:
         self, environ: dict[str, Any], caller: Caller, action: str, rule: Rule | None
     ) -> Response:
         with self._cloud.lock:
+            self._cloud.stand_in()
             if caller.service == "ssm":
                 self._cloud.publish_images(caller.region)
             try:

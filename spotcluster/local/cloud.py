@@ -13,10 +13,12 @@ from moto.ssm.models import ssm_backends
 
 from . import images, persistence
 from .addresses import Addresses
+from .capacity import Capacity
 from .ec2 import LocalEC2Backend
 from .faults import Faults
 from .instances import LocalInstance
-from .moto_private import parameters_of
+from .launches import MOST_INSTANCES
+from .moto_private import parameters_of, stand_in
 
 
 class Cloud:
@@ -42,12 +44,20 @@ class Cloud:
         self.lock = threading.RLock()
         self.addresses = Addresses(folder)
         self.faults = Faults()
+        self.capacity = Capacity()
+        self.most_instances = MOST_INSTANCES
         self.console: Callable[[LocalInstance], str] = lambda instance: instance.last_console
         self._backends = BackendDict(LocalEC2Backend, "ec2")
 
     def backend(self, account: str, region: str) -> LocalEC2Backend:
         """Return one region's EC2."""
-        return self._backends[account][region]
+        found = self._backends[account][region]
+        found.cloud = self
+        return found
+
+    def stand_in(self) -> None:
+        """Have moto's own modules work on these regions, in the call that follows."""
+        stand_in(self._backends)
 
     def backends(self) -> list[LocalEC2Backend]:
         """Return the regions that have been used."""
