@@ -68,6 +68,8 @@ class Application:
         The only key it listens to.
     changed : callable, optional
         Called after every call that may have changed something.
+    renewed : callable, optional
+        Gives the key that is to be listened to from now on; asked when a call has another one.
     status : callable, optional
         Gives what ``GET /control/status`` answers.
     """
@@ -78,11 +80,13 @@ class Application:
         credentials: Credentials,
         *,
         changed: Callable[[], None] = lambda: None,
+        renewed: Callable[[], Credentials] | None = None,
         status: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self._cloud = cloud
         self._credentials = credentials
         self._changed = changed
+        self._renewed = renewed
         self._status = status
         self._lags: dict[str, Lags] = {}  # by region
 
@@ -122,7 +126,7 @@ class Application:
         if path == "/checkip":
             return answers.text(f"{environ.get('REMOTE_ADDR', '127.0.0.1')}\n")
         caller = Caller.of(environ)
-        if not caller.is_owner(self._credentials):
+        if not self._lets_in(caller):
             return answers.error(
                 caller.service,
                 "AuthFailure" if caller.service in ("", "ec2") else "UnrecognizedClientException",
@@ -147,6 +151,12 @@ class Application:
         if rule is not None and rule.after and (refused := _fail(environ, caller, rule)):
             return refused
         return response
+
+    def _lets_in(self, caller: Caller) -> bool:
+        if not caller.is_owner(self._credentials) and self._renewed is not None:
+            # The file with the key, which is its owner's only, was lost and made anew.
+            self._credentials = self._renewed()
+        return caller.is_owner(self._credentials)
 
     def _call_moto(
         self, environ: dict[str, Any], caller: Caller, action: str, rule: Rule | None

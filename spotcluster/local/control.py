@@ -179,7 +179,7 @@ def _start(place: Path, daemon: record.Daemon | None) -> Endpoint:
         with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
             child = subprocess.Popen(
                 [
-                    *(sys.executable, "-P", "-m", "spotcluster.local.daemon"),
+                    *(sys.executable, *record.COMMAND),
                     *(str(place), str(writing)),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -233,6 +233,8 @@ def stop() -> None:
     place = record.folder()
     with _locked(place):
         daemon = record.read(place)
+        if daemon is None or not daemon.is_alive():
+            daemon = record.search(place, silent=True) or daemon
         if daemon is not None and daemon.is_alive():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(daemon.pid, signal.SIGTERM)

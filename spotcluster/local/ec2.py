@@ -69,14 +69,12 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
 
     def run_instances(self, *args: Any, **kwargs: Any) -> Reservation:
         """Make instances of ours, whichever of moto's parts asks for them."""
+        authorized = self.authorized_keys(kwargs.get("key_name"))
         reservation = super().run_instances(*args, **kwargs)
         for instance in reservation.instances:
             taken = live_addresses(self.cloud.instances())
-            ours = LocalInstance.adopt(
-                instance,
-                self.cloud.addresses.allocate(taken),
-                self.authorized_keys(instance.key_name),
-            )
+            address = self.cloud.addresses.allocate(taken)
+            ours = LocalInstance.adopt(instance, address, authorized)
             if not ours.security_groups:
                 # moto knows the groups that came with the interface, or by default, there only.
                 ours.security_groups = list(ours.nics[0].group_set)

@@ -267,7 +267,7 @@ class SpotBackend:
                 "InvalidAMIID.NotFound", f"The image id '[{image_id}]' does not exist"
             )
         zone = backend.get_subnet(subnet_id).availability_zone if subnet_id else None
-        zone = zone or f"{backend.region_name}a"
+        zone = zone or backend.describe_availability_zones()[0].name
         if price:
             check_bid(price, instance_type, zone)
         groups = [str(group.get("GroupId")) for group in security_groups if group.get("GroupId")]
