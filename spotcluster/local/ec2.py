@@ -70,6 +70,9 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
     def run_instances(self, *args: Any, **kwargs: Any) -> Reservation:
         """Make instances of ours, whichever of moto's parts asks for them."""
         authorized = self.authorized_keys(kwargs.get("key_name"))
+        zone = kwargs.get("placement")
+        if zone and not kwargs.get("subnet_id") and self.get_zone_by_name(zone) is None:
+            raise EC2ClientError("InvalidParameterValue", f"Invalid availability zone: [{zone}]")
         reservation = super().run_instances(*args, **kwargs)
         for instance in reservation.instances:
             taken = live_addresses(self.cloud.instances())
@@ -265,7 +268,8 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
                 f"Invalid value '{device_path}' for unixDevice. Attachment point {device_path} is "
                 "already in use",
             )
-        if volume.zone.name != instance.availability_zone:
+        # moto makes disks without a zone where a subnet is in one that is not there.
+        if volume.zone is not None and volume.zone.name != instance.availability_zone:
             raise EC2ClientError(
                 "InvalidVolume.ZoneMismatch",
                 f"The volume '{volume_id}' is not in the same availability zone as instance "

@@ -360,6 +360,10 @@ def _complete(instance: LocalInstance, params: dict[str, Any]) -> LocalInstance:
     instance.client_token = params.get("ClientToken")
     instance.disable_api_termination = is_true(params.get("DisableApiTermination"))
     instance.placement.group_name = params.get("Placement", {}).get("GroupName", "")
+    for nic in params.get("NetworkInterfaces", []):
+        # One that was there before stays, unless it is said that it should not.
+        ends = nic.get("DeleteOnTermination", "NetworkInterfaceId" not in nic)
+        instance.nics[int(nic.get("DeviceIndex", 0))].delete_on_termination = is_true(ends)
     return instance
 
 

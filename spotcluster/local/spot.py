@@ -111,6 +111,9 @@ class LocalSpotRequest(TaggedEC2Resource):
     def fulfil(self, instance: LocalInstance) -> None:
         """Note that the request has its instance."""
         self.instance = instance
+        self.launch_specification["SecurityGroups"] = [
+            {"GroupId": group.id, "GroupName": group.name} for group in instance.security_groups
+        ]
         instance.lifecycle = "spot"
         instance.spot_instance_request_id = self.id
         self.become("active", "fulfilled")

@@ -96,6 +96,51 @@ def test_what_is_copied_comes_from_the_other_regions_own(
     assert elsewhere.describe_images(ImageIds=[image["ImageId"]])["Images"]
 
 
+def test_an_interface_that_is_to_stay_outlives_its_instance(
+    ec2: Any, run: Any, settle: Callable[[], None]
+) -> None:
+    subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    before = ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]
+    nics = [
+        {"DeviceIndex": 0, "NetworkInterfaceId": before["NetworkInterfaceId"]},
+        {"DeviceIndex": 0, "SubnetId": subnet, "DeleteOnTermination": False},
+        {"DeviceIndex": 0, "SubnetId": subnet},
+    ]
+    for nic in nics:
+        run(NetworkInterfaces=[nic])
+    settle()
+    found = ec2.describe_instances()["Reservations"]
+    ids = [one["InstanceId"] for group in found for one in group["Instances"]]
+    ec2.terminate_instances(InstanceIds=ids)
+    settle()
+    left = ec2.describe_network_interfaces()["NetworkInterfaces"]
+    assert len(left) == 2
+    assert before["NetworkInterfaceId"] in {one["NetworkInterfaceId"] for one in left}
+
+
+def test_a_spot_request_says_the_groups_that_came_by_default(ec2: Any) -> None:
+    launch = {"ImageId": UBUNTU, "InstanceType": "c5.large"}
+    (made,) = ec2.request_spot_instances(LaunchSpecification=launch)["SpotInstanceRequests"]
+    (group,) = made["LaunchSpecification"]["SecurityGroups"]
+    assert group["GroupName"] == "default"
+    assert group["GroupId"].startswith("sg-")
+
+
+def test_an_unknown_key_leaves_nothing_behind(ec2: Any, run: Any, describe: Any) -> None:
+    """Half an instance of moto's would be found by every later launch."""
+    config = {
+        "TargetCapacity": 1,
+        "IamFleetRole": "arn:aws:iam::123456789012:role/fleet",
+        "LaunchSpecifications": [
+            {"ImageId": UBUNTU, "InstanceType": "c5.large", "KeyName": "nobody"}
+        ],
+    }
+    with pytest.raises(ClientError, match=r"InvalidKeyPair\.NotFound"):
+        ec2.request_spot_fleet(SpotFleetRequestConfig=config)
+    assert describe() == []
+    assert run()
+
+
 def test_moto_asks_the_cloud_that_answers(cloud: Cloud, ec2: Any, tmp_path_factory: Any) -> None:
     """Several clouds in one process each have their own regions."""
     ec2.create_vpc(CidrBlock="10.9.0.0/16")
