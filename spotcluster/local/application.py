@@ -143,6 +143,9 @@ class Application:
         rule = self._cloud.faults.pick(action, params)
         if rule is not None and not rule.after and (refused := _fail(environ, caller, rule)):
             return refused
+        if caller.service == "ec2" and not self._cloud.limits.allows(caller.region, action, params):
+            code = "RequestLimitExceeded"
+            return answers.error(caller.service, code, "Request limit exceeded.", 503)
         environ["wsgi.input"] = io.BytesIO(body)
         if caller.service == "pricing":
             response = pricing.answer(action, json.loads(body or b"{}"))
@@ -206,6 +209,15 @@ class Application:
             return answers.document(faults.listed())
         if path == "/control/faults" and method == "GET":
             return answers.document(faults.listed())
+        if path == "/control/capacity" and method == "POST":
+            try:
+                self._cloud.capacity.replace(json.loads(body or b"[]"))
+            except (ValueError, TypeError) as error:
+                return answers.document({"error": str(error)}, 400)
+            return answers.document(self._cloud.capacity.listed())
+        if path == "/control/limits" and method == "POST":
+            self._cloud.limits.on = json.loads(body or b"false") is True
+            return answers.document(self._cloud.limits.on)
         if path == "/control/status" and method == "GET":
             return answers.document(self._status())
         return answers.document({"error": f"there is no {method} {path}"}, 404)

@@ -18,6 +18,7 @@ from .ec2 import LocalEC2Backend
 from .faults import Faults
 from .instances import LocalInstance
 from .launches import MOST_INSTANCES
+from .limits import Limits
 from .moto_private import parameters_of, stand_in
 
 
@@ -45,6 +46,7 @@ class Cloud:
         self.addresses = Addresses(folder)
         self.faults = Faults()
         self.capacity = Capacity()
+        self.limits = Limits()
         self.most_instances = MOST_INSTANCES
         self.console: Callable[[LocalInstance], str] = lambda instance: instance.last_console
         self._backends = BackendDict(LocalEC2Backend, "ec2")

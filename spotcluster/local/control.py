@@ -284,6 +284,16 @@ def set_faults(rules: list[dict[str, Any]]) -> None:
     call("POST", "/control/faults", rules)
 
 
+def set_capacity(rules: list[dict[str, Any]]) -> None:
+    """Let pools hold so many instances; `capacity` says how a rule looks, ``[]`` ends it."""
+    call("POST", "/control/capacity", rules)
+
+
+def set_limits(*, on: bool) -> None:
+    """Refuse calls that are too many, as EC2 does, or no longer."""
+    call("POST", "/control/limits", on)
+
+
 def call(method: str, path: str, data: object = None, *, place: Path | None = None) -> Any:
     """Make a control call to the daemon; return what it answers.
 

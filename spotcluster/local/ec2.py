@@ -21,10 +21,10 @@ from moto.ec2.models.instances import Instance, InstanceState, Reservation, Stat
 from . import clock, images, spot
 from .disks import DiskAnswers
 from .filters import passes
+from .fleet_books import SpotFleetAnswers
 from .fleets import FleetAnswers
 from .instances import LocalInstance, live_addresses
 from .launches import Tokens
-from .spot_fleets import SpotFleetAnswers
 
 KEEP_TERMINATED = 3600.0
 """Seconds for which a terminated instance is still listed."""
