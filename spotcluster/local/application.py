@@ -24,7 +24,7 @@ from moto.core.utils import convert_to_flask_response, method_names_from_class
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.wrappers import Response
 
-from . import answers, pricing
+from . import answers, market, pricing
 from .access import Caller, Credentials
 from .cloud import Cloud
 from .ec2 import LocalEC2Response
@@ -209,12 +209,18 @@ class Application:
             return answers.document(faults.listed())
         if path == "/control/faults" and method == "GET":
             return answers.document(faults.listed())
-        if path == "/control/capacity" and method == "POST":
+        if path in ("/control/capacity", "/control/prices") and method == "POST":
+            rules = json.loads(body or b"[]")
             try:
-                self._cloud.capacity.replace(json.loads(body or b"[]"))
+                with self._cloud.lock:
+                    if path == "/control/prices":
+                        market.tell(rules)
+                        self._cloud.save()
+                    else:
+                        self._cloud.capacity.replace(rules)
             except (ValueError, TypeError) as error:
                 return answers.document({"error": str(error)}, 400)
-            return answers.document(self._cloud.capacity.listed())
+            return answers.document(rules)
         if path == "/control/limits" and method == "POST":
             self._cloud.limits.on = json.loads(body or b"false") is True
             return answers.document(self._cloud.limits.on)

@@ -11,7 +11,7 @@ from moto.core.base_backend import BackendDict
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ssm.models import ssm_backends
 
-from . import images, persistence
+from . import images, market, persistence
 from .addresses import Addresses
 from .capacity import Capacity
 from .ec2 import LocalEC2Backend
@@ -46,6 +46,7 @@ class Cloud:
         self.addresses = Addresses(folder)
         self.faults = Faults()
         self.capacity = Capacity()
+        market.told.clear()
         self.limits = Limits()
         self.most_instances = MOST_INSTANCES
         self.console: Callable[[LocalInstance], str] = lambda instance: instance.last_console
@@ -78,6 +79,7 @@ class Cloud:
     def state(self) -> dict[str, Any]:
         """Return all that is kept, as it is; whoever pickles it holds the lock meanwhile."""
         return {
+            "prices": list(market.told),
             "ec2": {(b.account_id, b.region_name): b for b in self.backends()},
             # Not the backend: it holds functions, which cannot be pickled.
             "parameters": {
@@ -89,6 +91,7 @@ class Cloud:
 
     def take_up(self, state: dict[str, Any]) -> None:
         """Have the regions be what they are in a `state`."""
+        market.told[:] = state.get("prices", [])
         for (account, region), backend in state.get("ec2", {}).items():
             self._backends[account][region] = backend
         for (account, region), parameters in state.get("parameters", {}).items():

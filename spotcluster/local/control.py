@@ -289,6 +289,11 @@ def set_capacity(rules: list[dict[str, Any]]) -> None:
     call("POST", "/control/capacity", rules)
 
 
+def set_prices(rules: list[dict[str, Any]]) -> None:
+    """Tell pools their spot prices; `market.tell` says how a rule looks, ``[]`` ends it."""
+    call("POST", "/control/prices", rules)
+
+
 def set_limits(*, on: bool) -> None:
     """Refuse calls that are too many, as EC2 does, or no longer."""
     call("POST", "/control/limits", on)
