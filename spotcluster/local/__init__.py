@@ -10,10 +10,10 @@ its own files and processes, for every instance. It starts by itself when it is 
     daemon.py        the background process
     service.py       what runs in it
     application.py   moto's application behind our middleware:
-                     access, answers, faults, lags, pricing
+                     access, answers, faults, limits, lags, pricing
     cloud.py         the state: moto's backends, under one lock; persistence, addresses
-    ec2.py           EC2: moto's, with these over it: launches, fleets, spot, market, prices,
-                     instances, images, disks, filters, ingress
+    ec2.py           EC2: moto's, with these over it: launches, fleets, fleet_books, spot, market,
+                     capacity, prices, instances, images, disks, network, filters, ingress
     moto_private.py  what we use of it that is not public
     clock.py         what time it is there: all of these ask it
     reconciler.py    makes hosts what their instances say
@@ -26,6 +26,30 @@ This is the only room that imports moto and asyncssh, and it does so in the daem
 
 from __future__ import annotations
 
-from .control import Endpoint, Host, Status, endpoint, set_faults, start, status, stop
+from .control import (
+    Endpoint,
+    Host,
+    Status,
+    endpoint,
+    set_capacity,
+    set_faults,
+    set_limits,
+    set_prices,
+    start,
+    status,
+    stop,
+)
 
-__all__ = ["Endpoint", "Host", "Status", "endpoint", "set_faults", "start", "status", "stop"]
+__all__ = [
+    "Endpoint",
+    "Host",
+    "Status",
+    "endpoint",
+    "set_capacity",
+    "set_faults",
+    "set_limits",
+    "set_prices",
+    "start",
+    "status",
+    "stop",
+]

@@ -24,12 +24,13 @@ from moto.core.utils import convert_to_flask_response, method_names_from_class
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.wrappers import Response
 
-from . import answers, pricing
+from . import answers, market, pricing
 from .access import Caller, Credentials
 from .cloud import Cloud
 from .ec2 import LocalEC2Response
 from .faults import Rule
 from .lags import Lags
+from .moto_private import look_through_subclasses
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ _READING = ("Describe", "Get", "List", "Search")
 # moto lists the methods of a class of several hundred anew for each call: a quarter of its time.
 _names = functools.cache(method_names_from_class)
 moto.core.responses.method_names_from_class = _names  # type: ignore[attr-defined]
+look_through_subclasses()
 
 
 class _Dispatcher(DomainDispatcherApplication):
@@ -66,6 +68,8 @@ class Application:
         The only key it listens to.
     changed : callable, optional
         Called after every call that may have changed something.
+    renewed : callable, optional
+        Gives the key that is to be listened to from now on; asked when a call has another one.
     status : callable, optional
         Gives what ``GET /control/status`` answers.
     """
@@ -76,11 +80,13 @@ class Application:
         credentials: Credentials,
         *,
         changed: Callable[[], None] = lambda: None,
+        renewed: Callable[[], Credentials] | None = None,
         status: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self._cloud = cloud
         self._credentials = credentials
         self._changed = changed
+        self._renewed = renewed
         self._status = status
         self._lags: dict[str, Lags] = {}  # by region
 
@@ -120,7 +126,7 @@ class Application:
         if path == "/checkip":
             return answers.text(f"{environ.get('REMOTE_ADDR', '127.0.0.1')}\n")
         caller = Caller.of(environ)
-        if not caller.is_owner(self._credentials):
+        if not self._lets_in(caller):
             return answers.error(
                 caller.service,
                 "AuthFailure" if caller.service in ("", "ec2") else "UnrecognizedClientException",
@@ -137,6 +143,9 @@ class Application:
         rule = self._cloud.faults.pick(action, params)
         if rule is not None and not rule.after and (refused := _fail(environ, caller, rule)):
             return refused
+        if caller.service == "ec2" and not self._cloud.limits.allows(caller.region, action, params):
+            code = "RequestLimitExceeded"
+            return answers.error(caller.service, code, "Request limit exceeded.", 503)
         environ["wsgi.input"] = io.BytesIO(body)
         if caller.service == "pricing":
             response = pricing.answer(action, json.loads(body or b"{}"))
@@ -146,10 +155,17 @@ class Application:
             return refused
         return response
 
+    def _lets_in(self, caller: Caller) -> bool:
+        if not caller.is_owner(self._credentials) and self._renewed is not None:
+            # The file with the key, which is its owner's only, was lost and made anew.
+            self._credentials = self._renewed()
+        return caller.is_owner(self._credentials)
+
     def _call_moto(
         self, environ: dict[str, Any], caller: Caller, action: str, rule: Rule | None
     ) -> Response:
         with self._cloud.lock:
+            self._cloud.stand_in()
             if caller.service == "ssm":
                 self._cloud.publish_images(caller.region)
             try:
@@ -193,6 +209,21 @@ class Application:
             return answers.document(faults.listed())
         if path == "/control/faults" and method == "GET":
             return answers.document(faults.listed())
+        if path in ("/control/capacity", "/control/prices") and method == "POST":
+            rules = json.loads(body or b"[]")
+            try:
+                with self._cloud.lock:
+                    if path == "/control/prices":
+                        market.tell(rules)
+                        self._cloud.save()
+                    else:
+                        self._cloud.capacity.replace(rules)
+            except (ValueError, TypeError) as error:
+                return answers.document({"error": str(error)}, 400)
+            return answers.document(rules)
+        if path == "/control/limits" and method == "POST":
+            self._cloud.limits.on = json.loads(body or b"false") is True
+            return answers.document(self._cloud.limits.on)
         if path == "/control/status" and method == "GET":
             return answers.document(self._status())
         return answers.document({"error": f"there is no {method} {path}"}, 404)

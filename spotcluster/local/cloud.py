@@ -11,12 +11,15 @@ from moto.core.base_backend import BackendDict
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ssm.models import ssm_backends
 
-from . import images, persistence
+from . import images, market, persistence
 from .addresses import Addresses
+from .capacity import Capacity
 from .ec2 import LocalEC2Backend
 from .faults import Faults
 from .instances import LocalInstance
-from .moto_private import parameters_of
+from .launches import MOST_INSTANCES
+from .limits import Limits
+from .moto_private import parameters_of, stand_in
 
 
 class Cloud:
@@ -42,12 +45,22 @@ class Cloud:
         self.lock = threading.RLock()
         self.addresses = Addresses(folder)
         self.faults = Faults()
+        self.capacity = Capacity()
+        market.told.clear()
+        self.limits = Limits()
+        self.most_instances = MOST_INSTANCES
         self.console: Callable[[LocalInstance], str] = lambda instance: instance.last_console
         self._backends = BackendDict(LocalEC2Backend, "ec2")
 
     def backend(self, account: str, region: str) -> LocalEC2Backend:
         """Return one region's EC2."""
-        return self._backends[account][region]
+        found = self._backends[account][region]
+        found.cloud = self
+        return found
+
+    def stand_in(self) -> None:
+        """Have moto's own modules work on these regions, in the call that follows."""
+        stand_in(self._backends)
 
     def backends(self) -> list[LocalEC2Backend]:
         """Return the regions that have been used."""
@@ -66,6 +79,7 @@ class Cloud:
     def state(self) -> dict[str, Any]:
         """Return all that is kept, as it is; whoever pickles it holds the lock meanwhile."""
         return {
+            "prices": list(market.told),
             "ec2": {(b.account_id, b.region_name): b for b in self.backends()},
             # Not the backend: it holds functions, which cannot be pickled.
             "parameters": {
@@ -77,6 +91,7 @@ class Cloud:
 
     def take_up(self, state: dict[str, Any]) -> None:
         """Have the regions be what they are in a `state`."""
+        market.told[:] = state.get("prices", [])
         for (account, region), backend in state.get("ec2", {}).items():
             self._backends[account][region] = backend
         for (account, region), parameters in state.get("parameters", {}).items():

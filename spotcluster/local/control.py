@@ -179,7 +179,7 @@ def _start(place: Path, daemon: record.Daemon | None) -> Endpoint:
         with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
             child = subprocess.Popen(
                 [
-                    *(sys.executable, "-P", "-m", "spotcluster.local.daemon"),
+                    *(sys.executable, *record.COMMAND),
                     *(str(place), str(writing)),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -233,6 +233,8 @@ def stop() -> None:
     place = record.folder()
     with _locked(place):
         daemon = record.read(place)
+        if daemon is None or not daemon.is_alive():
+            daemon = record.search(place, silent=True) or daemon
         if daemon is not None and daemon.is_alive():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(daemon.pid, signal.SIGTERM)
@@ -280,6 +282,21 @@ def status() -> Status:
 def set_faults(rules: list[dict[str, Any]]) -> None:
     """Make calls to the local cloud fail; `faults` says how a rule looks, ``[]`` ends it."""
     call("POST", "/control/faults", rules)
+
+
+def set_capacity(rules: list[dict[str, Any]]) -> None:
+    """Let pools hold so many instances; `capacity` says how a rule looks, ``[]`` ends it."""
+    call("POST", "/control/capacity", rules)
+
+
+def set_prices(rules: list[dict[str, Any]]) -> None:
+    """Tell pools their spot prices; `market.tell` says how a rule looks, ``[]`` ends it."""
+    call("POST", "/control/prices", rules)
+
+
+def set_limits(*, on: bool) -> None:
+    """Refuse calls that are too many, as EC2 does, or no longer."""
+    call("POST", "/control/limits", on)
 
 
 def call(method: str, path: str, data: object = None, *, place: Path | None = None) -> Any:

@@ -6,10 +6,12 @@ from typing import Any, cast
 
 from moto.core.responses import ActionResult
 from moto.core.types import Base64EncodedString
+from moto.ec2 import urls
 from moto.ec2.exceptions import (
     DependencyViolationError,
     EC2ClientError,
     InvalidInstanceIdError,
+    InvalidVPCIdError,
     OperationNotPermitted4,
 )
 from moto.ec2.models import EC2Backend
@@ -19,8 +21,9 @@ from moto.ec2.models.instances import Instance, InstanceState, Reservation, Stat
 from . import clock, images, spot
 from .disks import DiskAnswers
 from .filters import passes
+from .fleet_books import SpotFleetAnswers
 from .fleets import FleetAnswers
-from .instances import LocalInstance
+from .instances import LocalInstance, live_addresses
 from .launches import Tokens
 
 KEEP_TERMINATED = 3600.0
@@ -35,11 +38,18 @@ _SHUT_DOWN = StateReason(
 class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
     """One region of the local cloud."""
 
+    cloud: Any
+    fleets: dict[str, Any]
+
     def __init__(self, region_name: str, account_id: str) -> None:
         self.tokens = Tokens()
-        self.instant_fleets: dict[str, dict[str, Any]] = {}
         super().__init__(region_name, account_id)
         self.amis.update(images.make_images(self))
+
+    @property
+    def _url_module(self) -> Any:
+        # moto derives it from the module that a backend's class is in.
+        return urls
 
     def _load_amis(self) -> None:
         """Load nothing: moto's own images are many, old and slow to make; ours come last."""
@@ -51,7 +61,38 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
             return False
         return bool(super().matches_filters(offering, filters, location_type))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is saved: all but the cloud, which the next daemon has anew."""
+        return {name: value for name, value in self.__dict__.items() if name != "cloud"}
+
     # Instances.
+
+    def run_instances(self, *args: Any, **kwargs: Any) -> Reservation:
+        """Make instances of ours, whichever of moto's parts asks for them."""
+        authorized = self.authorized_keys(kwargs.get("key_name"))
+        zone = kwargs.get("placement")
+        if zone and not kwargs.get("subnet_id") and self.get_zone_by_name(zone) is None:
+            raise EC2ClientError("InvalidParameterValue", f"Invalid availability zone: [{zone}]")
+        reservation = super().run_instances(*args, **kwargs)
+        for instance in reservation.instances:
+            taken = live_addresses(self.cloud.instances())
+            address = self.cloud.addresses.allocate(taken)
+            ours = LocalInstance.adopt(instance, address, authorized)
+            if not ours.security_groups:
+                # moto knows the groups that came with the interface, or by default, there only.
+                ours.security_groups = list(ours.nics[0].group_set)
+        return reservation
+
+    def authorized_keys(self, key_name: str | None) -> tuple[str, ...]:
+        """Return the public key of a key pair; one that is not there is refused."""
+        if not key_name:
+            return ()
+        key = self.key_pairs.get(key_name)
+        if key is None:
+            raise EC2ClientError(
+                "InvalidKeyPair.NotFound", f"The key pair '{key_name}' does not exist"
+            )
+        return (key.material_public.decode().strip(),)
 
     def instances(self) -> list[LocalInstance]:
         """Return all instances, those that were terminated a short time ago too."""
@@ -188,7 +229,11 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
         ]
         for request_id in old:
             del self.spot_instance_requests[request_id]
-        return bool(gone or old)
+        fleets = [fleet.id for fleet in self.fleets.values() if fleet.is_old(now)]
+        for fleet_id in fleets:
+            del self.fleets[fleet_id]
+        self.tokens.forget(fleets)
+        return bool(gone or old or fleets)
 
     def do_resources_exist(self, resource_ids: list[str]) -> bool:
         """Refuse tags for instances and spot requests that are not there, as for other things."""
@@ -223,7 +268,8 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
                 f"Invalid value '{device_path}' for unixDevice. Attachment point {device_path} is "
                 "already in use",
             )
-        if volume.zone.name != instance.availability_zone:
+        # moto makes disks without a zone where a subnet is in one that is not there.
+        if volume.zone is not None and volume.zone.name != instance.availability_zone:
             raise EC2ClientError(
                 "InvalidVolume.ZoneMismatch",
                 f"The volume '{volume_id}' is not in the same availability zone as instance "
@@ -244,6 +290,25 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
         return super().detach_volume(volume_id, instance_id or "", device_path or "")
 
     # Security groups.
+
+    def delete_vpc(self, vpc_id: str) -> Any:
+        """Delete a network, with the group that came with it; nothing may be left in it."""
+        if vpc_id not in self.vpcs:
+            raise InvalidVPCIdError(vpc_id)
+        groups = self.groups.get(vpc_id, {})
+        own = next((group for group in groups.values() if group.name == "default"), None)
+        if len(groups) > (own is not None):
+            raise DependencyViolationError(
+                f"The vpc '{vpc_id}' has dependencies and cannot be deleted."
+            )
+        if own is not None:
+            del groups[own.id]
+        try:
+            return super().delete_vpc(vpc_id)
+        except Exception:
+            if own is not None:
+                groups[own.id] = own
+            raise
 
     def delete_security_group(self, name: str | None = None, group_id: str | None = None) -> None:
         group = (
@@ -277,7 +342,7 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
         )
 
 
-class LocalEC2Response(spot.SpotAnswers, FleetAnswers, DiskAnswers):
+class LocalEC2Response(spot.SpotAnswers, SpotFleetAnswers, FleetAnswers, DiskAnswers):
     """The EC2 API of the local cloud."""
 
     cloud: Any

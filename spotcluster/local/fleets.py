@@ -1,18 +1,29 @@
-"""CreateFleet of type ``instant``: spread over its overrides, an error for each that failed."""
+"""CreateFleet: spread over the pools of its overrides, with an error for each that gave nothing.
+
+A fleet of type ``instant`` is answered with its instances; one of the other types launches the same
+way and says nothing of them. No fleet here replaces what it has lost.
+"""
 
 from __future__ import annotations
 
 import copy
+import itertools
+import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
-from moto.ec2.utils import convert_tag_spec, random_fleet_id
+from moto.ec2.utils import convert_tag_spec
 
-from . import market
-from .launches import LaunchAnswers, Specification
+from . import market, spot
+from .fleet_books import Fleet, FleetBooks
+from .launches import Specification
+from .moto_private import template_of
 from .prices import on_demand_price
+
+_MOST_PER_FLEET = 10_000
 
 
 class Pool:
@@ -24,143 +35,165 @@ class Pool:
         self.weight = float(override.get("WeightedCapacity", 1) or 1)
         self.priority = float(override.get("Priority", order))
         self.spec: Specification | None = None
+        self.refusal: EC2ClientError | None = None
         self.params: dict[str, Any] = {}
-        self.instances: dict[str, list[str]] = {}
+        self.wanted: Counter[str] = Counter()  # instances, by lifecycle
+
+    @property
+    def place(self) -> Specification:
+        """What is launched where, of a pool that is not refused."""
+        assert self.spec is not None
+        return self.spec
+
+    def price(self, lifecycle: str) -> float:
+        """Return what an instance costs for an hour, in USD."""
+        kind = self.place.instance_type
+        if lifecycle == "spot":
+            return market.price_now(kind, self.place.zone).usd
+        return on_demand_price(kind)
 
     def answer(self) -> dict[str, Any]:
         """Return what CreateFleet says of where an instance or an error comes from."""
         return {"LaunchTemplateSpecification": self.template, "Overrides": self.override}
 
+    def error(self, lifecycle: str, error: EC2ClientError) -> dict[str, Any]:
+        """Return what CreateFleet says of a pool that gave nothing, or less."""
+        return {
+            "LaunchTemplateAndOverrides": self.answer(),
+            "Lifecycle": lifecycle,
+            "ErrorCode": error.code,
+            "ErrorMessage": error.message,
+        }
 
-class FleetAnswers(LaunchAnswers):
+
+class FleetAnswers(FleetBooks):
     """Part of the EC2 API: CreateFleet."""
 
     def create_fleet(self) -> ActionResult:
-        """Answer CreateFleet; only instant fleets, which launch once and keep nothing going."""
+        """Answer CreateFleet; a request repeated with its token means the first one."""
+        backend = self.ec2_backend
         asked = dict(self.params)
-        if asked.get("Type", "maintain") != "instant":
-            raise EC2ClientError(
-                "UnsupportedOperation", "The local cloud has fleets of type 'instant' only."
-            )
         token = asked.get("ClientToken")
-        known = self.ec2_backend.tokens.recall("CreateFleet", token, asked)
-        if known is not None:
-            return ActionResult(self.ec2_backend.instant_fleets[known])
+        known = backend.tokens.recall("CreateFleet", token, asked)
+        if known in backend.fleets:
+            return ActionResult(backend.fleets[known].answer())
+        targets = _targets(asked.get("TargetCapacitySpecification", {}))
         self.error_on_dryrun()
-        fleet = self._launch_fleet(asked)
-        self.ec2_backend.instant_fleets[fleet["FleetId"]] = fleet
-        self.ec2_backend.tokens.remember("CreateFleet", token, asked, fleet["FleetId"])
-        return ActionResult(fleet)
+        fleet = Fleet(backend, asked)
+        pools = list(self._pools(asked, fleet))
+        errors = self._plan(pools, asked, targets)
+        for pool in pools:
+            for lifecycle, count in pool.wanted.items():
+                group = {
+                    "LaunchTemplateAndOverrides": pool.answer(),
+                    "Lifecycle": lifecycle,
+                    "InstanceIds": self._launch_from(pool, lifecycle, count),
+                    "InstanceType": pool.place.instance_type,
+                }
+                fleet.add(group, pool.weight)
+        fleet.errors = errors
+        backend.fleets[fleet.id] = fleet
+        backend.tokens.remember("CreateFleet", token, asked, fleet.id)
+        return ActionResult(fleet.answer())
 
-    def _launch_fleet(self, asked: dict[str, Any]) -> dict[str, Any]:
-        fleet_id = random_fleet_id()
-        target = asked.get("TargetCapacitySpecification", {})
-        total = int(target.get("TotalTargetCapacity", 0))
-        on_demand = int(target.get("OnDemandTargetCapacity", 0))
-        spot = int(target.get("SpotTargetCapacity", 0))
-        if target.get("DefaultTargetCapacityType", "on-demand") == "spot":
-            spot += max(0, total - on_demand - spot)
-        else:
-            on_demand += max(0, total - on_demand - spot)
-        pools = list(self._pools(asked, fleet_id))
-        errors: list[dict[str, Any]] = []
-        usable = [pool for pool in pools if self._usable(pool, errors)]
-        for lifecycle, capacity in (("on-demand", on_demand), ("spot", spot)):
-            options = asked.get("SpotOptions" if lifecycle == "spot" else "OnDemandOptions", {})
-            self._draw(usable, lifecycle, capacity, options, errors)
-        instances = [
-            {
-                "LaunchTemplateAndOverrides": pool.answer(),
-                "Lifecycle": lifecycle,
-                "InstanceIds": ids,
-                "InstanceType": pool.spec.instance_type,
-            }
-            for pool in usable
-            if pool.spec is not None
-            for lifecycle, ids in pool.instances.items()
-        ]
-        return {"FleetId": fleet_id, "Errors": errors, "Instances": instances}
+    # What a fleet may draw from.
 
-    def _pools(self, asked: dict[str, Any], fleet_id: str) -> Iterator[Pool]:
-        tags = convert_tag_spec(asked.get("TagSpecifications", []))
+    def _pools(self, asked: dict[str, Any], fleet: Fleet) -> Iterator[Pool]:
+        order = itertools.count()
         for config in asked.get("LaunchTemplateConfigs", []):
-            template = config["LaunchTemplateSpecification"]
-            for order, override in enumerate(config.get("Overrides") or [{}]):
-                pool = Pool(template, override, order)
-                pool.params = self._with_template({"LaunchTemplate": template})
-                pool.params = copy.deepcopy(pool.params)
-                pool.params.pop("LaunchTemplate")
-                pool.params["TagSpecifications"] = [
-                    *pool.params.get("TagSpecifications", []),
-                    *(
-                        {
-                            "ResourceType": kind,
-                            "Tags": [{"Key": k, "Value": v} for k, v in values.items()],
-                        }
-                        for kind, values in {
-                            **{k: v for k, v in tags.items() if k != "fleet"},
-                            "instance": {
-                                **tags.get("instance", {}),
-                                "aws:ec2:fleet-id": fleet_id,
-                            },
-                        }.items()
-                    ),
-                ]
-                self._override(pool)
-                yield pool
+            named = config["LaunchTemplateSpecification"]
+            version = template_of(self.ec2_backend, named)
+            template = {"LaunchTemplateId": version.template.id, "Version": str(version.number)}
+            params = self._with_template({"LaunchTemplate": named})
+            del params["LaunchTemplate"]
+            if given := named.get("LaunchTemplateSpecificationUserData"):
+                params["UserData"] = given
+            params["TagSpecifications"] = [
+                *params.get("TagSpecifications", []),
+                *_tags(asked, fleet, template),
+            ]
+            for override in config.get("Overrides") or [{}]:
+                for one in _places(override):
+                    pool = Pool(template, one, next(order))
+                    pool.params = copy.deepcopy(params)
+                    _override(pool.params, one)
+                    try:
+                        pool.spec = self._check(pool.params)
+                    except EC2ClientError as error:
+                        pool.refusal = error
+                    yield pool
 
-    @staticmethod
-    def _override(pool: Pool) -> None:
-        params, override = pool.params, pool.override
-        for name in ("InstanceType", "ImageId"):
-            if override.get(name):
-                params[name] = override[name]
-        if override.get("SubnetId"):
-            if params.get("NetworkInterfaces"):
-                params["NetworkInterfaces"][0]["SubnetId"] = override["SubnetId"]
-            else:
-                params["SubnetId"] = override["SubnetId"]
-        zone = override.get("AvailabilityZone")
-        if zone:
-            params["Placement"] = {**params.get("Placement", {}), "AvailabilityZone": zone}
+    # How much is drawn from which.
 
-    def _usable(self, pool: Pool, errors: list[dict[str, Any]]) -> bool:
-        try:
-            pool.spec = self._check(pool.params)
-        except EC2ClientError as error:
-            errors.append(_error(pool, "spot", error))
-            return False
-        return True
+    def _plan(
+        self, pools: list[Pool], asked: dict[str, Any], targets: dict[str, float]
+    ) -> list[dict[str, Any]]:
+        """Say of each pool how many instances are wanted of it; return the errors of the others."""
+        errors: list[dict[str, Any]] = []
+        for lifecycle, target in targets.items():
+            options = asked.get("SpotOptions" if lifecycle == "spot" else "OnDemandOptions", {})
+            got = self._draw(pools, lifecycle, target, options, errors)
+            if got < min(float(options.get("MinTargetCapacity") or 0), target):
+                for pool in pools:
+                    pool.wanted.clear()
+                break
+        return errors
 
     def _draw(
         self,
         pools: list[Pool],
         lifecycle: str,
-        capacity: float,
+        target: float,
         options: dict[str, Any],
         errors: list[dict[str, Any]],
-    ) -> None:
-        """Launch until `capacity` is there or no pool is left, one instance after the other."""
-        ordered, abreast = _ordered(pools, lifecycle, options)
-        left, reserve = ordered[:abreast], ordered[abreast:]
+    ) -> float:
+        """Draw until `target` is reached or no pool is left; return how much was drawn."""
+        if target <= 0:
+            return 0
+        errors += [p.error(lifecycle, p.refusal) for p in pools if p.refusal is not None]
+        usable = [pool for pool in pools if pool.refusal is None]
+        left, reserve = _ordered(usable, lifecycle, options)
+        got = spent = 0.0
+        most = float(options.get("MaxTotalPrice") or "inf")
         turn = 0
-        while capacity > 0 and left:
+        while got < target and left:
             pool = left[turn % len(left)]
             try:
-                instance_id = self._launch_from(pool, lifecycle)
+                self._may_draw(pool, lifecycle, pools)
             except EC2ClientError as error:
-                errors.append(_error(pool, lifecycle, error))
+                errors.append(pool.error(lifecycle, error))
                 left.remove(pool)
                 left += reserve[:1]
                 del reserve[:1]
                 continue
-            pool.instances.setdefault(lifecycle, []).append(instance_id)
-            capacity -= pool.weight
+            spent += pool.price(lifecycle)
+            if spent > most:
+                break
+            pool.wanted[lifecycle] += 1
+            got += pool.weight
             turn += 1
+            if options.get("SingleInstanceType"):
+                left = [p for p in left if p.place.instance_type == pool.place.instance_type]
+                reserve = [p for p in reserve if p.place.instance_type == pool.place.instance_type]
+            if options.get("SingleAvailabilityZone"):
+                left = [p for p in left if p.place.zone == pool.place.zone]
+                reserve = [p for p in reserve if p.place.zone == pool.place.zone]
+        return got
 
-    def _launch_from(self, pool: Pool, lifecycle: str) -> str:
-        assert pool.spec is not None
-        self._room(pool.spec.subnet, 1)
+    def _may_draw(self, pool: Pool, lifecycle: str, pools: list[Pool]) -> None:
+        """Raise EC2's error if one more instance cannot be had from a pool."""
+        place = pool.place
+        if lifecycle == "spot":
+            spot.check_bid(pool.override.get("MaxPrice") or None, place.instance_type, place.zone)
+        drawn = [(p.place, kind, n) for p in pools for kind, n in p.wanted.items()]
+        self._room(
+            place,
+            1,
+            lifecycle,
+            reserved=[(place, kind, n) for place, kind, n in drawn if n],
+        )
+
+    def _launch_from(self, pool: Pool, lifecycle: str, count: int) -> list[str]:
         params = copy.deepcopy(pool.params)
         params.pop("InstanceMarketOptions", None)
         if lifecycle == "spot":
@@ -169,31 +202,78 @@ class FleetAnswers(LaunchAnswers):
                 "MarketType": "spot",
                 "SpotOptions": {"MaxPrice": bid} if bid else {},
             }
-        reservation = self.launch(params, pool.spec, 1)
-        return str(reservation.instances[0].id)
+        return [str(one.id) for one in self.launch(params, pool.place, count).instances]
 
 
-def _ordered(pools: list[Pool], lifecycle: str, options: dict[str, Any]) -> tuple[list[Pool], int]:
-    """Return the pools in an allocation strategy's order, and how many it draws from at once."""
+def _targets(target: dict[str, Any]) -> dict[str, float]:
+    """Return the capacity that is wanted on demand and on the spot market, in this order."""
+    total = int(target.get("TotalTargetCapacity", 0))
+    on_demand = int(target.get("OnDemandTargetCapacity") or 0)
+    spots = int(target.get("SpotTargetCapacity") or 0)
+    if on_demand + spots > total or not 0 <= total <= _MOST_PER_FLEET:
+        raise EC2ClientError(
+            "InvalidTargetCapacitySpecification",
+            "The total target capacity must be at least the sum of the on-demand and the spot "
+            f"target capacity, and at most {_MOST_PER_FLEET}.",
+        )
+    rest = total - on_demand - spots
+    if target.get("DefaultTargetCapacityType", "on-demand") == "spot":
+        return {"on-demand": on_demand, "spot": spots + rest}
+    return {"on-demand": on_demand + rest, "spot": spots}
 
-    def cost(pool: Pool) -> float:
-        assert pool.spec is not None
-        kind, zone = pool.spec.instance_type, pool.spec.zone
-        price = market.price_now(kind, zone).usd if lifecycle == "spot" else on_demand_price(kind)
-        return price / pool.weight
 
-    strategy = options.get("AllocationStrategy", "lowest-price")
-    if strategy in ("prioritized", "capacity-optimized-prioritized"):
-        return sorted(pools, key=lambda pool: pool.priority), 1
-    if strategy == "lowest-price":
-        return sorted(pools, key=cost), int(options.get("InstancePoolsToUseCount") or 1)
-    return sorted(pools, key=cost), max(len(pools), 1)
-
-
-def _error(pool: Pool, lifecycle: str, error: EC2ClientError) -> dict[str, Any]:
-    return {
-        "LaunchTemplateAndOverrides": pool.answer(),
-        "Lifecycle": lifecycle,
-        "ErrorCode": error.code,
-        "ErrorMessage": error.message,
+def _tags(
+    asked: dict[str, Any], fleet: Fleet, template: dict[str, str]
+) -> Iterator[dict[str, Any]]:
+    """Yield the tags of what a fleet launches."""
+    tags = convert_tag_spec(asked.get("TagSpecifications", []))
+    if fleet.type != "instant":  # their instances have the launch template's tags only
+        tags = {}
+    tags.pop("fleet", None)
+    tags["instance"] = {
+        **tags.get("instance", {}),
+        "aws:ec2:fleet-id": fleet.id,
+        "aws:ec2launchtemplate:id": template["LaunchTemplateId"],
+        "aws:ec2launchtemplate:version": template["Version"],
     }
+    for kind, values in tags.items():
+        yield {"ResourceType": kind, "Tags": [{"Key": k, "Value": v} for k, v in values.items()]}
+
+
+def _places(override: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield an override for each of the subnets that it names, separated by commas."""
+    subnets = [name.strip() for name in str(override.get("SubnetId") or "").split(",")]
+    for subnet in subnets:
+        yield {**override, "SubnetId": subnet} if subnet else override
+
+
+def _override(params: dict[str, Any], override: dict[str, Any]) -> None:
+    for name in ("InstanceType", "ImageId", "BlockDeviceMappings"):
+        if override.get(name):
+            params[name] = override[name]
+    if override.get("SubnetId"):
+        if params.get("NetworkInterfaces"):
+            params["NetworkInterfaces"][0]["SubnetId"] = override["SubnetId"]
+        else:
+            params["SubnetId"] = override["SubnetId"]
+    placement = dict(override.get("Placement", {}))
+    if override.get("AvailabilityZone"):
+        placement["AvailabilityZone"] = override["AvailabilityZone"]
+    if placement:
+        params["Placement"] = {**params.get("Placement", {}), **placement}
+
+
+def _ordered(
+    pools: list[Pool], lifecycle: str, options: dict[str, Any]
+) -> tuple[list[Pool], list[Pool]]:
+    """Return the pools that an allocation strategy draws from at once, and those after them."""
+    strategy = str(options.get("AllocationStrategy") or "lowest-price")
+    strategy = re.sub("([A-Z])", r"-\1", strategy).lower()  # lowestPrice, as it was called once
+    by_price = sorted(pools, key=lambda pool: pool.price(lifecycle) / pool.weight)
+    if strategy in ("prioritized", "capacity-optimized-prioritized"):
+        ordered, abreast = sorted(pools, key=lambda pool: pool.priority), 1
+    elif strategy == "lowest-price":
+        ordered, abreast = by_price, int(options.get("InstancePoolsToUseCount") or 1)
+    else:
+        ordered, abreast = by_price, len(pools)
+    return ordered[:abreast], ordered[abreast:]

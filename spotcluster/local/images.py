@@ -13,6 +13,9 @@ from . import clock
 UBUNTU = "ami-0a7f1c2d3e4b5a697"
 """The default image. A local host is what it is whatever image is named: the laptop's system."""
 
+UBUNTU_ARM = "ami-0b8e2d3f4a5c6b7d8"
+"""The default image of instance types with Graviton processors."""
+
 _IMAGES: tuple[dict[str, Any], ...] = (
     {
         "ami_id": UBUNTU,
@@ -20,6 +23,14 @@ _IMAGES: tuple[dict[str, Any], ...] = (
         "description": "Canonical, Ubuntu, 24.04, amd64 noble image (local host)",
         "owner_id": "099720109477",
         "creation_date": datetime(2026, 11, 1, 6, 12, 9, tzinfo=UTC),
+    },
+    {
+        "ami_id": UBUNTU_ARM,
+        "name": "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-arm64-server-20261101",
+        "description": "Canonical, Ubuntu, 24.04, arm64 noble image (local host)",
+        "owner_id": "099720109477",
+        "creation_date": datetime(2026, 11, 1, 6, 14, 2, tzinfo=UTC),
+        "architecture": "arm64",
     },
     {
         # The image that StarCluster's own template names, so that such a config works as it is.
@@ -31,10 +42,11 @@ _IMAGES: tuple[dict[str, Any], ...] = (
     },
 )
 
-_PARAMETERS = (
-    "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
-    "/aws/service/canonical/ubuntu/server/noble/stable/current/amd64/hvm/ebs-gp3/ami-id",
-)
+_PARAMETERS = {
+    f"/aws/service/canonical/ubuntu/server/{release}/stable/current/{arch}/hvm/ebs-gp3/ami-id": ami
+    for release in ("24.04", "noble")
+    for arch, ami in (("amd64", UBUNTU), ("arm64", UBUNTU_ARM))
+}
 
 ROOT_SIZE = 8
 """GiB of the root disk of every image."""
@@ -64,10 +76,9 @@ def make_images(backend: Any) -> dict[str, Ami]:
     return {
         str(image["ami_id"]): LocalImage(
             backend,
-            **image,
+            **{"architecture": "x86_64", **image},
             public=True,
             virtualization_type="hvm",
-            architecture="x86_64",
             image_type="machine",
             hypervisor="xen",
             root_device_type="ebs",
@@ -83,13 +94,13 @@ def publish(parameters: Any, account_id: str) -> None:
 
     PutParameter refuses names below ``/aws``, as the real one does, so this goes past it.
     """
-    for name in _PARAMETERS:
+    for name, image in _PARAMETERS.items():
         if not parameters.get(name):
             parameters[name] = [
                 Parameter(  # type: ignore[abstract] # moto makes them just so
                     account_id=account_id,
                     name=name,
-                    value=UBUNTU,
+                    value=image,
                     parameter_type="String",
                     description=None,
                     allowed_pattern=None,

@@ -207,6 +207,8 @@ class LocalInstance(Instance):
             # The subnet's own address that moto had chosen, which nobody has seen.
             for inner in self._private_ips:
                 self.nics[0].subnet.del_subnet_ip(inner)
+        if self._spot_fleet_id not in self.ec2_backend.spot_fleet_requests:
+            self._spot_fleet_id = None  # moto would tell a fleet that is cancelled
         super().terminate()
         self._reason, self.state_reason = reason, state_reason
         self.last_console = console[-16384:]

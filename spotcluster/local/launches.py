@@ -14,12 +14,12 @@ from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Reservation
-from moto.ec2.responses import EC2Response
 
 from . import market, spot
 from .images import ROOT_SIZE
-from .instances import LocalInstance, live_addresses
+from .instances import LocalInstance
 from .moto_private import template_of
+from .network import NetworkAnswers, check_addresses
 
 MOST_INSTANCES = 200
 """Most live instances: each is a process of some 40 MB on the user's computer."""
@@ -28,7 +28,7 @@ _LONGEST_USER_DATA = 16384
 _DEFAULT_TYPE = "m1.small"
 
 
-class LaunchAnswers(EC2Response):
+class LaunchAnswers(NetworkAnswers):
     """Part of the EC2 API: RunInstances and RequestSpotInstances."""
 
     cloud: Any
@@ -43,7 +43,11 @@ class LaunchAnswers(EC2Response):
         params = self._with_template(copy.deepcopy(asked))
         least, most = _counts(params)
         spec = self._check(params)
-        count = min(most, self._room(spec.subnet, least))
+        is_spot = params.get("InstanceMarketOptions", {}).get("MarketType") == "spot"
+        if is_spot:  # a bid is looked at before the room that there is
+            bid = _bid(params["InstanceMarketOptions"])
+            spot.check_bid(bid, spec.instance_type, spec.zone)
+        count = min(most, self._room(spec, least, "spot" if is_spot else "on-demand"))
         reservation = self.launch(params, spec, count)
         self.ec2_backend.tokens.remember("RunInstances", token, asked, reservation.id)
         return ActionResult(reservation)
@@ -54,13 +58,12 @@ class LaunchAnswers(EC2Response):
         is_spot = market_options.get("MarketType") == "spot"
         if is_spot:
             spot.check_bid(_bid(market_options), spec.instance_type, spec.zone)
-        authorized = self._authorized_keys(params.get("KeyName"))
         self.params = {**params, "MinCount": count}
         # moto launches MinCount.
         reservation = cast(Reservation, super().run_instances().result)
         tags = self._parse_tag_specification()
         for instance in reservation.instances:
-            ours = self._make_ours(instance, authorized, params)
+            ours = _complete(cast(LocalInstance, instance), params)
             if is_spot:
                 options = market_options.get("SpotOptions", {})
                 request = spot.LocalSpotRequest(
@@ -75,29 +78,6 @@ class LaunchAnswers(EC2Response):
                 self.ec2_backend.spot_instance_requests[request.id] = request
                 request.fulfil(ours)
         return reservation
-
-    def _make_ours(
-        self, instance: Any, authorized: tuple[str, ...], params: dict[str, Any]
-    ) -> LocalInstance:
-        taken = live_addresses(self.cloud.instances())
-        ours = LocalInstance.adopt(instance, self.cloud.addresses.allocate(taken), authorized)
-        if not ours.security_groups:
-            # moto knows the groups that came with the interface, or by default, there only.
-            ours.security_groups = list(ours.nics[0].group_set)
-        ours.client_token = params.get("ClientToken")
-        ours.disable_api_termination = _true(params.get("DisableApiTermination"))
-        ours.placement.group_name = params.get("Placement", {}).get("GroupName", "")
-        return ours
-
-    def _authorized_keys(self, key_name: str | None) -> tuple[str, ...]:
-        if not key_name:
-            return ()
-        key = self.ec2_backend.key_pairs.get(key_name)
-        if key is None:
-            raise EC2ClientError(
-                "InvalidKeyPair.NotFound", f"The key pair '{key_name}' does not exist"
-            )
-        return (key.material_public.decode().strip(),)
 
     def _reservation(self, reservation_id: str) -> Reservation:
         reservation: Reservation | None = self.ec2_backend.reservations.get(reservation_id)
@@ -143,7 +123,7 @@ class LaunchAnswers(EC2Response):
         image = _image(backend, params.get("ImageId"))
         _check_type(instance_type, image)
         key_name = params.get("KeyName")
-        self._authorized_keys(key_name)
+        backend.authorized_keys(key_name)
         subnet = self._subnet(params, instance_type)
         zone = subnet.availability_zone
         zones = market.zones_of(self.region, instance_type)
@@ -154,6 +134,7 @@ class LaunchAnswers(EC2Response):
                 f"requested Availability Zone ({zone}). Please retry your request by not "
                 f"specifying an Availability Zone or choosing {', '.join(zones) or 'another'}.",
             )
+        check_addresses(subnet, [params, *params.get("NetworkInterfaces", [])])
         for group_id in _group_ids(params):
             if backend.get_security_group_from_id(group_id) is None:
                 raise EC2ClientError(
@@ -211,23 +192,50 @@ class LaunchAnswers(EC2Response):
             f"No default subnet for availability zone: '{zone or 'any'}'. Please specify a subnet.",
         )
 
-    def _room(self, subnet: Any, least: int) -> int:
-        """Return how many instances a subnet can take; fewer than `least` are refused."""
-        free = int(subnet.available_ip_address_count)
+    def _room(
+        self,
+        spec: Specification,
+        least: int,
+        lifecycle: str,
+        reserved: Iterable[tuple[Specification, str, int]] = (),
+    ) -> int:
+        """Return how many instances there is room for; fewer than `least` are refused.
+
+        `reserved` are instances that are to be launched in the same call: what, how, how many.
+        """
+        live = [one for one in self.cloud.instances() if one.is_live]
+        reserved = list(reserved)
+        free = int(spec.subnet.available_ip_address_count)
+        free -= sum(n for place, _, n in reserved if place.subnet is spec.subnet)
         if free < least:
             raise EC2ClientError(
                 "InsufficientFreeAddressesInSubnet",
-                f"There are not enough free addresses in subnet '{subnet.id}' to satisfy the "
+                f"There are not enough free addresses in subnet '{spec.subnet.id}' to satisfy the "
                 "requested number of instances.",
             )
-        room = MOST_INSTANCES - sum(1 for one in self.cloud.instances() if one.is_live)
+        taken = [
+            *(
+                (one.instance_type, one.availability_zone, one.lifecycle or "on-demand")
+                for one in live
+                if one.state != "stopped"
+            ),
+            *(
+                (place.instance_type, place.zone, cycle)
+                for place, cycle, count in reserved
+                for _ in range(count)
+            ),
+        ]
+        held = self.cloud.capacity.left(spec.instance_type, spec.zone, lifecycle, taken)
+        if held < least:
+            raise _insufficient(self.region, spec, lifecycle)
+        room = self.cloud.most_instances - len(live) - sum(n for _, _, n in reserved)
         if room < least:
             raise EC2ClientError(
                 "InsufficientInstanceCapacity",
                 f"There is room for {room} more instances only: the local cloud runs at most "
-                f"{MOST_INSTANCES}.",
+                f"{self.cloud.most_instances}.",
             )
-        return min(free, room)
+        return int(min(free, room, held))
 
     def request_spot_instances(self) -> ActionResult:
         """Answer RequestSpotInstances."""
@@ -258,6 +266,11 @@ class LaunchAnswers(EC2Response):
             requests[request.id] = request
             made.append(request)
             price = market.price_now(spec.instance_type, spec.zone)
+            try:
+                self._room(spec, 1, "spot")
+            except EC2ClientError:
+                request.become("open", "capacity-not-available")
+                continue
             if bid is not None and float(bid) < price.usd:
                 spot.too_low(request, bid, price)
             else:
@@ -340,6 +353,34 @@ class Tokens:
 def _fingerprint(params: dict[str, Any]) -> str:
     text = json.dumps(params, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _complete(instance: LocalInstance, params: dict[str, Any]) -> LocalInstance:
+    """Give an instance what moto leaves out."""
+    instance.client_token = params.get("ClientToken")
+    instance.disable_api_termination = is_true(params.get("DisableApiTermination"))
+    instance.placement.group_name = params.get("Placement", {}).get("GroupName", "")
+    for nic in params.get("NetworkInterfaces", []):
+        # One that was there before stays, unless it is said that it should not.
+        ends = nic.get("DeleteOnTermination", "NetworkInterfaceId" not in nic)
+        instance.nics[int(nic.get("DeviceIndex", 0))].delete_on_termination = is_true(ends)
+    return instance
+
+
+def _insufficient(region: str, spec: Specification, lifecycle: str) -> EC2ClientError:
+    if lifecycle == "spot":
+        return EC2ClientError(
+            "InsufficientInstanceCapacity",
+            "There is no Spot capacity available that matches your request.",
+        )
+    others = [zone for zone in market.zones_of(region, spec.instance_type) if zone != spec.zone]
+    return EC2ClientError(
+        "InsufficientInstanceCapacity",
+        f"We currently do not have sufficient {spec.instance_type} capacity in the Availability "
+        f"Zone you requested ({spec.zone}). Our system will be working on provisioning additional "
+        f"capacity. You can currently get {spec.instance_type} capacity by not specifying an "
+        f"Availability Zone in your request or choosing {', '.join(others) or 'another'}.",
+    )
 
 
 def _counts(params: dict[str, Any]) -> tuple[int, int]:
@@ -427,5 +468,6 @@ def _bid(market_options: dict[str, Any]) -> str | None:
     return None if bid in (None, "") else str(bid)
 
 
-def _true(value: object) -> bool:
+def is_true(value: object) -> bool:
+    """Return whether a parameter says yes."""
     return value is True or str(value).lower() == "true"

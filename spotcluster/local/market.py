@@ -2,18 +2,21 @@
 
 Prices are a function of type, zone and time, so that everybody who asks sees the same history and
 nothing needs to be kept. They move around 30% of the on-demand price, each pool at its own level,
-as EC2's have done since it smoothed them: by a few percent, a few times a day.
+as EC2's have done since it smoothed them: by a few percent, a few times a day. A pool whose price
+was told has that one until it is told another.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import heapq
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
 from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS
 
@@ -44,6 +47,52 @@ class Price:
         return f"{self.usd:.6f}"
 
 
+@dataclass(frozen=True)
+class Told:
+    """A price that was told, from `since` on; without `usd` the one of that time, which stays."""
+
+    instance_type: str
+    zone: str
+    usd: float | None
+    since: datetime
+
+    def concerns(self, instance_type: str, zone: str) -> bool:
+        """Return whether it is about a pool; ``*`` and ``?`` stand for any."""
+        return fnmatch.fnmatchcase(instance_type, self.instance_type) and fnmatch.fnmatchcase(
+            zone, self.zone
+        )
+
+
+told: list[Told] = []
+"""What was told, the oldest first."""
+
+
+def tell(rules: Iterable[Mapping[str, Any]]) -> None:
+    """Set prices from now on: ``{"instance_type": "c5.*", "zone": "*", "usd": 0.04}``.
+
+    Without ``usd`` prices stay as they are now. No rules at all make prices move by themselves
+    again, and what was told is forgotten.
+
+    Raises
+    ------
+    ValueError
+        If a rule is none, or no price.
+    """
+    now, made = clock.now(), []
+    for rule in rules:
+        unknown = set(rule) - {"instance_type", "zone", "usd"}
+        if unknown:
+            raise ValueError(f"a rule has no field {sorted(unknown)[0]!r}")
+        usd = rule.get("usd")
+        if usd is not None and not 0 < float(usd) < 10_000:
+            raise ValueError(f"{usd!r} is no price")
+        kind, zone = str(rule.get("instance_type", "*")), str(rule.get("zone", "*"))
+        made.append(Told(kind, zone, None if usd is None else float(usd), now))
+    if not made:
+        told.clear()
+    told.extend(made)
+
+
 def price_at(instance_type: str, zone: str, when: datetime) -> Price:
     """Return the price of a pool at a time.
 
@@ -52,6 +101,11 @@ def price_at(instance_type: str, zone: str, when: datetime) -> Price:
     KeyError
         If there is no such instance type.
     """
+    for one in reversed(told):
+        if one.since <= when and one.concerns(instance_type, zone):
+            if one.usd is not None:
+                return Price(instance_type, zone, one.usd, one.since)
+            when = one.since
     phase = _phase(instance_type, zone)
     step = math.floor((when.timestamp() - phase) / _STEP)
     return _price(instance_type, zone, step)
@@ -78,6 +132,13 @@ def history(pools: Iterable[tuple[str, str]], start: datetime, end: datetime) ->
 
 
 def _pool_history(instance_type: str, zone: str, start: datetime, end: datetime) -> Iterator[Price]:
+    for one in reversed(told):
+        if one.since <= end and one.concerns(instance_type, zone):
+            if one.usd is not None:
+                yield Price(instance_type, zone, one.usd, one.since)
+                if one.since <= start:
+                    return
+            end = one.since
     phase = _phase(instance_type, zone)
     step = math.floor((end.timestamp() - phase) / _STEP)
     while True:

@@ -1,13 +1,17 @@
 """What the local cloud keeps in its folder about itself, for the processes that use it.
 
 ``settings.json`` stays: the access key and the port. ``daemon.json`` is there while the daemon
-runs: a clean stop removes it, so one that names a process that is no more tells of a crash.
+runs: a clean stop removes it, so one that names a process that is no more tells of a crash. Where
+it is lost or damaged while the daemon runs, that is found among the user's processes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from typing import Any
 import psutil
 
 from spotcluster import files
+from spotcluster.errors import LocalCloudError
 
 from .access import Credentials
 
@@ -39,9 +44,9 @@ class Daemon:
         """Return whether it still runs."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.created) < 1.0
+            same = abs(process.create_time() - self.created) < 1.0  # False if that is no number
             return same and str(process.status()) != str(psutil.STATUS_ZOMBIE)
-        except psutil.Error:
+        except (psutil.Error, OverflowError):
             return False
 
 
@@ -53,12 +58,14 @@ def folder() -> Path:
 def settings(place: Path) -> Settings:
     """Return the settings, made at the first call."""
     data = _read(place / "settings.json")
-    try:
-        return Settings(Credentials(data["access_key"], data["secret_key"]), int(data["port"]))
-    except KeyError:
-        made = Settings(Credentials.random())
-        _keep(place, made)
-        return made
+    access_key, secret_key = data.get("access_key"), data.get("secret_key")
+    port = data.get("port")
+    if isinstance(access_key, str) and isinstance(secret_key, str) and access_key and secret_key:
+        known = port if isinstance(port, int) and 0 <= port < 65536 else 0
+        return Settings(Credentials(access_key, secret_key), known)
+    made = Settings(Credentials.random())
+    _keep(place, made)
+    return made
 
 
 def keep_port(place: Path, port: int) -> None:
@@ -84,11 +91,60 @@ def write(place: Path, url: str) -> None:
 
 def read(place: Path) -> Daemon | None:
     """Return the daemon that runs or crashed, None after a clean stop or before the first start."""
-    data = _read(place / "daemon.json")
-    try:
-        return Daemon(int(data["pid"]), float(data["created"]), str(data["url"]))
-    except KeyError:
+    told = _told(_read(place / "daemon.json"))
+    if told is not None and told.is_alive():
+        return told
+    return search(place) or told
+
+
+def search(place: Path, *, silent: bool = False) -> Daemon | None:
+    """Return the daemon of a folder as it is found among this user's processes.
+
+    Parameters
+    ----------
+    place : Path
+        The local cloud's folder.
+    silent : bool
+        Whether also one that listens nowhere, as while it starts, or hangs.
+    """
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if _command(process)[1:5] != [*COMMAND, str(place)]:
+                continue
+            # A process that the daemon has just forked looks like it, and listens nowhere else.
+            url = _url_of(process)
+            if url or silent:
+                return Daemon(process.pid, process.create_time(), url)
+    return None
+
+
+COMMAND = ("-P", "-m", "spotcluster.local.daemon")
+"""What follows the interpreter in the daemon's command line; the folder is next."""
+
+
+def _command(process: psutil.Process) -> list[str]:
+    if hasattr(os, "getuid") and process.uids().real != os.getuid():
+        return []
+    return list(process.cmdline())
+
+
+def _url_of(process: psutil.Process) -> str:
+    ports = [
+        connection.laddr.port
+        for connection in process.net_connections("tcp4")
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.ip == "127.0.0.1"
+    ]
+    return f"http://127.0.0.1:{ports[0]}" if ports else ""
+
+
+def _told(data: dict[str, Any]) -> Daemon | None:
+    """Return what ``daemon.json`` says, None where that cannot be."""
+    pid, created, url = data.get("pid"), data.get("created"), data.get("url")
+    if not (isinstance(pid, int) and 0 < pid < sys.maxsize and isinstance(created, int | float)):
         return None
+    if not (isinstance(url, str) and re.fullmatch(r"http://127\.0\.0\.1:[0-9]{1,5}", url)):
+        return None
+    return Daemon(pid, float(created), url)
 
 
 def remove(place: Path) -> None:
@@ -99,6 +155,11 @@ def remove(place: Path) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(files.read_private(path))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
+    except OSError as error:
+        raise LocalCloudError(
+            f"{path}, which the local cloud keeps about itself, cannot be read: {error.strerror}.",
+            "Move it away; what it says is made anew, and the instances are kept.",
+        ) from error
     return data if isinstance(data, dict) else {}

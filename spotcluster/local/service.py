@@ -45,6 +45,7 @@ class Service:
             self._cloud,
             settings.credentials,
             changed=self._reconciler.wake,
+            renewed=lambda: record.settings(self._folder).credentials,
             status=self._status,
         )
         self._server = _listen(settings.port, application)
@@ -63,6 +64,7 @@ class Service:
         log.info("stopping")
         assert self._server is not None
         self._server.shutdown()
+        record.keep_port(self._folder, self._server.server_port)  # where that file was lost
         self._cloud.save()
         self._reconciler.stop()
         record.remove(self._folder)

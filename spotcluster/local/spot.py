@@ -25,6 +25,7 @@ _MESSAGES = {
         "Your Spot request price of {bid} is lower than the minimum required Spot request "
         "fulfillment price of {price}."
     ),
+    "capacity-not-available": "There is no Spot capacity available that matches your request.",
     "request-canceled-and-instance-running": (
         "Your Spot request is canceled, but your instance {instance} is still running."
     ),
@@ -110,6 +111,9 @@ class LocalSpotRequest(TaggedEC2Resource):
     def fulfil(self, instance: LocalInstance) -> None:
         """Note that the request has its instance."""
         self.instance = instance
+        self.launch_specification["SecurityGroups"] = [
+            {"GroupId": group.id, "GroupName": group.name} for group in instance.security_groups
+        ]
         instance.lifecycle = "spot"
         instance.spot_instance_request_id = self.id
         self.become("active", "fulfilled")
@@ -242,6 +246,71 @@ class SpotBackend:
         for request in found:
             request.cancel()
         return found
+
+    def request_spot_instances(
+        self,
+        *,
+        price: str | None,
+        image_id: str,
+        count: int,
+        spot_instance_type: str,
+        instance_type: str,
+        subnet_id: str | None,
+        key_name: str | None,
+        user_data: Any,
+        security_groups: list[Any],
+        tags: dict[str, dict[str, str]] | None = None,
+        spot_fleet_id: str | None = None,
+        **_: Any,
+    ) -> list[LocalSpotRequest]:
+        """Launch what a spot fleet of moto's asks for, as far as its price lets it."""
+        backend: Any = self
+        if image_id not in backend.amis:
+            raise EC2ClientError(
+                "InvalidAMIID.NotFound", f"The image id '[{image_id}]' does not exist"
+            )
+        zone = backend.get_subnet(subnet_id).availability_zone if subnet_id else None
+        zone = zone or backend.describe_availability_zones()[0].name
+        if price:
+            check_bid(price, instance_type, zone)
+        groups = [str(group.get("GroupId")) for group in security_groups if group.get("GroupId")]
+        made = []
+        for _number in range(count):
+            reservation = backend.run_instances(
+                image_id,
+                1,
+                user_data,
+                [],
+                instance_type=instance_type,
+                is_instance_type_default=not instance_type,
+                subnet_id=subnet_id,
+                placement=zone,
+                key_name=key_name,
+                security_group_ids=groups,
+                spot_fleet_id=spot_fleet_id,
+                tags=tags or {},
+                lifecycle="spot",
+            )
+            request = LocalSpotRequest(
+                backend,
+                bid=f"{float(price):.6f}" if price else None,
+                kind=spot_instance_type,
+                interruption="terminate",
+                specification={
+                    "ImageId": image_id,
+                    "InstanceType": instance_type,
+                    "KeyName": key_name,
+                    "SubnetId": subnet_id,
+                    "Placement": {"AvailabilityZone": zone},
+                    "SecurityGroups": [{"GroupId": group} for group in groups],
+                    "Monitoring": {"Enabled": False},
+                },
+                tags=(tags or {}).get("spot-instances-request", {}),
+            )
+            self.spot_instance_requests[request.id] = request
+            request.fulfil(reservation.instances[0])
+            made.append(request)
+        return made
 
     def _spot_requests(self, ids: list[str]) -> list[LocalSpotRequest]:
         for request_id in ids:

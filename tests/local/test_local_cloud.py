@@ -126,6 +126,37 @@ def test_processes_that_start_it_at_once_share_one(own_cloud: Path) -> None:
     assert len(found) == 1
 
 
+DAMAGES: tuple[bytes | None, ...] = (
+    *(None, b"", b"{", b"[]", b"\xff\xfe"),
+    b'{"pid": 4194305, "created": 1.0, "url": "http://127.0.0.1:1"}',
+)
+
+
+def test_a_daemon_whose_files_are_lost_or_damaged_is_reached_named_and_stopped(
+    own_cloud: Path,
+) -> None:
+    endpoint = local.endpoint()
+    pid = local.status().pid
+    place = record.folder()
+    for name in ("daemon.json", "settings.json"):
+        for damage in DAMAGES:
+            (place / name).unlink(missing_ok=True)
+            if damage is not None:
+                files.write_private(place / name, damage)
+            found = local.endpoint()
+            assert (found.url, local.status().pid, local.status().running) == (
+                *(endpoint.url, pid),
+                True,
+            )
+            assert client_of(found).describe_instances()["Reservations"] == []
+    (place / "daemon.json").unlink(missing_ok=True)
+    daemon = psutil.Process(pid)
+    local.stop()
+    assert not processes.is_alive(daemon)
+    assert not local.status().running
+    assert local.start().url == endpoint.url
+
+
 def test_a_crash_is_said_and_start_recovers_from_it(own_cloud: Path) -> None:
     endpoint = local.endpoint()
     ec2 = client_of(endpoint)

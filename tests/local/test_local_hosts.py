@@ -48,6 +48,21 @@ def test_a_signal_that_ends_a_command_is_told(machine: Machine) -> None:
     assert machine.ssh("kill -TERM $$").returncode == 255
 
 
+def test_a_subsystem_that_is_not_there_is_no_shell(machine: Machine) -> None:
+    done = machine.ssh("nonesuch", "-s", input="echo a shell\n")
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert "subsystem request failed" in done.stderr
+
+
+def test_a_host_has_a_name_of_its_own(launch: Any) -> None:
+    """So that a dictionary of engines by `socket.gethostname()` has one for each host."""
+    machines = [launch().wait("running") for _ in range(2)]
+    ask = "python3 -c 'import socket; print(socket.gethostname())'; hostname"
+    said = [machine.ssh(ask).stdout.split() for machine in machines]
+    assert said == [[machine.id] * 2 for machine in machines]
+
+
 def test_many_sessions_at_once(machine: Machine) -> None:
     with ThreadPoolExecutor(12) as pool:
         results = list(pool.map(lambda n: machine.ssh(f"sleep 0.1; echo {n}").stdout, range(12)))

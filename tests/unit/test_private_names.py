@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import ipyparallel
+import moto.core.base_backend
 import moto.core.responses
 import moto.ec2.models
 import moto.ec2.models.instances
@@ -159,8 +160,13 @@ def test_motos_objects_have_what_we_ask_of_them() -> None:
     ssm = moto.ssm.models.SimpleSystemManagerBackend("us-east-1", "123456789012")
     assert moto_private.parameters_of(ssm) is vars(ssm)["_parameters"]
     source = inspect.getsource(moto.ec2.models.instances.Instance)
-    for name in ("_private_ips", "_reason"):
+    for name in ("_private_ips", "_reason", "_spot_fleet_id"):
         assert f"self.{name}" in source, name
+    base = moto.core.base_backend
+    assert "url_paths" in inspect.getsource(base.BaseBackend.urls.fget)
+    assert isinstance(vars(base.BaseBackend)["_url_module"], property)
+    create = inspect.signature(base.BackendDict._create_account_specific_backend)
+    assert [*create.parameters] == ["self", "account_id"]
 
 
 def test_optunas_trials_have_a_number_in_their_storage() -> None:

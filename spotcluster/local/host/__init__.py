@@ -9,6 +9,7 @@ One process, an SSH server on a loopback address, with a folder for its files. I
     userdata.py      what the instance's user data says to us, as cloud-init would read it
     image.py         the programs that a host has: its ``bin`` folder and its first files
     environment.py   the environment of a session
+    names.py         the host's name, for Python on it
     children.py      starting, signalling and reaping the host's processes
     sessions.py      one SSH session: a shell or a command, with or without a terminal
     server.py        the SSH server: who may log in, and what they get

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from . import names
 from .layout import MARK, Layout, Settings
 
 _NETWORK = {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
@@ -108,7 +109,11 @@ def session_environment(
         "LANG": laptop.get("LANG") or "C.UTF-8",
         "TMPDIR": str(layout.tmp),
         "TMUX_TMPDIR": str(layout.tmp),  # or its sessions would be the laptop's
-        "PATH": f"{layout.bin}:{SYSTEM_PATH}",
+        "PATH": f"{layout.bin}:{layout.home}/.local/bin:{SYSTEM_PATH}",
+        "HOSTNAME": settings.name,
+        "PYTHONPATH": str(layout.python_site),
+        names.NAME: settings.name,
+        names.ADDRESS: settings.address,
         # The hosts of one local cloud share one disk, so they share one package cache too: what
         # the first one downloads, the others link (uv hard-links where the file system can).
         "UV_CACHE_DIR": settings.cache,

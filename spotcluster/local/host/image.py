@@ -8,6 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from . import names
 from .environment import SYSTEM_PATH
 from .layout import Layout, Settings
 
@@ -17,6 +18,23 @@ _SUDO = """\
 # way to become root here, even when the local cloud itself runs as root.
 echo "sudo: not available on a local host" >&2
 exit 1
+"""
+
+_PIP = """\
+#!/bin/sh
+# What is installed goes below the host's home, never into the Python of the computer.
+export PIP_USER=1 PIP_BREAK_SYSTEM_PACKAGES=1
+{python} -m pip --version >/dev/null 2>&1 || {python} -m ensurepip --user >&2 || exit 1
+exec {python} -m pip "$@"
+"""
+
+_HOSTNAME = """\
+#!/bin/sh
+# The computer's name stays as it is, whatever this host is called.
+case "$1" in
+    "" | -s | -f | --short | --fqdn | --long) echo {name} ;;
+    *) echo "hostname: not available on a local host" >&2; exit 1 ;;
+esac
 """
 
 _SSH = """\
@@ -55,7 +73,7 @@ PS1='$USER@{name}:\\w\\$ '
 
 def make_image(layout: Layout, settings: Settings) -> None:
     """Put the image in place: programs at every boot, files in the home where they are missing."""
-    _make_programs(layout)
+    _make_programs(layout, settings)
     skeleton = {
         ".profile": _PROFILE.format(bin=shlex.quote(str(layout.bin))),
         ".bashrc": _BASHRC.format(name=settings.name.replace("'", "")),
@@ -66,7 +84,7 @@ def make_image(layout: Layout, settings: Settings) -> None:
             path.write_text(text)
 
 
-def _make_programs(layout: Layout) -> None:
+def _make_programs(layout: Layout, settings: Settings) -> None:
     for path in layout.bin.iterdir():
         path.unlink()
     python = base_python()
@@ -76,6 +94,13 @@ def _make_programs(layout: Layout) -> None:
     if uv is not None:
         _link(layout.bin / "uv", uv)
     _script(layout.bin / "sudo", _SUDO)
+    for name in ("pip", "pip3"):
+        _script(layout.bin / name, _PIP.format(python=shlex.quote(str(python))))
+    _script(layout.bin / "hostname", _HOSTNAME.format(name=shlex.quote(settings.name)))
+    layout.python_site.mkdir(mode=0o700, exist_ok=True)
+    (layout.python_site / "sitecustomize.py").write_text(
+        Path(names.__file__).read_text(encoding="utf-8"), encoding="utf-8"
+    )
     layout.ssh_config.write_text(_SSH_CONFIG.format(home=layout.home))
     for name in ("ssh", "scp", "sftp"):
         program = shutil.which(name, path=SYSTEM_PATH)

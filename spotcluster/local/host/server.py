@@ -8,6 +8,7 @@ import errno
 import logging
 import os
 import tempfile
+from typing import Any, cast
 
 import asyncssh
 
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 _PORTS_TRIED = 200
 _LONGEST_SOCKET = 100
 _KEEPALIVE = 30.0
+_SFTP_VERSION = 3
 _ACCEPTED_ENVIRONMENT = ("LANG", "LC_", "COLORTERM", "NO_COLOR")
 
 
@@ -68,10 +70,6 @@ class Host:
             port,
             server_factory=lambda: _Door(self),
             server_host_keys=[key],
-            process_factory=self._serve,
-            sftp_factory=_Files,
-            # The host's own scp command does it better; where there is none, asyncssh's must do.
-            allow_scp=not (self.layout.bin / "scp").exists(),
             encoding=None,
             # The terminal is a real one here, so its line editing is the shell's.
             line_editor=False,
@@ -100,6 +98,12 @@ class Host:
             return self.layout.ingress.read_text().strip() != "closed"
         except OSError:
             return True
+
+    def session(self) -> asyncssh.SSHServerProcess[bytes]:
+        """Return what a session of a client is given."""
+        # The host's own scp command does it better; where there is none, asyncssh's must do.
+        own_scp = (self.layout.bin / "scp").exists()
+        return _Session(self._serve, cast(Any, _Files), _SFTP_VERSION, not own_scp)
 
     async def _serve(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         assert self._children is not None
@@ -138,6 +142,13 @@ class Host:
         return asyncssh.read_private_key(str(path))
 
 
+class _Session(asyncssh.SSHServerProcess[bytes]):
+    """A shell, a command or SFTP: asyncssh gives a shell to who asks for any other subsystem."""
+
+    def subsystem_requested(self, subsystem: str) -> bool:
+        return subsystem == "sftp"
+
+
 class _Files(asyncssh.SFTPServer):
     """SFTP that ends with a status, without which scp takes a finished copy for a failed one."""
 
@@ -164,6 +175,9 @@ class _Door(asyncssh.SSHServer):
         self._connection.set_authorized_keys(self._host.authorized_keys())
         log.info("login attempt as %r", username[:64])
         return True
+
+    def session_requested(self) -> asyncssh.SSHServerProcess[bytes]:
+        return self._host.session()
 
     def auth_completed(self) -> None:
         log.info("login accepted")

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import email
 import gzip
+import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from email.message import Message
 from typing import Any
 
 import yaml  # type: ignore[import-untyped] # its stubs are a package of their own
 
-_HEADER = "#cloud-config"
+_CONFIG = "text/cloud-config"
 _KNOWN = {"ssh_keys", "ssh_authorized_keys", "ssh_deletekeys", "ssh_genkeytypes"}
+# How a part says how it goes together with those before it; later ones replace where none says so.
+_MERGING = ("merge_how", "merge_type")
+_REPLACING = {"dict": {"replace"}, "list": set[str](), "str": set[str]()}
+# What a part is goes by its first line only where its headers do not say it.
+_BY_FIRST_LINE = ("text/plain", "text/x-not-multipart")
 
 
 @dataclass(frozen=True)
@@ -39,15 +45,14 @@ def parse(raw: bytes) -> UserData:
     Returns
     -------
     UserData
-        Of several parts, a later one overrides an earlier one's host key and adds to its
-        authorised keys. Parts that cannot be read are listed in `ignored`, as cloud-init boots an
-        instance with broken user data all the same.
+        Of several parts, a later one replaces an earlier one's keys, unless it says by
+        ``merge_how`` that lists are appended to, or the like. Parts that cannot be read are listed
+        in `ignored`, as cloud-init boots an instance with broken user data all the same.
     """
-    host_key = ""
-    authorized: list[str] = []
+    merged: dict[str, Any] = {}
     ignored: list[str] = []
-    for text in _parts(raw):
-        if not text.startswith(_HEADER):
+    for kind, how, text in _parts(raw):
+        if kind != _CONFIG:
             if text.strip():
                 ignored.append(text.strip().splitlines()[0][:60])
             continue
@@ -59,11 +64,12 @@ def parse(raw: bytes) -> UserData:
         if not isinstance(config, dict):
             ignored.append("a part that is not a mapping")
             continue
-        host_key = _host_key(config) or host_key
-        keys = config.get("ssh_authorized_keys") or []
-        authorized += [str(key) for key in (keys if isinstance(keys, list) else [keys])]
+        told = [config.pop(name) for name in _MERGING if name in config]
+        merged = _merge(merged, config, _mergers(told[0] if told else how))
         ignored += [str(key) for key in config if key not in _KNOWN]
-    return UserData(host_key, tuple(authorized), tuple(ignored))
+    keys = merged.get("ssh_authorized_keys")
+    authorized = [key for key in keys if isinstance(key, str)] if isinstance(keys, list) else []
+    return UserData(_host_key(merged), tuple(authorized), tuple(ignored))
 
 
 def _host_key(config: dict[str, Any]) -> str:
@@ -72,30 +78,83 @@ def _host_key(config: dict[str, Any]) -> str:
     return f"{value.strip()}\n" if isinstance(value, str) else ""
 
 
-def _parts(raw: bytes) -> Iterator[str]:
-    if raw[:2] == b"\x1f\x8b":
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError):
-            return
-    text = raw.decode(errors="replace")
-    if _is_mime(text):
-        for part in email.message_from_string(text).walk():
-            if not part.is_multipart():
-                yield _body(part)
-    else:
-        yield text
+def _mergers(told: Any) -> dict[str, set[str]]:
+    """Return what is to be done with values of each kind, as ``dict(replace)+list(append)``."""
+    found: dict[str, set[str]] = {}
+    if isinstance(told, str):
+        for name, options in re.findall(r"(\w+)\s*\(([^)]*)\)", told):
+            found[name] = {option.strip() for option in options.split(",") if option.strip()}
+    elif isinstance(told, list):
+        for one in told:
+            if isinstance(one, dict) and isinstance(one.get("settings", []), list):
+                found[str(one.get("name"))] = {str(option) for option in one.get("settings", [])}
+    return found or _REPLACING
 
 
-def _is_mime(text: str) -> bool:
-    head = text.lstrip()[:4096].lower()
-    return head.startswith(("content-type:", "mime-version:")) and "content-type:" in head
+def _merge(old: Any, new: Any, how: dict[str, set[str]]) -> Any:
+    """Merge a value into an earlier one, as cloud-init's mergers do."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        if "dict" not in how:
+            return old
+        merged = dict(old)
+        for key, value in new.items():
+            if key in old:
+                if value is None and "allow_delete" in how["dict"]:
+                    del merged[key]
+                    continue
+                value = _merge_same(old[key], value, how)
+            merged[key] = value
+        return merged
+    if isinstance(old, list) and isinstance(new, list) and "list" in how:
+        if "append" in how["list"]:
+            return [*old, *new]
+        if "prepend" in how["list"]:
+            return [*new, *old]
+        return old if "no_replace" in how["list"] else [*new, *old[len(new) :]]
+    return old
 
 
-def _body(part: Message) -> str:
-    payload = part.get_payload(decode=True)
-    body = payload.decode(errors="replace") if isinstance(payload, bytes) else ""
-    # A part may name its kind in its headers only, and leave the first line out.
-    if part.get_content_type() == "text/cloud-config" and not body.startswith(_HEADER):
-        return f"{_HEADER}\n{body}"
-    return body
+def _merge_same(old: Any, new: Any, how: dict[str, set[str]]) -> Any:
+    options = how["dict"]
+    if "replace" in options:
+        return new
+    if isinstance(new, dict) or (
+        isinstance(new, list) and options & {"recurse_list", "recurse_array"}
+    ):
+        return _merge(old, new, how)
+    return old
+
+
+def _parts(raw: bytes) -> Iterator[tuple[str, str, str]]:
+    """Yield of each part what it is, how it is merged by its headers, and its text."""
+    raw = _unpacked(raw)
+    if b"mime-version:" not in raw[:4096].lower():
+        text = raw.decode(errors="replace")
+        yield _kind_of(text), "", text
+        return
+    for part in email.message_from_bytes(raw).walk():
+        if part.is_multipart():
+            continue
+        payload = part.get_payload(decode=True)
+        body = _unpacked(payload) if isinstance(payload, bytes) else b""
+        text = body.decode(errors="replace")
+        kind = part.get_content_type()
+        packed = body != payload
+        how = str(part.get("Merge-Type") or part.get("X-Merge-Type") or "")
+        yield (_kind_of(text) if packed or kind in _BY_FIRST_LINE else kind), how, text
+
+
+def _kind_of(text: str) -> str:
+    """Return what a text is by its first line; its case and blank lines before do not matter."""
+    start = text.lstrip().lower()
+    archive = start.startswith("#cloud-config-archive")
+    return _CONFIG if start.startswith("#cloud-config") and not archive else "text/plain"
+
+
+def _unpacked(raw: bytes) -> bytes:
+    if raw[:2] != b"\x1f\x8b":
+        return raw
+    try:
+        return gzip.decompress(raw)
+    except (OSError, EOFError, zlib.error):
+        return b""

@@ -55,11 +55,13 @@ def url(cloud: Cloud) -> Iterator[str]:
 def client(url: str) -> Callable[..., Any]:
     """Make a boto3 client, which does not try again."""
 
-    def make(service: str, access_key: str = CREDENTIALS.access_key) -> Any:
+    def make(
+        service: str, access_key: str = CREDENTIALS.access_key, region: str = "us-east-1"
+    ) -> Any:
         return boto3.client(
             service,
             endpoint_url=url,
-            region_name="us-east-1",
+            region_name=region,
             aws_access_key_id=access_key,
             aws_secret_access_key=CREDENTIALS.secret_key,
             config=Config(retries={"max_attempts": 0}, proxies={}),
@@ -71,6 +73,12 @@ def client(url: str) -> Callable[..., Any]:
 @pytest.fixture
 def ec2(client: Callable[..., Any]) -> Any:
     return client("ec2")
+
+
+@pytest.fixture
+def elsewhere(client: Callable[..., Any]) -> Any:
+    """Return a client of another region."""
+    return client("ec2", region="us-west-2")
 
 
 @pytest.fixture

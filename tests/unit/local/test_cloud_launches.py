@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from spotcluster.local import launches
+from spotcluster.local.cloud import Cloud
 from spotcluster.local.images import UBUNTU
 
 
@@ -21,10 +21,8 @@ def test_as_many_as_max_count_are_launched(run: Any, describe: Any) -> None:
     assert len(describe()) == 5
 
 
-def test_as_many_as_there_is_room_for_are_launched(
-    run: Any, describe: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(launches, "MOST_INSTANCES", 4)
+def test_as_many_as_there_is_room_for_are_launched(run: Any, describe: Any, cloud: Cloud) -> None:
+    cloud.most_instances = 4
     assert len(run(MinCount=2, MaxCount=10)) == 4
     with pytest.raises(ClientError) as error:
         run(MinCount=1, MaxCount=1)

@@ -236,6 +236,32 @@ def test_a_price_holds_from_its_time_on(when: datetime, kind: str) -> None:
     assert 0.2 < price.usd / on_demand_price(kind) < 0.4
 
 
+def test_a_price_that_was_told_stays_until_another_is(ec2: Any, held_clock: HeldClock) -> None:
+    def history() -> list[str]:
+        found = ec2.describe_spot_price_history(
+            InstanceTypes=["c5.large"], AvailabilityZone="us-east-1a", StartTime=clock.now()
+        )
+        return [one["SpotPrice"] for one in found["SpotPriceHistory"]]
+
+    before = history()
+    market.tell([{"zone": "us-east-1a"}])  # as it is
+    held_clock.move(timedelta(days=3))
+    assert history() == before
+    market.tell([{"instance_type": "c5.*", "usd": 0.0123}])
+    held_clock.move(timedelta(days=3))
+    assert history() == ["0.012300"]
+    assert market.price_now("c5.large", "us-east-1a").usd == 0.0123
+    assert market.price_now("m5.large", "us-east-1b").usd != 0.0123
+    (now, *earlier) = market.history(
+        [("c5.large", "us-east-1a")], clock.now() - timedelta(days=4), clock.now()
+    )
+    assert (now.text, [one.text for one in earlier]) == ("0.012300", before)
+    with pytest.raises(ValueError, match="is no price"):
+        market.tell([{"usd": -1}])
+    market.tell([])
+    assert history() != ["0.012300"]
+
+
 # Fleets.
 
 CAPPED = [{"InstanceType": "c5.large", "MaxPrice": "0.0001"}, {"InstanceType": "m5.large"}]

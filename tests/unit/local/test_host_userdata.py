@@ -48,11 +48,53 @@ def test_keys_are_found_in_every_form(raw: bytes) -> None:
     assert data.authorized_keys == ("ssh-ed25519 BBBB me",)
 
 
-def test_a_later_part_overrides_the_host_key_and_adds_keys() -> None:
-    first = CONFIG.replace("abc", "first").replace("BBBB", "CCCC")
-    data = parse(multipart(MIMEText(first, "cloud-config"), MIMEText(CONFIG, "cloud-config")))
+FIRST = CONFIG.replace("abc", "first").replace("BBBB", "CCCC")
+
+
+def keys_of(*texts: str, **headers: str) -> tuple[str, ...]:
+    """Return the keys that parts of these texts leave; headers are the last part's."""
+    parts = [MIMEText(text, "cloud-config") for text in texts]
+    for name, value in headers.items():
+        parts[-1][name.replace("_", "-")] = value
+    return tuple(key.split()[1] for key in parse(multipart(*parts)).authorized_keys)
+
+
+def test_a_later_part_replaces_an_earlier_ones_keys() -> None:
+    data = parse(multipart(MIMEText(FIRST, "cloud-config"), MIMEText(CONFIG, "cloud-config")))
     assert data.host_key == KEY
-    assert data.authorized_keys == ("ssh-ed25519 CCCC me", "ssh-ed25519 BBBB me")
+    assert data.authorized_keys == ("ssh-ed25519 BBBB me",)
+    other = "#cloud-config\nssh_keys: {rsa_private: x}\n"
+    assert parse(multipart(*(MIMEText(t, "cloud-config") for t in (FIRST, other)))).host_key == ""
+
+
+def test_parts_are_put_together_as_they_say() -> None:
+    appending = "list(append)+dict(no_replace, recurse_list)+str()"
+    assert keys_of(FIRST, CONFIG, Merge_Type=appending) == ("CCCC", "BBBB")
+    assert keys_of(FIRST, CONFIG, X_Merge_Type="list(prepend)+dict(recurse_array)") == (
+        *("BBBB", "CCCC"),
+    )
+    assert keys_of(FIRST, f"{CONFIG}merge_how: {appending}\n") == ("CCCC", "BBBB")
+    settings = "merge_type:\n- {name: list, settings: [append]}\n- {name: dict, settings: []}\n"
+    assert keys_of(FIRST, CONFIG + settings) == ("CCCC",)
+    assert keys_of(FIRST, f"{CONFIG}merge_how: list(append)\n") == ("CCCC",)
+    assert keys_of(FIRST, "#cloud-config\nssh_authorized_keys: null\n") == ()
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        (f"\n \n{CONFIG}".encode(), 1),
+        (CONFIG.replace("#cloud-config", "#Cloud-Config").encode(), 1),
+        (CONFIG.replace("#cloud-config", "#cloud-config-archive").encode(), 0),
+        (CONFIG.replace("\n  - ssh", " ssh").encode(), 0),  # a string is no list of keys
+        (multipart(MIMEText(CONFIG, "x-shellscript")), 0),
+        (multipart(MIMEText(CONFIG, "plain")), 1),
+        (f"Content-Type: text/cloud-config\n\n{CONFIG}".encode(), 0),
+        (f"Mime-Version: 1.0\nContent-Type: text/cloud-config\n\n{CONFIG}".encode(), 1),
+    ],
+)
+def test_keys_are_those_that_cloud_init_would_take(raw: bytes, found: int) -> None:
+    assert len(parse(raw).authorized_keys) == found
 
 
 def test_commands_are_named_and_left_out() -> None:
