@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 from spotcluster import node_layout, templates
 from spotcluster.errors import RemoteCommandFailed
 from spotcluster.plugins.base import Node
+from spotcluster.steps import Step
 
 BASE = ("ipyparallel", "cloudpickle", "joblib", "psutil", "rich", "pip")
 """What engines need, and searches on the master, whatever else the user asks for."""
@@ -107,16 +108,34 @@ def install(
         constraints=constraints(free),
         one_pip=templates.read("one_pip.py"),
     )
+    steps = [Step(script, "installing packages", timeout, user=node.account.name)]
     if node.facts.sudo:
-        node.run(templates.read("python_venv.sh"), what="installing Python's venv", timeout=timeout)
-    node.account.run(script, what="installing packages", timeout=timeout)
+        venv = templates.read("python_venv.sh")
+        steps.insert(0, Step(venv, "installing Python's venv", timeout))
+    node.run_each(steps)
 
 
 def has(node: Node, module: str) -> bool:
     """Say whether the node's environment has the module."""
     try:
-        command = f"{node_layout.PYTHON} -c {shlex.quote('import ' + module)}"
-        node.account.run(command, what="looking for " + module)
+        node.run_each([_looking(node, module)])
     except RemoteCommandFailed:
         return False
     return True
+
+
+def run_with(node: Node, module: str, steps: Sequence[Step]) -> list[str]:
+    """Run steps on a node, which gets an environment first where that lacks the module."""
+    looking = _looking(node, module)
+    try:
+        return node.run_each([looking, *steps])[1:]
+    except RemoteCommandFailed as error:
+        if error.what != looking.what:
+            raise
+    install(node)
+    return node.run_each(steps)
+
+
+def _looking(node: Node, module: str) -> Step:
+    command = f"{node_layout.PYTHON} -c {shlex.quote('import ' + module)}"
+    return Step(command, f"looking for {module}", 600, user=node.account.name)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
-from spotcluster import files, ssh, wording
+from spotcluster import files, ssh, threads, wording
 from spotcluster.aws import instances, network, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
@@ -20,6 +22,8 @@ from spotcluster.config.settings import PluginSection
 from spotcluster.errors import ClusterError, SpotclusterError, UsageError
 from spotcluster.plugins import loader
 from spotcluster.plugins.base import Plugin
+
+R = TypeVar("R")
 
 
 class Cluster:
@@ -56,6 +60,7 @@ class Cluster:
         self._nodes = {node.alias: node for node in nodes}
         self._lock = threading.Lock()
         self._cannot_keep = ""
+        self._rounds = threads.Rounds()
 
     @property
     def name(self) -> str:
@@ -156,6 +161,17 @@ class Cluster:
     def note(self, message: str) -> None:
         """Tell the user something, in one line."""
         self.reporter.note(message)
+
+    def expect(self, coming: Callable[[], AbstractSet[str]]) -> None:
+        """Let `together` wait a moment for these nodes, from now on."""
+        self._rounds = threads.Rounds(coming)
+
+    def together(self, what: object, node: Node, do: Callable[[Sequence[Node]], R]) -> R:
+        """Do something for a node at once with others that want the same at about this time.
+
+        See `spotcluster.plugins.base.Cluster.together`.
+        """
+        return self._rounds.join(what, node.alias, node, do)
 
     def joined(self, node: Node) -> None:
         """Take a node in, and pin its host key."""

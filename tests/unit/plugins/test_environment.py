@@ -6,6 +6,7 @@ import importlib.metadata
 import re
 import subprocess
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 from spotcluster import templates
 from spotcluster.plugins import environment
 from spotcluster.plugins.pypackages import PyPkgInstaller
+from spotcluster.steps import Step
 
 
 def test_what_is_installed_here_is_pinned() -> None:
@@ -107,11 +109,12 @@ class Recorder:
     def __init__(self) -> None:
         self.scripts: list[str] = []
         self.account = self
+        self.name = "me"
         self.facts = SimpleNamespace(sudo=False)
 
-    def run(self, script: str, **_: object) -> str:
-        self.scripts.append(script)
-        return ""
+    def run_each(self, steps: Sequence[Step]) -> list[str]:
+        self.scripts += [step.script for step in steps]
+        return ["" for _ in steps]
 
 
 @pytest.mark.parametrize(
