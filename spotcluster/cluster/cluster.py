@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -24,6 +27,7 @@ from spotcluster.plugins import loader
 from spotcluster.plugins.base import Plugin
 
 R = TypeVar("R")
+_KEPT_FOR = 2.0  # seconds between two writes of the known_hosts file while nodes join
 
 
 class Cluster:
@@ -60,6 +64,7 @@ class Cluster:
         self._nodes = {node.alias: node for node in nodes}
         self._lock = threading.Lock()
         self._cannot_keep = ""
+        self._kept = -math.inf
         self._rounds = threads.Rounds()
 
     @property
@@ -94,9 +99,9 @@ class Cluster:
     @property
     def master(self) -> Node:
         """Its master."""
-        for node in self.nodes:
-            if node.is_master:
-                return node
+        master = self.live_master
+        if master:
+            return master
         if self.is_stopped:
             raise is_stopped(self.name)
         raise ClusterError(
@@ -104,6 +109,12 @@ class Cluster:
             f"`spotcluster start {self.name}` makes a new one; `spotcluster terminate {self.name}`"
             " ends what is left.",
         )
+
+    @property
+    def live_master(self) -> Node | None:
+        """Its master, None where none is live."""
+        with self._lock:
+            return next((one for one in self._nodes.values() if one.is_master), None)
 
     @property
     def is_stopped(self) -> bool:
@@ -162,6 +173,11 @@ class Cluster:
         """Tell the user something, in one line."""
         self.reporter.note(message)
 
+    @functools.cached_property
+    def public_key(self) -> str:
+        """The public half of the key that its nodes let in."""
+        return ssh.keys.bare(ssh.keys.public_of(self.key_path))
+
     def expect(self, coming: Callable[[], AbstractSet[str]]) -> None:
         """Let `together` wait a moment for these nodes, from now on."""
         self._rounds = threads.Rounds(coming)
@@ -174,10 +190,18 @@ class Cluster:
         return self._rounds.join(what, node.alias, node, do)
 
     def joined(self, node: Node) -> None:
-        """Take a node in, and pin its host key."""
+        """Take a node in, and pin its host key; soon, where many join."""
         with self._lock:
+            if node.is_master:  # the first, where each node that joins looks for it
+                self._nodes = {node.alias: node, **self._nodes}
             self._nodes[node.alias] = node
-        self.keep_host_keys()
+            now = time.monotonic()
+            # The file is written whole: not for each of a thousand.
+            soon = now < self._kept + _KEPT_FOR
+            if not soon:
+                self._kept = now
+        if not soon:
+            self.keep_host_keys()
 
     def left(self, alias: str) -> None:
         """Let a node go."""

@@ -355,7 +355,8 @@ class Pipeline:
 
     def _master_id(self) -> str:
         """Return the master's instance; empty where there is none."""
-        return next((one.instance.id for one in self.cluster.nodes if one.is_master), "")
+        master = self.cluster.live_master
+        return master.instance.id if master else ""
 
     def _plug_in(self, member: Member, node: Node, gates: dict[str, Gate]) -> None:
         # A master that is new knows nothing of the nodes that were there before.

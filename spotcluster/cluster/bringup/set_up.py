@@ -65,8 +65,9 @@ def equip(cluster: Cluster, node: Node, *, format_new: bool = False) -> Equipped
         steps.append(Step(script, _TMUX, timeout=120, user="root"))
     elif not facts.tmux:
         left_out.append("tmux")
-    key = ssh.keys.public_of(node.key_path)
-    steps += [_folders(node, user, account, key) for user in (login, account) if user]
+    steps += [
+        _folders(node, user, account, cluster.public_key) for user in (login, account) if user
+    ]
     steps.append(asking())
     answers = node.run_each(steps)
     said = {step.what: one for step, one in zip(steps, answers, strict=True)}
@@ -114,7 +115,7 @@ def _folders(node: Node, user: str, account: str, key: str) -> Step:
         "account.sh",
         master=node.is_master,
         aliases=_ALIASES if node.facts.sudo else "",
-        keys="" if is_login else ssh.keys.bare(key),
+        keys="" if is_login else key,
         own=not is_login,
         programs=_PROGRAMS if is_login and account else "",
     )
