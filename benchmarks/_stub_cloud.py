@@ -33,6 +33,9 @@ def main() -> None:
         from faults import picking  # type: ignore[import-not-found]
         from faults.world import running  # type: ignore[import-not-found]
 
+        from spotcluster.local import launches
+
+        launches.MOST_INSTANCES = 2000
         picking.use()
         with running(folder, home) as world:
             program = Path(__file__).with_name("_stub_client.py")
@@ -44,7 +47,7 @@ def main() -> None:
                 check=False,
             )
             if done.returncode or json.loads(done.stdout)["status"]:
-                sys.exit(f"the client failed: {done.stdout}\n{done.stderr}")
+                sys.exit(f"the client failed: {done.stdout}\n{(done.stderr or '')[-2000:]}")
             calls = Counter(one for one in world.calls if ": " not in one)
     print(json.dumps({**json.loads(done.stdout), "calls": dict(calls)}))
 
