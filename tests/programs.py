@@ -18,6 +18,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 _FILE = Path(__file__).with_name("forked.py")
 
 
@@ -64,6 +66,14 @@ class Maker:
 def _end(requests: socket.socket, process: subprocess.Popen[bytes]) -> None:
     requests.close()
     process.wait()
+
+
+def runs(pid: int) -> bool:
+    """Return whether a process runs: one that has ended may wait for its new parent to notice."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @functools.cache

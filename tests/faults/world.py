@@ -91,7 +91,11 @@ class World:
     def __init__(self, folder: Path, home: Path) -> None:
         self.folder = folder
         self.home = home
-        self.machines = Machines()
+        # A process that is forked beside a thread that is in OpenSSL inherits what that thread
+        # has locked there, and may wait for it for ever: who makes keys or checks signatures, and
+        # who makes a terminal, take turns.
+        self._forks_or_signs = threading.RLock()
+        self.machines = Machines(self._forks_or_signs)
         self.calls: list[str] = []
         self.on_call: Callable[[int, str, Callable[[], Response]], Response] | None = None
         self.denied: Callable[[str], bool] = lambda action: False
@@ -144,7 +148,8 @@ class World:
 
             def do() -> Response:
                 environ["wsgi.input"] = io.BytesIO(body)
-                return Response.from_app(self._application, environ, buffered=True)
+                with self._forks_or_signs:
+                    return Response.from_app(self._application, environ, buffered=True)
 
         with self._lock:
             self._number += 1
@@ -272,7 +277,8 @@ class World:
 
     def terminal(self, *words: str) -> Terminal:
         """Run the program with `words` in a process of its own."""
-        return open_terminal(self.folder, self.url, *words)
+        with self._forks_or_signs:
+            return open_terminal(self.folder, self.url, *words)
 
     def run(self, *words: str, status: int = 0, timeout: float = 240.0) -> Done:
         """Run the program to its end, which must be `status`."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
+from commands import wait_until
+from programs import runs
 
 from spotcluster.plugins import supervisor
 from spotcluster.plugins.supervisor import Supervisor
@@ -51,21 +51,6 @@ class Host:
         path.chmod(mode)
 
 
-def wait_until(true: Callable[[], Any], timeout: float = 120) -> None:
-    end = time.monotonic() + timeout
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
-def runs(pid: int) -> bool:
-    """Return whether a process runs: one that has ended may wait for its new parent to notice."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
     made = Host(tmp_path)
@@ -88,10 +73,12 @@ def started(host: Host) -> list[list[str]]:
 
 def test_killed_service_is_started_again(host: Host, own: Supervisor) -> None:
     own.start("thing")
-    wait_until(lambda: started(host))
+    wait_until("a start", lambda: started(host))
     os.kill(int(started(host)[0][0]), signal.SIGKILL)
-    wait_until(lambda: len(started(host)) == 2)
-    wait_until(lambda: own.status("thing") == {"thing": True})
+    wait_until("start 2", lambda: len(started(host)) == 2)
+    wait_until(
+        'own.status("thing") == {"thing": True}', lambda: own.status("thing") == {"thing": True}
+    )
 
 
 def test_service_was_not_known_where_the_width_of_a_terminal_cut_off_its_name(
@@ -99,25 +86,33 @@ def test_service_was_not_known_where_the_width_of_a_terminal_cut_off_its_name(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
     own.start("thing")
-    wait_until(lambda: own.status("thing") == {"thing": True})
+    wait_until(
+        'own.status("thing") == {"thing": True}', lambda: own.status("thing") == {"thing": True}
+    )
     assert own.stop("thing") == ["thing"]
 
 
 def test_service_that_runs_is_not_started_twice(host: Host, own: Supervisor) -> None:
     own.start("thing", [1, 2])
-    wait_until(lambda: own.status("thing") == {"thing@1": True, "thing@2": True})
+    wait_until(
+        'own.status("thing") == {"thing@1": True, "thing@2": True}',
+        lambda: own.status("thing") == {"thing@1": True, "thing@2": True},
+    )
     own.start("thing", [1, 2, 3])
     running = {"thing@1": True, "thing@2": True, "thing@3": True}
-    wait_until(lambda: own.status("thing") == running)
-    wait_until(lambda: len(started(host)) == 3)
+    wait_until("all to run", lambda: own.status("thing") == running)
+    wait_until("start 3", lambda: len(started(host)) == 3)
     assert sorted(number for _, number in started(host)) == ["1", "2", "3"]
 
 
 def test_stopped_service_may_clean_up_and_stays_stopped(host: Host, own: Supervisor) -> None:
     own.start("thing", [1, 2])
     # Known to the supervisor, and ready to clean up.
-    wait_until(lambda: own.status("thing") == {"thing@1": True, "thing@2": True})
-    wait_until(lambda: len(started(host)) == 2)
+    wait_until(
+        'own.status("thing") == {"thing@1": True, "thing@2": True}',
+        lambda: own.status("thing") == {"thing@1": True, "thing@2": True},
+    )
+    wait_until("start 2", lambda: len(started(host)) == 2)
     assert sorted(own.stop("thing")) == ["thing@1", "thing@2"]
     assert (Path(host.home) / "ended").read_text() == "clean\nclean\n"
     assert own.status("thing") == {}
@@ -130,10 +125,15 @@ def test_service_that_does_not_end_is_killed_with_what_it_started(host: Host) ->
     own = supervisor.of(host)  # type: ignore[arg-type]
     own.start("thing")
     child = Path(host.home) / "child"
-    wait_until(lambda: child.exists() and child.read_text().strip())
-    wait_until(lambda: own.status("thing") == {"thing": True})
+    wait_until(
+        "child.exists() and child.read_text().strip()",
+        lambda: child.exists() and child.read_text().strip(),
+    )
+    wait_until(
+        'own.status("thing") == {"thing": True}', lambda: own.status("thing") == {"thing": True}
+    )
     own.stop("thing")
-    wait_until(lambda: not runs(int(child.read_text())))
+    wait_until("the child's end", lambda: not runs(int(child.read_text())))
 
 
 def test_service_that_is_done_is_not_started_again(host: Host) -> None:
@@ -141,7 +141,7 @@ def test_service_that_is_done_is_not_started_again(host: Host) -> None:
     supervisor.install(host, "thing", script)  # type: ignore[arg-type]
     own = supervisor.of(host)  # type: ignore[arg-type]
     own.start("thing")
-    wait_until(lambda: started(host))
+    wait_until("a start", lambda: started(host))
     assert own.stop("thing", patience=60) == []
     assert len(started(host)) == 1
 
@@ -150,6 +150,6 @@ def test_service_that_cannot_start_is_tried_ever_more_slowly(host: Host) -> None
     supervisor.install(host, "thing", 'date +%s.%N >>"$HOME/started"\nexit 1\n')  # type: ignore[arg-type]
     own = supervisor.of(host)  # type: ignore[arg-type]
     own.start("thing")
-    wait_until(lambda: len(started(host)) == 3)
+    wait_until("start 3", lambda: len(started(host)) == 3)
     first, second, third = (float(line[0]) for line in started(host))
     assert 0.9 < second - first < third - second

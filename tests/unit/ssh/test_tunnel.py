@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import wait_until
 
 from spotcluster import ssh
 from spotcluster.errors import ConnectionFailed, UsageError
@@ -88,13 +89,6 @@ def read_all(sock: socket.socket) -> bytes:
     return bytes(data)
 
 
-def until(holds: Callable[[], bool], what: str) -> None:
-    limit = time.monotonic() + 120
-    while not holds():
-        assert time.monotonic() < limit, f"waited 120 s for {what}"
-        time.sleep(0.01)
-
-
 def descriptors() -> int:
     return len(list(Path("/dev/fd").iterdir()))
 
@@ -122,7 +116,7 @@ def test_far_side_may_end_first(server: Server, service: Callable[..., Service])
         assert read_all(sock) == b"mine"
         sock.sendall(b"yours")
         sock.shutdown(socket.SHUT_WR)
-        until(lambda: heard == [b"yours"], "the far side to hear us")
+        wait_until("the far side to hear us", lambda: heard == [b"yours"])
 
 
 def test_carries_much_through_a_caller_s_connection(
@@ -247,7 +241,7 @@ def test_lost_connection_closes_links_and_the_next_one_reconnects(
             server.drop_connections()
             with contextlib.suppress(ConnectionError):
                 assert sock.recv(1) == b""
-        until(lambda: not tunnel.alive, "the tunnel to notice")
+        wait_until("the tunnel to notice", lambda: not tunnel.alive)
         with dial(tunnel, far.port) as sock:
             sock.sendall(b"again")
             assert sock.recv(10) == b"again"
@@ -260,7 +254,7 @@ def test_caller_s_connection_is_not_made_again(
     far = service(echo)
     with ssh.Tunnel(connection, [far.remote]) as tunnel:
         server.drop_connections()
-        until(lambda: not tunnel.alive, "the tunnel to notice")
+        wait_until("the tunnel to notice", lambda: not tunnel.alive)
         # The reset may come before `dial` has looked whether it is connected.
         with pytest.raises(ConnectionResetError), dial(tunnel, far.port) as sock:
             sock.recv(1)
@@ -299,4 +293,4 @@ def test_close_ends_everything(server: Server, service: Callable[..., Service]) 
         socket.create_connection(("127.0.0.1", port), timeout=5)
     ours = {thread for thread in threading.enumerate() if thread.name.startswith("tunnel-")}
     assert not ours - threads
-    until(lambda: descriptors() <= files, "files to be closed")
+    wait_until("files to be closed", lambda: descriptors() <= files)

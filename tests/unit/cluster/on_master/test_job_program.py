@@ -8,14 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
+from commands import wait_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from programs import runs
 
 from spotcluster import templates
 
@@ -69,7 +70,7 @@ class Master:
         """Start a job that prints something, and wait until it has."""
         number = self.new(*command)
         made = self.start(number)
-        wait_until(lambda: self.output(number))
+        wait_until("its output", lambda: self.output(number))
         return number, made
 
     def job(self, number: int) -> dict[str, Any]:
@@ -82,20 +83,6 @@ class Master:
 
     def cancel(self, number: int, limit: float = LIMIT) -> dict[str, Any]:
         return dict(json.loads(self.call("cancel", str(number), str(limit))))
-
-
-def wait_until(true: Callable[[], Any], limit: float = LIMIT) -> None:
-    end = time.monotonic() + limit
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
-def runs(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.fixture
@@ -196,7 +183,7 @@ def test_job_whose_runner_was_killed_is_lost_and_nothing_of_it_runs_on(master: M
     job = master.job(number)
     assert (job["state"], job["status"]) == ("lost", None)
     assert "killed" in job["reason"]
-    wait_until(lambda: not runs(int(master.output(number))))
+    wait_until("the job's end", lambda: not runs(int(master.output(number))))
     assert master.job(number)["ended"] == job["ended"]
 
 
@@ -247,7 +234,7 @@ def follow(master: Master, number: int, start: int, on: str = "on") -> list[byte
 def test_following_ends_with_the_job_and_has_all_of_it(master: Master) -> None:
     number = master.new("sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.1; done; exit 4")
     master.start(number)
-    wait_until(lambda: master.job(number)["state"] != "new")
+    wait_until("it to begin", lambda: master.job(number)["state"] != "new")
     place, text, job = follow(master, number, 0)
     assert (place, text) == (b"0", b"1\n2\n3\n")
     assert json.loads(job)["status"] == 4
