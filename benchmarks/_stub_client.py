@@ -66,7 +66,7 @@ def main() -> None:
     from spotcluster.cli import main as program
 
     assert Path(ssh.__file__).is_relative_to(tree), "another version is measured"
-    machines, lock = Machines(), threading.Lock()
+    machines, lock = Machines(threading.RLock()), threading.Lock()
     trips: Counter[str] = Counter()
     connections: Counter[str] = Counter()
 
