@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from spotcluster.steps import Step
+
+R = TypeVar("R")
 
 
 def as_list(value: Any) -> Any:
@@ -95,6 +99,12 @@ class Node(Protocol):
         `input`.
         """
 
+    def run_each(self, steps: Sequence[Step]) -> list[str]:
+        """Run several scripts one after the other in one round trip; return what each printed.
+
+        The first that fails ends it, and the error is that one's, as if it had been run alone.
+        """
+
     def put(self, data: bytes | Path, target: str, *, mode: int = 0o600) -> None:
         """Write a file on the node, aside and then renamed; `target` may start with ``~/``."""
 
@@ -120,6 +130,14 @@ class Cluster(Protocol):
     @property
     def drain_timeout(self) -> float:
         """Seconds that what runs on a node may still take when it leaves (``DRAIN_TIMEOUT``)."""
+
+    def together(self, what: object, node: Node, do: Callable[[Sequence[Any]], R]) -> R:
+        """Do something for a node at once with others that want the same at about this time.
+
+        For what is done on the master, once for many nodes instead of once for each. `do` is
+        called in one of their threads with all of them, and each gets what it returns or raises.
+        It is for those of the same `what`; nobody waits long for others that are slow.
+        """
 
     def note(self, message: str) -> None:
         """Tell the user something, in one line."""

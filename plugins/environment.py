@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from packaging.requirements import Requirement
@@ -14,9 +14,13 @@ from packaging.utils import canonicalize_name
 from spotcluster import node_layout, templates
 from spotcluster.errors import RemoteCommandFailed
 from spotcluster.plugins.base import Node
+from spotcluster.steps import Step
 
 BASE = ("ipyparallel", "cloudpickle", "joblib", "psutil", "rich", "pip")
 """What engines need, and searches on the master, whatever else the user asks for."""
+
+_PIP = f"{node_layout.PYTHON} -m pip --disable-pip-version-check"
+_LISTING = "listing the packages"
 
 
 def laptop_python() -> str:
@@ -107,57 +111,95 @@ def install(
         constraints=constraints(free),
         one_pip=templates.read("one_pip.py"),
     )
+    steps = [Step(script, "installing packages", timeout, user=node.account.name)]
     if node.facts.sudo:
-        node.run(templates.read("python_venv.sh"), what="installing Python's venv", timeout=timeout)
-    node.account.run(script, what="installing packages", timeout=timeout)
+        venv = templates.read("python_venv.sh")
+        steps.insert(0, Step(venv, "installing Python's venv", timeout))
+    node.run_each(steps)
 
 
 def has(node: Node, module: str) -> bool:
     """Say whether the node's environment has the module."""
     try:
-        command = f"{node_layout.PYTHON} -c {shlex.quote('import ' + module)}"
-        node.account.run(command, what="looking for " + module)
+        node.run_each([_looking(node, module)])
     except RemoteCommandFailed:
         return False
     return True
 
 
-def installed(node: Node) -> dict[str, str]:
-    """Return the versions of the packages in a node's environment, by their names."""
-    said = node.account.run(templates.read("packages.sh"), what="listing the packages", timeout=60)
-    pairs = (line.rpartition("-") for line in said.splitlines())
+def listing(node: Node) -> Step:
+    """Return the step that prints what is in a node's environment; see `versions`."""
+    return Step(templates.read("packages.sh"), _LISTING, user=node.account.name)
+
+
+def versions(printed: str) -> dict[str, str]:
+    """Return the versions of the packages that `listing` printed, by their names."""
+    pairs = (line.rpartition("-") for line in printed.splitlines())
     return {name: version for name, _, version in pairs if name}
 
 
-def follow(node: Node, master: Node) -> None:
+def installed(node: Node) -> dict[str, str]:
+    """Return the versions of the packages in a node's environment, by their names."""
+    return versions(node.run_each([listing(node)])[0])
+
+
+def frozen(node: Node) -> list[Requirement]:
+    """Return what would bring the same packages elsewhere, in the same versions.
+
+    What a node has from a file or folder of its own cannot be had elsewhere, and is left out.
+    """
+    said = node.account.run(f"{_PIP} freeze --all", what=_LISTING, timeout=120)
+    lines = (line for line in said.splitlines() if line[:1].isalnum())  # not "# ...", "-e ..."
+    return [one for one in map(Requirement, lines) if not (one.url or "").startswith("file:")]
+
+
+def follow(
+    node: Node,
+    own: Mapping[str, str],
+    masters: Mapping[str, str],
+    requirements: Callable[[], Sequence[Requirement]],
+) -> None:
     """Install on a node what the master has and it lacks, or has in another version.
 
     That is what somebody has installed with pip since the cluster was started (``%pip``), and what
-    an index has in a newer version by now. What the master has from a file or folder of its own
-    cannot be had elsewhere, and stays behind.
+    an index has in a newer version by now.
+
+    Parameters
+    ----------
+    own, masters : dict of str
+        What the two have: versions by name.
+    requirements : callable
+        Returns the master's `frozen`; not asked where the two have the same.
 
     Raises
     ------
     RemoteCommandFailed
         The installation failed; carries what it printed.
     """
-    own = installed(node)
     other = {
-        canonicalize_name(name)
-        for name, version in installed(master).items()
-        if own.get(name) != version
+        canonicalize_name(name) for name, version in masters.items() if own.get(name) != version
     }
     if not other:
         return
-    pip = f"{node_layout.PYTHON} -m pip --disable-pip-version-check"
-    frozen = master.account.run(f"{pip} freeze --all", what="listing the packages", timeout=120)
-    lines = (line for line in frozen.splitlines() if line[:1].isalnum())  # not "# ...", "-e ..."
-    packages = [
-        str(one)
-        for one in map(Requirement, lines)
-        if canonicalize_name(one.name) in other and not (one.url or "").startswith("file:")
-    ]
+    packages = [str(one) for one in requirements() if canonicalize_name(one.name) in other]
     if packages:
         # All that they need is among them, in the versions that go together there.
-        install = f"{pip} install --quiet --no-deps {shlex.join(packages)}"
+        install = f"{_PIP} install --quiet --no-deps {shlex.join(packages)}"
         node.account.run(install, what="installing what the master has", timeout=900)
+
+
+def run_with(node: Node, module: str, steps: Sequence[Step]) -> list[str]:
+    """Run steps on a node, which gets an environment first where that lacks the module."""
+    looking = _looking(node, module)
+    try:
+        return node.run_each([looking, *steps])[1:]
+    except RemoteCommandFailed as error:
+        if error.what != looking.what:
+            raise
+    install(node)
+    return node.run_each(steps)
+
+
+def _looking(node: Node, module: str) -> Step:
+    command = f"{node_layout.PYTHON} -c {shlex.quote('import ' + module)}"
+    return Step(command, f"looking for {module}", 600, user=node.account.name)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Callable, Sequence
 
 from pydantic import Field
 
-from spotcluster import files, templates, threads
-from spotcluster.errors import ConnectionFailed, NodeError, RemoteCommandFailed, SpotclusterError
+from spotcluster import files, templates, threads, wording
+from spotcluster.errors import (
+    ConnectionFailed,
+    NodeError,
+    RemoteCommandFailed,
+    SpotclusterError,
+)
 from spotcluster.node_layout import (
     CLIENT_FILE,
     DRAIN,
@@ -20,9 +26,13 @@ from spotcluster.node_layout import (
 )
 from spotcluster.plugins import environment, supervisor
 from spotcluster.plugins.base import Cluster, Node, Plugin
+from spotcluster.steps import Step
 
+_REGISTERING = 90.0  # seconds that a node's engines may take to be there
 _LEAVING = 10.0  # seconds that an engine with nothing to do may take to end
 _CONTROLLER, _ENGINE = "controller", "engine"
+_GIVING = "writing the engines' connection file"
+_ANOTHER = 45  # a status of ours, for a node whose engines are those of another controller
 
 
 class IPCluster(Plugin):
@@ -45,9 +55,9 @@ class IPCluster(Plugin):
 
     def setup(self, cluster: Cluster, node: Node) -> None:
         """Start what is missing on the node, and wait until its engines answer."""
-        if not environment.has(node, "ipyparallel"):
-            environment.install(node)
         if node.is_master:
+            if not environment.has(node, "ipyparallel"):
+                environment.install(node)
             self._start_controller(cluster, node)
         else:
             _follow_master(cluster, node)
@@ -61,7 +71,7 @@ class IPCluster(Plugin):
         """Let the node's engines finish what they run, and take nothing new."""
         node.account.run(f"touch {DRAIN}", what="draining", timeout=30)
         limit = cluster.drain_timeout if self.drain_timeout is None else self.drain_timeout
-        _on_master(cluster, "release_engines.py", [node.alias], str(limit), timeout=limit + 60)
+        _release(cluster, [node.alias], limit)
         killed = supervisor.of(node).stop(_ENGINE, patience=_LEAVING)
         if killed:
             cluster.note(
@@ -85,7 +95,7 @@ class IPCluster(Plugin):
         names = [node.alias for node in reached]
         limit = cluster.drain_timeout if self.drain_timeout is None else self.drain_timeout
         try:
-            _on_master(cluster, "release_engines.py", names, str(limit), timeout=limit + 60)
+            _release(cluster, names, limit)
         finally:
             _on_each(
                 cluster, reached, lambda node: supervisor.of(node).stop(_ENGINE, patience=_LEAVING)
@@ -117,15 +127,26 @@ class IPCluster(Plugin):
         number = self.engines(node)
         if not number:
             return
-        own = supervisor.of(node)
-        if not node.is_master and _give_engine_file(cluster, node):
-            own.stop(_ENGINE)  # those of another controller
-        node.account.run(f"rm -f {DRAIN}", what="starting engines", timeout=30)
+        own, account = supervisor.of(node), node.account.name
         # A host of the local cloud is no machine of EC2's, though this computer may be one.
         script = templates.script("engine.sh", alias=node.alias, imds=node.facts.has_units)
-        supervisor.install(node, _ENGINE, script)
-        own.start(_ENGINE, range(1, number + 1))
-        _on_master(cluster, "await_engines.py", [node.alias], str(number), "90")
+        steps = [
+            Step(f"rm -f {DRAIN}", "starting engines", user=account),
+            supervisor.installing(node, _ENGINE, script),
+            *own.starting(_ENGINE, range(1, number + 1)),
+        ]
+        if node.is_master:
+            node.run_each(steps)
+        else:
+            info = _engine_file(cluster, node)
+            try:
+                environment.run_with(node, "ipyparallel", [_giving(node, info), *steps])
+            except RemoteCommandFailed as error:
+                if (error.what, error.status) != (_GIVING, _ANOTHER):
+                    raise
+                own.stop(_ENGINE)  # those of another controller
+                node.run_each([_giving(node, info, anyway=True), *steps])
+        _await_engines(cluster, node, self.engines)
 
 
 class IPClusterStop(Plugin):
@@ -151,27 +172,77 @@ class IPClusterRestartEngines(IPCluster):
 def _follow_master(cluster: Cluster, node: Node) -> None:
     """Give a node the packages that the master has by now; without them it is of use all the same.
 
-    How it then differs is said when it is ready.
+    How it then differs is said when it is ready. The master is asked once for many nodes.
     """
+    master = cluster.master
+    (printed,) = environment.run_with(node, "ipyparallel", [environment.listing(node)])
     try:
-        environment.follow(node, cluster.master)
+        environment.follow(
+            node,
+            environment.versions(printed),
+            cluster.together(("packages", master), node, lambda _: environment.installed(master)),
+            lambda: cluster.together(
+                ("requirements", master), node, lambda _: environment.frozen(master)
+            ),
+        )
     except RemoteCommandFailed as error:
         cluster.note(str(error))
 
 
-def _give_engine_file(cluster: Cluster, node: Node) -> bool:
-    """Give a node the engines' connection file; return whether it had another one."""
-    said = node.account.run(
-        f"umask 077\nmkdir -p {SECURITY}\n"
-        f"cat >{ENGINE_FILE}.new\n"
-        f"if [ -s {ENGINE_FILE} ] && ! cmp -s {ENGINE_FILE} {ENGINE_FILE}.new; then\n"
-        "    echo another\nfi\n"
-        f"mv {ENGINE_FILE}.new {ENGINE_FILE}\n",
-        what="writing the engines' connection file",
-        timeout=60,
-        input=cluster.master.account.get(ENGINE_FILE),
+def _engine_file(cluster: Cluster, node: Node) -> str:
+    """Return the engines' connection file, read once for all nodes that ask for it at once."""
+    master = cluster.master
+
+    def read(_: Sequence[Node]) -> str:
+        return master.account.get(ENGINE_FILE).decode()
+
+    return cluster.together((ENGINE_FILE, master), node, read)
+
+
+def _giving(node: Node, info: str, *, anyway: bool = False) -> Step:
+    """Return the step that gives a node the engines' connection file.
+
+    Where it has another one it ends with `_ANOTHER`, unless that is to go `anyway`.
+    """
+    is_same = f'[ ! -s {ENGINE_FILE} ] || printf %s "$info" | cmp -s - {ENGINE_FILE}'
+    script = (
+        "umask 077\n"
+        f"info={shlex.quote(info)}\n"
+        + ("" if anyway else f"{is_same} || exit {_ANOTHER}\n")
+        + f"mkdir -p {SECURITY}\n"
+        f'printf %s "$info" >{ENGINE_FILE}.new\n'
+        f"mv {ENGINE_FILE}.new {ENGINE_FILE}\n"
     )
-    return bool(said.strip())
+    return Step(script, _GIVING, user=node.account.name)
+
+
+def _await_engines(cluster: Cluster, node: Node, number: Callable[[Node], int]) -> None:
+    """Wait until a node's engines answer; the master is asked for many nodes at once.
+
+    Raises
+    ------
+    NodeError
+        They do not, or the master cannot be asked.
+    """
+    end = time.monotonic() + _REGISTERING
+
+    def ask(nodes: Sequence[Node]) -> dict[str, str]:
+        """Return what is still missing, by node."""
+        words = [f"{max(1.0, end - time.monotonic()):.0f}"]
+        for one in nodes:
+            words += [one.alias, ",".join(engines_of(one.alias)), str(number(one))]
+        said = _on_master(cluster, "await_engines.py", [one.alias for one in nodes], *words)
+        pairs = (line.partition(" ") for line in said.splitlines())
+        return {alias: missing for alias, _, missing in pairs}
+
+    while missing := cluster.together(("engines", cluster.master), node, ask).get(node.alias):
+        # Others' are there: it was asked no longer for their sake.
+        if time.monotonic() > end:
+            raise NodeError(
+                node.alias,
+                f"its engines were not ready within {_REGISTERING:.0f} s: {missing}.",
+                f"Their logs are in ~/.spotcluster/logs of {node.account.name} there.",
+            )
 
 
 def _on_each(cluster: Cluster, nodes: Sequence[Node], do: Callable[[Node], object]) -> None:
@@ -188,22 +259,24 @@ def _on_each(cluster: Cluster, nodes: Sequence[Node], do: Callable[[Node], objec
 
 def _on_master(
     cluster: Cluster, program: str, nodes: Sequence[str], *arguments: str, timeout: float = 120.0
-) -> None:
-    """Run one of our Python programs on the master, for the engines of nodes.
+) -> str:
+    """Run one of our Python programs on the master, for the engines of nodes; return what it says.
 
-    It is given the client's connection file, the nodes, and how its engines' identities begin.
+    It is given the client's connection file, then the arguments.
     """
-    names, marks = ",".join(nodes), ",".join(mark for node in nodes for mark in engines_of(node))
-    command = " ".join(
-        [
-            PYTHON,
-            "-c",
-            shlex.quote(templates.read(program)),
-            CLIENT_FILE,
-            *(shlex.quote(argument) for argument in (names, marks, *arguments)),
-        ]
-    )
+    names = wording.some(nodes)
+    words = [shlex.quote(one) for one in (templates.read(program), *arguments)]
+    words.insert(1, CLIENT_FILE)
     try:
-        cluster.master.account.run(command, what=f"engines of {names}", timeout=timeout)
+        return cluster.master.account.run(
+            f"{PYTHON} -c {' '.join(words)}", what=f"engines of {names}", timeout=timeout
+        )
     except ConnectionFailed as error:
-        raise NodeError(names, f"the master cannot be asked: {error}") from error
+        raise NodeError(nodes[0], f"the master cannot be asked: {error}") from error
+
+
+def _release(cluster: Cluster, nodes: Sequence[str], limit: float) -> None:
+    """Let the engines of nodes finish what they run, for some seconds at most, and end them."""
+    marks = ",".join(mark for node in nodes for mark in engines_of(node))
+    arguments = (",".join(nodes), marks, str(limit))
+    _on_master(cluster, "release_engines.py", nodes, *arguments, timeout=limit + 60)

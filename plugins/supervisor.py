@@ -16,6 +16,7 @@ from typing import Protocol
 from spotcluster import templates
 from spotcluster.node_layout import DONE, SERVICES
 from spotcluster.plugins.base import Node
+from spotcluster.steps import Step, writing
 
 _STOPPING = 5.0  # seconds that a service may take to end cleanly
 
@@ -25,6 +26,9 @@ class Supervisor(Protocol):
 
     def start(self, service: str, numbers: Sequence[int] = ()) -> None:
         """Start a service, or as many of it as there are numbers; what runs is not touched."""
+
+    def starting(self, service: str, numbers: Sequence[int] = ()) -> list[Step]:
+        """Return the steps of `start`, for `Node.run_each`."""
 
     def stop(self, service: str, *, patience: float = 0.0) -> list[str]:
         """Stop a service, and all that there are of it.
@@ -54,6 +58,11 @@ def install(node: Node, service: str, script: str) -> None:
     node.account.put(script.encode(), f"{SERVICES}/{service}", mode=0o700)
 
 
+def installing(node: Node, service: str, script: str) -> Step:
+    """Return the step that is `install`."""
+    return writing(f"{SERVICES}/{service}", script, user=node.account.name, mode=0o700)
+
+
 class _Systemd:
     """Units of the system's systemd, named ``spotcluster-SERVICE``, run as the account."""
 
@@ -61,6 +70,18 @@ class _Systemd:
         self._node = node
 
     def start(self, service: str, numbers: Sequence[int] = ()) -> None:
+        self._run(self._start(service, numbers))
+
+    def starting(self, service: str, numbers: Sequence[int] = ()) -> list[Step]:
+        return [self._start(service, numbers)]
+
+    def stop(self, service: str, *, patience: float = 0.0) -> list[str]:
+        return self._run(self._step("stop", service, patience=patience)).split()
+
+    def status(self, service: str) -> dict[str, bool]:
+        return _states(self._run(self._step("status", service)))
+
+    def _start(self, service: str, numbers: Sequence[int]) -> Step:
         unit = templates.read("service.unit")
         values = {
             "SERVICE": service,
@@ -72,15 +93,9 @@ class _Systemd:
         }
         for key, value in values.items():
             unit = unit.replace(f"@{key}@", value)
-        self._do("start", service, numbers, unit=unit)
+        return self._step("start", service, numbers, unit=unit)
 
-    def stop(self, service: str, *, patience: float = 0.0) -> list[str]:
-        return self._do("stop", service, patience=patience).split()
-
-    def status(self, service: str) -> dict[str, bool]:
-        return _states(self._do("status", service))
-
-    def _do(
+    def _step(
         self,
         action: str,
         service: str,
@@ -88,7 +103,7 @@ class _Systemd:
         *,
         unit: str = "",
         patience: float = 0.0,
-    ) -> str:
+    ) -> Step:
         script = templates.script(
             "units.sh",
             action=action,
@@ -97,12 +112,10 @@ class _Systemd:
             patience=f"{patience:.0f}",
             numbers=numbers,
         )
-        return self._node.run(
-            script,
-            what=f"{action} of {service}",
-            timeout=patience + 60,
-            user="root",
-        )
+        return Step(script, f"{action} of {service}", patience + 60, user="root")
+
+    def _run(self, step: Step) -> str:
+        return self._node.run(step.script, what=step.what, timeout=step.timeout, user=step.user)
 
 
 class _Plain:
@@ -113,17 +126,23 @@ class _Plain:
 
     def start(self, service: str, numbers: Sequence[int] = ()) -> None:
         install(self._node, "supervise", templates.read("supervise.sh"))
-        self._do("start", service, numbers)
+        self._run(self._step("start", service, numbers))
+
+    def starting(self, service: str, numbers: Sequence[int] = ()) -> list[Step]:
+        return [
+            installing(self._node, "supervise", templates.read("supervise.sh")),
+            self._step("start", service, numbers),
+        ]
 
     def stop(self, service: str, *, patience: float = 0.0) -> list[str]:
-        return self._do("stop", service, patience=patience).split()
+        return self._run(self._step("stop", service, patience=patience)).split()
 
     def status(self, service: str) -> dict[str, bool]:
-        return _states(self._do("status", service))
+        return _states(self._run(self._step("status", service)))
 
-    def _do(
+    def _step(
         self, action: str, service: str, numbers: Sequence[int] = (), *, patience: float = 0.0
-    ) -> str:
+    ) -> Step:
         script = templates.script(
             "processes.sh",
             action=action,
@@ -132,11 +151,10 @@ class _Plain:
             stopping=f"{_STOPPING:.0f}",
             numbers=numbers,
         )
-        return self._node.account.run(
-            script,
-            what=f"{action} of {service}",
-            timeout=patience + 60,
-        )
+        return Step(script, f"{action} of {service}", patience + 60, user=self._node.account.name)
+
+    def _run(self, step: Step) -> str:
+        return self._node.account.run(step.script, what=step.what, timeout=step.timeout)
 
 
 def _states(said: str) -> dict[str, bool]:

@@ -104,6 +104,12 @@ def listed(items: Iterable[object], nothing: str = "none") -> str:
     return ", ".join(map(str, items)) or nothing
 
 
+def some(items: Sequence[object], number: int = 3) -> str:
+    """Return the first few of some things, and how many more there are: ``a, b, c and 4 more``."""
+    more = len(items) - number
+    return listed(items[:number]) + (f" and {more} more" if more > 0 else "")
+
+
 def nearest(wanted: str, known: Iterable[str]) -> str | None:
     """Return the known name that is most like `wanted`; None where none is like it."""
     near = difflib.get_close_matches(wanted, list(known), n=1, cutoff=0.6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections.abc import Iterable
 from importlib import resources
@@ -24,6 +25,7 @@ def read(name: str) -> str:
     return text.replace(_SOURCED, f"\n{_text(_LAYOUT)}") if _SOURCED in text else text
 
 
+@functools.cache  # each node is sent a dozen of them
 def _text(name: str) -> str:
     return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
 

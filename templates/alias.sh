@@ -1,17 +1,23 @@
-# Let `ssh ALIAS` work on the master for everybody who reads $folder, or no longer (no host_key).
-# Given: alias, address, port, login, user, host_id, host_key, folder, mode
+# Let `ssh ALIAS` work on the master for everybody who reads $folder, or no longer (an empty address).
+# Given: folder, mode, aliases, addresses; and where these are not empty ports, users, host_ids,
+# host_keys, and login
 umask 077
-if [ -n "$host_key" ]; then
-    mkdir -p "$folder"
-    printf '%s %s\n' "$host_id" "$host_key" >"$folder/$alias.known_hosts.new"
+mkdir -p "$folder"
+for i in "${!aliases[@]}"; do
+    alias=${aliases[i]}
+    if [ -z "${addresses[i]}" ]; then
+        rm -f "$folder/$alias.conf" "$folder/$alias.known_hosts"
+        continue
+    fi
+    printf '%s %s\n' "${host_ids[i]}" "${host_keys[i]}" >"$folder/$alias.known_hosts.new"
     # The master's login is let in as the node's login, everybody else as who they are.
     cat >"$folder/$alias.conf.new" <<CONF
 Match originalhost $alias localuser $login
-    User $user
+    User ${users[i]}
 Match originalhost $alias
-    HostName $address
-    Port $port
-    HostKeyAlias $host_id
+    HostName ${addresses[i]}
+    Port ${ports[i]}
+    HostKeyAlias ${host_ids[i]}
     UserKnownHostsFile "$folder/$alias.known_hosts"
     StrictHostKeyChecking yes
 Match all
@@ -19,6 +25,4 @@ CONF
     chmod "$mode" "$folder/$alias.known_hosts.new" "$folder/$alias.conf.new"
     mv "$folder/$alias.known_hosts.new" "$folder/$alias.known_hosts"
     mv "$folder/$alias.conf.new" "$folder/$alias.conf"
-else
-    rm -f "$folder/$alias.conf" "$folder/$alias.known_hosts"
-fi
+done

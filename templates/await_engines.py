@@ -1,30 +1,56 @@
-"""Wait, on the master, until a node's engines are registered and answer.
+"""Wait, on the master, until the engines of nodes are registered and answer; print what is missing.
 
-Arguments: connection file, node, what the identities of its engines begin with (x,y), number of
-engines, limit in seconds.
+Arguments: connection file; limit in seconds; then for each node its name, what the identities of
+its engines begin with (x,y), and how many there are to be.
+
+It does not wait to the limit where some nodes' engines are there and others' are not: whoever asks
+goes on with the first, and asks again for the others, which are printed, one a line.
 """
 
 import sys
 import time
+from typing import Any
 
 import ipyparallel
 
-file, node = sys.argv[1:3]
-marks = tuple(sys.argv[3].split(","))
-number, limit = int(sys.argv[4]), float(sys.argv[5])
-end = time.monotonic() + limit
+file, limit = sys.argv[1], float(sys.argv[2])
+names, marks, numbers = sys.argv[3::3], sys.argv[4::3], sys.argv[5::3]
+begin = time.monotonic()
+end = begin + limit
 client = ipyparallel.Client(connection_info=file, timeout=limit)
+asked: dict[int, Any] = {}  # what each engine was asked, by its number
 
 
-def engines() -> list[int]:
-    return [i for i, identity in dict(client._engines).items() if identity.startswith(marks)]
+def answers(engine: int) -> bool:
+    if engine not in asked:
+        try:  # one that already works on something has answered
+            busy = client.queue_status(engine)["tasks"]
+            asked[engine] = None if busy else client[engine].apply_async(int)
+        except Exception:  # noqa: BLE001 - it has gone meanwhile: the others must not fail
+            return False
+    told = asked[engine]
+    return told is None or (told.ready() and told.successful())
 
 
-while len(engines()) < number:
-    if time.monotonic() > end:
-        sys.exit(f"{len(engines())} of {number} engines of {node} registered within {limit:.0f} s")
+def ready(begins: str, number: str) -> str:
+    """Say what is missing of a node; nothing where all of it is there."""
+    own = tuple(begins.split(","))
+    mine = [i for i, identity in dict(client._engines).items() if identity.startswith(own)]
+    if len(mine) < int(number):
+        return f"{len(mine)} of {number} registered"
+    answered = sum([answers(i) for i in mine])
+    return "" if answered == len(mine) else f"{answered} of {len(mine)} answered"
+
+
+first = end
+while True:
+    found = {name: ready(*node) for name, *node in zip(names, marks, numbers, strict=True)}
+    now = time.monotonic()
+    if first == end and not all(found.values()):  # the others get as long again, and a moment
+        first = min(end, now + 1 + (now - begin))
+    if not any(found.values()) or now > first:
+        break
     time.sleep(0.05)
-mine = engines()
-idle = [i for i, state in client.queue_status(mine).items() if i in mine and not state["tasks"]]
-if idle:  # one that already works on something has answered
-    client[idle].apply(int).get(timeout=max(1.0, end - time.monotonic()))
+for name, missing in found.items():
+    if missing:
+        sys.stdout.write(f"{name} {missing}\n")

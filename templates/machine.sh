@@ -1,5 +1,5 @@
 # Make a machine a node: its cluster user and its name. As root, and as often as anybody likes.
-# Given: alias, address, account, shell, uid, login, programs=FOLDER; hosts.sh comes after it.
+# Given: account, shell, uid, login, programs=FOLDER; hosts.sh comes after it.
 . layout.sh
 umask 022
 mkdir -p /etc/spotcluster/ssh

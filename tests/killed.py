@@ -60,6 +60,7 @@ if __name__ == "__main__":
     counter = Counter(int(number), side)
     calls._once = counter.counting(calls._once)
     Connection.run = counter.counting(Connection.run)  # type: ignore[method-assign]
+    Connection.run_each = counter.counting(Connection.run_each)  # type: ignore[method-assign]
     status = main.run(words)
     Path(count_file).write_text(str(counter.number))
     sys.exit(status)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
-from spotcluster import files, ssh, wording
+from spotcluster import files, ssh, threads, wording
 from spotcluster.aws import instances, network, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
@@ -20,6 +25,9 @@ from spotcluster.config.settings import PluginSection
 from spotcluster.errors import ClusterError, SpotclusterError, UsageError
 from spotcluster.plugins import loader
 from spotcluster.plugins.base import Plugin
+
+R = TypeVar("R")
+_KEPT_FOR = 2.0  # seconds between two writes of the known_hosts file while nodes join
 
 
 class Cluster:
@@ -56,6 +64,8 @@ class Cluster:
         self._nodes = {node.alias: node for node in nodes}
         self._lock = threading.Lock()
         self._cannot_keep = ""
+        self._kept = -math.inf
+        self._rounds = threads.Rounds()
 
     @property
     def name(self) -> str:
@@ -89,9 +99,9 @@ class Cluster:
     @property
     def master(self) -> Node:
         """Its master."""
-        for node in self.nodes:
-            if node.is_master:
-                return node
+        master = self.live_master
+        if master:
+            return master
         if self.is_stopped:
             raise is_stopped(self.name)
         raise ClusterError(
@@ -99,6 +109,12 @@ class Cluster:
             f"`spotcluster start {self.name}` makes a new one; `spotcluster terminate {self.name}`"
             " ends what is left.",
         )
+
+    @property
+    def live_master(self) -> Node | None:
+        """Its master, None where none is live."""
+        with self._lock:
+            return next((one for one in self._nodes.values() if one.is_master), None)
 
     @property
     def is_stopped(self) -> bool:
@@ -157,11 +173,35 @@ class Cluster:
         """Tell the user something, in one line."""
         self.reporter.note(message)
 
+    @functools.cached_property
+    def public_key(self) -> str:
+        """The public half of the key that its nodes let in."""
+        return ssh.keys.bare(ssh.keys.public_of(self.key_path))
+
+    def expect(self, coming: Callable[[], AbstractSet[str]]) -> None:
+        """Let `together` wait a moment for these nodes, from now on."""
+        self._rounds = threads.Rounds(coming)
+
+    def together(self, what: object, node: Node, do: Callable[[Sequence[Node]], R]) -> R:
+        """Do something for a node at once with others that want the same at about this time.
+
+        See `spotcluster.plugins.base.Cluster.together`.
+        """
+        return self._rounds.join(what, node.alias, node, do)
+
     def joined(self, node: Node) -> None:
-        """Take a node in, and pin its host key."""
+        """Take a node in, and pin its host key; soon, where many join."""
         with self._lock:
+            if node.is_master:  # the first, where each node that joins looks for it
+                self._nodes = {node.alias: node, **self._nodes}
             self._nodes[node.alias] = node
-        self.keep_host_keys()
+            now = time.monotonic()
+            # The file is written whole: not for each of a thousand.
+            soon = now < self._kept + _KEPT_FOR
+            if not soon:
+                self._kept = now
+        if not soon:
+            self.keep_host_keys()
 
     def left(self, alias: str) -> None:
         """Let a node go."""

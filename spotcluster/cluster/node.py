@@ -7,15 +7,16 @@ import contextlib
 import logging
 import shlex
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spotcluster import ssh, templates
+from spotcluster import ssh, templates, wording
 from spotcluster.aws import tags
 from spotcluster.aws.instances import Instance
 from spotcluster.cluster import limits
 from spotcluster.errors import NodeError, RemoteCommandFailed
+from spotcluster.steps import Step
 
 log = logging.getLogger("spotcluster.node")
 
@@ -130,6 +131,7 @@ class Node:
         self._facts: Facts | None = None
         self._connection: ssh.Connection | None = None
         self._lock = threading.Lock()
+        self._asking = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<Node {self.alias} {self.instance.id}>"
@@ -178,10 +180,9 @@ class Node:
 
     @property
     def facts(self) -> Facts:
-        """What its machine has, asked once."""
-        if self._facts is None:
-            self._facts = self.prepare()
-        return self._facts
+        """What its machine has, asked once, whoever asks at once."""
+        with self._asking:
+            return self._facts or self.prepare()
 
     def wait_for_ssh(self, *, timeout: float, should_stop: Callable[[], str | None]) -> None:
         """Wait until SSH lets us in; `should_stop` may say why to give up."""
@@ -199,8 +200,11 @@ class Node:
 
     def prepare(self) -> Facts:
         """Ask what its machine has."""
-        script = templates.read("prepare.sh")
-        self._facts = Facts.parse(self.run(script, what="asking what the machine has", timeout=60))
+        return self.learn(self.run_each([asking()])[0])
+
+    def learn(self, said: str) -> Facts:
+        """Take in what the step `asking` has said."""
+        self._facts = Facts.parse(said)
         return self._facts
 
     @property
@@ -234,6 +238,15 @@ class Node:
             log.debug("%s: %s\n%s", self.alias, what or "script", result.stdout)
         return result.stdout
 
+    def run_each(self, steps: Sequence[Step]) -> list[str]:
+        """Run several scripts in one round trip; see `spotcluster.plugins.base.Node.run_each`."""
+        whole = sum(step.timeout for step in steps)
+        timeout = limits.within(whole, self.alias, steps[0].what)
+        said = self.connection().run_each(steps, timeout=timeout)
+        for step, one in zip(steps, said, strict=True):
+            log.debug("%s: %s: done\n%s", self.alias, step.what, one)
+        return said
+
     def put(self, data: bytes | Path, target: str, *, mode: int = 0o600) -> None:
         """Write a file on the node; see `spotcluster.plugins.base.Node.put`."""
         self.connection().put(data, target, mode=mode)
@@ -257,44 +270,55 @@ class Node:
             self._connection = None
 
 
-def introduce(master: Node, worker: Node) -> None:
-    """Let ``ssh ALIAS`` on the master reach the worker: known host key, key let in, no agent.
+def asking() -> Step:
+    """Return the step that asks what a machine has; `Node.learn` takes the answer."""
+    return Step(templates.read("prepare.sh"), what="asking what the machine has")
+
+
+def let_in(master: Node, worker: Node) -> None:
+    """Let a worker know the master by name, and let it in.
 
     Where the machines have a cluster user, that one is let in as itself, with a key of its own:
     the master's login could become root on the worker, and the cluster user must not.
     """
     what = "letting the master in"
-    authorize = templates.script("authorize.sh", key=master.facts.cluster_key)
-    worker.run(authorize, what=what, timeout=60)
+    own = templates.script("authorize.sh", key=master.facts.cluster_key)
+    steps = [Step(own, what)]
     if worker.facts.account and master.facts.account_key:
-        authorize = templates.script("authorize.sh", key=master.facts.account_key)
-        worker.account.run(authorize, what=what, timeout=60)
+        own = templates.script("authorize.sh", key=master.facts.account_key)
+        steps.append(Step(own, what, user=worker.facts.account))
     if worker.facts.sudo:
-        name(worker, master.alias, master.private_ip)
-    target = worker.target
+        steps.append(naming(master.alias, master.private_ip))
+    worker.run_each(steps)
+
+
+def naming(alias: str, address: str) -> Step:
+    """Return the step that lets a node know another one, or itself, by name, in its /etc/hosts."""
+    script = templates.script("hosts.sh", aliases=[alias], addresses=[address])
+    return Step(script, f"naming {alias}", user="root")
+
+
+def introduce(master: Node, workers: Sequence[Node]) -> None:
+    """Let ``ssh ALIAS`` on the master reach workers by their host keys, which it is told."""
+    aliases = [worker.alias for worker in workers]
+    targets = [worker.target for worker in workers]
     script = templates.script(
         "alias.sh",
-        alias=worker.alias,
-        address=worker.private_ip,
-        port=target.port,
+        aliases=aliases,
+        addresses=[worker.private_ip for worker in workers],
+        ports=[target.port for target in targets],
         # Where there is no cluster user, whoever asks is let in as the node's login.
         login=master.target.user if master.facts.account else "*",
-        user=target.user,
-        host_id=target.host_key_alias,
-        host_key=ssh.keys.bare(target.host_key),
+        users=[target.user for target in targets],
+        host_ids=[target.host_key_alias for target in targets],
+        host_keys=[ssh.keys.bare(target.host_key) for target in targets],
     )
-    _run_naming(master, script, f"naming {worker.alias}")
-
-
-def name(node: Node, alias: str, address: str) -> None:
-    """Let a node know another one, or itself, by name: a line of its /etc/hosts."""
-    script = templates.script("hosts.sh", alias=alias, address=address)
-    node.run(script, what=f"naming {alias}", timeout=60, user="root")
+    _run_naming(master, script, f"naming {wording.some(aliases)}")
 
 
 def forget(master: Node, alias: str) -> None:
     """Take a node's name from the master."""
-    script = templates.script("alias.sh", alias=alias, address="", host_key="")
+    script = templates.script("alias.sh", aliases=[alias], addresses=[""])
     _run_naming(master, script, f"forgetting {alias}")
 
 

@@ -10,6 +10,7 @@
     patience.py     attempts until a booting machine lets us in
     connection.py   a connection: run, put, get
     script.py       what goes over for a script, and what its output says
+    series.py       several scripts in one round trip
     channels.py     one command on a channel: feeds and drains it within a limit
     sftp.py         single files over SFTP, for set-up
     copying/        both ends of a copy of trees; one is sent to the machine

@@ -6,7 +6,7 @@ import contextlib
 import shlex
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +16,9 @@ import paramiko
 from spotcluster.errors import ConnectionFailed, NodeError, RemoteCommandFailed
 from spotcluster.ssh import channels, sftp
 from spotcluster.ssh.script import KILLED_AFTER, Ending, Script
+from spotcluster.ssh.series import Series
 from spotcluster.ssh.target import Target
+from spotcluster.steps import Step
 
 _SESSIONS = 8  # sshd's MaxSessions is 10 unless changed; one more would be refused, not queued
 _OPEN_TIMEOUT = 30.0
@@ -113,20 +115,11 @@ class Connection:
         ConnectionFailed
             The connection was lost before it ended.
         """
-        limit = max(0.001, timeout)
         sudo = user if user != self.target.user else None
-        sent = Script(script, limit, sudo, input)
+        sent = Script(script, max(0.001, timeout), sudo, input)
         what = what or f"`{_shorten(sent.first_line)}`"
         begin = time.monotonic()
-        deadline = begin + limit + KILLED_AFTER + _ANSWER
-        with self._session(what, deadline=deadline) as channel:
-            got = channels.execute(
-                channel, sent.line, sent.stdin, ends=input is not None, deadline=deadline
-            )
-            if got.late:
-                channels.kill(channel)
-        if got.status is None and not got.late and self._is_lost():
-            raise self._lost(what)
+        got = self._execute(sent, what)
         status = -1 if got.status is None else got.status
         stdout, stderr = got.stdout, got.stderr
         ending = sent.ending(status, stdout, stderr, elapsed=time.monotonic() - begin)
@@ -136,6 +129,60 @@ class Connection:
         if status != 0 and check:
             raise self._failed(what, status, ending, output)
         return Result(status, _decode(stdout[ending.stdout]), _decode(stderr[ending.stderr]))
+
+    def run_each(self, steps: Sequence[Step], *, timeout: float) -> list[str]:
+        """Run several scripts one after the other in one round trip, up to the first that fails.
+
+        Each runs as `run` would run it.
+
+        Parameters
+        ----------
+        steps : sequence of Step
+            What is to be done, by whom, and what it is for.
+        timeout : float
+            Seconds that all of them may take together.
+
+        Returns
+        -------
+        list of str
+            What each has printed on standard output.
+
+        Raises
+        ------
+        RemoteCommandFailed
+            One failed, or its time was over; the error is of that one.
+        ConnectionFailed
+            The connection was lost before all had ended.
+        """
+        series = Series.of(steps, self.target.user, max(1.0, timeout))
+        got = self._execute(series.whole, steps[0].what, at=series.at)
+        if got.status == 0 and not got.late:
+            return [_decode(one) for one in series.outputs(got.stdout)]
+        status = -1 if got.status is None else got.status
+        failure = series.failure(status, got.stdout, got.stderr)
+        ending = failure.ending
+        output = _decode(got.in_order(ending.stdout, ending.stderr))
+        if got.late or ending.timed_out:
+            raise self._too_late(failure.step.what, failure.step.timeout, ending, output)
+        raise self._failed(failure.step.what, failure.status, ending, output)
+
+    def _execute(
+        self, sent: Script, what: str, at: Callable[[bytes], str] | None = None
+    ) -> channels.Exchange:
+        """Run a script to its end, or until its time is over.
+
+        `at` tells from its standard error what it was at, for an error.
+        """
+        deadline = time.monotonic() + sent.limit + KILLED_AFTER + _ANSWER
+        with self._session(what, deadline=deadline) as channel:
+            got = channels.execute(
+                channel, sent.line, sent.stdin, ends=sent.input is not None, deadline=deadline
+            )
+            if got.late:
+                channels.kill(channel)
+        if got.status is None and not got.late and self._is_lost():
+            raise self._lost(at(got.stderr) if at else what)
+        return got
 
     def put(self, data: bytes | Path, target: str, *, mode: int = 0o600) -> None:
         """Write a file on the machine: aside, then renamed.

@@ -25,7 +25,7 @@ _NOTES, _NOTES_AGAIN, _STDERR = 87, 88, 89  # numbers that scripts do not use fo
 # Notes: E a command failed under `set -e` (not in a nested subshell, which may be let fail), with
 # its line and the statuses of its pipeline; X what bash was at when it left; T what it was at when
 # its time was over. PIPESTATUS must be read before anything else runs.
-_BODY = "; ".join(
+BODY = "; ".join(
     [
         "unset BASH_ENV",
         "sc_mark=$1 sc_input=$2",
@@ -61,7 +61,7 @@ _BODY = "; ".join(
 # The limit holds on the machine too, so that nothing runs on there when we are gone; macOS has no
 # `timeout`. KILL comes two seconds later, for what ignores TERM.
 KILLED_AFTER = 2
-_GUARD = (
+GUARD = (
     "if command -v timeout >/dev/null 2>&1"
     f'; then exec timeout -k {KILLED_AFTER} "$1" bash --norc -c "$4" bash "$2" "$3"'
     '; else exec bash --norc -c "$4" bash "$2" "$3"; fi'
@@ -100,8 +100,8 @@ class Script:
     def line(self) -> str:
         """The command line for the login's shell."""
         has_input = "0" if self.input is None else "1"
-        words = ["env", "BASH_ENV=", "sh", "-c", _GUARD, "sh", f"{self.limit:.3f}"]
-        words += [self.mark, has_input, _BODY]
+        words = ["env", "BASH_ENV=", "sh", "-c", GUARD, "sh", f"{self.limit:.3f}"]
+        words += [self.mark, has_input, BODY]
         if self.user:
             words = ["sudo", "-n", "-H", "-u", self.user, "--", *words]
         return "exec " + shlex.join(words)

@@ -37,7 +37,18 @@ class Machines:
     disks: dict[str, str] = field(default_factory=dict)
 
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Answer one remote step: what `run` or `put` is to return or raise."""
+        """Answer one round trip: what `run`, `run_each` or `put` is to return or raise."""
+        if asked["kind"] == "series":
+            outs = []
+            for step in asked["steps"]:
+                said = self._step({**step, "alias": asked["alias"], "id": asked["id"]})
+                if "out" not in said or said.get("status"):
+                    return {**said, "what": step["what"]}
+                outs.append(said["out"])
+            return {"outs": outs}
+        return self._step(asked)
+
+    def _step(self, asked: dict[str, Any]) -> dict[str, Any]:
         for fault in self.faults:
             if (said := fault(asked)) is not None:
                 return said
@@ -47,8 +58,8 @@ class Machines:
             disk[asked["path"]] = asked["data"]
             return {}
         what = asked["what"]
-        if what.startswith("writing ") and asked.get("input") is not None:
-            disk[what.removeprefix("writing ")] = asked["input"]
+        if what.startswith("writing "):
+            disk[what.removeprefix("writing ")] = asked.get("input") or asked["script"]
             return {"out": ""}
         if what.startswith("reading "):
             content = disk.get(what.removeprefix("reading "), "{}")

@@ -17,13 +17,15 @@ import tempfile
 import time
 import traceback
 import urllib.request
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NoReturn
 
 from spotcluster import ssh
 from spotcluster.errors import ConnectionFailed, RemoteCommandFailed
+from spotcluster.steps import Step
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Past the proxies that the environment names."""
@@ -72,7 +74,7 @@ class StubConnection:
         if answer.get("status"):
             raise RemoteCommandFailed(
                 self._target.alias,
-                what,
+                answer.get("what", what),
                 answer.get("command", "sh"),
                 answer["status"],
                 answer.get("out", ""),
@@ -93,6 +95,14 @@ class StubConnection:
         given = None if input is None else input.decode()
         answer = self._ask("run", what, script=script, timeout=timeout, user=user, input=given)
         return Result(0, answer.get("out", ""), "")
+
+    def run_each(self, steps: Sequence[Step], *, timeout: float) -> list[str]:
+        given = [
+            {**asdict(one), "kind": "run", "timeout": min(timeout, one.timeout)} for one in steps
+        ]
+        # Of several in one round trip the names are one.
+        what = ", ".join(one.what for one in steps)
+        return list(self._ask("series", what, steps=given)["outs"])
 
     def put(self, data: bytes | Path, target: str, *, mode: int = 0o600) -> None:
         raw = data.read_bytes() if isinstance(data, Path) else data

@@ -100,7 +100,7 @@ from spotcluster.cluster import node
 from spotcluster.cli.main import main
 
 step = int(sys.argv.pop(1))
-tagging, running = network.tag, node.Node.run
+tagging, running = network.tag, node.Node.run_each
 count = 0
 
 
@@ -119,13 +119,13 @@ def tag(session, ids, own):
     return tagging(session, ids, own)
 
 
-def run(self, script, **named):
-    if "host key" in named.get("what", ""):
-        return may_end(running, self, script, **named)
-    return running(self, script, **named)
+def run_each(self, steps):
+    if any("its host key" in step.what for step in steps):
+        return may_end(running, self, steps)
+    return running(self, steps)
 
 
-network.tag, node.Node.run = tag, run
+network.tag, node.Node.run_each = tag, run_each
 sys.exit(main())
 """
 """The program, killed right before the n-th step of changing the host key."""

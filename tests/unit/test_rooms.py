@@ -172,7 +172,7 @@ def test_help_answers_without_heavy_imports() -> None:
         "for words in (['--help'], ['start', '--help'], ['help', 'addnode']):\n"
         "    with contextlib.redirect_stdout(io.StringIO()): assert run(words) == 0\n"
         "heavy = {'boto3', 'botocore', 'paramiko', 'moto', 'numpy', 'sklearn', 'ipyparallel',"
-        " 'asyncssh', 'joblib', 'zmq'}\n"
+        " 'asyncssh', 'joblib', 'zmq', 'rich', 'pydantic'}\n"
         "print(','.join(sorted(heavy & set(sys.modules))))"
     )
     done = subprocess.run(

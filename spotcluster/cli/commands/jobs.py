@@ -13,7 +13,6 @@ from spotcluster import wording
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.options import json_option
-from spotcluster.cli.output import Text
 
 if TYPE_CHECKING:
     from spotcluster.cluster.on_master.jobs import Job, Jobs
@@ -61,10 +60,10 @@ def run(context: Context, name: str, *, words: tuple[str, ...], detach: bool) ->
     job = jobs.submit(given)
     where = _Words(context, name, job)
     if detach:
-        output.err.print(Text(f"Job {job.id} runs on '{name}'; {where.attach} follows it."))
+        output.err.print(output.Text(f"Job {job.id} runs on '{name}'; {where.attach} follows it."))
         click.echo(job.id)
         return 0
-    output.err.print(Text(f"Job {job.id} runs on '{name}'; Ctrl-C leaves it running."))
+    output.err.print(output.Text(f"Job {job.id} runs on '{name}'; Ctrl-C leaves it running."))
     return _follow(jobs, where)
 
 
@@ -130,7 +129,7 @@ def jobs_(context: Context, name: str, *, as_json: bool) -> None:
     if as_json:
         output.document([_plain(job) for job in found])
     elif not found:
-        output.err.print(Text(f"'{name}' has had no job; `spotcluster run` runs one."))
+        output.err.print(output.Text(f"'{name}' has had no job; `spotcluster run` runs one."))
     else:
         columns = ("job", "state", "started", "duration", "status", "command")
         output.table("", columns, [_row(job) for job in found])
@@ -159,10 +158,10 @@ def cancel(context: Context, name: str, *, number: int, grace: float) -> int:
     jobs = _jobs(context, name)
     before = jobs.get(number)
     if before.ended is not None:
-        output.out.print(Text(f"Job {number} had ended already: {_how(before)}."))
+        output.out.print(output.Text(f"Job {number} had ended already: {_how(before)}."))
         return 0
     job = jobs.cancel(number, grace=grace)
-    output.out.print(Text(f"Job {number} has ended: {_how(job)}."))
+    output.out.print(output.Text(f"Job {number} has ended: {_how(job)}."))
     return 0
 
 
@@ -203,7 +202,7 @@ def _follow(jobs: Jobs, where: _Words, *, lines: int | None = None) -> int:
         job = jobs.follow(number, _write, lines=lines, on=True)
     except KeyboardInterrupt:
         output.err.print(
-            Text(
+            output.Text(
                 f"\nJob {number} goes on. {where.attach} follows it again, {where.cancel} ends it."
             )
         )
@@ -212,10 +211,12 @@ def _follow(jobs: Jobs, where: _Words, *, lines: int | None = None) -> int:
         error.hint = f"Job {number} goes on as long as the master runs; {where.attach} follows it."
         raise
     if job.state == "new":
-        output.err.print(Text(f"Job {number} has not begun: it is being copied, or was given up."))
+        output.err.print(
+            output.Text(f"Job {number} has not begun: it is being copied, or was given up.")
+        )
         return 1
-    output.err.print(Text(f"Job {number} has ended: {_how(job)}."))
-    output.err.print(Text(f"{where.get(jobs.user)} fetches its folder."))
+    output.err.print(output.Text(f"Job {number} has ended: {_how(job)}."))
+    output.err.print(output.Text(f"{where.get(jobs.user)} fetches its folder."))
     return job.exit_status
 
 

@@ -13,7 +13,6 @@ import click
 from spotcluster import files
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
-from spotcluster.cli.output import Text
 
 
 @click.command(
@@ -56,7 +55,7 @@ def notebook(
         return None
     opened = notebooks.start(cluster, port=port or 0)
     with contextlib.closing(opened.tunnel), contextlib.ExitStack() as stack:
-        output.out.print(Text(opened.url))
+        output.out.print(output.Text(opened.url))
         output.err.print("Ctrl-C closes the tunnel; the server goes on.")
         if not no_browser:
             page = stack.enter_context(_page(cluster.region, name, opened.url))
@@ -64,7 +63,7 @@ def notebook(
         with contextlib.suppress(KeyboardInterrupt):
             notebooks.keep_open(cluster, opened)
     output.err.print(
-        Text(
+        output.Text(
             f"\nThe tunnel is closed, JupyterLab goes on. `spotcluster {region}notebook {name}`"
             f" comes back to it, `spotcluster {region}notebook --stop {name}` ends it."
         )

@@ -119,6 +119,7 @@ def bring_up(
             format_new=format_new,
         )
         pipeline.run(members)
+        cluster.keep_host_keys()
         volumes = next((one.equipped.volumes for one in members if one.is_master), Outcome())
         result = Result(cluster, tuple(members), time.monotonic() - begin, volumes)
         if pipeline.aborted:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 
-from spotcluster import threads
+from spotcluster import threads, wording
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
 from spotcluster.errors import SpotclusterError
@@ -52,9 +52,6 @@ def difference(own: Mapping[str, str], reference: Mapping[str, str]) -> str:
         ],
         "has also": [f"{name} {own[name]}" for name in sorted(own) if name not in reference],
     }
-    return "; ".join(f"it {word} {_some(names)}" for word, names in kinds.items() if names)
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return "; ".join(
+        f"it {word} {wording.some(names, _NAMED)}" for word, names in kinds.items() if names
+    )

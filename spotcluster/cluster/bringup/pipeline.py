@@ -17,7 +17,7 @@ from spotcluster.cluster.bringup.member import ADDRESS, LAUNCH, READY, SET_UP, S
 from spotcluster.cluster.bringup.set_up import Equipped, equip
 from spotcluster.cluster.bringup.watcher import Watcher
 from spotcluster.cluster.cluster import Cluster
-from spotcluster.cluster.node import Node, forget_others, introduce
+from spotcluster.cluster.node import Node, forget_others, introduce, let_in
 from spotcluster.cluster.reporter import Reporter
 from spotcluster.errors import CapacityError, NodeError, SpotclusterError
 from spotcluster.plugins.base import Plugin
@@ -113,6 +113,7 @@ class Pipeline:
         self._why_aborted = ""
         self._aliases: set[str] = set()
         self._has_new_master = False
+        self._coming: set[str] = set()
 
     @property
     def aborted(self) -> bool:
@@ -136,6 +137,8 @@ class Pipeline:
         self._aliases = {node.alias for node in self.cluster.nodes} | {
             member.alias for member in members
         }
+        self._coming = {member.alias for member in members if not member.is_master}
+        self.cluster.expect(lambda: self._coming)
         gates = {
             name: Gate(is_open=not with_master)
             for name in (SET_UP, *(name for name, _ in self.plugins), READY)
@@ -169,6 +172,12 @@ class Pipeline:
             time.sleep(0.05)
 
     def _run_member(self, member: Member, gates: dict[str, Gate]) -> None:
+        try:
+            self._bring(member, gates)
+        finally:
+            self._coming.discard(member.alias)
+
+    def _bring(self, member: Member, gates: dict[str, Gate]) -> None:
         while True:
             self._try(member, gates)
             if member.error is None or self._interrupted.is_set() or self.aborted:
@@ -283,7 +292,9 @@ class Pipeline:
             self.reporter.note(
                 f"{member.alias} has been taken from elsewhere; this one is {member.instance.alias}"
             )
+            self._coming.discard(member.alias)
             member.alias = member.instance.alias
+            self._coming.add(member.alias)
         instance = member.instance
         with self._stage(member, ADDRESS):
             seen = self.watcher.wait_running(
@@ -319,7 +330,7 @@ class Pipeline:
                     gates[SET_UP].wait(member.alias, "its set-up", self._for_the_master)
                     met = self._master_id()
                     with limits.limit(self.setup_timeout):
-                        introduce(self.cluster.master, node)
+                        self._introduce(node)
                 self._plug_in(member, node, gates)
                 # Before that, it may still be replaced by one that knows nothing of this node.
                 gates[READY].wait(member.alias, "its plugins", self._for_the_master)
@@ -333,9 +344,19 @@ class Pipeline:
                 return
             self.reporter.note(f"{member.alias}: once more, since the master has been replaced")
 
+    def _introduce(self, node: Node) -> None:
+        master = self.cluster.master
+        let_in(master, node)
+
+        def name(workers: Sequence[Node]) -> None:
+            introduce(master, workers)
+
+        self.cluster.together(("names", master.instance.id), node, name)
+
     def _master_id(self) -> str:
         """Return the master's instance; empty where there is none."""
-        return next((one.instance.id for one in self.cluster.nodes if one.is_master), "")
+        master = self.cluster.live_master
+        return master.instance.id if master else ""
 
     def _plug_in(self, member: Member, node: Node, gates: dict[str, Gate]) -> None:
         # A master that is new knows nothing of the nodes that were there before.

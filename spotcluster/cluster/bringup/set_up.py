@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 from spotcluster import ssh, templates
 from spotcluster.cluster.bringup import hostkeys, hostnames
 from spotcluster.cluster.cluster import Cluster
-from spotcluster.cluster.node import Account, Node
+from spotcluster.cluster.node import Account, Node, asking
 from spotcluster.cluster.volumes import mounting
 from spotcluster.cluster.volumes.mounting import Outcome
+from spotcluster.steps import Step
 
 UID = 2016
 """The cluster user's number, the same on every node."""
 
 _ALIASES = "/etc/spotcluster/ssh"
 _PROGRAMS = "/etc/spotcluster/bin"
+_MACHINE, _TMUX = "making it a node", "installing tmux"
 
 
 @dataclass(frozen=True)
@@ -43,27 +45,41 @@ def equip(cluster: Cluster, node: Node, *, format_new: bool = False) -> Equipped
         Whether volumes that nothing was ever written to get a file system.
     """
     template = cluster.record.template
-    facts = node.prepare()
-    left_out = []
-    volumes = Outcome()
-    if facts.has_units:
-        hostkeys.renew(cluster.session, node)
+    made = node.run_each([asking(), *hostkeys.making(node)])
+    facts = node.learn(made[0])
+    login = node.target.user
+    account = template.cluster_user if facts.sudo and template.cluster_user != login else ""
+    left_out: list[str] = []
+    steps: list[Step] = []
+    if facts.has_units and not hostkeys.is_own(node):
+        steps += hostkeys.announce(cluster.session, node, made[1])
     if facts.sudo:
         hostname = hostnames.of(cluster.name, node.alias, dns_prefix=template.dns_prefix)
-        left_out += _make_machine(node, hostname, template.cluster_user, template.cluster_shell)
-        facts = node.prepare()
+        steps.append(_machine(node, hostname, template.cluster_user, template.cluster_shell))
     else:
         left_out += [f"the user {template.cluster_user}", "host names", "/etc/hosts"]
     if not facts.has_units:
         left_out += ["systemd units", "a host key of the node's own"]
-    left_out += _bring_tmux(node)
-    _make_folders(node, node.target.user, ssh.keys.public_of(node.key_path))
-    if facts.account:
-        _make_folders(node, facts.account, ssh.keys.public_of(node.key_path))
+    if facts.sudo and facts.package_manager and not facts.tmux:
+        script = templates.script("tmux.sh", manager=facts.package_manager)
+        steps.append(Step(script, _TMUX, timeout=120, user="root"))
+    elif not facts.tmux:
+        left_out.append("tmux")
+    steps += [
+        _folders(node, user, account, cluster.public_key) for user in (login, account) if user
+    ]
+    steps.append(asking())
+    answers = node.run_each(steps)
+    said = {step.what: one for step, one in zip(steps, answers, strict=True)}
+    hostkeys.conclude(cluster.session, node, said)
+    facts = node.learn(answers[-1])
+    for what in (_MACHINE, _TMUX):
+        left_out += said.get(what, "").splitlines()
+    volumes = Outcome()
     if node.is_master:
         if not facts.cluster_key:
             give_cluster_key(node)
-        node.prepare()
+            node.prepare()
         volumes = mounting.bring(cluster, node, format_new=format_new)
         left_out += volumes.left_out
     return Equipped(tuple(left_out), volumes)
@@ -78,43 +94,29 @@ def give_cluster_key(master: Node) -> None:
     login.put(f"{pair.public}\n".encode(), "~/.ssh/id_ed25519.pub")
 
 
-def _make_machine(node: Node, hostname: str, account: str, shell: str) -> list[str]:
+def _machine(node: Node, hostname: str, account: str, shell: str) -> Step:
     machine = templates.script(
         "machine.sh",
-        alias=node.alias,
-        hostname=hostname,
-        address=node.private_ip,
         account=account,
         shell=shell,
         uid=UID,
         login=node.target.user,
         programs=_PROGRAMS,
     )
+    own = templates.assigned(aliases=[node.alias], addresses=[node.private_ip], hostname=hostname)
     # The line in /etc/hosts comes before the name: sudo looks its own machine's name up.
-    script = "\n".join([machine, templates.read("hosts.sh"), templates.read("hostname.sh")])
-    said = node.run(script, what="making it a node", timeout=120, user="root")
-    return said.splitlines()
+    parts = [machine, own, templates.read("hosts.sh"), templates.read("hostname.sh")]
+    return Step("\n".join(parts), _MACHINE, timeout=120, user="root")
 
 
-def _bring_tmux(node: Node) -> list[str]:
-    """Install tmux where it is missing; return that it cannot be had, in words."""
-    facts = node.facts
-    if facts.tmux:
-        return []
-    if not facts.sudo or not facts.package_manager:
-        return ["tmux"]
-    script = templates.script("tmux.sh", manager=facts.package_manager)
-    return node.run(script, what="installing tmux", timeout=120, user="root").splitlines()
-
-
-def _make_folders(node: Node, user: str, key: str) -> None:
+def _folders(node: Node, user: str, account: str, key: str) -> Step:
     is_login = user == node.target.user
     script = templates.script(
         "account.sh",
         master=node.is_master,
         aliases=_ALIASES if node.facts.sudo else "",
-        keys="" if is_login else ssh.keys.bare(key),
+        keys="" if is_login else key,
         own=not is_login,
-        programs=_PROGRAMS if is_login and node.facts.account else "",
+        programs=_PROGRAMS if is_login and account else "",
     )
-    node.run(script, what=f"preparing the folders of {user}", timeout=60, user=user)
+    return Step(script, f"preparing the folders of {user}", user=user)

@@ -23,6 +23,7 @@ class Watcher:
         self._session = session
         self._cluster = cluster
         self._seen: dict[str, Instance] = {}
+        self._named: tuple[dict[str, Instance], dict[str, list[Instance]]] = ({}, {})
         self._discarded: set[str] = set()
         self._coming_back: set[str] = set()
         self._error: CloudError | None = None
@@ -58,15 +59,25 @@ class Watcher:
         same, everybody agrees that the older one stays.
         """
         mine = (instance.launched, instance.id)
-        for other in list(self._seen.values()):
+        for other in self._by_name().get(instance.alias, ()):
             if (
-                other.alias == instance.alias
-                and other.state in instances.PRESENT
+                other.state in instances.PRESENT
                 and other.id not in self._discarded
                 and (other.launched, other.id) < mine
             ):
                 return other
         return None
+
+    def _by_name(self) -> dict[str, list[Instance]]:
+        """Return what was last seen, by name; worked out once for all who ask."""
+        of, named = self._named
+        seen = self._seen
+        if of is not seen:
+            named = {}
+            for one in seen.values():
+                named.setdefault(one.alias, []).append(one)
+            self._named = (seen, named)
+        return named
 
     def lost(self, instance_id: str) -> str | None:
         """Say why an instance will not run any more; None while it may."""
@@ -181,7 +192,7 @@ class Watcher:
             with self._changed:
                 if any(self._seen.get(key) != one for key, one in found.items()):
                     pause = POLL / 2
-                self._seen.update(found)
+                self._seen = {**self._seen, **found}
                 self._coming_back -= {
                     key for key, one in found.items() if one.state in ("pending", "running")
                 }

@@ -6,6 +6,7 @@ import importlib.metadata
 import re
 import subprocess
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from spotcluster import templates
 from spotcluster.errors import RemoteCommandFailed
 from spotcluster.plugins import environment, ipcluster
 from spotcluster.plugins.pypackages import PyPkgInstaller
+from spotcluster.steps import Step
 
 
 def test_what_is_installed_here_is_pinned() -> None:
@@ -121,11 +123,12 @@ class Recorder:
     def __init__(self) -> None:
         self.scripts: list[str] = []
         self.account = self
+        self.name = "me"
         self.facts = SimpleNamespace(sudo=False)
 
-    def run(self, script: str, **_: object) -> str:
-        self.scripts.append(script)
-        return ""
+    def run_each(self, steps: Sequence[Step]) -> list[str]:
+        self.scripts += [step.script for step in steps]
+        return ["" for _ in steps]
 
 
 @pytest.mark.parametrize(
@@ -214,8 +217,7 @@ def test_names_with_dashes_are_read_as_pip_writes_them(tmp_path: Path) -> None:
         text=True,
         check=True,
     ).stdout
-    node: Any = SimpleNamespace(account=SimpleNamespace(run=lambda *_, **__: said))
-    assert environment.installed(node) == {"a.b": "2.0rc1", "scikit_learn": "1.9.1"}
+    assert environment.versions(said) == {"a.b": "2.0rc1", "scikit_learn": "1.9.1"}
 
 
 class Installed:
@@ -224,11 +226,14 @@ class Installed:
     def __init__(self, *names: str, frozen: str = "", fails: bool = False) -> None:
         self.names, self.frozen, self.fails = names, frozen, fails
         self.account = self
+        self.name = "me"
         self.asked: list[str] = []
 
+    def run_each(self, steps: Sequence[Step]) -> list[str]:
+        is_listing = [step.script == templates.read("packages.sh") for step in steps]
+        return ["\n".join(self.names) if listing else "" for listing in is_listing]
+
     def run(self, script: str, **_: object) -> str:
-        if script == templates.read("packages.sh"):
-            return "\n".join(self.names)
         self.asked.append(script.partition("pip --disable-pip-version-check ")[2])
         if self.fails:
             raise RemoteCommandFailed("node002", "installing", "pip", 1, "no such version")
@@ -246,11 +251,21 @@ Theirs @ git+https://example.org/theirs.git@c0ffee
 """
 
 
+def followed(node: Any, master: Any) -> list[str]:
+    """Have a node follow its master; return what was noted."""
+    notes: list[str] = []
+    cluster: Any = SimpleNamespace(
+        master=master, note=notes.append, together=lambda _, one, do: do([one])
+    )
+    ipcluster._follow_master(cluster, node)
+    return notes
+
+
 def test_node_added_after_percent_pip_lacked_what_the_others_had() -> None:
     names = ("joblib-1.6.0", "scikit_learn-1.9.1", "tabulate-0.10.0", "own-1.0", "local-1.0")
     master = Installed(*names, "Theirs-2.0", frozen=FROZEN)
     node: Any = Installed("joblib-1.6.0", "scikit_learn-1.9.2", "more-1.0")
-    environment.follow(node, master)  # type: ignore[arg-type]
+    assert followed(node, master) == []
     assert master.asked == ["freeze --all"]
     assert node.asked == [
         "install --quiet --no-deps scikit-learn==1.9.1 tabulate==0.10.0"
@@ -260,13 +275,10 @@ def test_node_added_after_percent_pip_lacked_what_the_others_had() -> None:
 
 def test_node_that_has_what_the_master_has_installs_nothing() -> None:
     master, node = Installed("joblib-1.6.0"), Installed("joblib-1.6.0", "more-1.0")
-    environment.follow(node, master)  # type: ignore[arg-type]
+    assert followed(node, master) == []
     assert (master.asked, node.asked) == ([], [])
 
 
 def test_node_that_cannot_install_what_the_master_has_joins_all_the_same() -> None:
-    master, notes = Installed("tabulate-0.10.0", frozen=FROZEN), list[str]()
-    cluster: Any = SimpleNamespace(master=master, note=notes.append)
-    ipcluster._follow_master(cluster, Installed(fails=True))  # type: ignore[arg-type]
-    assert len(notes) == 1
-    assert "no such version" in notes[0]
+    (note,) = followed(Installed(fails=True), Installed("tabulate-0.10.0", frozen=FROZEN))
+    assert "no such version" in note

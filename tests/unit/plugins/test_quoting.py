@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -11,8 +14,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spotcluster import templates
-from spotcluster.cluster.node import forget, introduce
+from spotcluster.cluster.node import forget, introduce, let_in
 from spotcluster.plugins import environment
+from spotcluster.steps import Step, writing
 
 HOSTILE = [
     "$(touch pwned)",
@@ -41,12 +45,16 @@ class Recorder:
     def __init__(self, **known: Any) -> None:
         self.scripts: list[str] = []
         self.account = self
+        self.name = ""
         self.facts = SimpleNamespace(sudo=False, account="", account_key="", cluster_key="")
         self.__dict__.update(known)
 
     def run(self, script: str, **_: Any) -> str:
         self.scripts.append(script)
         return ""
+
+    def run_each(self, steps: Sequence[Step]) -> list[str]:
+        return [self.run(step.script) for step in steps]
 
 
 def said(script: str) -> list[str]:
@@ -85,18 +93,27 @@ def test_names_reach_the_master_as_they_are(alias: str, user: str, address: str,
     master.facts.cluster_key = key
     shows = {
         "authorize.sh": """printf '%s\\0' "$key" """,
-        "alias.sh": """printf '%s\\0' "$alias" "$address" "$user" """,
+        "alias.sh": """printf '%s\\0' "${aliases[@]}" "${addresses[@]}" "${users[@]}" """,
     }
     with patch.object(templates, "read", shows.__getitem__):
-        introduce(master, worker)  # type: ignore[arg-type]
+        let_in(master, worker)  # type: ignore[arg-type]
+        introduce(master, [worker, worker])  # type: ignore[list-item,arg-type]
     assert said(worker.scripts[0]) == [key]
-    assert said(master.scripts[0]) == [alias, address, user]
+    assert said(master.scripts[0]) == [alias, alias, address, address, user, user]
 
 
 @given(alias=st.sampled_from(HOSTILE))
 def test_a_name_that_is_forgotten_reaches_the_master_as_it_is(alias: str) -> None:
     master = Recorder()
-    show = """printf '%s\\0' "$alias" """
+    show = """printf '%s\\0' "${aliases[@]}" """
     with patch.object(templates, "read", lambda _: show):
         forget(master, alias)  # type: ignore[arg-type]
     assert said(master.scripts[0]) == [alias]
+
+
+@given(content=strings)
+def test_what_a_step_writes_is_written_as_it_is(content: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "some folder" / "it's"
+        subprocess.run(["bash", "-c", writing(str(path), content, user=None).script], check=True)
+        assert path.read_bytes() == content.encode()

@@ -1,0 +1,129 @@
+"""One `start` whose machines are stubs in this process: prints what it cost as JSON.
+
+    python _stub_client.py CHECKOUT WORKERS
+
+EC2 is at AWS_ENDPOINT_URL, in another process; so all that this one uses is the client's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+
+class _Connection:
+    """A connection to a stub, as this version and former ones use it."""
+
+    alive = True
+
+    def __init__(self, target: Any, ask: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        self._known = {"alias": target.alias, "id": target.host_key_alias}
+        self._ask = ask
+        ask({**self._known, "kind": "ssh", "what": "connecting"})
+
+    def run(
+        self,
+        script: str,
+        *,
+        what: str = "",
+        input: bytes | None = None,  # noqa: A002 - as in what it stands for
+        **_: Any,
+    ) -> Any:
+        given = None if input is None else input.decode()
+        asked = {"kind": "run", "what": what, "script": script, "input": given}
+        out = self._ask({**self._known, **asked}).get("out", "")
+        return SimpleNamespace(status=0, stdout=out, stderr="")
+
+    def run_each(self, steps: Sequence[Any], **_: Any) -> list[str]:
+        given = [{"kind": "run", "what": one.what, "script": one.script} for one in steps]
+        answer = self._ask({**self._known, "kind": "series", "what": "", "steps": given})
+        return list(answer["outs"])
+
+    def put(self, data: Any, target: str, **_: Any) -> None:
+        asked = {"kind": "put", "what": f"writing {target}", "path": target, "data": str(data)}
+        self._ask({**self._known, **asked})
+
+    def close(self) -> None:
+        pass
+
+
+def main() -> None:
+    """Run it."""
+    tree, workers = Path(sys.argv[1]), int(sys.argv[2])
+    sys.path[:0] = [str(tree), str(Path(__file__).parents[1] / "tests")]
+    from faults.machines import Machines  # type: ignore[import-not-found]
+
+    from spotcluster import ssh
+    from spotcluster.cli import main as program
+
+    assert Path(ssh.__file__).is_relative_to(tree), "another version is measured"
+    machines, lock = Machines(threading.RLock()), threading.Lock()
+    trips: Counter[str] = Counter()
+    connections: Counter[str] = Counter()
+
+    def ask(asked: dict[str, Any]) -> dict[str, Any]:
+        with lock:
+            (connections if asked["kind"] == "ssh" else trips)[asked["alias"]] += 1
+            answer: dict[str, Any] = machines.answer(asked)
+        return answer
+
+    def connect(target: Any, **_: Any) -> Any:
+        return _Connection(target, ask)
+
+    ssh.connect = ssh.wait_for = connect
+    profile = None
+    if os.environ.get("BENCH_PROFILE"):
+        import cProfile
+
+        profile = cProfile.Profile(time.thread_time)
+        plain = threading.Thread.run
+
+        def profiled(self: threading.Thread) -> None:
+            own = cProfile.Profile(time.thread_time)
+            try:
+                own.runcall(plain, self)
+            finally:
+                own.create_stats()
+                with lock:
+                    profiles.append(own)
+
+        profiles: list[Any] = []
+        threading.Thread.run = profiled  # type: ignore[method-assign]
+        profile.enable()
+    sys.stdout.flush()
+    out = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    status = program.run(["start", "-c", "bare", "-s", str(workers + 1), "mycluster"])
+    if profile:
+        import pstats
+
+        profile.disable()
+        stats = pstats.Stats(profile, *profiles, stream=sys.stderr)
+        stats.sort_stats(os.environ["BENCH_PROFILE"]).print_stats(
+            *([os.environ["BENCH_ONLY"]] if "BENCH_ONLY" in os.environ else []), 45
+        )
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    master, own = trips.pop("master", 0), connections.pop("master", 0)
+    found = {
+        "status": status,
+        "cpu": used.ru_utime + used.ru_stime,
+        "memory": used.ru_maxrss / 1024,
+        "trips": sorted(set(trips.values())),
+        "connections": sorted(set(connections.values())),
+        "master": master,
+        "master_connections": own,
+    }
+    os.write(out, json.dumps(found).encode())
+
+
+if __name__ == "__main__":
+    main()

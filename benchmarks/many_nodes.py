@@ -1,0 +1,110 @@
+"""What a start costs for each worker: round trips, connections, the client's processor and memory.
+
+Usage: python benchmarks/many_nodes.py [--against CHECKOUT] [WORKERS ...]
+
+EC2 is the one of the tests, in a process of its own, and the machines are stubs in the client's,
+which answer at once: so all that is measured is this program's. For 200 workers unless given; 1000
+take some minutes. CHECKOUT is the folder of another version, measured in the same run. Also how
+long `spotcluster --help` takes, with the imports that are most of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import _bench
+
+_HERE = Path(__file__).parent
+_TRIPS, _OF_THE_MASTER, _CPU, _MEMORY, _HELP = 6, 0.1, 15.0, 350.0, 150.0  # the targets
+
+
+def main() -> None:
+    """Measure each version with each number of workers, and print what each costs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("workers", nargs="*", type=int, default=[200])
+    parser.add_argument("--against", type=Path)
+    given = parser.parse_args()
+    trees = {"this": _HERE.parent}
+    if given.against:
+        trees[given.against.name] = given.against.resolve()
+    alone = {name: _start(tree, 1) for name, tree in trees.items()}
+    for workers in given.workers:
+        for name, tree in trees.items():
+            _show(name, workers, _start(tree, workers), alone[name])
+    for name, tree in trees.items():
+        taken = [_help(tree) for _ in range(5)]
+        _bench.show(f"{name}: spotcluster --help", [("milliseconds", _bench.spread(taken))])
+        print(_bench.verdict("milliseconds", statistics.median(taken), _HELP))
+        print("slowest imports:", ", ".join(_imports(tree)))
+
+
+def _start(tree: Path, workers: int) -> dict[str, Any]:
+    program = str(_HERE / "_stub_cloud.py")
+    words = [sys.executable, program, str(tree), str(workers)]
+    done = subprocess.run(words, stdout=subprocess.PIPE, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _show(name: str, workers: int, many: dict[str, Any], one: dict[str, Any]) -> None:
+    # What the program needs for itself is in both.
+    cpu = 1000 * (many["cpu"] - one["cpu"]) / (workers - 1)
+    on_master = (many["master"] - one["master"]) / (workers - 1)
+    rows = [
+        ("round trips of a worker", _range(many["trips"])),
+        ("connections of a worker", _range(many["connections"])),
+        ("round trips of the master, for each worker more", f"{on_master:.2f}"),
+        ("the client's processor, ms for each worker more", f"{cpu:.1f}"),
+        ("the client's memory at its most, MB", f"{many['memory']:.0f}"),
+        ("API calls", f"{sum(many['calls'].values())} {_calls(many['calls'])}"),
+    ]
+    _bench.show(f"{name}: start of {workers} workers", rows)
+    print(_bench.verdict("round trips", max(many["trips"]), _TRIPS))
+    print(_bench.verdict("round trips of the master", on_master, _OF_THE_MASTER))
+    print(_bench.verdict("processor", cpu, _CPU))
+    print(_bench.verdict("memory", many["memory"], _MEMORY))
+
+
+def _range(found: list[int]) -> str:
+    return f"{found[0]}" if len(found) == 1 else f"{found[0]} to {found[-1]}"
+
+
+def _calls(found: dict[str, int]) -> str:
+    most = sorted(found.items(), key=lambda one: -one[1])[:4]
+    return f"({', '.join(f'{name} {number}' for name, number in most)}, ...)"
+
+
+def _help(tree: Path) -> float:
+    """Return the milliseconds that it takes."""
+    return 1000 * _bench.seconds(lambda: _run(tree))
+
+
+def _imports(tree: Path) -> list[str]:
+    """Return the imports that take longest by themselves, as Python says."""
+    said = _run(tree, "-X", "importtime").stderr
+    found = re.findall(r"import time: +(\d+) \| +\d+ \| +(\S+)", said)
+    longest = sorted(((int(taken), name) for taken, name in found), reverse=True)[:6]
+    return [f"{name} {taken / 1000:.0f} ms" for taken, name in longest]
+
+
+def _run(tree: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, *options, "-c", "from spotcluster.cli.main import main; main()"]
+    return subprocess.run(
+        [*words, "--help"],
+        env={**os.environ, "PYTHONPATH": str(tree)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""What the master runs to see which nodes' engines are there, with a real controller."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+from spotcluster import templates
+
+from .conftest import Machines
+
+
+def ask(machines: Machines, limit: float, *words: str) -> tuple[str, float]:
+    begin = time.monotonic()
+    program = templates.read("await_engines.py")
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(machines.client_file), str(limit), *words],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
+    )
+    return done.stdout, time.monotonic() - begin
+
+
+def begins(machines: Machines) -> str:
+    """Return what the identities of all engines here begin with."""
+    identities = dict(machines.client._engines).values()
+    return ",".join(identities)
+
+
+def test_node_without_engines_holds_up_no_other(two_engines: Machines) -> None:
+    there = ("node001", begins(two_engines), "2")
+    assert ask(two_engines, 90, *there)[0] == ""
+    said, took = ask(two_engines, 90, *there, "node002", "node002_,node002.", "3")
+    assert said == "node002 0 of 3 registered\n"
+    assert took < 80
+
+
+def test_only_what_is_missing_is_waited_for_to_the_limit(two_engines: Machines) -> None:
+    said, took = ask(two_engines, 3, "node002", "node002_,node002.", "1")
+    assert said == "node002 0 of 1 registered\n"
+    assert took >= 3
