@@ -16,6 +16,7 @@ OF_A_WORKER = [
     " preparing the folders of ubuntu, preparing the folders of ipuser,"
     " asking what the machine has",
     "letting the master in, letting the master in, naming master",
+    "looking for ipyparallel, listing the packages",
     "looking for ipyparallel, writing the engines' connection file, starting engines,"
     " writing ~/.spotcluster/services/engine, start of engine",
     "listing the packages",
@@ -32,7 +33,7 @@ def trips(world: World) -> dict[str, list[str]]:
     return found
 
 
-def test_worker_costs_five_round_trips_over_one_connection(world: World) -> None:
+def test_worker_costs_six_round_trips_over_one_connection(world: World) -> None:
     world.begin()
     world.run("start", "-c", "bare", "-s", "3", "mycluster")
     found = trips(world)
