@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import tempfile
@@ -47,13 +46,6 @@ def spotcluster_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def shown(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Give what shows a text at the end of the run, whichever process the test ran in."""
     return lambda text: record_property(_SHOWN, text)
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """Return two for each core: searches and clusters wait for one another half of their time."""
-    if hasattr(os, "sched_getaffinity"):
-        return 2 * len(os.sched_getaffinity(0))
-    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

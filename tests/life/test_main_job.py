@@ -336,7 +336,7 @@ def test_host_terminated_through_the_api_mid_search_costs_no_evaluation(
     assert search.wait(timeout=600)
     assert_same_results(search.cv_results_, undisturbed)
     assert [retry for retry in search.retried if retry.lost]
-    assert "node003" not in nodes(cluster)
+    wait_until("node003 to be gone", lambda: "node003" not in nodes(cluster))
 
 
 def test_start_brings_back_the_node_that_was_lost(cluster: str) -> None:
