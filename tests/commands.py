@@ -17,7 +17,7 @@ def cli(*words: str, status: int = 0, timeout: float = 600) -> str:
     """Run the program; return its standard output, or standard error if it is to fail."""
     done = programs.run([*PROGRAM, *words], timeout=timeout)
     assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
     return done.stdout if status == 0 else done.stderr
 
 
