@@ -31,6 +31,7 @@ class Part:
     @classmethod
     def start(cls, name: str, environment: dict[str, str], *, alone: bool) -> Part:
         """Start it in a session of its own, so that it can be ended with all that it started."""
+        # It is read when the part has ended.
         output = None if alone else tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
         process = subprocess.Popen(
             ["bash", str(FOLDER / name)],

@@ -67,9 +67,9 @@ def once(way: Callable[[Engines, Any, Any], Any], X: Any, y: Any) -> float:
 
 
 def warm() -> None:
-    """Import what an evaluation needs."""
-    import joblib  # noqa: F401
-    import sklearn.model_selection  # noqa: F401
+    """Import what an evaluation needs, on an engine, where it stays."""
+    import joblib  # noqa: F401 - what it takes in memory is not to count
+    import sklearn.model_selection  # noqa: F401 - as above
 
 
 def pss(pids: list[int]) -> float:

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import packages
-import psutil
 import pytest
 from hosts import client_of
 
@@ -34,17 +33,6 @@ def running_local_cloud(home: Path) -> Iterator[local.Endpoint]:
     left = {host: found for host, found in processes.marks().items() if host in hosts}
     assert not left, f"processes of ended hosts are left: {left}"
     assert not local.status().running
-
-
-def nothing_is_left(home: Path) -> None:
-    """Hold that the local cloud below `home` has ended, and every process below its folder."""
-    assert not local.status().running
-    left = [
-        process.info
-        for process in psutil.process_iter(["pid", "cmdline"])
-        if str(home) in " ".join(process.info["cmdline"] or ())
-    ]
-    assert left == []
 
 
 def known_instances(endpoint: local.Endpoint) -> set[str]:

@@ -17,14 +17,17 @@ def cli(*words: str, status: int = 0, timeout: float = 600) -> str:
     """Run the program; return its standard output, or standard error if it is to fail."""
     done = programs.run([*PROGRAM, *words], timeout=timeout)
     assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
     return done.stdout if status == 0 else done.stderr
 
 
 def nodes(name: str) -> dict[str, dict[str, Any]]:
-    """Return the nodes of a cluster by alias, as ``listclusters --json`` has them."""
+    """Return the nodes of a cluster by alias, as ``listclusters --json`` has them.
+
+    Without those that are being ended: `removenode` does not wait until a machine is gone.
+    """
     (found,) = json.loads(cli("listclusters", "--json", name))
-    return {node["alias"]: node for node in found["nodes"]}
+    return {one["alias"]: one for one in found["nodes"] if one["state"] != "shutting-down"}
 
 
 def wait_until(what: str, true: Callable[[], Any], timeout: float = 240) -> Any:

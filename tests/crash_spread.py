@@ -81,7 +81,8 @@ class Spread:
         if words is STOP:
             assert self.place.is_stopped()
             return
-        assert self.place.nodes() == AFTER[words], words
+        nodes = self.place.nodes()
+        assert nodes == AFTER[words], f"after {words}: {nodes}; {self.told}"
         if words is END:
             self.check_nothing_is_left()
 

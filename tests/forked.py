@@ -46,10 +46,29 @@ def import_program() -> None:
         session.client(service)
 
 
+def import_terminal() -> None:
+    """Import what terminals run, and work out what each would work out for its first calls."""
+    import boto3
+    import faults  # noqa: F401 - what they are to change is found in it
+
+    from spotcluster.aws import policy
+
+    import_program()
+    session = boto3.Session("none", "none", region_name="us-east-1")
+    for statement in policy.document()["Statement"]:
+        for action in statement["Action"]:
+            service, _, name = action.partition(":")
+            if service in ("ec2", "ssm", "pricing"):
+                botocores.warm(session.client(service), name)
+
+
 def import_engine() -> None:
     """Import what an engine runs on and what it fits with; nothing of ours, as nodes have none."""
     for name in ("ipyparallel.engine.app", "joblib", "sklearn.metrics", "sklearn.svm"):
         importlib.import_module(name)
+
+
+IMPORTS = {"program": import_program, "terminal": import_terminal, "engine": import_engine}
 
 
 def serve(requests: socket.socket) -> dict[str, Any]:
@@ -147,7 +166,7 @@ def _have_nanny() -> None:
 
 
 if __name__ == "__main__":
-    {"program": import_program, "engine": import_engine}[sys.argv[2]]()
+    IMPORTS[sys.argv[2]]()
     gc.collect()
     gc.freeze()  # or every process would look through all of it, and so copy it
     become(serve(socket.socket(fileno=int(sys.argv[1]))))

@@ -28,7 +28,7 @@ class Maker:
 
     Parameters
     ----------
-    kind : {"program", "engine"}
+    kind : {"program", "terminal", "engine"}
         What it has imported.
     entering : sequence of str
         What comes before its command, such as ``nsenter ...``.

@@ -7,7 +7,6 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,12 +24,8 @@ draining={draining}
 
 @dataclass
 class Machines:
-    """What the stubs of the nodes' machines keep and answer; `disks` is what is on volumes.
+    """What the stubs of the nodes' machines keep and answer; `disks` is what is on volumes."""
 
-    Keys are made while `signing` is held.
-    """
-
-    signing: AbstractContextManager[Any]
     files: dict[str, dict[str, str]] = field(default_factory=dict)
     steps: list[tuple[str, str]] = field(default_factory=list)
     faults: list[Callable[[dict[str, Any]], dict[str, Any] | None]] = field(default_factory=list)
@@ -66,8 +61,7 @@ class Machines:
             return {"out": base64.b64encode(content.encode()).decode()}
         if what == "making its host key":
             if "host_key.pub" not in disk:
-                with self.signing:
-                    disk["host_key.pub"] = ssh.keys.generate().public
+                disk["host_key.pub"] = ssh.keys.generate().public
             return {"out": disk["host_key.pub"]}
         if what == "making it a node":
             disk["account"] = "ipuser"

@@ -1,118 +1,33 @@
 """Terminals: processes that run the program's own entry point, with stubs for SSH.
 
-A terminal is a forked process, so that it can be killed or interrupted from outside. Its SSH asks
-the world over the HTTP server that EC2 is served by, so that calls and remote steps are one
-sequence.
+A terminal is a process of its own, so that it can be killed or interrupted from outside. Its SSH
+asks the world over the HTTP server that EC2 is served by, so that calls and remote steps are one
+sequence. It is forked where no other thread runs: one that is forked beside a thread inherits what
+that has locked, and may wait for it for ever.
 """
 
 from __future__ import annotations
 
 import base64
-import json
+import functools
 import os
-import select
+import pickle
 import signal
+import subprocess
 import sys
 import tempfile
 import time
-import traceback
-import urllib.request
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from http.client import HTTPConnection
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from spotcluster import ssh
-from spotcluster.errors import ConnectionFailed, RemoteCommandFailed
-from spotcluster.steps import Step
+import programs
 
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Past the proxies that the environment names."""
+from .in_terminal import SHOW
 
-
-class Asking:
-    """Asks the world what comes of remote steps; who ask at once have a connection each."""
-
-    def __init__(self, url: str) -> None:
-        self._netloc = url.removeprefix("http://")
-        self._idle: list[HTTPConnection] = []
-
-    def __call__(self, asked: dict[str, Any]) -> dict[str, Any]:
-        try:
-            own = self._idle.pop()
-        except IndexError:
-            own = HTTPConnection(self._netloc, timeout=240)
-        own.request("POST", "/remote", json.dumps(asked).encode())
-        with own.getresponse() as got:
-            answer: dict[str, Any] = json.load(got)
-        self._idle.append(own)
-        return answer
-
-
-class StubConnection:
-    """Stands for `spotcluster.ssh.Connection` in a terminal."""
-
-    alive = True
-
-    def __init__(self, target: ssh.Target, asking: Asking) -> None:
-        self._target = target
-        self._asking = asking
-
-    def _ask(self, kind: str, what: str, **more: Any) -> dict[str, Any]:
-        asked = {
-            "kind": kind,
-            "what": what,
-            "alias": self._target.alias,
-            "id": self._target.host_key_alias,
-            **more,
-        }
-        answer = self._asking(asked)
-        if "lost" in answer:
-            self.alive = False
-            raise ConnectionFailed(self._target.alias, answer["lost"])
-        if answer.get("status"):
-            raise RemoteCommandFailed(
-                self._target.alias,
-                answer.get("what", what),
-                answer.get("command", "sh"),
-                answer["status"],
-                answer.get("out", ""),
-            )
-        return answer
-
-    def run(
-        self,
-        script: str,
-        *,
-        timeout: float = 600.0,
-        what: str = "",
-        user: str | None = None,
-        input: bytes | None = None,  # noqa: A002 - as in what it stands for
-    ) -> Any:
-        from spotcluster.ssh.connection import Result
-
-        given = None if input is None else input.decode()
-        answer = self._ask("run", what, script=script, timeout=timeout, user=user, input=given)
-        return Result(0, answer.get("out", ""), "")
-
-    def run_each(self, steps: Sequence[Step], *, timeout: float) -> list[str]:
-        given = [
-            {**asdict(one), "kind": "run", "timeout": min(timeout, one.timeout)} for one in steps
-        ]
-        # Of several in one round trip the names are one.
-        what = ", ".join(one.what for one in steps)
-        return list(self._ask("series", what, steps=given)["outs"])
-
-    def put(self, data: bytes | Path, target: str, *, mode: int = 0o600) -> None:
-        raw = data.read_bytes() if isinstance(data, Path) else data
-        self._ask("put", f"writing {target}", path=target, data=raw.decode())
-
-    def get(self, source: str) -> bytes:
-        return base64.b64decode(self._ask("get", f"reading {source}")["out"])
-
-    def close(self) -> None:
-        pass
+_FILE = Path(__file__).with_name("in_terminal.py")
+Change = tuple[Callable[..., None], tuple[Any, ...]]
 
 
 @dataclass
@@ -126,21 +41,47 @@ class Done:
 
 
 class Terminal:
-    """A running terminal."""
+    """A running terminal.
 
-    def __init__(self, pid: int, folder: Path, alive: int) -> None:
-        self.pid = pid
-        self._folder = folder
-        self._alive = alive
+    Parameters
+    ----------
+    folder : Path
+        Where what it says is kept.
+    url : str
+        Where EC2 and the machines are.
+    changes : sequence
+        Functions that are called in it first, each with what it is given.
+    words : sequence of str
+        What the program is run with.
+    """
+
+    def __init__(
+        self, folder: Path, url: str, changes: Sequence[Change], words: Sequence[str]
+    ) -> None:
+        self._folder = Path(tempfile.mkdtemp(dir=folder, prefix="terminal-"))
+        pickled = base64.b64encode(pickle.dumps(list(changes))).decode()
+        with (
+            Path(os.devnull).open("rb") as nothing,
+            (self._folder / "out").open("wb") as out,
+            (self._folder / "err").open("wb") as err,
+        ):
+            self._program = programs.Program(
+                [sys.executable, str(_FILE), url, pickled, *words],
+                stdin=nothing,
+                stdout=out,
+                stderr=err,
+                maker=_maker(),
+            )
+        self.pid = self._program.pid
         self.done: Done | None = None
 
     def interrupt(self) -> None:
         """Press Ctrl-C."""
-        os.kill(self.pid, signal.SIGINT)
+        self._program.send_signal(signal.SIGINT)
 
     def kill(self) -> Done:
         """Kill it as `kill -9` does, and wait until it is gone."""
-        os.kill(self.pid, signal.SIGKILL)
+        self._program.kill()
         return self.wait()
 
     def works(self) -> bool:
@@ -151,24 +92,23 @@ class Terminal:
     def ended(self) -> bool:
         """Return whether it has ended."""
         if self.done is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                os.close(self._alive)
-                code = os.waitstatus_to_exitcode(status)
+            code = self._program.poll()
+            if code is not None:
                 said = [(self._folder / name).read_text() for name in ("out", "err")]
                 self.done = Done(code, *said, killed=code == -signal.SIGKILL)
         return self.done is not None
 
     def wait(self, timeout: float = 240.0) -> Done:
         """Wait for the end."""
-        if not self.ended():
-            if not select.select([self._alive], [], [], timeout)[0]:
-                os.kill(self.pid, signal.SIGKILL)
-                self.wait()
-                said = (self._folder / "err").read_text()
-                raise AssertionError(f"a terminal took more than {timeout} s; it said:\n{said}")
-            while not self.ended():  # it has let go of everything, and is all but gone
-                time.sleep(0.0005)
+        try:
+            self._program.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._program.send_signal(SHOW)
+            time.sleep(1)  # as long as it may take to write
+            said = self.kill().err
+            late = f"a terminal took more than {timeout} s; it said:\n{said}"
+            raise AssertionError(late) from None
+        assert self.ended()
         assert self.done
         return self.done
 
@@ -180,44 +120,6 @@ def _state_of(task: Path) -> str:
         return ""
 
 
-def open_terminal(folder: Path, url: str, *words: str) -> Terminal:
-    """Run the program with `words` in a process of its own; EC2 and the machines are at `url`."""
-    own = Path(tempfile.mkdtemp(dir=folder, prefix="terminal-"))
-    alive, held = os.pipe()  # what it holds is closed when it ends, however it does
-    pid = os.fork()
-    if pid == 0:
-        _be_terminal(own, url, list(words))
-    os.close(held)
-    return Terminal(pid, own, alive)
-
-
-def _be_terminal(folder: Path, url: str, words: list[str]) -> NoReturn:
-    """Become a terminal, in a process that was just forked."""
-    status = 99
-    try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        for name, number in (("out", 1), ("err", 2)):
-            handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT, 0o600)
-            os.dup2(handle, number)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        sys.stdin = os.fdopen(0, closefd=False)
-        sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
-
-        asking = Asking(url)
-
-        def connect(target: ssh.Target, **_: Any) -> Any:
-            connection = StubConnection(target, asking)
-            connection._ask("ssh", "connecting")
-            return connection
-
-        ssh.connect = ssh.wait_for = connect  # type: ignore[assignment]
-        from spotcluster.cli import main
-
-        status = main.run(words)
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BaseException:  # noqa: BLE001 - whatever it is, the child must not become a second test
-        traceback.print_exc()
-        sys.stderr.flush()
-    finally:
-        os._exit(status)
+@functools.cache
+def _maker() -> programs.Maker:
+    return programs.Maker("terminal")

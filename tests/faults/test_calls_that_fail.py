@@ -8,17 +8,16 @@ from typing import Any
 
 import pytest
 
-from spotcluster.cluster.bringup import pipeline
-
+from . import changes
 from .world import World
 
 MAKING = ("CreateSecurityGroup", "RunInstances", "CreateTags", "AuthorizeSecurityGroupIngress")
 
 
 @pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here waits for a real cloud; terminals inherit this."""
-    monkeypatch.setattr(pipeline, "_CAPACITY_PAUSE", 0.05)
+def short_waits(world: World) -> None:
+    """Nothing here waits for a real cloud."""
+    world.change(changes.set_value, "spotcluster.cluster.bringup.pipeline._CAPACITY_PAUSE", 0.05)
 
 
 def fail(world: World, *rules: dict[str, Any]) -> None:
@@ -205,10 +204,8 @@ def test_call_that_took_effect_and_got_no_answer_is_made_once(world: World, acti
     end(world)
 
 
-def test_answer_that_comes_too_late_is_asked_for_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("spotcluster.aws.session.READ_TIMEOUT", 1.0)
+def test_answer_that_comes_too_late_is_asked_for_again(world: World) -> None:
+    world.change(changes.set_value, "spotcluster.aws.session.READ_TIMEOUT", 1.0)
     begin(world, {"action": "RunInstances", "after": True, "delay": 1.5, "count": 2}, status=0)
     assert world.ready() == ["master", "node001"]
     end(world)

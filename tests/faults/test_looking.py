@@ -7,11 +7,9 @@ import time
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from spotcluster.aws.session import Session
-from spotcluster.cli import output
 
+from . import changes
 from .machines import VITALS
 from .world import REGION, World
 
@@ -139,9 +137,7 @@ def test_stopped_cluster_was_said_to_be_up(world: World) -> None:
     assert ", up" not in world.run("status", "mycluster").out
 
 
-def test_jobs_that_run_are_in_the_status_and_named_before_they_are_cut_off(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_jobs_that_run_are_in_the_status_and_named_before_they_are_cut_off(world: World) -> None:
     start(world)
     world.machines.faults.append(answering(more=JOB))
     (job,) = json.loads(world.run("status", "mycluster", "--json").out)["jobs"]
@@ -150,7 +146,7 @@ def test_jobs_that_run_are_in_the_status_and_named_before_they_are_cut_off(
     assert "Job 7, for " in world.run("status", "mycluster").out
     for command in ("stop", "terminate"):
         assert "Job" not in world.run(command, "mycluster", status=2).err  # nobody reads it
-    monkeypatch.setattr(output, "can_ask", lambda: True)
+    world.change(changes.can_ask)
     for command in ("stop", "terminate"):
         said = world.run(command, "mycluster", status=2).err
         assert said.index("Job 7 still runs on the master, and is cut off") < said.index("cluster'")

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from spotcluster.cluster.bringup import pipeline
-from spotcluster.cluster.lifecycle import terminate
-
+from . import changes
 from .world import World
+
+HOOKS = "spotcluster.cluster.lifecycle.terminate._HOOKS"
+"""How long `terminate` waits for plugins at most."""
 
 PLUGINS = """
 import time
@@ -48,9 +49,9 @@ class Hanging(Telling):
 
 
 @pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here waits for a real cloud; terminals inherit this."""
-    monkeypatch.setattr(pipeline, "_CAPACITY_PAUSE", 0.05)
+def short_waits(world: World) -> None:
+    """Nothing here waits for a real cloud."""
+    world.change(changes.set_value, "spotcluster.cluster.bringup.pipeline._CAPACITY_PAUSE", 0.05)
 
 
 def fail(world: World, *rules: dict[str, Any]) -> None:
@@ -237,10 +238,8 @@ def test_plugin_that_breaks_or_hangs_does_not_keep_the_cluster(
     assert states(world) == {"master": "stopped"}
 
 
-def test_plugins_were_not_told_when_a_cluster_ended(
-    world: World, spotcluster_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(terminate, "_HOOKS", 3.0)
+def test_plugins_were_not_told_when_a_cluster_ended(world: World, spotcluster_home: Path) -> None:
+    world.change(changes.set_value, HOOKS, 3.0)
     use_plugins(spotcluster_home, "Telling", "Hanging", "Broken")
     world.run("start", "-c", "bare", "mycluster")
     done = world.run("terminate", "-y", "mycluster")
@@ -250,16 +249,16 @@ def test_plugins_were_not_told_when_a_cluster_ended(
     use = (spotcluster_home / "config").read_text().replace("first, second, third", "first, fourth")
     fourth = "\n[plugin fourth]\nSETUP_CLASS = telling.Telling\nWORD = fourth\n"
     (spotcluster_home / "config").write_text(use + fourth)
-    monkeypatch.setattr(terminate, "_HOOKS", 240.0)
+    world.change(changes.set_value, HOOKS, 240.0)
     world.run("start", "-c", "bare", "mycluster")
     world.run("terminate", "-y", "mycluster")
     assert told(world, "shut down") == ["fourth", "first"]
 
 
 def test_plugins_do_not_wait_for_a_master_that_does_not_answer_when_a_cluster_ends(
-    world: World, spotcluster_home: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, spotcluster_home: Path
 ) -> None:
-    monkeypatch.setattr(terminate, "_HOOKS", 600.0)  # as long as Hanging takes
+    world.change(changes.set_value, HOOKS, 600.0)  # as long as Hanging takes
     use_plugins(spotcluster_home, "Hanging")
     world.run("start", "-c", "bare", "mycluster")
     world.machines.faults.append(lambda step: {"lost": "no route to it."})

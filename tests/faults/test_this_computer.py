@@ -3,49 +3,24 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spotcluster.cli import logfile
-
+from . import changes
 from .world import World
-
-
-def cannot_write(monkeypatch: pytest.MonkeyPatch, home: Path, number: int) -> None:
-    """Let what is below the home not be written to: its disk is full, or read-only."""
-    make, unlink = tempfile.mkstemp, Path.unlink
-
-    def refuse(path: Path) -> None:
-        if path.is_relative_to(home):
-            raise OSError(number, os.strerror(number), str(path))
-
-    def refuse_to_make(**given: Any) -> Any:
-        refuse(given["dir"])
-        return make(**given)
-
-    def refuse_to_unlink(path: Path, **given: Any) -> None:
-        refuse(path)
-        unlink(path, **given)
-
-    monkeypatch.setattr("spotcluster.files.tempfile.mkstemp", refuse_to_make)
-    if number == errno.EROFS:
-        monkeypatch.setattr(logfile, "_file", lambda command: refuse(home / command))
-        monkeypatch.setattr(Path, "unlink", refuse_to_unlink)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
 def test_disk_that_cannot_be_written_to_replaces_no_node_and_keeps_no_cluster(
-    world: World, spotcluster_home: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    world: World, spotcluster_home: Path, number: int
 ) -> None:
-    cannot_write(monkeypatch, spotcluster_home, number)
+    world.change(changes.cannot_write, spotcluster_home, number)
     done = world.run("start", "-c", "bare", "mycluster")
     assert world.calls.count("RunInstances") == 2
     assert world.ready() == ["master", "node001"]
@@ -56,32 +31,17 @@ def test_disk_that_cannot_be_written_to_replaces_no_node_and_keeps_no_cluster(
     assert world.left() == []
 
 
-def test_log_file_on_a_disk_that_got_full_does_not_cover_the_terminal(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Full:
-        def write(self, _: str) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        def flush(self) -> None:
-            pass
-
-    def on_full_disk(command: str) -> logging.Handler:
-        made = to_file(command)
-        made.stream = Full()
-        return made
-
-    to_file: Any = logfile._file
-    monkeypatch.setattr(logfile, "_file", on_full_disk)
+def test_log_file_on_a_disk_that_got_full_does_not_cover_the_terminal(world: World) -> None:
+    world.change(changes.log_on_a_full_disk)
     done = world.run("start", "-c", "bare", "-s", "1", "mycluster")
     assert "Logging error" not in done.err
 
 
 def test_command_that_needs_the_disk_says_that_it_is_full(
-    world: World, spotcluster_home: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, spotcluster_home: Path
 ) -> None:
     world.run("start", "-c", "bare", "-s", "1", "mycluster")
-    cannot_write(monkeypatch, spotcluster_home, errno.ENOSPC)
+    world.change(changes.cannot_write, spotcluster_home, errno.ENOSPC)
     done = world.run("sshmaster", "mycluster", "true", status=1)
     assert "cannot write what it has to keep: No space left on device" in done.err
     assert "bug" not in done.err

@@ -1,7 +1,7 @@
 """EC2 and the nodes for a terminal that is a process of its own, and may be killed at any call.
 
 The API is the local cloud's, on a thread of the test; its instances run as soon as they are made.
-A terminal is a forked process that runs the program's own entry point. Its SSH is a stub that asks
+A terminal is a process that runs the program's own entry point. Its SSH is a stub that asks
 the test over the same HTTP server, so that calls and remote steps are one sequence, which the
 test can hold, fail, or end the terminal at, all from outside.
 """
@@ -15,6 +15,7 @@ import os
 import pickle
 import re
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,10 +35,12 @@ from spotcluster.local.cloud import Cloud
 
 from .machines import Machines
 from .serving import Server
-from .terminals import DIRECT, Done, Terminal, open_terminal
+from .terminals import Change, Done, Terminal
 
 CREDENTIALS = Credentials("AKIATESTTESTTESTTEST", "secret")
 REGION = "us-east-1"
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Past the proxies that the environment names."""
 CONFIG = """
 [key mykey]
 KEY_LOCATION = {key}
@@ -91,12 +94,9 @@ class World:
     def __init__(self, folder: Path, home: Path) -> None:
         self.folder = folder
         self.home = home
-        # A process that is forked beside a thread that is in OpenSSL inherits what that thread
-        # has locked there, and may wait for it for ever: who makes keys or checks signatures, and
-        # who makes a terminal, take turns.
-        self._forks_or_signs = threading.RLock()
-        self.machines = Machines(self._forks_or_signs)
+        self.machines = Machines()
         self.calls: list[str] = []
+        self._changes: list[Change] = []
         self.on_call: Callable[[int, str, Callable[[], Response]], Response] | None = None
         self.denied: Callable[[str], bool] = lambda action: False
         self._lock = threading.Lock()
@@ -148,8 +148,7 @@ class World:
 
             def do() -> Response:
                 environ["wsgi.input"] = io.BytesIO(body)
-                with self._forks_or_signs:
-                    return Response.from_app(self._application, environ, buffered=True)
+                return Response.from_app(self._application, environ, buffered=True)
 
         with self._lock:
             self._number += 1
@@ -161,7 +160,7 @@ class World:
         """Wait until every request that terminals sent before they ended has taken effect."""
         # What was sent may not even be accepted. Connections are accepted in their order, so that
         # when we are answered all of theirs are; each is closed when all of it is done.
-        with DIRECT.open(f"{self.url}/idle", timeout=60):
+        with _DIRECT.open(f"{self.url}/idle", timeout=60):
             pass
         server = self._server
         with server.changed:
@@ -277,8 +276,19 @@ class World:
 
     def terminal(self, *words: str) -> Terminal:
         """Run the program with `words` in a process of its own."""
-        with self._forks_or_signs:
-            return open_terminal(self.folder, self.url, *words)
+        return Terminal(self.folder, self.url, self._changes, words)
+
+    def change(self, function: Callable[..., None], *given: Any) -> None:
+        """Have a function called in each terminal from now on, before the program is run.
+
+        Parameters
+        ----------
+        function : callable
+            One that a module has by name, and that is quick to import.
+        *given
+            What it is called with.
+        """
+        self._changes.append((function, given))
 
     def run(self, *words: str, status: int = 0, timeout: float = 240.0) -> Done:
         """Run the program to its end, which must be `status`."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
-from clouds import nothing_is_left
-from commands import cli
+import programs
+import psutil
+import pytest
+from commands import PROGRAM, cli
 
 from spotcluster import local
 
@@ -19,6 +22,17 @@ TABLE = """
 """
 
 
+def nothing_is_left(home: Path) -> None:
+    """Hold that the demo's local cloud has ended, and every process below its folder."""
+    assert not local.status().running
+    left = [
+        process.info
+        for process in psutil.process_iter(["pid", "cmdline"])
+        if str(home) in " ".join(process.info["cmdline"] or ())
+    ]
+    assert left == []
+
+
 def test_demo_finds_the_five_best_while_nodes_come_and_go(spotcluster_home: Path) -> None:
     said = cli("demo")
     assert TABLE in said
@@ -28,6 +42,23 @@ def test_demo_finds_the_five_best_while_nodes_come_and_go(spotcluster_home: Path
     assert "node003" in said
     assert "Lost: none" in said
     assert "EC2 says that of 'demo' there is nothing left." in said
+    nothing_is_left(spotcluster_home)
+
+
+@pytest.mark.parametrize("moment", ["master: set-up", "node003: launch", "node001: draining"])
+def test_interrupted_demo_cleans_up(spotcluster_home: Path, tmp_path: Path, moment: str) -> None:
+    with (
+        (tmp_path / "out").open("w") as out,
+        programs.spoken([*PROGRAM, "demo"], stdout=out) as (program, lines),
+    ):
+        for line in lines:
+            if moment in line:
+                program.send_signal(signal.SIGINT)
+                break
+        err = "".join(lines)
+        assert program.wait(240) == 130, err
+    assert "Traceback" not in err
+    assert "EC2 says that of 'demo' there is nothing left." in (tmp_path / "out").read_text()
     nothing_is_left(spotcluster_home)
 
 

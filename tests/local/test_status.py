@@ -191,7 +191,7 @@ def test_search_that_runs_on_the_master_is_seen_from_the_laptop(cluster: str) ->
         f'mkdir -p .spotcluster/searches; cd .spotcluster/searches; echo "{text}" >there.progress',
     )
     try:
-        # One that another test ran there may still be shown for its last minutes.
+        # One that another test ran there may still be shown.
         (search,) = [s for s in status(cluster)["searches"] if s["id"] == "there"]
     finally:
         cli("sshmaster", cluster, "rm .spotcluster/searches/there.progress")

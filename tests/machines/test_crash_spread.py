@@ -36,8 +36,10 @@ class Machines:
         if not found:
             return []
         (cluster,) = found
-        assert all(node["ready"] for node in cluster["nodes"]), cluster
-        aliases = [node["alias"] for node in cluster["nodes"]]
+        # `removenode` does not wait until the machine is gone
+        there = [node for node in cluster["nodes"] if node["state"] != "shutting-down"]
+        assert all(node["ready"] for node in there), cluster
+        aliases = [node["alias"] for node in there]
         hop = f"ssh -o BatchMode=yes {aliases[-1]} hostname" if len(aliases) > 1 else "hostname"
         assert self.lab.run("sshmaster", "mycluster", hop).strip() == aliases[-1]
         return aliases

@@ -153,7 +153,7 @@ class _Story:
                     f"{newcomer} took no evaluation within {_LIMIT:.0f} s.",
                     "`spotcluster -d demo` shows every step.",
                 )
-            time.sleep(0.1)
+            time.sleep(0.1)  # between two looks
         return newcomer
 
     def _forget_nodes(self) -> None:

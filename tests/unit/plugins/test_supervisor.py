@@ -75,10 +75,8 @@ def test_killed_service_is_started_again(host: Host, own: Supervisor) -> None:
     own.start("thing")
     wait_until("a start", lambda: started(host))
     os.kill(int(started(host)[0][0]), signal.SIGKILL)
-    wait_until("start 2", lambda: len(started(host)) == 2)
-    wait_until(
-        'own.status("thing") == {"thing": True}', lambda: own.status("thing") == {"thing": True}
-    )
+    wait_until("the second start", lambda: len(started(host)) == 2)
+    wait_until("it to run", lambda: own.status("thing") == {"thing": True})
 
 
 def test_service_was_not_known_where_the_width_of_a_terminal_cut_off_its_name(
@@ -86,33 +84,25 @@ def test_service_was_not_known_where_the_width_of_a_terminal_cut_off_its_name(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
     own.start("thing")
-    wait_until(
-        'own.status("thing") == {"thing": True}', lambda: own.status("thing") == {"thing": True}
-    )
+    wait_until("it to run", lambda: own.status("thing") == {"thing": True})
     assert own.stop("thing") == ["thing"]
 
 
 def test_service_that_runs_is_not_started_twice(host: Host, own: Supervisor) -> None:
     own.start("thing", [1, 2])
-    wait_until(
-        'own.status("thing") == {"thing@1": True, "thing@2": True}',
-        lambda: own.status("thing") == {"thing@1": True, "thing@2": True},
-    )
+    wait_until("both to run", lambda: own.status("thing") == {"thing@1": True, "thing@2": True})
     own.start("thing", [1, 2, 3])
     running = {"thing@1": True, "thing@2": True, "thing@3": True}
     wait_until("all to run", lambda: own.status("thing") == running)
-    wait_until("start 3", lambda: len(started(host)) == 3)
+    wait_until("the third start", lambda: len(started(host)) == 3)
     assert sorted(number for _, number in started(host)) == ["1", "2", "3"]
 
 
 def test_stopped_service_may_clean_up_and_stays_stopped(host: Host, own: Supervisor) -> None:
     own.start("thing", [1, 2])
     # Known to the supervisor, and ready to clean up.
-    wait_until(
-        'own.status("thing") == {"thing@1": True, "thing@2": True}',
-        lambda: own.status("thing") == {"thing@1": True, "thing@2": True},
-    )
-    wait_until("start 2", lambda: len(started(host)) == 2)
+    wait_until("both to run", lambda: own.status("thing") == {"thing@1": True, "thing@2": True})
+    wait_until("the second start", lambda: len(started(host)) == 2)
     assert sorted(own.stop("thing")) == ["thing@1", "thing@2"]
     assert (Path(host.home) / "ended").read_text() == "clean\nclean\n"
     assert own.status("thing") == {}
@@ -125,13 +115,8 @@ def test_service_that_does_not_end_is_killed_with_what_it_started(host: Host) ->
     own = supervisor.of(host)  # type: ignore[arg-type]
     own.start("thing")
     child = Path(host.home) / "child"
-    wait_until(
-        "child.exists() and child.read_text().strip()",
-        lambda: child.exists() and child.read_text().strip(),
-    )
-    wait_until(
-        'own.status("thing") == {"thing": True}', lambda: own.status("thing") == {"thing": True}
-    )
+    wait_until("the child", lambda: child.exists() and child.read_text().strip())
+    wait_until("it to run", lambda: own.status("thing") == {"thing": True})
     own.stop("thing")
     wait_until("the child's end", lambda: not runs(int(child.read_text())))
 
@@ -150,6 +135,6 @@ def test_service_that_cannot_start_is_tried_ever_more_slowly(host: Host) -> None
     supervisor.install(host, "thing", 'date +%s.%N >>"$HOME/started"\nexit 1\n')  # type: ignore[arg-type]
     own = supervisor.of(host)  # type: ignore[arg-type]
     own.start("thing")
-    wait_until("start 3", lambda: len(started(host)) == 3)
+    wait_until("the third start", lambda: len(started(host)) == 3)
     first, second, third = (float(line[0]) for line in started(host))
     assert 0.9 < second - first < third - second

@@ -192,10 +192,11 @@ def test_public_key_in_the_place_of_the_private_one_is_not_told_to_be_closed(
 
 
 def test_host_to_go_through_needs_an_ssh_which_is_said_before_the_launch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    session: Session, key: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files.write_private(files.key_file("k"), ssh.keys.generate().private)
     assert plans.refusals(with_key()) == []
     monkeypatch.setenv("PATH", str(tmp_path))
     through = with_key().model_copy(update={"proxy_jump": "bastion"})
     assert ["no ssh program" in str(one) for one in plans.refusals(through)] == [True]
+    with pytest.raises(UsageError, match="no ssh program"):
+        plans.make(session, "c", through, [])

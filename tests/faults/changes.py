@@ -1,0 +1,68 @@
+"""What tests change in terminals before the program is run there; see `World.change`."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import logging
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from spotcluster.cli import logfile
+
+
+def set_value(name: str, value: Any) -> None:
+    """Let what a module has by that name be something else."""
+    module, _, own = name.rpartition(".")
+    found = importlib.import_module(module)
+    assert hasattr(found, own), name
+    setattr(found, own, value)
+
+
+def can_ask() -> None:
+    """Let the terminal look like one before which somebody sits."""
+    set_value("spotcluster.cli.output.can_ask", lambda: True)
+
+
+def cannot_write(home: Path, number: int) -> None:
+    """Let what is below the home not be written to: its disk is full, or read-only."""
+    make, unlink = tempfile.mkstemp, Path.unlink
+
+    def refuse(path: Path) -> None:
+        if path.is_relative_to(home):
+            raise OSError(number, os.strerror(number), str(path))
+
+    def refuse_to_make(**given: Any) -> Any:
+        refuse(given["dir"])
+        return make(**given)
+
+    def refuse_to_unlink(path: Path, **given: Any) -> None:
+        refuse(path)
+        unlink(path, **given)
+
+    tempfile.mkstemp = refuse_to_make
+    if number == errno.EROFS:
+        set_value("spotcluster.cli.logfile._file", lambda command: refuse(home / command))
+        Path.unlink = refuse_to_unlink
+
+
+class _Full:
+    def write(self, _: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def flush(self) -> None:
+        pass
+
+
+def log_on_a_full_disk() -> None:
+    """Let the disk of the log file get full when it is open."""
+    to_file: Any = logfile._file
+
+    def on_full_disk(command: str) -> logging.Handler:
+        made: logging.StreamHandler[Any] = to_file(command)
+        made.stream = _Full()
+        return made
+
+    logfile._file = on_full_disk
