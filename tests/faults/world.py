@@ -264,6 +264,11 @@ class World:
                 *backend.volumes,
                 *backend.enis,
                 *backend.launch_templates,
+                *(
+                    one
+                    for one, fleet in backend.instant_fleets.items()
+                    if fleet.get("State", "active") == "active"
+                ),
                 *getattr(backend, "placement_groups", {}),
                 *(name for name in backend.key_pairs if name != "mykey"),
             ]

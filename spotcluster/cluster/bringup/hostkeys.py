@@ -18,12 +18,11 @@ the next run does 1 to 5 again, each of which finds done what is done.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from spotcluster import ssh, templates
-from spotcluster.aws import network, tags
-from spotcluster.aws.session import Session
+from spotcluster.aws import tags
+from spotcluster.cluster.bringup.tagging import Tagger
 from spotcluster.cluster.node import Node
 from spotcluster.errors import NodeError
 
@@ -38,7 +37,7 @@ def is_own(node: Node) -> bool:
     )
 
 
-def renew(session: Session, node: Node) -> None:
+def renew(tagger: Tagger, node: Node) -> None:
     """Let the node change to a host key of its own; does nothing where it has.
 
     Raises
@@ -54,14 +53,9 @@ def renew(session: Session, node: Node) -> None:
     kind, _ = ssh.keys.parse_public(own)
     if kind != "ssh-ed25519":
         raise NodeError(node.alias, f"it made a host key of the kind {kind}, not ssh-ed25519.")
-    _tag(session, node, {tags.NEXT_HOST_KEY: own})
+    tagger.put(node, {tags.NEXT_HOST_KEY: own})
     change = templates.script("host_key.sh", step="change")
     node.run(change, what="changing its host key", timeout=60, user="root")
     pinned = replace(node.target, host_key=own, next_host_key="")
     node.reconnect(pinned, timeout=_RELOAD_LIMIT)
-    _tag(session, node, {tags.HOST_KEY: own})
-
-
-def _tag(session: Session, node: Node, own: Mapping[str, str]) -> None:
-    network.tag(session, [node.instance.id], own)
-    node.instance = replace(node.instance, tags={**node.instance.tags, **own})
+    tagger.put(node, {tags.HOST_KEY: own})

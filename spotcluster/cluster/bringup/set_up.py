@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from spotcluster import ssh, templates
 from spotcluster.cluster.bringup import hostkeys, hostnames
+from spotcluster.cluster.bringup.tagging import Tagger
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Account, Node
 from spotcluster.cluster.volumes import mounting
@@ -34,7 +35,7 @@ class Equipped:
     volumes: Outcome = field(default_factory=Outcome)
 
 
-def equip(cluster: Cluster, node: Node, *, format_new: bool = False) -> Equipped:
+def equip(cluster: Cluster, node: Node, tagger: Tagger, *, format_new: bool = False) -> Equipped:
     """Do all that needs nobody but the node.
 
     Parameters
@@ -47,7 +48,7 @@ def equip(cluster: Cluster, node: Node, *, format_new: bool = False) -> Equipped
     left_out = []
     volumes = Outcome()
     if facts.has_units:
-        hostkeys.renew(cluster.session, node)
+        hostkeys.renew(tagger, node)
     if facts.sudo:
         hostname = hostnames.of(cluster.name, node.alias, dns_prefix=template.dns_prefix)
         left_out += _make_machine(node, hostname, template.cluster_user, template.cluster_shell)

@@ -8,10 +8,11 @@ from dataclasses import replace
 from spotcluster.aws import instances, tags
 from spotcluster.cluster import records
 from spotcluster.cluster.additions import Addition
-from spotcluster.cluster.bringup import plans
+from spotcluster.cluster.bringup import plans, workers
 from spotcluster.cluster.bringup.bringup import Result, bring_up, is_wanted
 from spotcluster.cluster.bringup.failures import OnFailure
-from spotcluster.cluster.bringup.launch import Launcher, unless_ended
+from spotcluster.cluster.bringup.launch import Launcher
+from spotcluster.cluster.bringup.making import unless_ended
 from spotcluster.cluster.bringup.member import launched
 from spotcluster.cluster.cluster import Cluster, is_ending, is_stopped
 from spotcluster.cluster.ingress import open_group
@@ -72,7 +73,9 @@ def add_nodes(
         record = records.resize(session, record, size, addition.tag)
         record = open_group(session, record, template)
     cluster.record = replace(record, additions=(addition,))
-    launcher = Launcher(cluster, todo, found, addition.id)
+    new = [one for one in todo.nodes if one.alias in fresh]
+    workers.take_over(session, cluster.name, unready, new)
+    launcher = Launcher(cluster, todo, found, addition.id, [one.alias for one in unready])
     members = [launched(launcher, session, one, cluster.key_path, unready) for one in todo.nodes]
     return bring_up(cluster, members, begin, on_failure)
 

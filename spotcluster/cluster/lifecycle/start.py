@@ -18,10 +18,11 @@ from spotcluster.aws import instances
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import ingress, records
-from spotcluster.cluster.bringup import plans
+from spotcluster.cluster.bringup import plans, workers
 from spotcluster.cluster.bringup.bringup import Result, bring_up
 from spotcluster.cluster.bringup.failures import OnFailure
-from spotcluster.cluster.bringup.launch import Launcher, unless_ended
+from spotcluster.cluster.bringup.launch import Launcher
+from spotcluster.cluster.bringup.making import unless_ended
 from spotcluster.cluster.bringup.member import brought_back, launched
 from spotcluster.cluster.bringup.plans import MASTER, Plan
 from spotcluster.cluster.cluster import (
@@ -200,7 +201,8 @@ def start(
         again = plans.make(session, name, todo.template, [one.alias for one in unready])
         mounting.check_format(again.volumes, format_new=format_new)
         whole = replace(todo, nodes=(*todo.nodes, *again.nodes))
-    launcher = Launcher(cluster, whole, found)
+    workers.take_over(session, name, unready, todo.nodes)
+    launcher = Launcher(cluster, whole, found, there=[one.alias for one in unready])
     members = [
         *(brought_back(session, one, key_path) for one in returning),
         *(launched(launcher, session, one, key_path, unready) for one in whole.nodes),
@@ -289,6 +291,6 @@ def _missing(record: Record, found: Sequence[Instance], size: int | None = None)
             " makes it smaller.",
         )
     has_master = any(one.is_master for one in live)
-    workers = wanted - 1 - sum(not one.is_master for one in live)
-    names = plans.aliases_left([one.alias for one in found], max(0, workers))
+    number = wanted - 1 - sum(not one.is_master for one in live)
+    names = plans.aliases_left([one.alias for one in found], max(0, number))
     return names if has_master else [MASTER, *names]
