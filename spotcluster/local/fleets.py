@@ -76,7 +76,7 @@ class FleetAnswers(LaunchAnswers):
 
     def delete_fleets(self) -> ActionResult:
         """Answer DeleteFleets: an instant fleet goes with its instances only."""
-        if not self._get_bool_param("TerminateInstances"):
+        if str(self._get_param("TerminateInstances")).lower() != "true":
             raise EC2ClientError(
                 "InvalidParameterValue",
                 "Instant fleets cannot be deleted without their instances.",

@@ -124,7 +124,7 @@ def test_partial_fulfilment_names_the_nodes_that_are_missing(
     assert "There is no Spot capacity" in done.err
     assert "Try another instance type or zone" in done.err
     assert world.ready() == ["master", "node001", "node002"]
-    monkeypatch.undo()
+    monkeypatch.setattr(FleetAnswers, "_launch_from", launch)
     world.run("start", "-c", "bare", "mycluster")
     assert world.ready() == ["master", "node001", "node002", "node003"]
     end(world)
@@ -254,7 +254,7 @@ def test_terminate_that_may_not_terminate_says_so(world: World) -> None:
 
 
 def test_faults_can_be_listed_with_how_often_they_applied(world: World) -> None:
-    fail(world, {"action": "RunInstances", "lag": 2, "skip": 1})
+    fail(world, {"action": "CreateTags", "delay": 0.01, "skip": 1, "count": 1})
     world.run("start", "-c", "bare", "mycluster")
     listed = json.loads(json.dumps(world.cloud.faults.listed()))
     assert [(rule["hits"], rule["passed"]) for rule in listed] == [(1, 1)]

@@ -3,6 +3,7 @@
 ::
 
     plans.py        what would be made, and its price, checked against EC2; makes nothing
+    pools.py        where workers may come from, and what each place costs now
     member.py       a node on its way into a cluster
     launch.py       instances, under names that nobody else has, once: the master alone, and
                     workers.py together by fleets; making.py has what both ask for

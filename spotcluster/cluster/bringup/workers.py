@@ -22,7 +22,7 @@ from dataclasses import replace
 from spotcluster import ssh
 from spotcluster.aws import fleets, instances, network, tags
 from spotcluster.aws.blocks import Block, number_of
-from spotcluster.aws.fleets import Fleet, Mould, Pool
+from spotcluster.aws.fleets import Fleet, Mould, Pool, Refusal
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import owner, records
@@ -48,6 +48,9 @@ class Workers:
         self._session = making.cluster.session
         planned = [number_of(one.alias) for one in making.todo.nodes]
         self._highest = max([0, *planned, *map(_highest, found)])
+        allowed = making.todo.template.on_demand_fallback
+        there = sum(not one.spot and not one.is_master for one in instances.present(found))
+        self._fallback = float("inf") if allowed == "all" else float(allowed or 0) - there
 
     def launch(self, planned: Sequence[PlannedNode]) -> list[Instance | Exception]:
         """Launch nodes, or find those that an earlier run has made; return one answer for each."""
@@ -67,13 +70,33 @@ class Workers:
         for _ in range(_MOST_CLAIMS):
             made = self._claim(row[0], block)
             if made is not None:
-                return made
+                return self._or_on_demand(row[0], block, made)
             block = self._next(len(row))
         name = self._making.cluster.name
         raise ClusterError(
             f"Others have taken the names for new nodes of '{name}' {_MOST_CLAIMS} times in turn.",
             f"See `spotcluster listclusters {name}`.",
         )
+
+    def _or_on_demand(self, like: PlannedNode, block: Block, made: Made) -> Made:
+        """Launch on demand what no spot pool had, as far as ON_DEMAND_FALLBACK allows it."""
+        lacking = [name for name, one in zip(block.aliases, made, strict=True) if _lacks(one)]
+        allowed = self._fallback if like.spot else 0
+        if not lacking or allowed <= 0:
+            return made
+        some = lacking[: int(min(allowed, len(lacking)))]
+        self._fallback -= len(some)
+        name = self._making.cluster.name
+        self._making.cluster.note(
+            f"{len(some)} worker(s) of '{name}' are launched on demand, as there is no spot"
+            " capacity for them (ON_DEMAND_FALLBACK)"
+        )
+        pools = tuple(replace(one, bid=None) for one in like.pools)
+        steady = replace(like, spot=False, bid=None, pools=pools)
+        bought: dict[str, Instance | Exception] = {}
+        for row in rows([replace(steady, alias=name) for name in some]):
+            bought |= zip([one.alias for one in row], self._row(row), strict=True)
+        return [bought.get(name, one) for name, one in zip(block.aliases, made, strict=True)]
 
     def _next(self, count: int) -> Block:
         """Return names after all that are known to be taken by now."""
@@ -93,7 +116,7 @@ class Workers:
             if mould is None:
                 return None
             try:
-                fleet = self._launch(like, block, mould, attempt)
+                made = self._from_pools(like, block, mould, attempt)
             except CloudError as error:
                 if error.code != "IdempotentParameterMismatch":
                     raise
@@ -105,9 +128,40 @@ class Workers:
                 return self._known(block, there)
             finally:
                 self._forget(mould)
-            self._making.launched.append(first)  # a replacement is another attempt
-            return _answers(block, fleet)
+            return made
         raise AssertionError
+
+    def _from_pools(self, like: PlannedNode, block: Block, mould: Mould, attempt: int) -> Made:
+        """Launch a block; what some pools refused is asked for again from the others."""
+        made: list[Instance | Exception] = []
+        pools = list(like.pools)
+        refusals: list[Refusal] = []
+        rest = block
+        while pools:
+            fleet = self._launch(like, rest, mould, attempt, pools)
+            self._making.launched.append(rest.aliases[0])  # the next one is another attempt
+            made += _named(rest, fleet)
+            refusals += fleet.refusals
+            refused = {one.pool for one in fleet.refusals}
+            rest = Block(rest.first + len(fleet.instances), rest.count - len(fleet.instances))
+            if not refused or not rest.count:
+                break
+            pools = [one for one in pools if one not in refused]
+            attempt = self._making.launched.count(rest.aliases[0])
+        if rest.count:
+            error = _why(refusals)
+            self._tell(refusals)
+            made += [error] * rest.count
+        return made
+
+    def _tell(self, refusals: Sequence[Refusal]) -> None:
+        """Say what each pool said, where there were several."""
+        said = {one.pool: one.error for one in refusals}
+        if len(said) > 1:
+            lines = [
+                f"    {pool.type:<14} {pool.zone:<14} {error.code}" for pool, error in said.items()
+            ]
+            self._making.cluster.note("what each pool said:\n" + "\n".join(lines))
 
     def _is_foreign(self, by: str | None) -> bool:
         return bool(self._making.addition) and by != self._making.addition
@@ -152,7 +206,14 @@ class Workers:
 
     # The launch.
 
-    def _launch(self, like: PlannedNode, block: Block, mould: Mould, attempt: int) -> Fleet:
+    def _launch(
+        self,
+        like: PlannedNode,
+        block: Block,
+        mould: Mould,
+        attempt: int,
+        pools: Sequence[Pool],
+    ) -> Fleet:
         """Launch the nodes of a block, and give them their names."""
         cluster = self._making.cluster
         own = {
@@ -167,7 +228,7 @@ class Workers:
                 fleet = fleets.launch(
                     self._session,
                     mould,
-                    self._pools(like),
+                    pools,
                     block.count,
                     own,
                     spot=like.spot,
@@ -191,10 +252,6 @@ class Workers:
             named = dict(zip((one.id for one in fleet.instances), block.aliases, strict=False))
             fleets.write_names(self._session, named, cluster.name)
         return fleet
-
-    def _pools(self, like: PlannedNode) -> list[Pool]:
-        subnet = self._making.todo.subnet
-        return [Pool(like.type.name, subnet.id, subnet.zone, like.bid)]
 
     def _check_wanted(self) -> None:
         record = self._making.cluster.record
@@ -292,21 +349,24 @@ def _highest(one: Instance) -> int:
     return max(number_of(one.alias), block.last if block else 0)
 
 
-def _answers(block: Block, fleet: Fleet) -> Made:
-    """Return what a fleet has launched, by the names, and why the rest is lacking."""
-    made: list[Instance | Exception] = [
+def _named(block: Block, fleet: Fleet) -> list[Instance]:
+    """Return what a fleet has launched, by the names."""
+    return [
         replace(one, tags={**one.tags, tags.ALIAS: name})
         for one, name in zip(fleet.instances, block.aliases, strict=False)
     ]
-    lacking = block.count - len(made)
-    if lacking:
-        made += [_why(fleet)] * lacking
-    return made
 
 
-def _why(fleet: Fleet) -> CloudError:
-    if fleet.refusals:
-        return fleet.refusals[0].error
+def _lacks(made: Instance | Exception) -> bool:
+    """Return whether there was no capacity for a node; a quota is one for each market."""
+    return isinstance(made, CapacityError)
+
+
+def _why(refusals: Sequence[Refusal]) -> CloudError:
+    """Return the error of what no pool had: that of a pool whose capacity may come back, if any."""
+    passing = [one.error for one in refusals if one.error.code == "InsufficientInstanceCapacity"]
+    for error in [*passing, *(one.error for one in refusals)]:
+        return error
     return CapacityError(
         "EC2 launched fewer instances than were asked for, and does not say why.",
         code="InsufficientInstanceCapacity",

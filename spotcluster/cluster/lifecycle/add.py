@@ -55,9 +55,7 @@ def add_nodes(
             f"The master of '{cluster.name}' has not been set up.",
             f"`spotcluster start {cluster.name}` goes on with it.",
         )
-    # Near the master: traffic between zones costs money, and time.
-    near = {"key_location": cluster.key_path, "availability_zone": master.instance.zone}
-    template = record.template.model_copy(update=near)
+    template = record.template.model_copy(update={"key_location": cluster.key_path})
     if bid is not None:
         template = template.with_overrides(bid=bid)
     found = record.own(instances.describe(session, cluster.name))

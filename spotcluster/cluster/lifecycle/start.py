@@ -83,7 +83,7 @@ def plan(
     else:
         found = record.own(seen.instances)
         missing = _missing(record, found, size)
-        own = _again(record, found, template, bid)
+        own = _again(record, template, bid)
         todo = plans.make(session, name, own, missing)
         back = tuple(one for one in instances.present(found) if one.returning)
         todo = replace(todo, returning=back)
@@ -255,15 +255,9 @@ def _is_asleep(record: Record, found: Sequence[Instance]) -> bool:
     return record.stopped or any(one.state in instances.STOPPED for one in found)
 
 
-def _again(
-    record: Record, found: Sequence[Instance], template: Template, bid: float | None
-) -> Template:
+def _again(record: Record, template: Template, bid: float | None) -> Template:
     """Return the template by which more nodes are made for a cluster that exists."""
     own = record.template.model_copy(update={"key_location": template.key_location})
-    masters = [one for one in instances.present(found) if one.is_master]
-    if masters and not own.subnet_id:
-        # Near the master: traffic between zones costs money, and time.
-        own = own.model_copy(update={"availability_zone": masters[0].zone})
     if bid is None:
         bid = record.bid
     return own if bid is None else own.with_overrides(bid=bid)
