@@ -36,6 +36,16 @@ def _check_instance_type(value: str) -> str:
     return value
 
 
+def instance_types(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse a list in which one is no instance type."""
+    for value in values:
+        try:
+            _check_instance_type(value)
+        except ValueError as error:
+            raise ValueError(f"'{value}' {error}") from None
+    return values
+
+
 def _check_user(value: str) -> str:
     if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", value):
         raise ValueError("is not a valid Unix user: lower-case letters, digits, '_' and '-'")

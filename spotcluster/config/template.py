@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self, TypedDict, Unpack
+from typing import Annotated, Any, Literal, Self, TypedDict, Unpack
 
 from pydantic import (
     AfterValidator,
@@ -16,6 +16,7 @@ from pydantic import (
 
 from spotcluster import wording
 from spotcluster.config import shapes
+from spotcluster.config.names import split
 from spotcluster.config.node_types import NodeTypes
 from spotcluster.config.settings import (
     Permission,
@@ -25,6 +26,7 @@ from spotcluster.config.settings import (
     key_location,
 )
 from spotcluster.errors import UsageError
+from spotcluster.plugins.base import CommaList
 
 
 def _check_volumes(volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
@@ -83,6 +85,11 @@ class Template(Settings):
         The image; without it Ubuntu 24.04, and for the master that of the nodes.
     node_instance_type : NodeTypes
         What each worker is; text, as it stands in the file: a type, or types of groups of workers.
+    node_instance_types : tuple of str
+        Types of which workers may be any, whichever EC2 has at a low price; those that no group of
+        `node_instance_type` names.
+    on_demand_fallback : int or "all" or None
+        How many workers may be on demand where there is no spot capacity; without it none.
     master_instance_type : str or None
         The type of the master; without it the last one of the workers.
     region, availability_zone, subnet_id : str or None
@@ -128,10 +135,12 @@ class Template(Settings):
     name: shapes.SectionName
     keyname: shapes.KeyName
     key_location: shapes.LocalPath | None = Field(default=None, exclude=True)
-    cluster_size: Annotated[int, Field(ge=1)] = 1
+    cluster_size: Annotated[int, Field(ge=1, le=100_000)] = 1
     node_image_id: shapes.ImageId | None = None
     master_image_id: shapes.ImageId | None = None
     node_instance_type: NodeTypes
+    node_instance_types: Annotated[CommaList, _UNIQUE, AfterValidator(shapes.instance_types)] = ()
+    on_demand_fallback: Annotated[int, Field(ge=0)] | Literal["all"] | None = None
     master_instance_type: shapes.InstanceType | None = None
     region: shapes.Region | None = None
     availability_zone: shapes.Zone | None = None
@@ -159,6 +168,16 @@ class Template(Settings):
     replacements: Annotated[int, Field(ge=0, le=100)] = 2
     root_volume_size: Annotated[int, Field(ge=1, le=16384)] | None = None
     splits_bucket: shapes.Bucket | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_of_its_types(cls, given: Any) -> Any:
+        """Let the first of several types be what the master is where nothing else says so."""
+        types = given.get("node_instance_types") if isinstance(given, dict) else None
+        if types and not given.get("node_instance_type"):
+            named = split(types) if isinstance(types, str) else list(types)
+            return {**given, "node_instance_type": named[0]}
+        return given
 
     @field_validator("availability_zone")
     @classmethod
@@ -221,6 +240,8 @@ class Template(Settings):
         given: dict[str, Any] = {"cluster_size": size, "spot_bid": bid, **others}
         changes = {key: value for key, value in given.items() if value is not None}
         base: dict[str, Any] = {**self.model_dump(), "key_location": self.key_location}
+        if "node_instance_type" in changes:  # that one, and not any of several
+            base["node_instance_types"] = ()
         if changes.get("keyname", self.keyname) != self.keyname:
             base["key_location"] = None
         try:

@@ -49,8 +49,65 @@ class FleetAnswers(LaunchAnswers):
         self.error_on_dryrun()
         fleet = self._launch_fleet(asked)
         self.ec2_backend.instant_fleets[fleet["FleetId"]] = fleet
+        tags = convert_tag_spec(asked.get("TagSpecifications", []))
+        self.ec2_backend.tags[fleet["FleetId"]] = tags.get("fleet", {})
         self.ec2_backend.tokens.remember("CreateFleet", token, asked, fleet["FleetId"])
         return ActionResult(fleet)
+
+    def describe_fleets(self) -> ActionResult:
+        """Answer DescribeFleets: instant fleets are shown to those only who name them."""
+        known = self.ec2_backend.instant_fleets
+        return ActionResult(
+            {
+                "Fleets": [
+                    {
+                        "FleetId": one,
+                        "FleetState": known[one].get("State", "active"),
+                        "Type": "instant",
+                        "Tags": [
+                            {"Key": key, "Value": value}
+                            for key, value in self.ec2_backend.tags.get(one, {}).items()
+                        ],
+                    }
+                    for one in self._fleet_ids()
+                ]
+            }
+        )
+
+    def delete_fleets(self) -> ActionResult:
+        """Answer DeleteFleets: an instant fleet goes with its instances only."""
+        if str(self._get_param("TerminateInstances")).lower() != "true":
+            raise EC2ClientError(
+                "InvalidParameterValue",
+                "Instant fleets cannot be deleted without their instances.",
+            )
+        self.error_on_dryrun()
+        deleted = []
+        for one in self._fleet_ids():
+            fleet = self.ec2_backend.instant_fleets[one]
+            before = fleet.get("State", "active")
+            ids = [name for item in fleet["Instances"] for name in item["InstanceIds"]]
+            there = {instance.id for instance in self.cloud.instances() if instance.is_live}
+            if live := [name for name in ids if name in there]:
+                self.ec2_backend.terminate_instances(live)
+            fleet["State"] = "deleted_terminating"
+            deleted.append(
+                {
+                    "FleetId": one,
+                    "CurrentFleetState": fleet["State"],
+                    "PreviousFleetState": before,
+                }
+            )
+        return ActionResult({"SuccessfulFleetDeletions": deleted})
+
+    def _fleet_ids(self) -> list[str]:
+        ids: list[str] = self._get_param("FleetIds", [])
+        unknown = [one for one in ids if one not in self.ec2_backend.instant_fleets]
+        if unknown:
+            raise EC2ClientError(
+                "InvalidFleetId.NotFound", f"The fleet ID '{unknown[0]}' does not exist"
+            )
+        return ids
 
     def _launch_fleet(self, asked: dict[str, Any]) -> dict[str, Any]:
         fleet_id = random_fleet_id()
