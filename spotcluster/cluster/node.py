@@ -131,6 +131,7 @@ class Node:
         self._facts: Facts | None = None
         self._connection: ssh.Connection | None = None
         self._lock = threading.Lock()
+        self._asking = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<Node {self.alias} {self.instance.id}>"
@@ -179,10 +180,9 @@ class Node:
 
     @property
     def facts(self) -> Facts:
-        """What its machine has, asked once."""
-        if self._facts is None:
-            self._facts = self.prepare()
-        return self._facts
+        """What its machine has, asked once, whoever asks at once."""
+        with self._asking:
+            return self._facts or self.prepare()
 
     def wait_for_ssh(self, *, timeout: float, should_stop: Callable[[], str | None]) -> None:
         """Wait until SSH lets us in; `should_stop` may say why to give up."""

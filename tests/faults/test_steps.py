@@ -50,6 +50,7 @@ def test_master_is_told_of_many_workers_at_once(world: World) -> None:
         assert found[alias] == OF_A_WORKER
     told = Counter(what.split(" node0")[0] for what in found["master"])
     assert told.pop("connecting") == 1
+    assert told["asking what the machine has"] == 1
     assert told.keys() == {
         "asking what the machine has",
         "naming",
