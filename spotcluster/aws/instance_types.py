@@ -11,6 +11,14 @@ from spotcluster.aws.session import Session
 from spotcluster.errors import CloudError, UsageError
 
 _LIST = "InstanceTypes"
+_SPECIAL = (
+    "BareMetal",
+    "BurstablePerformanceSupported",
+    "FpgaInfo",
+    "GpuInfo",
+    "InferenceAcceleratorInfo",
+    "NeuronInfo",
+)
 _MOST = 100  # that EC2 takes by name in one call
 
 
@@ -60,6 +68,37 @@ def describe(session: Session, names: Iterable[str]) -> dict[str, InstanceType]:
                 "See which there are with `aws ec2 describe-instance-types`.",
             )
     return found
+
+
+def matching(
+    session: Session,
+    *,
+    cpus: tuple[float, float],
+    memory: tuple[float, float],
+    architecture: str,
+    spot: bool,
+) -> list[str]:
+    """Return the types of today that have so many virtual cores and GiB.
+
+    Left out are those that are made for something else: bare metal, accelerators, and those whose
+    cores are slowed down when they work for long.
+    """
+    wanted = {
+        "processor-info.supported-architecture": architecture,
+        "current-generation": "true",
+        "supported-usage-class": "spot" if spot else "on-demand",
+    }
+    filters = [{"Name": name, "Values": [value]} for name, value in wanted.items()]
+    found = []
+    for item in every(session.ec2.describe_instance_types, _LIST, Filters=filters):
+        kind = _read(item)
+        if (
+            cpus[0] <= kind.vcpus <= cpus[1]
+            and memory[0] <= kind.memory_mb / 1024 <= memory[1]
+            and not any(item.get(mark) for mark in _SPECIAL)
+        ):
+            found.append(kind.name)
+    return sorted(found)
 
 
 def _known(session: Session, names: Iterable[str]) -> list[Any]:

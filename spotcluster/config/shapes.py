@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from spotcluster.config.names import split
+from spotcluster.config.names import bounds, split
 from spotcluster.plugins.base import CommaList
 
 
@@ -33,6 +33,11 @@ def _check_instance_type(value: str) -> str:
         raise ValueError("is more than one instance type: name one, as in c5.xlarge")
     if not re.fullmatch(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", value):
         raise ValueError("is not an instance type, as in c5.xlarge")
+    return value
+
+
+def _check_range(value: str) -> str:
+    bounds(value)
     return value
 
 
@@ -183,6 +188,7 @@ KeyName = Annotated[
     ),
 ]
 SectionName = Annotated[str, _shape(_NAME, "a name: up to 64 letters, digits, '_', '-' and '.'")]
+Range = Annotated[str, AfterValidator(_check_range)]
 InstanceType = Annotated[str, AfterValidator(_check_instance_type)]
 Jump = Annotated[str, AfterValidator(_check_jump)]
 User = Annotated[str, AfterValidator(_check_user)]

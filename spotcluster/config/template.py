@@ -88,6 +88,10 @@ class Template(Settings):
     node_instance_types : tuple of str
         Types of which workers may be any, whichever EC2 has at a low price; those that no group of
         `node_instance_type` names.
+    node_cpus, node_memory : str or None
+        In place of such a list: virtual cores and GiB that workers must have, ``4-8`` or ``8-``.
+    architecture : {"x86_64", "arm64"} or None
+        The processors of those; without it that of `node_instance_type`.
     on_demand_fallback : int or "all" or None
         How many workers may be on demand where there is no spot capacity; without it none.
     master_instance_type : str or None
@@ -140,6 +144,9 @@ class Template(Settings):
     master_image_id: shapes.ImageId | None = None
     node_instance_type: NodeTypes
     node_instance_types: Annotated[CommaList, _UNIQUE, AfterValidator(shapes.instance_types)] = ()
+    node_cpus: shapes.Range | None = None
+    node_memory: shapes.Range | None = None
+    architecture: Literal["x86_64", "arm64"] | None = None
     on_demand_fallback: Annotated[int, Field(ge=0)] | Literal["all"] | None = None
     master_instance_type: shapes.InstanceType | None = None
     region: shapes.Region | None = None
@@ -186,6 +193,16 @@ class Template(Settings):
         if zone and region and region != "local" and not zone.startswith(region):
             raise ValueError(f"is not in the region {region}")
         return zone
+
+    @model_validator(mode="after")
+    def _names_its_types_once(self) -> Self:
+        """Refuse a list of types beside what they must have."""
+        if self.node_instance_types and (self.node_cpus or self.node_memory):
+            raise ValueError(
+                "NODE_INSTANCE_TYPES names the types of the workers, so NODE_CPUS and NODE_MEMORY"
+                " cannot choose them; leave the one or the others out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_room_for_its_groups(self) -> Self:
@@ -241,7 +258,7 @@ class Template(Settings):
         changes = {key: value for key, value in given.items() if value is not None}
         base: dict[str, Any] = {**self.model_dump(), "key_location": self.key_location}
         if "node_instance_type" in changes:  # that one, and not any of several
-            base["node_instance_types"] = ()
+            base |= {"node_instance_types": (), "node_cpus": None, "node_memory": None}
         if changes.get("keyname", self.keyname) != self.keyname:
             base["key_location"] = None
         try:

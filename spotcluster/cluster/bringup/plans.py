@@ -22,6 +22,7 @@ from spotcluster.cluster.bringup.pools import Offer
 from spotcluster.cluster.volumes import mounting
 from spotcluster.cluster.volumes.mounting import PlannedVolume
 from spotcluster.config import NodeGroup, Template
+from spotcluster.config.names import bounds
 from spotcluster.errors import CapacityError, UsageError
 
 MASTER = "master"
@@ -143,6 +144,9 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
     if template.volumes and MASTER in aliases:
         on_volumes, found_volumes = mounting.check(session, cluster, template)
         zone = on_volumes.availability_zone
+        # The master is where its volumes are; workers may be anywhere.
+        template = on_volumes.model_copy(update={"availability_zone": template.availability_zone})
+    recorded, template = template, _with_types(session, template)
     kinds = {alias: _kind(template, alias) for alias in aliases}
     # Where all nodes are there and are to be set up only, there is a subnet to name all the same.
     wanted = {name for alias in kinds for name in _types(template, alias)}
@@ -160,6 +164,9 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
             "Name a subnet of that zone with SUBNET_ID, or leave it out.",
         )
     found = _images(session, dict.fromkeys(kinds.values()), types)
+    for alias, group in kinds.items():
+        for name in _types(template, alias):
+            _check_architecture(found[group], types[name])
     offers = _Offers(session, template, types, zones)
     nodes = []
     for alias in aliases:
@@ -168,8 +175,6 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
         names = _types(template, alias)
         on = [subnet] if alias == MASTER else None
         chosen = offers.of(names, on, spot=spot)
-        for one in chosen:
-            _check_architecture(found[kinds[alias]], one.type)
         best = chosen[0]
         bid = template.spot_bid if spot else None
         nodes.append(
@@ -184,7 +189,32 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
             )
         )
     offers.check_room(len(aliases), subnet)
-    return Plan(cluster, session.region, template, subnet, tuple(nodes), found_volumes)
+    return Plan(cluster, session.region, recorded, subnet, tuple(nodes), found_volumes)
+
+
+def _with_types(session: Session, template: Template) -> Template:
+    """Return the template with the types that have what workers must have, where it says that."""
+    if not (template.node_cpus or template.node_memory):
+        return template
+    usual = template.node_instance_type.rest.type
+    architecture: str = (
+        template.architecture or instance_types.describe(session, [usual])[usual].architecture
+    )
+    names = instance_types.matching(
+        session,
+        cpus=bounds(template.node_cpus or "1-"),
+        memory=bounds(template.node_memory or "0-"),
+        architecture=architecture,
+        spot=template.spot_bid is not None,
+    )
+    if not names:
+        cores, memory = template.node_cpus or "any", template.node_memory or "any"
+        raise UsageError(
+            f"No instance type of {session.region} for {architecture} has NODE_CPUS = {cores} and"
+            f" NODE_MEMORY = {memory} (GiB).",
+            "Ask for less, or for a wider range.",
+        )
+    return template.model_copy(update={"node_instance_types": tuple(names)})
 
 
 class _Offers:

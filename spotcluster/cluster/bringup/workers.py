@@ -276,13 +276,13 @@ class Workers:
             ours = [one for one in found if one.alias in names]
             here = {one.alias: one for one in instances.present(ours)}
             passed = time.monotonic() - begin
-            if len(here) == block.count or (here and passed > _STRAGGLERS):
+            # None, where a fleet found no capacity. Should EC2 be later than that, two have one
+            # name, of which the older stays.
+            if len(here) == block.count or passed > _STRAGGLERS:
                 return here
             if not here and len(ours) > sum(launched.count(one) for one in names):
                 launched += [one.alias for one in ours]  # made and ended since we looked
                 return {}
-            if passed > self._session.patience.settle:
-                return here
             time.sleep(_POLL)
 
     def _known(self, block: Block, there: dict[str, Instance]) -> Made:

@@ -26,6 +26,8 @@ def add_nodes(
     *,
     bid: float | None,
     reporter: Reporter,
+    zone: str | None = None,
+    type: str | None = None,  # noqa: A002 - as a user calls it
     on_failure: OnFailure = OnFailure.REPLACE,
 ) -> Result:
     """Add nodes to a running cluster; nothing that runs is touched.
@@ -36,6 +38,8 @@ def add_nodes(
     ----------
     bid : float or None
         Highest price per hour for spot nodes; None for what the cluster was started with.
+    zone, type : str, optional
+        Where these nodes are, and their type; by default where and what the template says.
     on_failure : OnFailure
         What is done about a node that does not get ready.
     """
@@ -56,8 +60,7 @@ def add_nodes(
             f"`spotcluster start {cluster.name}` goes on with it.",
         )
     template = record.template.model_copy(update={"key_location": cluster.key_path})
-    if bid is not None:
-        template = template.with_overrides(bid=bid)
+    template = template.with_overrides(bid=bid, availability_zone=zone, node_instance_type=type)
     found = record.own(instances.describe(session, cluster.name))
     addition = _addition(record, number, reporter)
     there = [one for one in instances.present(found) if one.tags.get(tags.BY) == addition.id]
