@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from spotcluster.aws import tags
 
-MATES = 112
+MATES = 84
 """How many instances share a roll: with theirs of names and of keys they stay below 50 tags."""
 
 FEW = 16
