@@ -99,6 +99,7 @@ def _run(tree: Path, *options: str) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, *options, "-c", "from spotcluster.cli.main import main; main()"]
     return subprocess.run(
         [*words, "--help"],
+        cwd=tree,  # which comes first of all that Python looks in
         env={**os.environ, "PYTHONPATH": str(tree)},
         capture_output=True,
         text=True,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Self
 
 from spotcluster.aws import instances
@@ -26,6 +27,7 @@ class Watcher:
         self._named: tuple[dict[str, Instance], dict[str, list[Instance]]] = ({}, {})
         self._discarded: set[str] = set()
         self._coming_back: set[str] = set()
+        self._waiting = 0
         self._error: CloudError | None = None
         self._changed = threading.Condition()
         self._stop = threading.Event()
@@ -155,7 +157,7 @@ class Watcher:
     ) -> Instance:
         """Wait until an instance is as `wanted`, which is given what EC2 shows, and return it."""
         end = time.monotonic() + timeout
-        with self._changed:
+        with self._changed, self._waits():
             while True:
                 seen = self._seen.get(instance_id)
                 if found := wanted(seen):
@@ -167,6 +169,15 @@ class Watcher:
                 if left <= 0:
                     raise NodeError(alias, self._too_late(instance_id, seen, timeout))
                 self._changed.wait(min(left, POLL))
+
+    @contextlib.contextmanager
+    def _waits(self) -> Iterator[None]:
+        """Count who waits, in the block."""
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
 
     def _check_credentials(self) -> None:
         """Give up at once where EC2 takes our credentials no more: no waiting brings them back."""
@@ -190,7 +201,9 @@ class Watcher:
                 found = {}
                 self._error = error
             with self._changed:
-                if any(self._seen.get(key) != one for key, one in found.items()):
+                if not self._waiting:  # only for who asks whether one is lost; tags change often
+                    pause = 5 * POLL
+                elif any(self._seen.get(key) != one for key, one in found.items()):
                     pause = POLL / 2
                 self._seen = {**self._seen, **found}
                 self._coming_back -= {
