@@ -117,7 +117,8 @@ class Watcher:
                 raise NodeError(alias, f"{why} before it ran.")
             return None
 
-        self._look.set()  # there is something new to see
+        if not (seen := self._seen.get(instance_id)) or seen.state != "running":
+            self._look.set()  # there is something new to see
         return self._wait(alias, instance_id, running, timeout, should_stop)
 
     def wait_stopped(
