@@ -195,6 +195,7 @@ class Watcher:
     def _watch(self) -> None:
         pause = POLL / 2
         while not self._stop.is_set():
+            begin = time.monotonic()
             try:
                 found = {one.id: one for one in instances.describe(self._session, self._cluster)}
                 self._error = None
@@ -211,6 +212,8 @@ class Watcher:
                     key for key, one in found.items() if one.state in ("pending", "running")
                 }
                 self._changed.notify_all()
+            # To look at a thousand takes a second of the processor that their threads need.
+            self._stop.wait(time.monotonic() - begin)
             self._look.wait(pause)
             self._look.clear()
             pause = min(pause * 1.3, 5 * POLL)
