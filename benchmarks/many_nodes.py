@@ -17,6 +17,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,14 @@ _TRIPS, _OF_THE_MASTER, _CPU, _MEMORY, _HELP = 6, 0.1, 15.0, 350.0, 150.0  # the
 
 def main() -> None:
     """Measure each version with each number of workers, and print what each costs."""
+    # What pip installs is compiled. A checkout need not be, and is left as it is.
+    with tempfile.TemporaryDirectory(prefix="scb-") as folder:
+        os.environ["PYTHONPYCACHEPREFIX"] = folder
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        _measure()
+
+
+def _measure() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workers", nargs="*", type=int, default=[200])
     parser.add_argument("--against", type=Path)
@@ -40,6 +49,7 @@ def main() -> None:
         for name, tree in trees.items():
             _show(name, workers, _start(tree, workers), alone[name])
     for name, tree in trees.items():
+        _help(tree)
         taken = [_help(tree) for _ in range(5)]
         _bench.show(f"{name}: spotcluster --help", [("milliseconds", _bench.spread(taken))])
         print(_bench.verdict("milliseconds", statistics.median(taken), _HELP))
@@ -99,6 +109,7 @@ def _run(tree: Path, *options: str) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, *options, "-c", "from spotcluster.cli.main import main; main()"]
     return subprocess.run(
         [*words, "--help"],
+        cwd=tree,  # which comes first of all that Python looks in
         env={**os.environ, "PYTHONPATH": str(tree)},
         capture_output=True,
         text=True,

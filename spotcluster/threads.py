@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -140,3 +140,77 @@ def _copy(error: Exception) -> Exception:
     made.__dict__.update(error.__dict__)
     made.args = error.args
     return made
+
+
+@dataclass
+class _Asked(Generic[T, R]):
+    thing: T
+    done: threading.Event = field(default_factory=threading.Event)
+    answer: R | None = None
+    error: Exception | None = None
+
+
+class Gathered(Generic[T, R]):
+    """Does in one go what several threads ask for at about the same time; one of them does it.
+
+    Parameters
+    ----------
+    do : callable
+        Gets all that was asked for, and returns what comes of each, in the same order: an answer,
+        or an exception for the one who asked. What it raises is for all.
+
+    Attributes
+    ----------
+    expected : int
+        As soon as so many have asked, nobody else is waited for.
+    pause : float
+        Seconds for which others are waited for otherwise.
+    """
+
+    def __init__(
+        self,
+        do: Callable[[Sequence[T]], Sequence[R | Exception]],
+        *,
+        expected: int = 1,
+        pause: float = 0.0,
+    ) -> None:
+        self.expected = expected
+        self.pause = pause
+        self._do = do
+        self._waiting: list[_Asked[T, R]] = []
+        self._changed = threading.Condition()
+        self._led = False
+
+    def ask(self, thing: T) -> R:
+        """Return what comes of it, or raise it."""
+        asked: _Asked[T, R] = _Asked(thing)
+        with self._changed:
+            self._waiting.append(asked)
+            self._changed.notify_all()
+            leads, self._led = not self._led, True
+        if leads:
+            self._lead()
+        asked.done.wait()
+        if asked.error is not None:
+            raise _copy(asked.error) from asked.error
+        return asked.answer  # type: ignore[return-value]
+
+    def _lead(self) -> None:
+        """Do all that is asked for, until nobody waits."""
+        while True:
+            with self._changed:
+                if not self._waiting:
+                    self._led = False
+                    return
+                self._changed.wait_for(lambda: len(self._waiting) >= self.expected, self.pause)
+                together, self._waiting = self._waiting, []
+            try:
+                answers = self._do([one.thing for one in together])
+            except Exception as error:  # noqa: BLE001 - raised in the threads of those who asked
+                answers = [error] * len(together)
+            for one, answer in zip(together, answers, strict=True):
+                if isinstance(answer, Exception):
+                    one.error = answer
+                else:
+                    one.answer = answer
+                one.done.set()

@@ -260,14 +260,24 @@ def _logged_out(operation: Callable[..., Any], error: Exception) -> CredentialsE
 
 def _refused(name: str, error: Any) -> CloudError:
     detail = error.response.get("Error", {})
-    code, message = detail.get("Code", ""), detail.get("Message", str(error)).rstrip(".")
+    code, message = detail.get("Code", ""), detail.get("Message", str(error))
+    made = refused(name, code, message, service=_service(error))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if status >= 500 and code not in _HINTS and type(made) is CloudError:
+        made.passing = True
+    return made
+
+
+def refused(name: str, code: str, message: str, *, service: str = "ec2") -> CloudError:
+    """Return the error for what EC2 refused, by its code; a fleet's parts are refused so too."""
+    message = message.rstrip(".")
     text = f"EC2 refused {name}: {message} ({code})."
     if code in _CREDENTIALS:
         return CredentialsError(text, _NO_CREDENTIALS, code=code)
     if code in ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException"):
         # A call may need several actions, and AWS mostly says which one was missing.
         named = re.search(r"not authorized to perform: ([\w-]+:\w+)", message)
-        action = named[1] if named else f"{_service(error)}:{name}"
+        action = named[1] if named else f"{service}:{name}"
         return CloudError(
             text,
             f"The policy of these credentials lacks the action {action};"
@@ -276,10 +286,9 @@ def _refused(name: str, error: Any) -> CloudError:
         )
     if code in _CAPACITY:
         return CapacityError(text, _HINTS[code], code=code)
-    refused = CloudError(text, _HINTS.get(code, ""), code=code)
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    refused.passing = code in _PASSING or (status >= 500 and code not in _HINTS)
-    return refused
+    made = CloudError(text, _HINTS.get(code, ""), code=code)
+    made.passing = code in _PASSING
+    return made
 
 
 def _service(error: Any) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from spotcluster.aws import tags
+from spotcluster.aws import blocks, tags
 from spotcluster.aws.calls import call, call_soon, every
 from spotcluster.aws.images import Image
 from spotcluster.aws.network import UNKNOWN_GROUP
@@ -42,6 +42,8 @@ class Instance:
         When it was started last.
     ended : datetime or None
         When it was told to stop or to end, where EC2 says so.
+    provisional : bool
+        Whether its name follows from those that it was launched with, and is not written down yet.
     """
 
     id: str
@@ -56,6 +58,7 @@ class Instance:
     reason: str
     tags: Mapping[str, str] = field(repr=False)
     ended: datetime | None = None
+    provisional: bool = False
 
     @property
     def alias(self) -> str:
@@ -156,42 +159,63 @@ def launch(session: Session, what: Launch, *, new_group: bool = False) -> Instan
     CloudError
         Any other refusal.
     """
-    disk: dict[str, Any] = {"Encrypted": True, "DeleteOnTermination": True, "VolumeType": "gp3"}
-    if what.root_gb:
-        disk["VolumeSize"] = what.root_gb
-    kinds = ["instance", "volume", "network-interface"]
     market: dict[str, Any] | None = None
     if what.spot:
-        kinds.append("spot-instances-request")
         options: dict[str, Any] = {"SpotInstanceType": "one-time"}
         if what.bid is not None:
-            options["MaxPrice"] = f"{what.bid:.6f}"
+            options["MaxPrice"] = price(what.bid)
         market = {"MarketType": "spot", "SpotOptions": options}
     answer = call_soon(
         session.ec2.run_instances,
         unknown=UNKNOWN_GROUP if new_group else (),
-        ImageId=what.image.id,
         InstanceType=what.type,
-        KeyName=what.key_name,
         MinCount=1,
         MaxCount=1,
         ClientToken=what.token,
         UserData=what.user_data,
-        NetworkInterfaces=[
-            {
-                "DeviceIndex": 0,
-                "SubnetId": what.subnet_id,
-                "Groups": [what.group_id],
-                "AssociatePublicIpAddress": what.public_ip,
-                "DeleteOnTermination": True,
-            }
-        ],
-        BlockDeviceMappings=[{"DeviceName": what.image.root_device, "Ebs": disk}],
-        MetadataOptions={"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
         InstanceMarketOptions=market,
-        TagSpecifications=tags.specifications(what.tags, *kinds),
+        **settings(what, ("instance", "volume", *beside(what)), what.subnet_id),
     )
     return _instance(answer["Instances"][0])
+
+
+def settings(what: Launch, kinds: Iterable[str], subnet_id: str | None = None) -> dict[str, Any]:
+    """Return what a launch and a launch template say in the same words.
+
+    Parameters
+    ----------
+    kinds : iterable of str
+        What gets the tags here, of all that a launch makes.
+    """
+    disk: dict[str, Any] = {"Encrypted": True, "DeleteOnTermination": True, "VolumeType": "gp3"}
+    if what.root_gb:
+        disk["VolumeSize"] = what.root_gb
+    interface: dict[str, Any] = {
+        "DeviceIndex": 0,
+        "Groups": [what.group_id],
+        "AssociatePublicIpAddress": what.public_ip,
+        "DeleteOnTermination": True,
+    }
+    if subnet_id:
+        interface["SubnetId"] = subnet_id
+    return {
+        "ImageId": what.image.id,
+        "KeyName": what.key_name,
+        "NetworkInterfaces": [interface],
+        "BlockDeviceMappings": [{"DeviceName": what.image.root_device, "Ebs": disk}],
+        "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
+        "TagSpecifications": tags.specifications(what.tags, *kinds),
+    }
+
+
+def beside(what: Launch) -> tuple[str, ...]:
+    """Return what is made with an instance and its disk."""
+    return ("network-interface", *(("spot-instances-request",) if what.spot else ()))
+
+
+def price(usd: float) -> str:
+    """Return a price per hour as EC2 takes it."""
+    return f"{usd:.6f}"
 
 
 def describe(
@@ -209,8 +233,17 @@ def describe(
         Filters=wanted,
         InstanceIds=list(ids) or None,
     )
-    found = [_instance(item) for group in reservations for item in group["Instances"]]
+    found = _named([_instance(item) for group in reservations for item in group["Instances"]])
     return sorted(found, key=lambda instance: (instance.launched, instance.alias))
+
+
+def _named(found: Sequence[Instance]) -> list[Instance]:
+    """Give every instance its own tags, of those that it shares with others."""
+    own = blocks.resolve({one.id: one.tags for one in found})
+    return [
+        replace(one, tags=own[one.id][0], provisional=own[one.id][1]) if one.id in own else one
+        for one in found
+    ]
 
 
 def live(found: Iterable[Instance]) -> list[Instance]:

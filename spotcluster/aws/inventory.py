@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from spotcluster.aws import tags
+from spotcluster.aws import blocks, tags
 from spotcluster.aws.calls import call, every
 from spotcluster.aws.session import LOCAL, Session
 
@@ -94,12 +95,14 @@ def own_images(session: Session) -> list[OwnImage]:
 def instances(session: Session) -> list[AnyInstance]:
     """Return all instances that EC2 still shows, the oldest first."""
     groups = every(session.ec2.describe_instances, "Reservations")
-    found = [_any_instance(item) for group in groups for item in group["Instances"]]
+    items = {item["InstanceId"]: item for group in groups for item in group["Instances"]}
+    named = {one: tags.mapping(item.get("Tags")) for one, item in items.items()}
+    named |= {one: own for one, (own, _) in blocks.resolve(named).items()}
+    found = [_any_instance(item, named[one]) for one, item in items.items()]
     return sorted(found, key=lambda one: (one.launched, one.id))
 
 
-def _any_instance(item: Any) -> AnyInstance:
-    named = tags.mapping(item.get("Tags"))
+def _any_instance(item: Any, named: Mapping[str, str]) -> AnyInstance:
     return AnyInstance(
         item["InstanceId"],
         item["State"]["Name"],

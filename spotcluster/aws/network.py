@@ -45,7 +45,14 @@ class Group:
 def find_subnet(
     session: Session, subnet_id: str | None, zone: str | None, offered: Collection[str]
 ) -> Subnet:
-    """Return the subnet that the user named, or the default VPC's roomiest.
+    """Return the subnet that the user named, or the default VPC's roomiest; see `find_subnets`."""
+    return find_subnets(session, subnet_id, zone, offered)[0]
+
+
+def find_subnets(
+    session: Session, subnet_id: str | None, zone: str | None, offered: Collection[str]
+) -> list[Subnet]:
+    """Return the subnet that the user named, or those of the default VPC, the roomiest first.
 
     Parameters
     ----------
@@ -88,7 +95,7 @@ def find_subnet(
             f"The zone {places} does not offer the instance types that are wanted.",
             f"These zones do: {wording.listed(sorted(offered))}; or choose another type.",
         )
-    return max(usable, key=lambda subnet: (subnet.free, subnet.zone))
+    return sorted(usable, key=lambda subnet: (subnet.free, subnet.zone), reverse=True)
 
 
 def find_groups(session: Session, cluster: str | None = None) -> list[Group]:

@@ -17,22 +17,32 @@ from spotcluster.errors import UsageError
 
 _LOOK = (
     "ec2:DescribeAvailabilityZones",
+    "ec2:DescribeFleets",
     "ec2:DescribeImages",
     "ec2:DescribeInstanceTypeOfferings",
     "ec2:DescribeInstanceTypes",
     "ec2:DescribeInstances",
     "ec2:DescribeKeyPairs",
+    "ec2:DescribeLaunchTemplates",
     "ec2:DescribeRegions",
     "ec2:DescribeSecurityGroups",
     "ec2:DescribeSnapshots",
     "ec2:DescribeSpotInstanceRequests",
     "ec2:DescribeSpotPriceHistory",
     "ec2:DescribeSubnets",
+    "ec2:DescribeTags",
     "ec2:DescribeVolumes",
     "ec2:DescribeVolumesModifications",
     "pricing:GetProducts",
 )
-_MAKE = ("CreateSecurityGroup", "CreateVolume", "ImportKeyPair", "RunInstances")
+_MAKE = (
+    "CreateFleet",
+    "CreateLaunchTemplate",
+    "CreateSecurityGroup",
+    "CreateVolume",
+    "ImportKeyPair",
+    "RunInstances",
+)
 _VOLUMES = ("ec2:CreateTags", "ec2:DeleteVolume", "ec2:ModifyVolume")
 _ATTACH = ("ec2:AttachVolume", "ec2:DetachVolume")
 _LAUNCHED = ("instance", "network-interface", "spot-instances-request", "volume")
@@ -48,6 +58,7 @@ _KMS = (
 _KMS_KEY = re.compile(r"arn:(aws[a-z-]*):kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+")
 _DISK = re.compile(r"(vol|snap)-[0-9a-f]{8,17}")
 _CHANGE = {
+    "fleet": ("ec2:DeleteFleets",),
     "instance": (
         "ec2:GetConsoleOutput",
         "ec2:RebootInstances",
@@ -55,6 +66,7 @@ _CHANGE = {
         "ec2:StopInstances",
         "ec2:TerminateInstances",
     ),
+    "launch-template": ("ec2:DeleteLaunchTemplate",),
     "security-group": (
         "ec2:AuthorizeSecurityGroupIngress",
         "ec2:DeleteSecurityGroup",
@@ -136,12 +148,15 @@ def document(
             f"arn:{partition}:ec2:*:*:key-pair/*",
             condition=_tagged("Resource", tags.KEY),
         ),
-        # AWS makes this role when an account asks for spot instances for the first time.
-        _allow(
-            "FirstSpotInstanceOfTheAccount",
-            ("iam:CreateServiceLinkedRole",),
-            f"arn:{partition}:iam::*:role/aws-service-role/spot.amazonaws.com/*",
-            condition={"StringLike": {"iam:AWSServiceName": "spot.amazonaws.com"}},
+        # AWS makes these roles when an account asks for spot instances, or a fleet, the first time.
+        *(
+            _allow(
+                f"First{what}OfTheAccount",
+                ("iam:CreateServiceLinkedRole",),
+                f"arn:{partition}:iam::*:role/aws-service-role/{service}.amazonaws.com/*",
+                condition={"StringLike": {"iam:AWSServiceName": f"{service}.amazonaws.com"}},
+            )
+            for what, service in (("SpotInstance", "spot"), ("Fleet", "ec2fleet"))
         ),
     ]
     if bucket is not None:
@@ -188,6 +203,30 @@ def _make(partition: str, ours: dict[str, Any]) -> list[dict[str, Any]]:
             ("ec2:RunInstances",),
             f"{ec2}:*:security-group/*",
             condition=ours,
+        ),
+        # What a fleet launches is asked of its caller too, as RunInstances.
+        _allow(
+            "LaunchFleets",
+            ("ec2:CreateFleet",),
+            *(f"{ec2}:*:{kind}/*" for kind in ("fleet", "instance", "volume")),
+            condition=with_cluster,
+        ),
+        _allow(
+            "LaunchFleetsWith",
+            ("ec2:CreateFleet",),
+            *(f"{ec2}::image/*", f"{ec2}:*:subnet/*"),
+        ),
+        _allow(
+            "LaunchByTemplatesOfOurs",
+            ("ec2:CreateFleet", "ec2:RunInstances"),
+            f"{ec2}:*:launch-template/*",
+            condition=ours,
+        ),
+        _allow(
+            "MakeTemplates",
+            ("ec2:CreateLaunchTemplate",),
+            f"{ec2}:*:launch-template/*",
+            condition=with_cluster,
         ),
         _allow(
             "MakeGroups",

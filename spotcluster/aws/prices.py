@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -15,19 +16,27 @@ _LINUX = "Linux/UNIX"
 
 def spot_now(session: Session, name: str, zone: str | None = None) -> float | None:
     """Return the spot price of a type now in USD per hour, in `zone` or the cheapest."""
-    answer = call(
+    found = spot_pools(session, [name], zone)
+    return min(found.values(), default=None)
+
+
+def spot_pools(
+    session: Session, names: Sequence[str], zone: str | None = None
+) -> dict[tuple[str, str], float]:
+    """Return the spot prices of types now in USD per hour, by type and zone."""
+    newest: dict[tuple[str, str], tuple[datetime, float]] = {}
+    for item in every(
         session.ec2.describe_spot_price_history,
-        InstanceTypes=[name],
+        "SpotPriceHistory",
+        InstanceTypes=list(names),
         ProductDescriptions=[_LINUX],
         StartTime=datetime.now(UTC) - timedelta(minutes=1),
         AvailabilityZone=zone,
-    )
-    newest: dict[str, tuple[datetime, float]] = {}
-    for item in answer["SpotPriceHistory"]:
+    ):
         entry = (item["Timestamp"], float(item["SpotPrice"]))
-        place = item["AvailabilityZone"]
+        place = (item["InstanceType"], item["AvailabilityZone"])
         newest[place] = max(newest.get(place, entry), entry)
-    return min((price for _, price in newest.values()), default=None)
+    return {place: price for place, (_, price) in newest.items()}
 
 
 def on_demand(session: Session, name: str) -> float | None:

@@ -11,6 +11,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -174,15 +175,31 @@ def boto_session(*, of_the_user: bool = True, **given: Any) -> boto3.Session:
     import boto3
     import botocore.session
 
-    if not of_the_user:
-        nowhere = {
-            "profile": (None, None, None, None),
-            "config_file": (None, None, os.devnull, None),
-            "credentials_file": (None, None, os.devnull, None),
-        }
-        given["botocore_session"] = botocore.session.Session(session_vars=nowhere)
+    nowhere = {
+        "profile": (None, None, None, None),
+        "config_file": (None, None, os.devnull, None),
+        "credentials_file": (None, None, os.devnull, None),
+    }
     with _settings_understood():
-        return boto3.Session(**given)
+        core = botocore.session.Session(session_vars=None if of_the_user else nowhere)
+        parsers = core.get_component("response_parser_factory")
+        parsers.set_parser_defaults(timestamp_parser=moment)
+        return boto3.Session(botocore_session=core, **given)
+
+
+def moment(value: Any) -> datetime:
+    """Return a timestamp of an answer as botocore would, in a tenth of its time.
+
+    A description of an instance has several, and its parser, which takes all that people write,
+    spends a third of what a description of many instances costs.
+    """
+    if isinstance(value, str) and value.endswith("Z"):
+        with contextlib.suppress(ValueError):
+            return datetime.fromisoformat(value)
+    from botocore.utils import parse_timestamp
+
+    parsed: datetime = parse_timestamp(value)
+    return parsed
 
 
 @contextlib.contextmanager

@@ -83,8 +83,8 @@ _INSTEAD: dict[str, dict[str, str]] = {
     "addnode": {
         **dict.fromkeys(("-a", "--alias"), "Nodes get the next names by themselves."),
         **dict.fromkeys(
-            ("-i", "-I", "-z", "--image-id", "--instance-type", "--availability-zone"),
-            "Nodes are as the template has them that the cluster was started from.",
+            ("-i", "--image-id"),
+            "Nodes have the image of the template that the cluster was started from.",
         ),
         **dict.fromkeys(("-x", "--no-create"), "`spotcluster start NAME` goes on with a node."),
     },

@@ -210,12 +210,6 @@ class Cluster:
         if node:
             node.close()
 
-    def mark_ready(self, node: Node) -> None:
-        """Write down in EC2 that the node has been set up."""
-        network.tag(self.session, [node.instance.id], {tags.STATE: "ready"})
-        own_tags = {**node.instance.tags, tags.STATE: "ready"}
-        node.instance = replace(node.instance, tags=own_tags)
-
     def pin_host_keys(self) -> Path:
         """Write the known_hosts file of the nodes there are, and return it."""
         path = files.known_hosts_file(self.region, self.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 
@@ -17,3 +18,22 @@ def find(names: Iterable[str], wanted: str) -> str | None:
 def split(value: str) -> list[str]:
     """Return the items of a list, which stand between commas or on lines of their own."""
     return [item.strip() for item in value.replace("\n", ",").split(",") if item.strip()]
+
+
+def bounds(text: str) -> tuple[float, float]:
+    """Return the least and the most of ``4-8``, ``8-``, ``-16`` or ``4``.
+
+    Raises
+    ------
+    ValueError
+        The text is none of this.
+    """
+    found = re.fullmatch(r"\s*(\d{1,6})?\s*(-)?\s*(\d{1,6})?\s*", text)
+    least, dash, most = found.groups() if found else (None, None, None)
+    if least is None and most is None:
+        raise ValueError("is not a number or a range of numbers, as in 4-8, 8- or -16")
+    low = float(least or 0)
+    high = float(most) if most else (float("inf") if dash else low)
+    if low > high or high == 0:
+        raise ValueError("is a range that nothing is in, as its least is more than its most")
+    return low, high

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from spotcluster.config.names import split
+from spotcluster.config.names import bounds, split
 from spotcluster.plugins.base import CommaList
 
 
@@ -34,6 +34,21 @@ def _check_instance_type(value: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", value):
         raise ValueError("is not an instance type, as in c5.xlarge")
     return value
+
+
+def _check_range(value: str) -> str:
+    bounds(value)
+    return value
+
+
+def instance_types(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse a list in which one is no instance type."""
+    for value in values:
+        try:
+            _check_instance_type(value)
+        except ValueError as error:
+            raise ValueError(f"'{value}' {error}") from None
+    return values
 
 
 def _check_user(value: str) -> str:
@@ -177,6 +192,7 @@ KeyName = Annotated[
     ),
 ]
 SectionName = Annotated[str, _shape(_NAME, "a name: up to 64 letters, digits, '_', '-' and '.'")]
+Range = Annotated[str, AfterValidator(_check_range)]
 InstanceType = Annotated[str, AfterValidator(_check_instance_type)]
 Jump = Annotated[str, AfterValidator(_check_jump)]
 User = Annotated[str, AfterValidator(_check_user)]

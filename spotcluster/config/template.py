@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self, TypedDict, Unpack
+from typing import Annotated, Any, Literal, Self, TypedDict, Unpack
 
 from pydantic import (
     AfterValidator,
@@ -16,6 +16,7 @@ from pydantic import (
 
 from spotcluster import wording
 from spotcluster.config import shapes
+from spotcluster.config.names import split
 from spotcluster.config.node_types import NodeTypes
 from spotcluster.config.settings import (
     Permission,
@@ -25,6 +26,7 @@ from spotcluster.config.settings import (
     key_location,
 )
 from spotcluster.errors import UsageError
+from spotcluster.plugins.base import CommaList
 
 
 def _check_volumes(volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
@@ -83,6 +85,15 @@ class Template(Settings):
         The image; without it Ubuntu 24.04, and for the master that of the nodes.
     node_instance_type : NodeTypes
         What each worker is; text, as it stands in the file: a type, or types of groups of workers.
+    node_instance_types : tuple of str
+        Types of which workers may be any, whichever EC2 has at a low price; those that no group of
+        `node_instance_type` names.
+    node_cpus, node_memory : str or None
+        In place of such a list: virtual cores and GiB that workers must have, ``4-8`` or ``8-``.
+    architecture : {"x86_64", "arm64"} or None
+        The processors of those; without it that of `node_instance_type`.
+    on_demand_fallback : int or "all" or None
+        How many workers may be on demand where there is no spot capacity; without it none.
     master_instance_type : str or None
         The type of the master; without it the last one of the workers.
     region, availability_zone, subnet_id : str or None
@@ -128,10 +139,15 @@ class Template(Settings):
     name: shapes.SectionName
     keyname: shapes.KeyName
     key_location: shapes.LocalPath | None = Field(default=None, exclude=True)
-    cluster_size: Annotated[int, Field(ge=1)] = 1
+    cluster_size: Annotated[int, Field(ge=1, le=100_000)] = 1
     node_image_id: shapes.ImageId | None = None
     master_image_id: shapes.ImageId | None = None
     node_instance_type: NodeTypes
+    node_instance_types: Annotated[CommaList, _UNIQUE, AfterValidator(shapes.instance_types)] = ()
+    node_cpus: shapes.Range | None = None
+    node_memory: shapes.Range | None = None
+    architecture: Literal["x86_64", "arm64"] | None = None
+    on_demand_fallback: Annotated[int, Field(ge=0)] | Literal["all"] | None = None
     master_instance_type: shapes.InstanceType | None = None
     region: shapes.Region | None = None
     availability_zone: shapes.Zone | None = None
@@ -160,6 +176,16 @@ class Template(Settings):
     root_volume_size: Annotated[int, Field(ge=1, le=16384)] | None = None
     splits_bucket: shapes.Bucket | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _first_of_its_types(cls, given: Any) -> Any:
+        """Let the first of several types be what the master is where nothing else says so."""
+        types = given.get("node_instance_types") if isinstance(given, dict) else None
+        if types and not given.get("node_instance_type"):
+            named = split(types) if isinstance(types, str) else list(types)
+            return {**given, "node_instance_type": named[0]}
+        return given
+
     @field_validator("availability_zone")
     @classmethod
     def _is_in_the_region(cls, zone: str | None, info: ValidationInfo) -> str | None:
@@ -167,6 +193,16 @@ class Template(Settings):
         if zone and region and region != "local" and not zone.startswith(region):
             raise ValueError(f"is not in the region {region}")
         return zone
+
+    @model_validator(mode="after")
+    def _names_its_types_once(self) -> Self:
+        """Refuse a list of types beside what they must have."""
+        if self.node_instance_types and (self.node_cpus or self.node_memory):
+            raise ValueError(
+                "NODE_INSTANCE_TYPES names the types of the workers, so NODE_CPUS and NODE_MEMORY"
+                " cannot choose them; leave the one or the others out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_room_for_its_groups(self) -> Self:
@@ -221,6 +257,8 @@ class Template(Settings):
         given: dict[str, Any] = {"cluster_size": size, "spot_bid": bid, **others}
         changes = {key: value for key, value in given.items() if value is not None}
         base: dict[str, Any] = {**self.model_dump(), "key_location": self.key_location}
+        if "node_instance_type" in changes:  # that one, and not any of several
+            base |= {"node_instance_types": (), "node_cpus": None, "node_memory": None}
         if changes.get("keyname", self.keyname) != self.keyname:
             base["key_location"] = None
         try:

@@ -217,7 +217,7 @@ def test_node_whose_cluster_is_gone_is_not_replaced(world: World) -> None:
     launches: list[str] = []
 
     def count(number: int, name: str, do: Callable[[], Any]) -> Any:
-        if name == "RunInstances":
+        if name == "CreateFleet":
             launches.append(name)
         return do()
 

@@ -11,7 +11,14 @@ import pytest
 from . import changes
 from .world import World
 
-MAKING = ("CreateSecurityGroup", "RunInstances", "CreateTags", "AuthorizeSecurityGroupIngress")
+MAKING = (
+    "CreateSecurityGroup",
+    "RunInstances",
+    "CreateLaunchTemplate",
+    "CreateFleet",
+    "CreateTags",
+    "AuthorizeSecurityGroupIngress",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -96,24 +103,15 @@ def test_terminate_finds_what_a_killed_start_has_just_made(world: World) -> None
     end(world)
 
 
-def node_called(alias: str) -> dict[str, str]:
-    """Match the launch of a node: `Name` is the last of its tags."""
-    return {"TagSpecification.1.Tag.7.Value": f"mycluster-{alias}"}
-
-
 def test_partial_fulfilment_names_the_nodes_that_are_missing(world: World) -> None:
-    no_room = {
-        "action": "RunInstances",
-        "match": node_called("node002"),
-        "status": 500,
-        "code": "InsufficientInstanceCapacity",
-        "message": "There is no Spot capacity.",
-    }
-    said = begin(world, no_room, size=4)
-    assert "1 of 4 nodes did not get ready: node002." in said
-    assert "There is no Spot capacity" in said
-    assert "Try another instance type or zone" in said
-    assert world.ready() == ["master", "node001", "node003"]
+    two = {"lifecycle": "spot", "zone": "us-east-1a", "capacity": 2}
+    world.cloud.capacity.replace([two, {"lifecycle": "spot", "capacity": 0}])
+    done = world.run("start", "-c", "bare", "-s", "4", "mycluster", status=1)
+    assert "1 of 4 nodes did not get ready: node003." in done.err
+    assert "There is no Spot capacity" in done.err
+    assert "Try another instance type or zone" in done.err
+    assert world.ready() == ["master", "node001", "node002"]
+    world.cloud.capacity.replace([])
     world.run("start", "-c", "bare", "mycluster")
     assert world.ready() == ["master", "node001", "node002", "node003"]
     end(world)
@@ -121,8 +119,7 @@ def test_partial_fulfilment_names_the_nodes_that_are_missing(world: World) -> No
 
 def test_capacity_that_comes_back_is_taken(world: World) -> None:
     no_room = {
-        "action": "RunInstances",
-        "match": node_called("node001"),
+        "action": "CreateFleet",
         "count": 2,
         "code": "InsufficientInstanceCapacity",
         "status": 500,
@@ -134,8 +131,7 @@ def test_capacity_that_comes_back_is_taken(world: World) -> None:
 
 def test_spot_quota_is_named_and_not_asked_for_again(world: World) -> None:
     full = {
-        "action": "RunInstances",
-        "match": node_called("node*"),
+        "action": "CreateFleet",
         "code": "MaxSpotInstanceCountExceeded",
         "message": "Max spot instance count exceeded",
     }
@@ -143,7 +139,7 @@ def test_spot_quota_is_named_and_not_asked_for_again(world: World) -> None:
     done = world.run("start", "-c", "bare", "-s", "3", "mycluster", status=1)
     assert "Ask AWS for a larger spot quota" in done.err
     assert "2 of 3 nodes did not get ready" in done.err
-    assert hits(world) == [2]
+    assert hits(world) == [1]
     fail(world)
     end(world)
 
@@ -243,7 +239,7 @@ def test_terminate_that_may_not_terminate_says_so(world: World) -> None:
 
 
 def test_faults_can_be_listed_with_how_often_they_applied(world: World) -> None:
-    fail(world, {"action": "RunInstances", "lag": 2, "skip": 1})
+    fail(world, {"action": "CreateTags", "delay": 0.01, "skip": 1, "count": 1})
     world.run("start", "-c", "bare", "mycluster")
     listed = json.loads(json.dumps(world.cloud.faults.listed()))
     assert [(rule["hits"], rule["passed"]) for rule in listed] == [(1, 1)]

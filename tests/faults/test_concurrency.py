@@ -50,7 +50,7 @@ def test_two_addnodes_at_once_give_unique_names(cluster: World, first: int, seco
 
     def meet(number: int, name: str, do: Callable[[], Any]) -> Any:
         # Both have looked at the cluster and chosen the same name before either launches.
-        if name == "RunInstances" and len(met) < 2:
+        if name == "CreateLaunchTemplate" and len(met) < 2:
             met.append(number)
             both.wait()
         return do()

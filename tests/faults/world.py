@@ -27,7 +27,7 @@ import psutil
 from werkzeug.wrappers import Response
 
 from spotcluster import ssh
-from spotcluster.aws import keypairs
+from spotcluster.aws import blocks, keypairs
 from spotcluster.aws.session import Session
 from spotcluster.local.access import Credentials
 from spotcluster.local.application import Application
@@ -123,14 +123,20 @@ class World:
     def settle(self) -> None:
         """Let instances be what they are to be, but for those that are `frozen` (by alias)."""
         with self.cloud.lock:
+            own = self._tags()
             for one in self.cloud.instances():
-                alias = one.ec2_backend.tags.get(one.id, {}).get("spotcluster:alias")
+                alias = own[one.id].get("spotcluster:alias")
                 if one.state == "pending" and alias not in self.frozen:
                     one.has_booted(22)
                 elif one.state == "shutting-down":
                     one.has_ended("the console's last line")
                 elif one.state == "stopping":
                     one.has_stopped()
+
+    def _tags(self) -> dict[str, dict[str, str]]:
+        """Return each instance's tags, with its own name where those of a launch share theirs."""
+        found = {one.id: one.ec2_backend.tags.get(one.id, {}) for one in self.cloud.instances()}
+        return found | {one: own for one, (own, _) in blocks.resolve(found).items()}
 
     def _answer(self, environ: dict[str, Any]) -> Response:
         if environ["PATH_INFO"] == "/idle":
@@ -209,8 +215,9 @@ class World:
         """Return the instances of a cluster that are not terminated, by alias."""
         found: dict[str, list[Any]] = {}
         with self.cloud.lock:
+            tags = self._tags()
             for one in self.cloud.instances():
-                own = one.ec2_backend.tags.get(one.id, {})
+                own = tags[one.id]
                 if one.is_live and own.get("spotcluster:cluster") == cluster:
                     found.setdefault(own["spotcluster:alias"], []).append(one)
         return dict(sorted(found.items()))
@@ -268,6 +275,7 @@ class World:
                 *backend.volumes,
                 *backend.enis,
                 *backend.launch_templates,
+                *(one.id for one in backend.fleets.values() if one.state == "active"),
                 *getattr(backend, "placement_groups", {}),
                 *(name for name in backend.key_pairs if name != "mykey"),
             ]

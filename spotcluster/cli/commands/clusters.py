@@ -187,11 +187,21 @@ def start(
     help="How many.",
 )
 @bid_option
+@click.option("-z", "--availability-zone", "zone", metavar="ZONE", help="Zone of these nodes.")
+@click.option("-I", "--instance-type", "kind", metavar="TYPE", help="Type of these nodes.")
 @on_failure_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @pass_context
 def addnode(
-    context: Context, name: str, *, number: int, bid: float | None, on_failure: str, as_json: bool
+    context: Context,
+    name: str,
+    *,
+    number: int,
+    bid: float | None,
+    zone: str | None,
+    kind: str | None,
+    on_failure: str,
+    as_json: bool,
 ) -> int:
     """Add nodes to a running cluster; what runs there goes on."""
     from spotcluster.cluster.bringup.failures import OnFailure
@@ -202,7 +212,13 @@ def addnode(
     try:
         with output.progress() as reporter:
             result = add.add_nodes(
-                cluster, number, bid=bid, reporter=reporter, on_failure=OnFailure(on_failure)
+                cluster,
+                number,
+                bid=bid,
+                zone=zone,
+                type=kind,
+                reporter=reporter,
+                on_failure=OnFailure(on_failure),
             )
         return show_result(cluster.session, result, as_json=as_json)
     except (KeyboardInterrupt, CloudError):

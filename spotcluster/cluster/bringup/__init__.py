@@ -3,12 +3,15 @@
 ::
 
     plans.py        what would be made, and its price, checked against EC2; makes nothing
+    pools.py        where workers may come from, and what each place costs now
     member.py       a node on its way into a cluster
-    launch.py       one instance, under a name that nobody else has, once
+    launch.py       instances, under names that nobody else has, once: the master alone, and
+                    workers.py together by fleets; making.py has what both ask for
     userdata.py     what it reads at its first boot
     watcher.py      one describe call for all that wait
     set_up.py       makes the machine a node: hostnames.py, hostkeys.py
     packages.py     what is installed, and which node has something else
+    tagging.py      tags of nodes, written in as few calls as EC2 takes
     pipeline.py     these steps for many nodes at once
     failures.py     what is done about a node that fails
     bringup.py      all of it, for `start`, `addnode` and `restart`

@@ -10,7 +10,7 @@ from spotcluster import files
 from spotcluster.cluster import records
 from spotcluster.cluster.bringup import packages
 from spotcluster.cluster.bringup.failures import OnFailure
-from spotcluster.cluster.bringup.launch import ended_elsewhere
+from spotcluster.cluster.bringup.making import ended_elsewhere
 from spotcluster.cluster.bringup.member import Member
 from spotcluster.cluster.bringup.pipeline import Pipeline
 from spotcluster.cluster.bringup.watcher import Watcher

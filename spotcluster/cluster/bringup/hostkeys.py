@@ -24,8 +24,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from spotcluster import ssh, templates
-from spotcluster.aws import network, tags
-from spotcluster.aws.session import Session
+from spotcluster.aws import tags
+from spotcluster.cluster.bringup.tagging import Tagger
 from spotcluster.cluster.node import Node
 from spotcluster.errors import NodeError
 from spotcluster.steps import Step
@@ -54,7 +54,7 @@ def making(node: Node) -> list[Step]:
     return [Step(script, "making its host key", user="root", when=when)]
 
 
-def announce(session: Session, node: Node, said: str) -> list[Step]:
+def announce(tagger: Tagger, node: Node, said: str) -> list[Step]:
     """Write down which key a node changes to, by what it has said; return the steps of the change.
 
     Raises
@@ -66,14 +66,14 @@ def announce(session: Session, node: Node, said: str) -> list[Step]:
     kind, _ = ssh.keys.parse_public(own)
     if kind != "ssh-ed25519":
         raise NodeError(node.alias, f"it made a host key of the kind {kind}, not ssh-ed25519.")
-    _tag(session, node, {tags.NEXT_HOST_KEY: own})
+    tagger.put(node, {tags.NEXT_HOST_KEY: own})
     return [
         Step(templates.script("host_key.sh", step="change"), "changing its host key", user="root"),
         Step(templates.script("host_key_shown.sh", own=own), _LOOKING),
     ]
 
 
-def conclude(session: Session, node: Node, said: Mapping[str, str]) -> None:
+def conclude(tagger: Tagger, node: Node, said: Mapping[str, str]) -> None:
     """Write down that a node has the key that was announced, when its steps are done.
 
     Parameters
@@ -87,9 +87,4 @@ def conclude(session: Session, node: Node, said: Mapping[str, str]) -> None:
     if said[_LOOKING].strip():
         pinned = replace(node.target, host_key=own, next_host_key="")
         node.reconnect(pinned, timeout=_RELOAD_LIMIT)
-    _tag(session, node, {tags.HOST_KEY: own})
-
-
-def _tag(session: Session, node: Node, own: Mapping[str, str]) -> None:
-    network.tag(session, [node.instance.id], own)
-    node.instance = replace(node.instance, tags={**node.instance.tags, **own})
+    tagger.put(node, {tags.HOST_KEY: own})

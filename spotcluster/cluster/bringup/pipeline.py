@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from spotcluster import threads
-from spotcluster.aws import instances
+from spotcluster.aws import instances, tags
 from spotcluster.cluster import hooks, limits
 from spotcluster.cluster.bringup.failures import Failure, GivenUp, OnFailure, can_be_cured, examine
 from spotcluster.cluster.bringup.member import ADDRESS, LAUNCH, READY, SET_UP, SSH, Member
 from spotcluster.cluster.bringup.set_up import Equipped, equip
+from spotcluster.cluster.bringup.tagging import Tagger
 from spotcluster.cluster.bringup.watcher import Watcher
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node, forget_others, introduce, let_in
@@ -114,6 +115,7 @@ class Pipeline:
         self._aliases: set[str] = set()
         self._has_new_master = False
         self._coming: set[str] = set()
+        self._tagger = Tagger(cluster.session, 1)
 
     @property
     def aborted(self) -> bool:
@@ -139,6 +141,7 @@ class Pipeline:
         }
         self._coming = {member.alias for member in members if not member.is_master}
         self.cluster.expect(lambda: self._coming)
+        self._tagger = Tagger(self.cluster.session, len(members))
         gates = {
             name: Gate(is_open=not with_master)
             for name in (SET_UP, *(name for name, _ in self.plugins), READY)
@@ -315,7 +318,7 @@ class Pipeline:
             self._plug_in(member, node, gates)
         else:
             self._join_master(member, node, gates)
-        self.cluster.mark_ready(node)
+        self._tagger.put(node, {tags.STATE: "ready"})
         with self._stage(member, READY):
             pass
         if is_master:
@@ -406,7 +409,7 @@ class Pipeline:
 
     def _equip(self, member: Member, node: Node) -> None:
         with limits.limit(self.setup_timeout):
-            member.equipped = equip(self.cluster, node, format_new=self.format_new)
+            member.equipped = equip(self.cluster, node, self._tagger, format_new=self.format_new)
             if member.is_master and member.returning:
                 forget_others(node, self._aliases)
         self.cluster.joined(node)

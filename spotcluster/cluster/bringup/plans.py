@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spotcluster import ssh
-from spotcluster.aws import images, instance_types, keypairs, network, prices
+from spotcluster.aws import images, instance_types, keypairs, network
+from spotcluster.aws.fleets import Pool
 from spotcluster.aws.instance_types import InstanceType
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.objects import Bucket
 from spotcluster.aws.session import Session
-from spotcluster.cluster.bringup import hostnames, userdata
+from spotcluster.cluster.bringup import hostnames, pools, userdata
+from spotcluster.cluster.bringup.pools import Offer
 from spotcluster.cluster.volumes import mounting
 from spotcluster.cluster.volumes.mounting import PlannedVolume
 from spotcluster.config import NodeGroup, Template
+from spotcluster.config.names import bounds
 from spotcluster.errors import CapacityError, UsageError
 
 MASTER = "master"
@@ -33,6 +36,8 @@ class PlannedNode:
     ----------
     price : float or None
         What it costs in USD per hour; None when AWS does not tell us.
+    pools : tuple of Pool
+        Where it may come from, the cheapest virtual core first; `type` and `price` are the first's.
     """
 
     alias: str
@@ -41,6 +46,7 @@ class PlannedNode:
     spot: bool
     bid: float | None
     price: float | None
+    pools: tuple[Pool, ...] = ()
 
     @property
     def market(self) -> str:
@@ -134,44 +140,138 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
     if template.splits_bucket:
         Bucket(session, template.splits_bucket).check()
     found_volumes: tuple[PlannedVolume, ...] = ()
-    # Later nodes go to where the master is, which is where its volumes are.
-    if template.volumes and (MASTER in aliases or not template.availability_zone):
-        template, found_volumes = mounting.check(session, cluster, template)
+    zone = template.availability_zone
+    if template.volumes and MASTER in aliases:
+        on_volumes, found_volumes = mounting.check(session, cluster, template)
+        zone = on_volumes.availability_zone
+        # The master is where its volumes are; workers may be anywhere.
+        template = on_volumes.model_copy(update={"availability_zone": template.availability_zone})
+    recorded, template = template, _with_types(session, template)
     kinds = {alias: _kind(template, alias) for alias in aliases}
     # Where all nodes are there and are to be set up only, there is a subnet to name all the same.
-    wanted = {kind.type for kind in kinds.values()} or {template.node_instance_type.rest.type}
+    wanted = {name for alias in kinds for name in _types(template, alias)}
+    wanted = wanted or {template.node_instance_type.rest.type}
     types = instance_types.describe(session, wanted)
-    offered = instance_types.zones_with(session, wanted)
-    subnet = network.find_subnet(session, template.subnet_id, template.availability_zone, offered)
-    if found_volumes and subnet.zone != template.availability_zone:
+    zones = instance_types.zones_of(session, wanted)
+    for alias in aliases:
+        for name in _types(template, alias):
+            pools.check(types[name], spot=_is_spot(template, alias))
+    home = zones[kinds[MASTER].type] if MASTER in kinds else set().union(*zones.values())
+    subnet = network.find_subnet(session, template.subnet_id, zone, home)
+    if found_volumes and subnet.zone != zone:
         raise UsageError(
-            f"The subnet {subnet.id} is in {subnet.zone}, and the volumes are in"
-            f" {template.availability_zone}.",
+            f"The subnet {subnet.id} is in {subnet.zone}, and the volumes are in {zone}.",
             "Name a subnet of that zone with SUBNET_ID, or leave it out.",
         )
-    if subnet.free < len(aliases):
-        raise CapacityError(
-            f"The subnet {subnet.id} has {subnet.free} free addresses; {len(aliases)} are needed.",
-            "Choose another subnet with SUBNET_ID.",
-        )
     found = _images(session, dict.fromkeys(kinds.values()), types)
-    bought: dict[tuple[str, bool], float | None] = {}
+    for alias, group in kinds.items():
+        for name in _types(template, alias):
+            _check_architecture(found[group], types[name])
+    offers = _Offers(session, template, types, zones)
     nodes = []
     for alias in aliases:
         kind = types[kinds[alias].type]
-        spot = template.spot_bid is not None and (alias != MASTER or template.force_spot_master)
-        if (kind.name, spot) not in bought:
-            bought[kind.name, spot] = _price(session, kind.name, subnet.zone, spot=spot)
-        price = bought[kind.name, spot]
+        spot = _is_spot(template, alias)
+        names = _types(template, alias)
+        on = [subnet] if alias == MASTER else None
+        chosen = offers.of(names, on, spot=spot)
+        best = chosen[0]
         bid = template.spot_bid if spot else None
-        if price is not None and bid is not None and bid < price:
-            raise CapacityError(
-                f"The bid of ${bid:g}/h is below the spot price of {kind.name} in {subnet.zone},"
-                f" which is ${price:g}/h now.",
-                "Raise the bid (-b), choose another type, or another AVAILABILITY_ZONE.",
+        nodes.append(
+            PlannedNode(
+                alias,
+                kind if alias == MASTER else best.type,
+                found[kinds[alias]],
+                spot,
+                bid,
+                best.price,
+                tuple(one.pool for one in chosen),
             )
-        nodes.append(PlannedNode(alias, kind, found[kinds[alias]], spot, bid, price))
-    return Plan(cluster, session.region, template, subnet, tuple(nodes), found_volumes)
+        )
+    offers.check_room(len(aliases), subnet)
+    return Plan(cluster, session.region, recorded, subnet, tuple(nodes), found_volumes)
+
+
+def _with_types(session: Session, template: Template) -> Template:
+    """Return the template with the types that have what workers must have, where it says that."""
+    if not (template.node_cpus or template.node_memory):
+        return template
+    usual = template.node_instance_type.rest.type
+    architecture: str = (
+        template.architecture or instance_types.describe(session, [usual])[usual].architecture
+    )
+    names = instance_types.matching(
+        session,
+        cpus=bounds(template.node_cpus or "1-"),
+        memory=bounds(template.node_memory or "0-"),
+        architecture=architecture,
+        spot=template.spot_bid is not None,
+    )
+    if not names:
+        cores, memory = template.node_cpus or "any", template.node_memory or "any"
+        raise UsageError(
+            f"No instance type of {session.region} for {architecture} has NODE_CPUS = {cores} and"
+            f" NODE_MEMORY = {memory} (GiB).",
+            "Ask for less, or for a wider range.",
+        )
+    return template.model_copy(update={"node_instance_types": tuple(names)})
+
+
+class _Offers:
+    """The pools of each set of types, asked for once."""
+
+    def __init__(
+        self,
+        session: Session,
+        template: Template,
+        types: Mapping[str, InstanceType],
+        zones: Mapping[str, set[str]],
+    ) -> None:
+        self._session = session
+        self._template = template
+        self._types = types
+        self._zones = zones
+        self._known: dict[tuple[object, ...], tuple[Offer, ...]] = {}
+        self._subnets: list[network.Subnet] = []
+
+    def of(
+        self, names: Sequence[str], subnets: Sequence[network.Subnet] | None, *, spot: bool
+    ) -> tuple[Offer, ...]:
+        """Return the pools of some types, in those subnets or in all that may be used."""
+        key = (tuple(names), subnets is None, spot)
+        if key not in self._known:
+            self._known[key] = pools.offers(
+                self._session,
+                [self._types[name] for name in names],
+                self._zones,
+                self._all() if subnets is None else subnets,
+                spot=spot,
+                bid=self._template.spot_bid if spot else None,
+            )
+        return self._known[key]
+
+    def _all(self) -> list[network.Subnet]:
+        if not self._subnets:
+            template = self._template
+            self._subnets = network.find_subnets(
+                self._session,
+                template.subnet_id,
+                template.availability_zone,
+                set().union(*self._zones.values()),
+            )
+        return self._subnets
+
+    def check_room(self, number: int, subnet: network.Subnet) -> None:
+        """Refuse more nodes than there are addresses for."""
+        there = {one.id: one for one in (*self._subnets, subnet)}
+        free = sum(one.free for one in there.values())
+        if free >= number:
+            return
+        where = f"subnet {subnet.id} has" if len(there) == 1 else f"{len(there)} subnets have"
+        raise CapacityError(
+            f"The {where} {free} free addresses; {number} are needed.",
+            "Choose another subnet with SUBNET_ID, or a smaller size.",
+        )
 
 
 def refusals(template: Template) -> list[UsageError]:
@@ -208,8 +308,18 @@ def check_key(template: Template) -> Path:
     return path
 
 
-def _price(session: Session, name: str, zone: str, *, spot: bool) -> float | None:
-    return prices.spot_now(session, name, zone) if spot else prices.on_demand(session, name)
+def _is_spot(template: Template, alias: str) -> bool:
+    return template.spot_bid is not None and (alias != MASTER or template.force_spot_master)
+
+
+def _types(template: Template, alias: str) -> tuple[str, ...]:
+    """Return the types that a node may be of, that of `_kind` first."""
+    kind = _kind(template, alias).type
+    if alias == MASTER or kind != template.node_instance_type.rest.type:
+        return (kind,)
+    if template.node_instance_type.of(alias) != template.node_instance_type.rest:
+        return (kind,)
+    return template.node_instance_types or (kind,)
 
 
 def _kind(template: Template, alias: str) -> NodeGroup:
@@ -237,14 +347,18 @@ def _images(
         if key not in described:
             named = kind.image or images.default_image_id(session, architecture)
             described[key] = images.describe(session, named)
-        image = found[kind] = described[key]
-        if image.architecture != architecture:
-            raise UsageError(
-                f"The image {image.id} is for {image.architecture}, but {kind.type} is"
-                f" {architecture}.",
-                "Choose another image or instance type.",
-            )
+        found[kind] = described[key]
+        _check_architecture(found[kind], types[kind.type])
     return found
+
+
+def _check_architecture(image: images.Image, kind: InstanceType) -> None:
+    if image.architecture != kind.architecture:
+        raise UsageError(
+            f"The image {image.id} is for {image.architecture}, but {kind.name} is"
+            f" {kind.architecture}.",
+            "Choose another image or instance type.",
+        )
 
 
 def _check_key(session: Session, template: Template) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from spotcluster import ssh, templates
 from spotcluster.cluster.bringup import hostkeys, hostnames
+from spotcluster.cluster.bringup.tagging import Tagger
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Account, Node, asking
 from spotcluster.cluster.volumes import mounting
@@ -36,7 +37,7 @@ class Equipped:
     volumes: Outcome = field(default_factory=Outcome)
 
 
-def equip(cluster: Cluster, node: Node, *, format_new: bool = False) -> Equipped:
+def equip(cluster: Cluster, node: Node, tagger: Tagger, *, format_new: bool = False) -> Equipped:
     """Do all that needs nobody but the node.
 
     Parameters
@@ -52,7 +53,7 @@ def equip(cluster: Cluster, node: Node, *, format_new: bool = False) -> Equipped
     left_out: list[str] = []
     steps: list[Step] = []
     if facts.has_units and not hostkeys.is_own(node):
-        steps += hostkeys.announce(cluster.session, node, made[1])
+        steps += hostkeys.announce(tagger, node, made[1])
     if facts.sudo:
         hostname = hostnames.of(cluster.name, node.alias, dns_prefix=template.dns_prefix)
         steps.append(_machine(node, hostname, template.cluster_user, template.cluster_shell))
@@ -71,7 +72,7 @@ def equip(cluster: Cluster, node: Node, *, format_new: bool = False) -> Equipped
     steps.append(asking())
     answers = node.run_each(steps)
     said = {step.what: one for step, one in zip(steps, answers, strict=True)}
-    hostkeys.conclude(cluster.session, node, said)
+    hostkeys.conclude(tagger, node, said)
     facts = node.learn(answers[-1])
     for what in (_MACHINE, _TMUX):
         left_out += said.get(what, "").splitlines()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Self
 
 from spotcluster.aws import instances
@@ -26,6 +27,7 @@ class Watcher:
         self._named: tuple[dict[str, Instance], dict[str, list[Instance]]] = ({}, {})
         self._discarded: set[str] = set()
         self._coming_back: set[str] = set()
+        self._waiting = 0
         self._error: CloudError | None = None
         self._changed = threading.Condition()
         self._stop = threading.Event()
@@ -115,7 +117,8 @@ class Watcher:
                 raise NodeError(alias, f"{why} before it ran.")
             return None
 
-        self._look.set()  # there is something new to see
+        if not (seen := self._seen.get(instance_id)) or seen.state != "running":
+            self._look.set()  # there is something new to see
         return self._wait(alias, instance_id, running, timeout, should_stop)
 
     def wait_stopped(
@@ -155,7 +158,7 @@ class Watcher:
     ) -> Instance:
         """Wait until an instance is as `wanted`, which is given what EC2 shows, and return it."""
         end = time.monotonic() + timeout
-        with self._changed:
+        with self._changed, self._waits():
             while True:
                 seen = self._seen.get(instance_id)
                 if found := wanted(seen):
@@ -167,6 +170,15 @@ class Watcher:
                 if left <= 0:
                     raise NodeError(alias, self._too_late(instance_id, seen, timeout))
                 self._changed.wait(min(left, POLL))
+
+    @contextlib.contextmanager
+    def _waits(self) -> Iterator[None]:
+        """Count who waits, in the block."""
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
 
     def _check_credentials(self) -> None:
         """Give up at once where EC2 takes our credentials no more: no waiting brings them back."""
@@ -183,6 +195,7 @@ class Watcher:
     def _watch(self) -> None:
         pause = POLL / 2
         while not self._stop.is_set():
+            begin = time.monotonic()
             try:
                 found = {one.id: one for one in instances.describe(self._session, self._cluster)}
                 self._error = None
@@ -190,13 +203,17 @@ class Watcher:
                 found = {}
                 self._error = error
             with self._changed:
-                if any(self._seen.get(key) != one for key, one in found.items()):
+                if not self._waiting:  # only for who asks whether one is lost; tags change often
+                    pause = 5 * POLL
+                elif any(self._seen.get(key) != one for key, one in found.items()):
                     pause = POLL / 2
                 self._seen = {**self._seen, **found}
                 self._coming_back -= {
                     key for key, one in found.items() if one.state in ("pending", "running")
                 }
                 self._changed.notify_all()
+            # To look at a thousand takes a second of the processor that their threads need.
+            self._stop.wait(time.monotonic() - begin)
             self._look.wait(pause)
             self._look.clear()
             pause = min(pause * 1.3, 5 * POLL)

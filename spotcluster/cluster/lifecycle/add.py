@@ -8,10 +8,11 @@ from dataclasses import replace
 from spotcluster.aws import instances, tags
 from spotcluster.cluster import records
 from spotcluster.cluster.additions import Addition
-from spotcluster.cluster.bringup import plans
+from spotcluster.cluster.bringup import plans, workers
 from spotcluster.cluster.bringup.bringup import Result, bring_up, is_wanted
 from spotcluster.cluster.bringup.failures import OnFailure
-from spotcluster.cluster.bringup.launch import Launcher, unless_ended
+from spotcluster.cluster.bringup.launch import Launcher
+from spotcluster.cluster.bringup.making import unless_ended
 from spotcluster.cluster.bringup.member import launched
 from spotcluster.cluster.cluster import Cluster, is_ending, is_stopped
 from spotcluster.cluster.ingress import open_group
@@ -25,6 +26,8 @@ def add_nodes(
     *,
     bid: float | None,
     reporter: Reporter,
+    zone: str | None = None,
+    type: str | None = None,  # noqa: A002 - as a user calls it
     on_failure: OnFailure = OnFailure.REPLACE,
 ) -> Result:
     """Add nodes to a running cluster; nothing that runs is touched.
@@ -35,6 +38,8 @@ def add_nodes(
     ----------
     bid : float or None
         Highest price per hour for spot nodes; None for what the cluster was started with.
+    zone, type : str, optional
+        Where these nodes are, and their type; by default where and what the template says.
     on_failure : OnFailure
         What is done about a node that does not get ready.
     """
@@ -54,11 +59,8 @@ def add_nodes(
             f"The master of '{cluster.name}' has not been set up.",
             f"`spotcluster start {cluster.name}` goes on with it.",
         )
-    # Near the master: traffic between zones costs money, and time.
-    near = {"key_location": cluster.key_path, "availability_zone": master.instance.zone}
-    template = record.template.model_copy(update=near)
-    if bid is not None:
-        template = template.with_overrides(bid=bid)
+    template = record.template.model_copy(update={"key_location": cluster.key_path})
+    template = template.with_overrides(bid=bid, availability_zone=zone, node_instance_type=type)
     found = record.own(instances.describe(session, cluster.name))
     addition = _addition(record, number, reporter)
     there = [one for one in instances.present(found) if one.tags.get(tags.BY) == addition.id]
@@ -72,7 +74,9 @@ def add_nodes(
         record = records.resize(session, record, size, addition.tag)
         record = open_group(session, record, template)
     cluster.record = replace(record, additions=(addition,))
-    launcher = Launcher(cluster, todo, found, addition.id)
+    new = [one for one in todo.nodes if one.alias in fresh]
+    workers.take_over(session, cluster.name, unready, new)
+    launcher = Launcher(cluster, todo, found, addition.id, [one.alias for one in unready])
     members = [launched(launcher, session, one, cluster.key_path, unready) for one in todo.nodes]
     return bring_up(cluster, members, begin, on_failure)
 

@@ -18,10 +18,11 @@ from spotcluster.aws import instances
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import ingress, records
-from spotcluster.cluster.bringup import plans
+from spotcluster.cluster.bringup import plans, workers
 from spotcluster.cluster.bringup.bringup import Result, bring_up
 from spotcluster.cluster.bringup.failures import OnFailure
-from spotcluster.cluster.bringup.launch import Launcher, unless_ended
+from spotcluster.cluster.bringup.launch import Launcher
+from spotcluster.cluster.bringup.making import unless_ended
 from spotcluster.cluster.bringup.member import brought_back, launched
 from spotcluster.cluster.bringup.plans import MASTER, Plan
 from spotcluster.cluster.cluster import (
@@ -82,7 +83,7 @@ def plan(
     else:
         found = record.own(seen.instances)
         missing = _missing(record, found, size)
-        own = _again(record, found, template, bid)
+        own = _again(record, template, bid)
         todo = plans.make(session, name, own, missing)
         back = tuple(one for one in instances.present(found) if one.returning)
         todo = replace(todo, returning=back)
@@ -200,7 +201,8 @@ def start(
         again = plans.make(session, name, todo.template, [one.alias for one in unready])
         mounting.check_format(again.volumes, format_new=format_new)
         whole = replace(todo, nodes=(*todo.nodes, *again.nodes))
-    launcher = Launcher(cluster, whole, found)
+    workers.take_over(session, name, unready, todo.nodes)
+    launcher = Launcher(cluster, whole, found, there=[one.alias for one in unready])
     members = [
         *(brought_back(session, one, key_path) for one in returning),
         *(launched(launcher, session, one, key_path, unready) for one in whole.nodes),
@@ -253,15 +255,9 @@ def _is_asleep(record: Record, found: Sequence[Instance]) -> bool:
     return record.stopped or any(one.state in instances.STOPPED for one in found)
 
 
-def _again(
-    record: Record, found: Sequence[Instance], template: Template, bid: float | None
-) -> Template:
+def _again(record: Record, template: Template, bid: float | None) -> Template:
     """Return the template by which more nodes are made for a cluster that exists."""
     own = record.template.model_copy(update={"key_location": template.key_location})
-    masters = [one for one in instances.present(found) if one.is_master]
-    if masters and not own.subnet_id:
-        # Near the master: traffic between zones costs money, and time.
-        own = own.model_copy(update={"availability_zone": masters[0].zone})
     if bid is None:
         bid = record.bid
     return own if bid is None else own.with_overrides(bid=bid)
@@ -289,6 +285,6 @@ def _missing(record: Record, found: Sequence[Instance], size: int | None = None)
             " makes it smaller.",
         )
     has_master = any(one.is_master for one in live)
-    workers = wanted - 1 - sum(not one.is_master for one in live)
-    names = plans.aliases_left([one.alias for one in found], max(0, workers))
+    number = wanted - 1 - sum(not one.is_master for one in live)
+    names = plans.aliases_left([one.alias for one in found], max(0, number))
     return names if has_master else [MASTER, *names]

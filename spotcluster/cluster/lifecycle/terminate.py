@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spotcluster import files
-from spotcluster.aws import instances, network
+from spotcluster.aws import fleets, instances, network
 from spotcluster.aws.session import Session
 from spotcluster.cluster import cluster as clusters
 from spotcluster.cluster import records
@@ -34,7 +34,7 @@ class Remains:
 
     Attributes
     ----------
-    instances, volumes, groups, spot_requests : tuple of str
+    instances, volumes, groups, spot_requests, templates, fleets : tuple of str
         Ids, and for instances the alias and state.
     """
 
@@ -42,18 +42,25 @@ class Remains:
     volumes: tuple[str, ...]
     groups: tuple[str, ...]
     spot_requests: tuple[str, ...]
+    templates: tuple[str, ...]
+    fleets: tuple[str, ...]
 
     def __bool__(self) -> bool:
-        return bool(self.instances or self.volumes or self.groups or self.spot_requests)
+        return any(self._parts.values())
 
     def __str__(self) -> str:
-        parts = {
+        return "; ".join(f"{name}: {', '.join(ids)}" for name, ids in self._parts.items() if ids)
+
+    @property
+    def _parts(self) -> dict[str, tuple[str, ...]]:
+        return {
             "instances": self.instances,
             "volumes": self.volumes,
             "security groups": self.groups,
             "spot requests": self.spot_requests,
+            "launch templates": self.templates,
+            "fleets": self.fleets,
         }
-        return "; ".join(f"{name}: {', '.join(ids)}" for name, ids in parts.items() if ids)
 
 
 def remains(session: Session, name: str) -> Remains:
@@ -64,6 +71,8 @@ def remains(session: Session, name: str) -> Remains:
         tuple(instances.volumes(session, name)),
         tuple(group.id for group in network.find_groups(session, name)),
         tuple(instances.open_spot_requests(session, name)),
+        tuple(one.id for one in fleets.moulds(session, name)),
+        tuple(fleets.left(session, name)),
     )
 
 
@@ -169,7 +178,9 @@ def _announce(session: Session, left: Remains) -> None:
 
 def _end(session: Session, name: str, left: Remains, ended: set[str], reporter: Reporter) -> None:
     """Make every call once that ends something of what is left."""
-    # Spot requests first: one that is fulfilled late would make an instance nobody sees.
+    # First what could still make instances: late ones are seen by nobody.
+    for template in left.templates:
+        fleets.delete_mould(session, template)
     instances.cancel_spot_requests(session, left.spot_requests)
     live = instances.live(instances.describe(session, name))
     instances.terminate(session, [one.id for one in live if one.state != "shutting-down"])
@@ -179,6 +190,7 @@ def _end(session: Session, name: str, left: Remains, ended: set[str], reporter: 
             ended.add(one.id)
     if live:
         return  # their volumes go with them, and the group stays while they use it
+    fleets.delete(session, left.fleets)
     # before the group, by which a repetition finds the cluster
     files.forget_cluster(session.region, name)
     for volume in left.volumes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from spotcluster.config import Template
 from spotcluster.config.settings import PluginSection
 from spotcluster.errors import ClusterError, NodeError
 from spotcluster.plugins import loader
+from spotcluster.steps import Step
 
 PKG = "starcluster.plugins.pypkginstaller.PyPkgInstaller"
 IPC = "starcluster.plugins.ipcluster.IPCluster"
@@ -41,13 +43,15 @@ class Node:
     def __init__(self, alias: str, found: dict[str, str] | None) -> None:
         self.alias, self.found = alias, found
         self.is_master = alias == "master"
-        self.account = self
+        self.account = SimpleNamespace(name="ipuser")
 
-    def run(self, script: str, **_: Any) -> str:
-        assert script == templates.read("packages.sh")
+    def run_each(self, steps: Sequence[Step]) -> list[str]:
+        assert [(one.script, one.user) for one in steps] == [
+            (templates.read("packages.sh"), "ipuser")
+        ]
         if self.found is None:
             raise NodeError(self.alias, "it is busy.")
-        return "".join(f"{name}-{version}\n" for name, version in self.found.items())
+        return ["".join(f"{name}-{version}\n" for name, version in self.found.items())]
 
 
 def test_node_with_other_packages_than_the_master_is_named() -> None:

@@ -15,9 +15,10 @@ from moto import mock_aws
 from spotcluster import files, ssh
 from spotcluster.aws import keypairs
 from spotcluster.aws.session import Session
-from spotcluster.cluster.bringup import plans
+from spotcluster.cluster.bringup import plans, pools
+from spotcluster.cluster.bringup.plans import PlannedNode
 from spotcluster.config import Template
-from spotcluster.errors import UsageError
+from spotcluster.errors import CapacityError, UsageError
 
 
 @given(st.lists(st.integers(1, 2000), max_size=20), st.integers(0, 20))
@@ -200,3 +201,74 @@ def test_host_to_go_through_needs_an_ssh_which_is_said_before_the_launch(
     assert ["no ssh program" in str(one) for one in plans.refusals(through)] == [True]
     with pytest.raises(UsageError, match="no ssh program"):
         plans.make(session, "c", through, [])
+
+
+def pools_of(session: Session, alias: str, **settings: Any) -> tuple[PlannedNode, set[str]]:
+    given = {"name": "c", "keyname": "k", "cluster_size": 3, **settings}
+    some = {"Name": "name", "Values": ["Windows_Server-2016-English-*"]}
+    (image, *_) = session.ec2.describe_images(Filters=[some])["Images"]
+    given["node_image_id"] = image["ImageId"]
+    made = plans.make(session, "c", Template.model_validate(given), sorted({"master", alias}))
+    (node,) = [one for one in made.nodes if one.alias == alias]
+    return node, {one.type for one in node.pools}
+
+
+@pytest.mark.usefixtures("key")
+def test_workers_may_be_any_of_several_types_in_every_zone(session: Session) -> None:
+    types = ["c5.xlarge", "m5.xlarge", "c5.2xlarge"]
+    node, found = pools_of(session, "node001", node_instance_types=types, spot_bid=9.0)
+    assert found == set(types)
+    assert len({one.zone for one in node.pools}) > 2
+    assert all(one.bid == 9.0 for one in node.pools)
+    assert (node.type.name, node.price) != ("", None)
+    master, kinds = pools_of(session, "master", node_instance_types=types, spot_bid=9.0)
+    assert (master.type.name, kinds, master.spot) == ("c5.xlarge", {"c5.xlarge"}, False)
+
+
+@pytest.mark.usefixtures("key")
+def test_a_bid_is_held_to_the_price_of_every_zone(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was refused for the price of the one zone with the most addresses."""
+    told = {("c5.xlarge", f"us-east-1{zone}"): 0.16 for zone in "abcdef"}
+    told["c5.xlarge", "us-east-1c"] = 0.18
+    monkeypatch.setattr(pools.prices, "spot_pools", lambda *_: told)
+    node, _ = pools_of(session, "node001", node_instance_type="c5.xlarge", spot_bid=0.17)
+    assert "us-east-1a" in {one.zone for one in node.pools}
+    assert "us-east-1c" not in {one.zone for one in node.pools}
+    assert node.price == 0.16
+    with pytest.raises(CapacityError, match=r"the cheapest of \d pools, which is \$0\.16/h now"):
+        pools_of(session, "node001", node_instance_type="c5.xlarge", spot_bid=0.15)
+
+
+@pytest.mark.usefixtures("key")
+def test_types_are_found_by_what_they_must_have(session: Session) -> None:
+    node, found = pools_of(
+        session,
+        "node001",
+        node_instance_type="c5.large",
+        node_cpus="4",
+        node_memory="-8",
+        spot_bid=9.0,
+    )
+    assert "c6i.xlarge" in found
+    assert "c5.large" not in found
+    assert not any("metal" in one or one.startswith(("t3", "g4", "m6g")) for one in found)
+    assert (node.type.vcpus, node.type.memory_mb) == (4, 8192)
+    assert len(node.pools) <= 300
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"node_instance_types": ["c5.large", "m6g.large"]}, "x86_64, but m6g.large is arm64"),
+        ({"node_instance_types": ["c5.large", "mac1.metal"]}, "mac1.metal"),
+        ({"node_instance_type": "c5.large", "node_cpus": "3"}, "has NODE_CPUS = 3"),
+    ],
+)
+def test_types_that_cannot_work_are_refused_before_anything_is_made(
+    session: Session, settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        pools_of(session, "node001", spot_bid=9.0, **settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -160,3 +162,24 @@ def test_interrupt_ends_the_waiting(ec2: Ec2) -> None:
         pytest.raises(NodeError, match="given up"),
     ):
         watcher.wait_running("node001", "i-1", timeout=20, should_stop=lambda: "given up")
+
+
+def test_tags_that_change_are_not_looked_at_where_nobody_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each change, which set-up makes many of, had it look again at all that there is at once."""
+    monkeypatch.setattr(watchers, "POLL", 0.2)
+    looks: list[float] = []
+    enough = threading.Event()
+
+    def describe(*_: object) -> list[Instance]:
+        looks.append(time.monotonic())
+        if len(looks) == 5:
+            enough.set()
+        return [instance(1, tags={"changed": str(len(looks))})]
+
+    monkeypatch.setattr(watchers.instances, "describe", describe)
+    with Watcher(None, "mycluster") as watcher:  # type: ignore[arg-type]
+        watcher.wait_running("node001", "i-1", timeout=60)
+        assert enough.wait(120)
+    assert looks[4] - looks[3] > 0.9

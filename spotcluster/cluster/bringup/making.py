@@ -1,0 +1,97 @@
+"""What a launch asks for, and what was launched before: the same for the master and for workers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+
+from spotcluster import ssh
+from spotcluster.aws import instances, network, tags
+from spotcluster.aws.instances import Instance, Launch
+from spotcluster.cluster.bringup import userdata
+from spotcluster.cluster.bringup.plans import MASTER, Plan, PlannedNode
+from spotcluster.cluster.cluster import Cluster
+from spotcluster.errors import CloudError, ClusterError
+
+
+class Making:
+    """Nodes of a plan that are being made.
+
+    Attributes
+    ----------
+    addition : str
+        The `addnode` whose nodes these are; empty for `start`.
+    launched : list of str
+        The names that were launched, each as often as it was.
+    """
+
+    def __init__(
+        self, cluster: Cluster, todo: Plan, found: Sequence[Instance], addition: str
+    ) -> None:
+        self.cluster = cluster
+        self.todo = todo
+        self.addition = addition
+        self.launched = [one.alias for one in found]
+        self._scripts = userdata.read_scripts(todo.template.userdata_scripts)
+
+    def tags(self, planned: PlannedNode, host_key: ssh.keys.KeyPair) -> dict[str, str]:
+        """Return what the tags of a node say from its launch on, but for its name."""
+        cluster, template = self.cluster, self.todo.template
+        own_tags = {
+            tags.CLUSTER: cluster.name,
+            tags.ID: cluster.record.run,
+            tags.ROLE: "master" if planned.alias == MASTER else "worker",
+            tags.HOST_KEY: ssh.keys.bare(host_key.public),
+            tags.LOGIN: template.image_user or planned.image.login,
+        }
+        if template.proxy_jump:
+            own_tags[tags.JUMP] = template.proxy_jump
+        if planned.bid is not None:
+            own_tags[tags.BID] = f"{planned.bid:g}"
+        if self.addition:
+            own_tags[tags.BY] = self.addition
+        return own_tags
+
+    def launch(
+        self,
+        planned: PlannedNode,
+        host_key: ssh.keys.KeyPair,
+        own_tags: Mapping[str, str],
+        *token: str,
+    ) -> Launch:
+        """Return the launch of a node, or of several like it."""
+        template = self.todo.template
+        return Launch(
+            image=planned.image,
+            type=planned.type.name,
+            key_name=template.keyname,
+            subnet_id=self.todo.subnet.id,
+            group_id=self.cluster.record.group_id,
+            user_data=userdata.build(host_key, self._scripts),
+            tags=own_tags,
+            spot=planned.spot,
+            bid=planned.bid,
+            token=instances.token(self.cluster.record.run, *token),
+            public_ip=template.public_ips is not False,
+            root_gb=template.root_volume_size,
+        )
+
+
+@contextlib.contextmanager
+def unless_ended(name: str) -> Iterator[None]:
+    """Say that the cluster was ended, where EC2 says that its group is not there."""
+    try:
+        yield
+    except CloudError as error:
+        if error.code not in network.UNKNOWN_GROUP:
+            raise
+        raise ended_elsewhere(name) from error
+
+
+def ended_elsewhere(name: str) -> ClusterError:
+    """Return the error for a cluster that somebody has ended while nodes were made for it."""
+    return ClusterError(
+        f"'{name}' has been terminated from elsewhere meanwhile; the nodes made here were ended"
+        " too.",
+        f"`spotcluster start {name}` starts it anew.",
+    )

@@ -1,0 +1,108 @@
+"""The pools that workers may come from: each a type in a subnet, with what it costs now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from spotcluster.aws import prices
+from spotcluster.aws.fleets import Pool
+from spotcluster.aws.instance_types import InstanceType
+from spotcluster.aws.network import Subnet
+from spotcluster.aws.session import Session
+from spotcluster.errors import CapacityError, UsageError
+
+_MOST = 300  # that a fleet may draw from
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A pool, and what an instance of it costs now.
+
+    Attributes
+    ----------
+    price : float or None
+        In USD per hour; None when AWS does not tell us.
+    """
+
+    pool: Pool
+    type: InstanceType
+    price: float | None
+
+    @property
+    def per_vcpu(self) -> float:
+        """The price of a virtual core, which is what a search pays for."""
+        return float("inf") if self.price is None else self.price / self.type.vcpus
+
+
+def offers(
+    session: Session,
+    types: Sequence[InstanceType],
+    zones: Mapping[str, set[str]],
+    subnets: Sequence[Subnet],
+    *,
+    spot: bool,
+    bid: float | None,
+) -> tuple[Offer, ...]:
+    """Return the pools of some types that may be used, the cheapest virtual core first.
+
+    Parameters
+    ----------
+    zones : mapping of str to set of str
+        The zones that offer each type.
+
+    Raises
+    ------
+    CapacityError
+        The bid is below the price of each.
+    UsageError
+        None of the subnets is in a zone that offers one of the types, or a type has no spot market.
+    """
+    names = [one.name for one in types]
+    told = prices.spot_pools(session, names) if spot else {}
+    fixed = {} if spot else {name: prices.on_demand(session, name) for name in names}
+    found = [
+        Offer(
+            Pool(kind.name, subnet.id, subnet.zone, bid if spot else None),
+            kind,
+            told.get((kind.name, subnet.zone)) if spot else fixed[kind.name],
+        )
+        for kind in types
+        for subnet in subnets
+        if subnet.zone in zones[kind.name]
+    ]
+    if not found:
+        raise UsageError(
+            f"No subnet that may be used is in a zone that offers {', '.join(names)}.",
+            "Choose another type, or another subnet with SUBNET_ID.",
+        )
+    found.sort(key=lambda one: (one.per_vcpu, one.pool.type, one.pool.zone))
+    if bid is None or not spot:
+        return tuple(found[:_MOST])
+    within = [one for one in found if one.price is None or one.price <= bid]
+    if not within:
+        raise _below(found, bid)
+    return tuple(within[:_MOST])
+
+
+def _below(found: Sequence[Offer], bid: float) -> CapacityError:
+    least = min(found, key=lambda one: one.price or 0.0)
+    others = f", the cheapest of {len(found)} pools" if len(found) > 1 else ""
+    return CapacityError(
+        f"The bid of ${bid:g}/h is below the spot price of {least.pool.type} in"
+        f" {least.pool.zone}{others}, which is ${least.price:g}/h now.",
+        f"Raise the bid (-b {least.price:g} or more), or name more types in NODE_INSTANCE_TYPES.",
+    )
+
+
+def check(kind: InstanceType, *, spot: bool) -> None:
+    """Refuse a type that could not become a node, before anything is made."""
+    if kind.mac:
+        raise UsageError(
+            f"{kind.name} is a Mac, which no Linux image boots on.", "Choose another type."
+        )
+    if spot and not kind.spot:
+        raise UsageError(
+            f"{kind.name} cannot be had as a spot instance.",
+            "Choose another type, or leave the bid (-b, SPOT_BID) out.",
+        )

@@ -1,0 +1,221 @@
+"""Workers launched together: how often EC2 is asked, whatever their number, and what it may say."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from spotcluster.aws import blocks, tags
+from spotcluster.aws.calls import Patience
+from spotcluster.aws.fleets import Pool
+from spotcluster.aws.images import Image
+from spotcluster.aws.instance_types import InstanceType
+from spotcluster.cluster.bringup import launch
+from spotcluster.cluster.bringup.launch import Launcher
+from spotcluster.cluster.bringup.plans import PlannedNode
+from spotcluster.cluster.bringup.tagging import Tagger
+from spotcluster.config import Template
+from spotcluster.errors import CapacityError
+
+IMAGE = Image("ami-1", "ubuntu", "/dev/sda1", "x86_64", "ubuntu")
+KIND = InstanceType("c5.large", 2, 4096, "x86_64")
+CHEAP = Pool("c5.large", "subnet-a", "us-east-1a", 0.1)
+DEAR = Pool("c5.large", "subnet-b", "us-east-1b", 0.1)
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI"
+
+
+class EC2:
+    """As much of EC2 as a launch asks for; `room` is how many instances each subnet still has."""
+
+    def __init__(self, **room: int) -> None:
+        self.room = room
+        self.asked: Counter[str] = Counter()
+        self.fleets: list[dict[str, Any]] = []
+        self.moulds: dict[str, str] = {}
+        self.tags: dict[str, dict[str, str]] = {}
+
+    def create_launch_template(self, **asked: Any) -> dict[str, Any]:
+        self.asked["CreateLaunchTemplate"] += 1
+        name = asked["LaunchTemplateName"]
+        if name in self.moulds:
+            error = {"Code": "InvalidLaunchTemplateName.AlreadyExistsException", "Message": ""}
+            raise ClientError({"Error": error}, "CreateLaunchTemplate")  # type: ignore[typeddict-item]
+        self.moulds[name] = f"lt-{len(self.moulds)}"
+        return {"LaunchTemplate": {"LaunchTemplateId": self.moulds[name]}}
+
+    def delete_launch_template(self, **asked: Any) -> dict[str, Any]:
+        self.asked["DeleteLaunchTemplate"] += 1
+        mine = asked["LaunchTemplateId"]
+        self.moulds = {name: one for name, one in self.moulds.items() if one != mine}
+        return {}
+
+    def create_fleet(self, **asked: Any) -> dict[str, Any]:
+        self.asked["CreateFleet"] += 1
+        self.fleets.append(asked)
+        market = asked["TargetCapacitySpecification"]["DefaultTargetCapacityType"]
+        left = asked["TargetCapacitySpecification"]["TotalTargetCapacity"]
+        (template,) = asked["LaunchTemplateConfigs"]
+        made, errors = [], []
+        for override in template["Overrides"]:
+            place = override["SubnetId"].replace("-", "_") + ("" if market == "spot" else "_steady")
+            taken = min(left, self.room.get(place, 0))
+            self.room[place] = self.room.get(place, 0) - taken
+            left -= taken
+            ids = [f"i-{len(self.tags) + number:017x}" for number in range(taken)]
+            common = asked["TagSpecifications"][1]["Tags"]
+            self.tags |= {one: tags.mapping(common) for one in ids}
+            where = {"LaunchTemplateAndOverrides": {"Overrides": override}, "Lifecycle": market}
+            if ids:
+                made.append({**where, "InstanceIds": ids, "InstanceType": override["InstanceType"]})
+            if left:
+                code = "InsufficientInstanceCapacity"
+                errors.append({**where, "ErrorCode": code, "ErrorMessage": "None."})
+        return {"FleetId": f"fleet-{len(self.fleets)}", "Instances": made, "Errors": errors}
+
+    def delete_fleets(self, **_: Any) -> dict[str, Any]:
+        self.asked["DeleteFleets"] += 1
+        return {}
+
+    def create_tags(self, **asked: Any) -> dict[str, Any]:
+        self.asked["CreateTags"] += 1
+        assert len(asked["Resources"]) <= 1000
+        for one in asked["Resources"]:
+            self.tags[one] |= tags.mapping(asked["Tags"])
+            assert len(self.tags[one]) <= 50
+        return {}
+
+
+class Session(SimpleNamespace):
+    """A session, with that EC2 behind it."""
+
+
+def session(ec2: EC2) -> Any:
+    return Session(ec2=ec2, region="us-east-1", patience=Patience())
+
+
+def launched(
+    ec2: EC2, number: int, pools: Sequence[Pool] = (CHEAP,), **settings: Any
+) -> tuple[dict[str, Any], list[str]]:
+    """Launch workers from a thread each; return what came of each, and what was noted."""
+    template = Template.model_validate(
+        {"name": "c", "keyname": "k", "node_instance_type": "c5.large", **settings}
+    )
+    notes: list[str] = []
+    record = SimpleNamespace(run="r", group_id="sg-1", new=False, name="c")
+    cluster = SimpleNamespace(session=session(ec2), record=record, name="c", note=notes.append)
+    nodes = [
+        PlannedNode(blocks.alias(one), KIND, IMAGE, True, 0.1, 0.05, tuple(pools))
+        for one in range(1, 1 + number)
+    ]
+    todo = SimpleNamespace(
+        template=template, nodes=nodes, subnet=SimpleNamespace(id="subnet-a", zone="us-east-1a")
+    )
+    launcher = Launcher(cluster, todo, ())  # type: ignore[arg-type]
+    came: dict[str, Any] = {}
+
+    def one(node: PlannedNode) -> None:
+        try:
+            came[node.alias] = launcher.launch(node)
+        except CapacityError as error:
+            came[node.alias] = error
+
+    run([lambda node=node: one(node) for node in nodes])  # type: ignore[misc]
+    return came, notes
+
+
+def run(what: Sequence[Any]) -> None:
+    threads = [threading.Thread(target=one) for one in what]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.parametrize(("number", "calls"), [(16, 16 + 3 * 16), (200, 6), (1000, 20)])
+def test_calls_that_make_and_tag_workers_hardly_grow_with_their_number(
+    monkeypatch: pytest.MonkeyPatch, number: int, calls: int
+) -> None:
+    monkeypatch.setattr("spotcluster.cluster.bringup.tagging._PAUSE", 1.0)
+    monkeypatch.setattr(launch, "_BEGINNING", 100)
+    ec2 = EC2(subnet_a=number)
+    came, _ = launched(ec2, number)
+    assert sorted(ec2.asked) == [
+        "CreateFleet",
+        "CreateLaunchTemplate",
+        "CreateTags",
+        "DeleteLaunchTemplate",
+    ]
+    tagger = Tagger(session(ec2), number)
+    nodes = {name: SimpleNamespace(instance=one) for name, one in came.items()}
+    keys = {name: KEY + f"{place:043d}" for place, name in enumerate(nodes)}
+    for own in (
+        lambda name: {tags.NEXT_HOST_KEY: keys[name]},
+        lambda name: {tags.HOST_KEY: keys[name]},
+        lambda _: {tags.STATE: "ready"},
+    ):
+        run([lambda name=name, own=own: tagger.put(nodes[name], own(name)) for name in nodes])  # type: ignore[misc]
+    assert ec2.asked.total() - ec2.asked["CreateTags"] == 3
+    assert ec2.asked["CreateTags"] == calls
+    resolved = {one: own for one, (own, _) in blocks.resolve(ec2.tags).items()}
+    assert {own[tags.ALIAS]: own[tags.HOST_KEY] for own in resolved.values()} == keys
+    assert all(own[tags.STATE] == "ready" for own in resolved.values())
+    in_order = [one.alias for one in sorted(came.values(), key=lambda one: str(one.id))]
+    assert in_order == [blocks.alias(one) for one in range(1, 1 + number)]
+
+
+def test_what_one_pool_does_not_have_is_asked_for_from_the_others() -> None:
+    ec2 = EC2(subnet_a=2)
+    first, ec2.room = ec2.create_fleet, {"subnet_a": 2, "subnet_b": 0}
+
+    def refill(**asked: Any) -> dict[str, Any]:
+        answer = first(**asked)
+        answer["Errors"] = answer["Errors"][:1]  # the other pool was not asked
+        ec2.room["subnet_b"] = 3
+        return answer
+
+    ec2.create_fleet = refill  # type: ignore[method-assign]
+    came, notes = launched(ec2, 5, [CHEAP, DEAR])
+    assert [one.zone for _, one in sorted(came.items())] == ["us-east-1a"] * 2 + ["us-east-1b"] * 3
+    asked = [
+        [one["SubnetId"] for one in fleet["LaunchTemplateConfigs"][0]["Overrides"]]
+        for fleet in ec2.fleets
+    ]
+    assert asked == [["subnet-a", "subnet-b"], ["subnet-b"]]
+    assert len({fleet["ClientToken"] for fleet in ec2.fleets}) == 2
+    assert notes == []
+    assert all(one["MaxPrice"] == "0.100000" for one in overrides(ec2))
+
+
+def overrides(ec2: EC2) -> list[dict[str, str]]:
+    return [one for fleet in ec2.fleets for one in fleet["LaunchTemplateConfigs"][0]["Overrides"]]
+
+
+@pytest.mark.parametrize(("allowed", "steady"), [("2", 2), ("all", 3), (None, 0)])
+def test_what_no_spot_pool_has_is_launched_on_demand_as_far_as_it_may(
+    allowed: str | None, steady: int
+) -> None:
+    ec2 = EC2(subnet_a=1, subnet_a_steady=9)
+    came, notes = launched(ec2, 4, [CHEAP, DEAR], on_demand_fallback=allowed)
+    failed = [name for name, one in sorted(came.items()) if isinstance(one, Exception)]
+    assert failed == [f"node00{number}" for number in range(2 + steady, 5)]
+    spot = [not isinstance(one, Exception) and one.spot for _, one in sorted(came.items())]
+    assert spot == [True, False, False, False]
+    assert [one for one in notes if "on demand" in one] == [
+        f"{steady} worker(s) of 'c' are launched on demand, as there is no spot capacity for them"
+        " (ON_DEMAND_FALLBACK)"
+    ] * bool(steady)
+    assert not ec2.moulds
+
+
+def test_no_capacity_at_all_says_what_each_pool_said_once() -> None:
+    came, notes = launched(EC2(), 3, [CHEAP, DEAR])
+    assert all(isinstance(one, CapacityError) for one in came.values())
+    (table,) = notes
+    assert "c5.large       us-east-1a     InsufficientInstanceCapacity" in table
+    assert "us-east-1b" in table
