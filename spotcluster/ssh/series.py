@@ -35,7 +35,8 @@ sc_step() { # mark, limit, user or nothing; the script is $sc_text
     exit "$status"
 }
 """
-_FAILED = re.compile(rb"([0-9a-f]+) failed (\d+) (-?\d+) (\d+)\n")
+# The step before has ended with its mark, and no new line, where this one had no time to begin.
+_FAILED = re.compile(rb"([0-9a-f]{24}) failed (\d+) (-?\d+) (\d+)\n")
 _SLACK = 5.0  # seconds that the whole may take longer than what is in it
 
 
@@ -85,7 +86,7 @@ class Series:
             for step, allowed in zip(steps, limits, strict=True)
         )
         lines = [
-            f"sc_end=$((SECONDS + {ceil(limit)}))",
+            f"sc_end=$((SECONDS + {ceil(limit)} + 1))",  # it counts whole seconds: one is begun
             f"sc_guard={shlex.quote(GUARD)}",
             f"sc_body={shlex.quote(BODY)}",
             _CONDUCTOR,

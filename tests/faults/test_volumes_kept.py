@@ -100,9 +100,8 @@ def test_cluster_goes_to_the_zone_of_its_volume(world: World) -> None:
         *("mycluster", "master"),
         "/mnt/data",
     )
-    world.run("addnode", "mycluster")
-    (worker,) = world.instances()["node001"]
-    assert worker.availability_zone == "us-east-1c"
+    world.run("addnode", "mycluster")  # a worker has no volume, and may be in any zone
+    assert world.ready() == ["master", "node001"]
 
 
 def test_everything_that_is_wrong_with_volumes_is_said_at_once(world: World) -> None:

@@ -137,7 +137,7 @@ def run(what: Sequence[Any]) -> None:
         thread.join()
 
 
-@pytest.mark.parametrize(("number", "calls"), [(16, 16 + 3 * 16), (200, 6), (1000, 20)])
+@pytest.mark.parametrize(("number", "calls"), [(16, 16 + 3 * 16), (200, 8), (1000, 26)])
 def test_calls_that_make_and_tag_workers_hardly_grow_with_their_number(
     monkeypatch: pytest.MonkeyPatch, number: int, calls: int
 ) -> None:
