@@ -265,7 +265,8 @@ def test_a_session_has_an_environment_of_its_own(
     assert found["PATH"].startswith(f"{folder / 'bin'}:")
     assert found["USER"] == found["LOGNAME"] == "ubuntu"
     assert found["SPOTCLUSTER_HOST_ID"] == machine.id
-    assert not {"VIRTUAL_ENV", "PYTHONPATH", "SPOTCLUSTER_HOME", "AWS_PROFILE"} & set(found)
+    assert not {"VIRTUAL_ENV", "SPOTCLUSTER_HOME", "AWS_PROFILE"} & set(found)
+    assert Path(found["PYTHONPATH"]).is_relative_to(folder)
     assert rest.split() == [str(folder / "home"), "True"]
 
 

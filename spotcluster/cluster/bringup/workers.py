@@ -239,16 +239,16 @@ class Workers:
                     raise
                 self._check_wanted()  # EC2 may not know of it yet, or somebody has deleted it
             else:
-                unknown = [one for one in fleet.refusals if one.error.code in network.UNKNOWN_GROUP]
-                if fleet.instances or not unknown:
+                if fleet.instances:
+                    break
+                self._delete_empty(fleet)
+                if not any(one.error.code in network.UNKNOWN_GROUP for one in fleet.refusals):
                     break
                 if not cluster.record.new or time.monotonic() > end:
                     raise ended_elsewhere(cluster.name)
                 token = instances.token(token)  # the answer to that one stays as it is
             time.sleep(_POLL)
-        if not fleet.instances:
-            self._delete_empty(fleet)
-        elif block.count > 1:
+        if fleet.instances and block.count > 1:
             named = dict(zip((one.id for one in fleet.instances), block.aliases, strict=False))
             fleets.write_names(self._session, named, cluster.name)
         return fleet
