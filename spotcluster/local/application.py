@@ -164,8 +164,7 @@ class Application:
     def _call_moto(
         self, environ: dict[str, Any], caller: Caller, action: str, rule: Rule | None
     ) -> Response:
-        with self._cloud.lock:
-            self._cloud.stand_in()
+        with self._cloud.lock, self._cloud.standing_in():
             if caller.service == "ssm":
                 self._cloud.publish_images(caller.region)
             try:

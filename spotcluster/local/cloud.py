@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,9 @@ class Cloud:
         found.cloud = self
         return found
 
-    def stand_in(self) -> None:
-        """Have moto's own modules work on these regions, in the call that follows."""
-        stand_in(self._backends)
+    def standing_in(self) -> AbstractContextManager[None]:
+        """Have moto's own modules work on these regions meanwhile."""
+        return stand_in(self._backends)
 
     def backends(self) -> list[LocalEC2Backend]:
         """Return the regions that have been used."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from moto.core import serialize
@@ -54,7 +56,8 @@ def look_through_subclasses() -> None:
     providers[providers.index(serialize.ClassPrefixAlias)] = _PrefixOfMotos
 
 
-def stand_in(backends: BackendDict[Any]) -> None:
+@contextmanager
+def stand_in(backends: BackendDict[Any]) -> Iterator[None]:
     """Have moto's modules find `backends` where they ask for the EC2 of an account and a region.
 
     They do so wherever a call concerns two regions, two accounts or another service.
@@ -63,7 +66,15 @@ def stand_in(backends: BackendDict[Any]) -> None:
     def take_from_ours(account: str) -> None:
         ec2_backends[account] = backends[account]
 
+    regions, own = dict(ec2_backends), dict(vars(ec2_backends))
     ec2_backends.clear()
     ec2_backends.update(backends)
     # Where an account is not among them yet: it is to be in both books from its first call on.
     vars(ec2_backends)["_create_account_specific_backend"] = take_from_ours
+    try:
+        yield
+    finally:
+        ec2_backends.clear()
+        ec2_backends.update(regions)
+        vars(ec2_backends).clear()
+        vars(ec2_backends).update(own)

@@ -141,12 +141,17 @@ def test_an_unknown_key_leaves_nothing_behind(ec2: Any, run: Any, describe: Any)
     assert run()
 
 
-def test_moto_asks_the_cloud_that_answers(cloud: Cloud, ec2: Any, tmp_path_factory: Any) -> None:
-    """Several clouds in one process each have their own regions."""
+def test_moto_asks_the_cloud_that_answers_while_it_answers(
+    cloud: Cloud, ec2: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What else uses moto in the process got the regions of the cloud that had answered last."""
     ec2.create_vpc(CidrBlock="10.9.0.0/16")
     other = Cloud(tmp_path_factory.mktemp("other"))
-    other.stand_in()
-    account = "123456789012"
-    assert ec2_backends[account]["us-east-1"] is other.backend(account, "us-east-1")
-    assert len(ec2.describe_vpcs()["Vpcs"]) == 2
-    assert ec2_backends[account]["us-east-1"] is cloud.backend(account, "us-east-1")
+    account, motos = "123456789012", dict(ec2_backends)
+    with other.standing_in():
+        assert ec2_backends[account]["us-east-1"] is other.backend(account, "us-east-1")
+        assert len(ec2.describe_vpcs()["Vpcs"]) == 2
+        assert ec2_backends[account]["us-east-1"] is other.backend(account, "us-east-1")
+    assert dict(ec2_backends) == motos
+    with cloud.standing_in():
+        assert ec2_backends[account]["us-east-1"] is cloud.backend(account, "us-east-1")
