@@ -3,6 +3,7 @@
 ::
 
     searches.py     a search: its verbs, with contract.py (scikit-learn's) and following.py
+    question.py     what a launch makes of what it is given
     runs.py         one run of it, from launch to the end; outcome.py: what it comes to
     callbacks.py    scikit-learn's, told of a search
     hosts.py        questions to the engines and hosts of a client

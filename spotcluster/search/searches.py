@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, asdict, dataclass
-from numbers import Real
+from dataclasses import KW_ONLY, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import sklearn
-from sklearn.base import clone, is_classifier
+from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring
 
 from spotcluster.errors import SearchError
 from spotcluster.search import hosts, origins
 from spotcluster.search.callbacks import registered, warn_if_unheard
 from spotcluster.search.data import splits
-from spotcluster.search.data.candidates import Candidate, Space, check_names, plain
+from spotcluster.search.data.candidates import Candidate, Space, check_names
 from spotcluster.search.data.evaluations import Evaluation, Key
 from spotcluster.search.data.folds import Dataset, Extent
 from spotcluster.search.data.parameters import BadParameter, check
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.following import FollowedSearch
 from spotcluster.search.origins import Origins
-from spotcluster.search.outcome import plain_filters
+from spotcluster.search.question import Question, as_json, cloned, planned, sent
 from spotcluster.search.results import ledger as ledgers
 from spotcluster.search.results.ledger import Header, Ledger
 from spotcluster.search.runs import NOT_LAUNCHED, Plan, Run
-from spotcluster.search.sklearn_private import scorers_of, without_callbacks
+from spotcluster.search.sklearn_private import scorers_of
 
 AnyPath = str | PathLike[str]
 OnResult = Callable[[Evaluation], Any]
@@ -174,7 +171,7 @@ class Search(FollowedSearch):
             splitter = splits.shuffle_split(n_splits, test_size, random_state)
         else:
             splitter = splits.splitter_for(cv, y, classifier=is_classifier(model))
-        model = _cloned(model)
+        model = cloned(model)
         data = Dataset(X, y)
         indices = list(splitter.split(X, y, groups))
         splits.check_splits(len(indices))
@@ -233,12 +230,12 @@ class Search(FollowedSearch):
         given = header.objects
         search = cls(view, **given["params"], ledger=path, accept_changes=accept_changes)
         search._check(fitted=False)
-        sent = _sent(given["model"], given["scorer"], given["task"], record.candidates)
-        now = search._origins(sent, search._tried(), importable=True)
+        known = sent(given["model"], given["scorer"], given["task"], record.candidates)
+        now = search._origins(known, search._tried(), importable=True)
         record.agree(path, now, accept=accept_changes, all_code=False)
         # What was accepted, if anything was: engines are to have that too.
         task = {**given["task"], "versions": now.versions, "pace": pace}
-        plan = search._planned(given["model"], given["scorer"], task)
+        plan = planned(given["model"], given["scorer"], task, search.timeout)
         data = None if given["data"] is None else Dataset.stored(given["data"])
         return search._start(plan, record.candidates, bundle, ledger, header, data)
 
@@ -344,7 +341,7 @@ class Search(FollowedSearch):
         self.reset()
         self._check(fitted=False)
         warn_if_unheard(self, model)
-        model = _cloned(model)
+        model = cloned(model)
         scorer = self._scorer(model)
         if candidates is None:
             extent = Extent(len(bundle.splits), data, bundle.splits[0].path)
@@ -355,57 +352,34 @@ class Search(FollowedSearch):
         candidates = self._allot(candidates, bundle)
         if self.return_train_score is not None:
             train = bool(self.return_train_score)
-        metric = self.refit if isinstance(self.refit, str) else None
-        settings = {**_jsonable(self._settings()), "return_train_score": train}
-        sent = _sent(model, scorer, task or {}, candidates)
-        now = self._origins(sent, grid)
-        question = origins.digest(
-            (
-                *(type(self).__name__, model, self._described(grid), self.scoring, settings),
-                *(metric, self._draw(), bundle.digest, task),
-            )
+        asked = Question(
+            kind=type(self).__name__,
+            model=model,
+            scorer=scorer,
+            bundle=bundle,
+            settings={**as_json(self._settings()), "return_train_score": train},
+            task=task,
+            metric=self.refit if isinstance(self.refit, str) else None,
+            origins=self._origins(sent(model, scorer, task or {}, candidates), grid),
         )
-        task = {
-            **(task or {}),
-            "error_score": settings["error_score"],
-            "return_train_score": train,
-            "metric": metric,
-            "config": sklearn.get_config(),
-            "filters": plain_filters(),
-            "versions": now.versions,
-            "pace": pace,
-        }
+        digest = asked.digest(self._described(grid), self.scoring, self._draw())
+        common = asked.to_engines(pace)
         to_tell = {} if self._callbacks is None else {"callbacks": self._callbacks.wanted()}
-        plan = self._planned(model, scorer, {**task, **to_tell})
+        plan = planned(model, scorer, {**common, **to_tell}, self.timeout)
         wanted = self.__dict__["ledger"]
         path = Path(wanted) if wanted else ledgers.new_path()
         with Ledger.claimed(path) as claim:
-            header = (
-                claim.record.header
-                if claim.record
-                else Header(
-                    id=uuid.uuid4().hex,
-                    kind=type(self).__name__,
-                    question=question,
-                    settings=settings,
-                    splits=[asdict(split) for split in bundle.splits],
-                    objects={
-                        "model": model,
-                        "scorer": scorer,
-                        "task": task,
-                        "params": {**self._kept_params(), **settings},
-                        "data": data.store() if data is not None and self.refit else None,
-                    },
-                    origins=now,
-                )
-            )
-            if header.question != question:
-                raise SearchError(
-                    f"The ledger {path} is of another search.",
-                    "Give this one another ledger, or the same model, grid and split files.",
-                )
-            if claim.record:
-                claim.record.agree(path, now, accept=self.accept_changes)
+            if claim.record is None:
+                kept = data.store() if data is not None and self.refit else None
+                header = asked.header(digest, common, self._kept_params(), kept)
+            else:
+                header = claim.record.header
+                if header.question != digest:
+                    raise SearchError(
+                        f"The ledger {path} is of another search.",
+                        "Give this one another ledger, or the same model, grid and split files.",
+                    )
+                claim.record.agree(path, asked.origins, accept=self.accept_changes)
                 if claim.record.candidates:
                     # What was drawn then; at random, it would be another draw now.
                     candidates = claim.record.candidates
@@ -434,16 +408,10 @@ class Search(FollowedSearch):
         for name in ("ledger", "accept_changes", "on_result"):
             params.pop(name, None)
         if registered(self):  # callbacks are of this process
-            params["estimator"] = _cloned(self.estimator)
+            params["estimator"] = cloned(self.estimator)
         if np.iterable(params.get("cv")):  # all indices, or used up
             params["cv"] = None
         return origins.kept(params, needless=("cv",))  # the splits are there anyhow
-
-    def _planned(self, model: Any, scorer: Any, task: dict[str, Any]) -> Plan:
-        metrics = list(scorers_of(scorer) or [])
-        task = {**task, "model": model, "scoring": scorer}
-        timeout = None if self.timeout is None else float(self.timeout)
-        return Plan(model, scorer, metrics, task, timeout)
 
     def _start(
         self,
@@ -472,31 +440,3 @@ class Search(FollowedSearch):
                 self.on_result(evaluation)
             except Exception as error:  # noqa: BLE001 - the search goes on, whatever it is
                 self._run.remark = f"on_result has raised {type(error).__name__}: {error}"
-
-
-def _cloned(model: Any) -> Any:
-    try:
-        return without_callbacks(clone(model))  # which are told here
-    except TypeError as error:
-        raise BadParameter(f"The model is not a scikit-learn estimator: {error}") from error
-
-
-def _sent(
-    model: Any, scorer: Any, task: dict[str, Any], candidates: Sequence[Candidate]
-) -> dict[str, Any]:
-    """Return what engines are sent that may be of any kind, by what users call it."""
-    return {
-        "the model": model,
-        "the scorer": scorer,
-        "the parameter": [candidate.params for candidate in candidates],
-        "the argument of fit": task.get("fit_params"),
-        "the argument of the scorer": task.get("score_params"),
-    }
-
-
-def _jsonable(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return settings with any kind of number as one of Python's own."""
-    return {
-        name: float(value) if isinstance(value, Real) and not isinstance(value, int) else value
-        for name, value in plain(settings).items()
-    }
