@@ -12,6 +12,7 @@ import sys
 import textwrap
 import types
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
 import click
@@ -293,6 +294,33 @@ def _code(text: str) -> str:
     return f"`{text}`".replace("|", "\\|")
 
 
+# --- what differs from others on purpose ----------------------------------------------------------
+
+_OTHERS = Path(__file__).parents[1] / "tests" / "others"
+
+
+def differences() -> str:
+    """Return, for each library whose own tests are run here, which of them fail on purpose."""
+    parts = []
+    for part, library in {
+        "sklearn": "scikit-learn's searches",
+        "ipyparallel": "ipyparallel's clients and views",
+        "moto": "moto's EC2, on the local cloud",
+    }.items():
+        reasons: dict[str, list[str]] = {}
+        for line in (_OTHERS / f"{part}_differences.txt").read_text().splitlines():
+            if line and not line.startswith("#"):
+                test, reason = line.split(": ", 1)
+                reasons.setdefault(reason, []).append(f"`{test.replace('::', '.')}`")
+        rows = [
+            f"| {reason[0].upper()}{reason[1:]}. | {'<br>'.join(tests)} |"
+            for reason, tests in sorted(reasons.items())
+        ]
+        head = [f"## {library}", "", f"`.ci/run {part}` runs them.", ""]
+        parts += [*head, "| what differs | tests |", "| --- | --- |", *rows, ""]
+    return "\n".join(parts)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "overview": overview,
     "commands": commands,
@@ -301,6 +329,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "api": api,
     "searches": searches,
     "errors": failures,
+    "differences": differences,
 }
 
 
