@@ -17,11 +17,30 @@ is_right_python() {
     [ "$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$python" ]
 }
 
+# Prints where the pip is that Python gives to new environments.
+find_pip='
+import ensurepip, glob, os, sysconfig
+
+bundled = os.path.join(os.path.dirname(ensurepip.__file__), "_bundled")
+debians = "/usr/share/python-wheels"
+for folder in (sysconfig.get_config_var("WHEEL_PKG_DIR"), bundled, debians):
+    for wheel in glob.glob(f"{folder}/pip-*.whl"):
+        print(wheel)
+        raise SystemExit
+'
+
+bring_uv() {
+    wheel=$(python3 -c "$find_pip") || return
+    if [ -n "$wheel" ]; then # it runs where it is: to install it takes longer than all else
+        python3 -m venv --clear --without-pip "$root/uv" &&
+            "$root/uv/bin/python" "$wheel/pip" install --quiet uv
+    else
+        python3 -m venv --clear "$root/uv" && "$root/uv/bin/python" -m pip install --quiet uv
+    fi
+}
+
 with_uv() {
-    command -v uv >/dev/null || {
-        python3 -m venv --clear "$root/uv" &&
-            "$root/uv/bin/python" -m pip install --quiet uv
-    } || return
+    command -v uv >/dev/null || bring_uv || return
     is_right_python "$env_python" || uv venv --quiet --clear --python "$python" "$env" || return
     uv pip install --quiet --python "$env_python" \
         --constraint "$root/constraints.txt" "${packages[@]}"

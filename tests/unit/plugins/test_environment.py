@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import subprocess
+import sys
 import venv
 from collections.abc import Sequence
 from pathlib import Path
@@ -149,6 +150,19 @@ def test_index_url_is_quoted() -> None:
     node = Recorder()
     environment.install(node, index_url="https://x/$(id)'")  # type: ignore[arg-type]
     assert """\nindex='https://x/$(id)'"'"''\n""" in node.scripts[0]
+
+
+def test_pip_that_python_has_for_new_environments_runs_where_it_is() -> None:
+    _, found, rest = templates.read("install.sh").partition("find_pip='\n")
+    program = rest.partition("\n'\n")[0]
+    assert found
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    words = [sys.executable, f"{done.stdout.strip()}/pip", "--version"]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.startswith(
+        "pip "
+    )
 
 
 PIP = """
