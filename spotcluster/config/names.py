@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+MOST_NODES = 100_000
+"""More than any account may have: a slip of the finger, not a wish."""
+
 
 def find(names: Iterable[str], wanted: str) -> str | None:
     """Return the name as it is written in the file; upper and lower case may differ."""

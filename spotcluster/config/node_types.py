@@ -9,11 +9,10 @@ from typing import Any, Self
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from spotcluster.config.names import split
+from spotcluster.config.names import MOST_NODES, split
 
 _TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
 _IMAGE = re.compile(r"ami-[0-9a-f]{8,17}")
-_MOST = 100_000  # more nodes than any account may have; a slip of the finger, not a wish
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def _group(item: str) -> NodeGroup:
     if image and not _IMAGE.fullmatch(image):
         raise ValueError(f"'{image}' in '{item}' is not the id of an image, as in ami-0123abcd")
     count = more[-1] if len(more) == 2 or (more and not image) else "1"
-    if not re.fullmatch(r"[0-9]{1,9}", count) or not 0 < int(count) <= _MOST:
+    if not re.fullmatch(r"[0-9]{1,9}", count) or not 0 < int(count) <= MOST_NODES:
         raise ValueError(f"'{count}' in '{item}' is not a number of nodes, as in c5.xlarge:2")
     return NodeGroup(name, image, int(count))
 

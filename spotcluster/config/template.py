@@ -16,7 +16,7 @@ from pydantic import (
 
 from spotcluster import wording
 from spotcluster.config import shapes
-from spotcluster.config.names import split
+from spotcluster.config.names import MOST_NODES, split
 from spotcluster.config.node_types import NodeTypes
 from spotcluster.config.settings import (
     Permission,
@@ -139,7 +139,7 @@ class Template(Settings):
     name: shapes.SectionName
     keyname: shapes.KeyName
     key_location: shapes.LocalPath | None = Field(default=None, exclude=True)
-    cluster_size: Annotated[int, Field(ge=1, le=100_000)] = 1
+    cluster_size: Annotated[int, Field(ge=1, le=MOST_NODES)] = 1
     node_image_id: shapes.ImageId | None = None
     master_image_id: shapes.ImageId | None = None
     node_instance_type: NodeTypes

@@ -60,3 +60,51 @@ def test_addition_that_was_cut_off_before_its_nodes_had_names_is_gone_on_with(
     assert world.ready() == [*NODES, "node004"]
     assert workers_in_order_of_ids(world)[:1] != []
     assert world.group_tags()["spotcluster:size"] == "5"
+
+
+@pytest.mark.parametrize("words", [("-z", "us-east-1b"), ("-I", "m5.large"), ()])
+def test_nodes_are_added_where_and_of_the_type_that_the_user_says(
+    world: World, words: tuple[str, ...]
+) -> None:
+    world.run("start", "-c", "bare", "-s", "1", "mycluster")
+    world.run("addnode", "-s", "2", *words, "mycluster")
+    assert world.ready() == ["master", "node001", "node002"]
+    workers = [one for there in world.instances().values() for one in there][1:]
+    if "-z" in words:
+        assert {one.availability_zone for one in workers} == {"us-east-1b"}
+    kind = "m5.large" if "-I" in words else "c5.large"
+    assert {one.instance_type for one in workers} == {kind}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("-z", "us-east-1q"), "us-east-1q"),
+        (("-I", "c9.huge"), "c9.huge"),
+        (("-s", "100000"), "100000 are needed"),
+        (("-s", "1000000000"), "more than any account may have"),
+    ],
+)
+def test_what_cannot_be_added_is_refused_before_anything_is_made(
+    world: World, words: tuple[str, ...], said: str
+) -> None:
+    """A billion nodes were all given names first."""
+    world.run("start", "-c", "bare", "-s", "1", "mycluster")
+    world.begin()
+    done = world.terminal("addnode", *words, "mycluster").wait(60)
+    assert done.status in (1, 2)
+    assert said in done.err
+    assert all(one.startswith(("Describe", "Get")) for one in world.calls), world.calls
+    assert world.group_tags()["spotcluster:size"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [("100000", "100000 are needed"), ("1000000000", "100000")]
+)
+def test_cluster_that_no_subnet_has_room_for_is_refused_before_anything_is_made(
+    world: World, size: str, said: str
+) -> None:
+    done = world.terminal("start", "-c", "bare", "-s", size, "mycluster").wait(60)
+    assert done.status in (1, 2)
+    assert said in done.err
+    assert world.left() == []

@@ -17,7 +17,8 @@ from spotcluster.cluster.bringup.member import launched
 from spotcluster.cluster.cluster import Cluster, is_ending, is_stopped
 from spotcluster.cluster.ingress import open_group
 from spotcluster.cluster.reporter import Reporter
-from spotcluster.errors import ClusterError
+from spotcluster.config.names import MOST_NODES
+from spotcluster.errors import ClusterError, UsageError
 
 
 def add_nodes(
@@ -44,6 +45,11 @@ def add_nodes(
         What is done about a node that does not get ready.
     """
     begin = time.monotonic()
+    if number > MOST_NODES:
+        raise UsageError(
+            f"{number} nodes are more than any account may have ({MOST_NODES}).",
+            "Give -s a smaller number.",
+        )
     session, record = cluster.session, cluster.record
     cluster.reporter = reporter
     cluster.plugins()  # that a secret is lacking is said before anything is launched
