@@ -99,6 +99,11 @@ def dollars(price: float | None) -> str:
     return "price unknown" if price is None else f"${price:.4f}/h"
 
 
+def percent(share: float | None) -> str:
+    """Return a share in words; nothing where it is not known."""
+    return "" if share is None else f"{share:.0%}"
+
+
 def spent(cost: float | None) -> str:
     """Return what something has cost so far in words."""
     if cost is None:

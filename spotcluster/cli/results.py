@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from spotcluster.cli import output
 from spotcluster.errors import SpotclusterError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from spotcluster.aws.session import Session
     from spotcluster.cluster.bringup.bringup import Result
-    from spotcluster.cluster.bringup.plans import Plan
+    from spotcluster.cluster.bringup.plans import Plan, PlannedNode
+
+_POOLS = 12  # that are shown
+_ALIKE = 8  # nodes that have a line each; more share one
 
 
-def show_plan(plan: Plan, *, as_json: bool) -> None:
-    """Print what would be launched."""
+def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
+    """Print what would be launched, and what else might be."""
+    from spotcluster.cluster.bringup import pools
+
+    is_choice = len({one.per_vcpu for one in plan.offers}) > 1
+    ranked = pools.ranked(session, plan.offers, _POOLS) if is_choice else []
     if as_json:
         output.document(
             {
@@ -45,24 +55,46 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
                     }
                     for one in plan.nodes
                 ],
+                "pools": [
+                    {
+                        "type": one.offer.type.name,
+                        "zone": one.offer.pool.zone,
+                        "usd_per_hour": one.offer.price,
+                        "usd_per_vcpu_hour": one.offer.price and one.offer.per_vcpu,
+                        "on_demand_usd_per_hour": one.on_demand,
+                        "saving": one.saving,
+                        "chosen": one.offer.chosen,
+                    }
+                    for one in ranked
+                ],
             }
         )
         return
     output.table(
         f"'{plan.cluster}' in {plan.region}, zone {plan.subnet.zone}; nothing has been made.",
         ("node", "type", "vCPUs", "memory", "market", "price now"),
-        [
-            (
-                one.alias,
-                one.type.name,
-                str(one.type.vcpus),
-                f"{one.type.memory_mb / 1024:g} GiB",
-                one.market,
-                output.dollars(one.price),
-            )
-            for one in plan.nodes
-        ],
+        _nodes(plan.nodes),
     )
+    if ranked:
+        rest = len(plan.offers) - len(ranked)
+        output.table(
+            "Where workers may come from, by the price per vCPU, which is what a search pays for:",
+            ("type", "zone", "price now", "per vCPU", "on demand", "saving", ""),
+            [
+                (
+                    one.offer.type.name,
+                    one.offer.pool.zone,
+                    output.dollars(one.offer.price),
+                    "" if one.offer.price is None else f"${one.offer.per_vcpu:.4f}",
+                    "" if one.on_demand is None else f"${one.on_demand:.4f}",
+                    output.percent(one.saving),
+                    "chosen" if one.offer.chosen else "above the bid",
+                )
+                for one in ranked
+            ],
+        )
+        if rest:
+            output.out.print(f"... and {rest} more.")
     for image in dict.fromkeys(one.image for one in plan.nodes):
         output.out.print(f"Image: {image.id} {image.name}, login {image.login}")
     output.out.print(
@@ -75,6 +107,20 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         output.out.print(f"Comes back with its disk: {one.alias}, {one.type}, {one.id}")
     together = "Together, without what comes back" if plan.returning else "Together"
     output.out.print(f"{together}: {output.dollars(plan.price)}")
+
+
+def _nodes(nodes: Iterable[PlannedNode]) -> list[tuple[str, ...]]:
+    """Return a row for each run of nodes that are alike."""
+    rows: list[tuple[str, ...]] = []
+    alike = itertools.groupby(nodes, lambda one: (one.type, one.market, one.price))
+    for (kind, market, price), run in alike:
+        aliases = [one.alias for one in run]
+        many = len(aliases) > _ALIKE
+        for alias in [f"{aliases[0]} to {aliases[-1]}"] if many else aliases:
+            cost = output.dollars(price) + (" each" if many else "")
+            memory = f"{kind.memory_mb / 1024:g} GiB"
+            rows.append((alias, kind.name, str(kind.vcpus), memory, market, cost))
+    return rows
 
 
 def show_result(session: Session, result: Result, *, as_json: bool) -> int:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,3 +112,58 @@ def test_cluster_that_no_subnet_has_room_for_is_refused_before_anything_is_made(
     assert done.status in (1, 2)
     assert said in done.err
     assert world.left() == []
+
+
+WIDE = """
+[cluster wide]
+EXTENDS = bare
+CLUSTER_SIZE = 300
+NODE_INSTANCE_TYPES = c5.large, c5.xlarge, m5.xlarge
+"""
+
+
+@pytest.fixture
+def wide(world: World, spotcluster_home: Path) -> None:
+    config = spotcluster_home / "config"
+    config.write_text(config.read_text() + WIDE)
+
+
+def planned(world: World, *words: str) -> dict[str, Any]:
+    said = world.run("start", "-c", "wide", "--dry-run", "--json", *words, "mycluster").out
+    found: dict[str, Any] = json.loads(said)
+    return found
+
+
+@pytest.mark.usefixtures("wide")
+def test_dry_run_ranks_pools_by_the_price_of_a_vcpu_and_says_which_are_chosen(
+    world: World,
+) -> None:
+    every = planned(world, "-b", "9")["pools"]
+    assert {one["type"] for one in every} == {"c5.large", "c5.xlarge", "m5.xlarge"}
+    assert all(one["chosen"] for one in every)
+    per_vcpu = [one["usd_per_vcpu_hour"] for one in every]
+    assert per_vcpu == sorted(per_vcpu)
+    for one in every:
+        assert one["saving"] == 1 - one["usd_per_hour"] / one["on_demand_usd_per_hour"]
+    costs = sorted(one["usd_per_hour"] for one in every)
+    bid = costs[len(costs) // 2]
+    for one in (bounded := planned(world, "-b", str(bid)))["pools"]:
+        assert one["chosen"] == (one["usd_per_hour"] <= bid), one
+    first = next(one for one in bounded["pools"] if one["chosen"])
+    assert bounded["nodes"][1]["type"] == first["type"]
+    assert bounded["nodes"][1]["usd_per_hour"] == first["usd_per_hour"]
+
+
+@pytest.mark.usefixtures("wide")
+def test_dry_run_of_many_nodes_fits_a_screen(world: World) -> None:
+    """Each node had a line."""
+    lines = world.run("start", "-c", "wide", "-b", "9", "--dry-run", "mycluster").out.splitlines()
+    assert len(lines) < 30
+    assert any(line.startswith("node001 to node299 ") for line in lines)
+    assert sum(line.rstrip().endswith("chosen") for line in lines) == 12
+    assert any(re.fullmatch(r"\.\.\. and \d+ more\.", line) for line in lines)
+
+
+def test_dry_run_on_demand_of_one_type_has_nothing_to_rank(world: World) -> None:
+    said = world.run("start", "-c", "steady", "--dry-run", "--json", "mycluster").out
+    assert json.loads(said)["pools"] == []

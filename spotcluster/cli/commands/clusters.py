@@ -149,7 +149,7 @@ def start(
             format_new=format_new or output.can_ask(),  # `start` would ask
             plugins=config.plugins,
         )
-        show_plan(found, as_json=as_json)
+        show_plan(session, found, as_json=as_json)
         return 0
     try:
         format_new = format_new or _may_format(session, what.template)

@@ -60,7 +60,8 @@ def spothistory(
 ) -> None:
     """Show spot prices: now, the highest, and the average over time, by type and zone.
 
-    Several types stand side by side, the cheapest first. Prices are in USD per hour.
+    Types and zones stand side by side, the cheapest vCPU first, as that is what a search pays for.
+    Prices are in USD per hour; the saving is that on the price on demand.
     """
     from spotcluster.aws import instance_types, prices
     from spotcluster.cli import pictures
@@ -81,12 +82,16 @@ def spothistory(
             )
     if plot is not None:
         pictures.spot_prices(plot, session.region, found, days)
+    fixed = {name: prices.on_demand(session, name) for name in wanted}
     if as_json:
         output.document(
-            {name: [_plain(one, known[name]) for one in zones] for name, zones in found.items()}
+            {
+                name: [_plain(one, known[name], fixed[name]) for one in zones]
+                for name, zones in found.items()
+            }
         )
     else:
-        _show(session.region, found, known, days)
+        _show(session.region, found, known, fixed, days)
     if plot is not None:
         shown = not wanted_plot and pictures.show(plot)
         output.err.print(f"The picture is {plot}{', and is shown.' if shown else ''}", markup=False)
@@ -96,18 +101,20 @@ def _show(
     region: str,
     found: Mapping[str, Sequence[ZoneHistory]],
     known: Mapping[str, InstanceType],
+    fixed: Mapping[str, float | None],
     days: float,
 ) -> None:
     pairs = [(known[name], one) for name, zones in found.items() for one in zones]
-    pairs.sort(key=lambda pair: (pair[1].current, pair[0].name, pair[1].zone))
+    pairs.sort(key=lambda pair: (pair[1].current / pair[0].vcpus, pair[0].name, pair[1].zone))
     output.table(
         f"Spot prices in {region}, last {days:g} days, USD per hour",
         _COLUMNS,
         [
             (
-                *(kind.name, one.zone, f"{one.current:.4f}", f"{one.maximum:.4f}"),
-                *(f"{one.average:.4f}", str(kind.vcpus), f"{kind.memory_mb / 1024:g}"),
-                f"{one.current / kind.vcpus:.4f}",
+                *(kind.name, one.zone, f"{one.current / kind.vcpus:.4f}", f"{one.current:.4f}"),
+                *(f"{one.maximum:.4f}", f"{one.average:.4f}", _dollars(fixed[kind.name])),
+                output.percent(_saving(one, fixed[kind.name])),
+                *(str(kind.vcpus), f"{kind.memory_mb / 1024:g}"),
             )
             for kind, one in pairs
         ],
@@ -122,17 +129,28 @@ def _show(
 
 
 _COLUMNS = (
-    *("type", "zone", "current price", "max price", "average price"),
-    *("vCPUs", "GiB", "price per vCPU"),
+    *("type", "zone", "per vCPU", "now", "max", "average", "on demand", "saving"),
+    *("vCPUs", "GiB"),
 )
 
 
-def _plain(one: ZoneHistory, kind: InstanceType) -> dict[str, Any]:
+def _dollars(price: float | None) -> str:
+    return "" if price is None else f"{price:.4f}"
+
+
+def _saving(one: ZoneHistory, fixed: float | None) -> float | None:
+    return 1 - one.current / fixed if fixed else None
+
+
+def _plain(one: ZoneHistory, kind: InstanceType, fixed: float | None) -> dict[str, Any]:
     return {
         "zone": one.zone,
         "current": one.current,
         "maximum": one.maximum,
         "average": one.average,
+        "usd_per_vcpu_hour": one.current / kind.vcpus,
+        "on_demand": fixed,
+        "saving": _saving(one, fixed),
         "vcpus": kind.vcpus,
         "memory_mb": kind.memory_mb,
         "changes": [[when.isoformat(), price] for when, price in one.changes],

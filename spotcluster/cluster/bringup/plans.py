@@ -64,6 +64,8 @@ class Plan:
     ----------
     returning : tuple of Instance
         Nodes that have stopped and come back with their disks.
+    offers : tuple of Offer
+        All that workers might come from, the cheapest virtual core first.
     """
 
     cluster: str
@@ -73,6 +75,7 @@ class Plan:
     nodes: tuple[PlannedNode, ...]
     volumes: tuple[PlannedVolume, ...] = ()
     returning: tuple[Instance, ...] = ()
+    offers: tuple[Offer, ...] = ()
 
     @property
     def price(self) -> float | None:
@@ -174,7 +177,7 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
         spot = _is_spot(template, alias)
         names = _types(template, alias)
         on = [subnet] if alias == MASTER else None
-        chosen = offers.of(names, on, spot=spot)
+        chosen = pools.chosen(offers.of(names, on, spot=spot))
         best = chosen[0]
         bid = template.spot_bid if spot else None
         nodes.append(
@@ -189,7 +192,15 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
             )
         )
     offers.check_room(len(aliases), subnet)
-    return Plan(cluster, session.region, recorded, subnet, tuple(nodes), found_volumes)
+    return Plan(
+        cluster,
+        session.region,
+        recorded,
+        subnet,
+        tuple(nodes),
+        found_volumes,
+        offers=offers.of_workers(),
+    )
 
 
 def _with_types(session: Session, template: Template) -> Template:
@@ -231,7 +242,7 @@ class _Offers:
         self._template = template
         self._types = types
         self._zones = zones
-        self._known: dict[tuple[object, ...], tuple[Offer, ...]] = {}
+        self._known: dict[tuple[tuple[str, ...], bool, bool], tuple[Offer, ...]] = {}
         self._subnets: list[network.Subnet] = []
 
     def of(
@@ -249,6 +260,13 @@ class _Offers:
                 bid=self._template.spot_bid if spot else None,
             )
         return self._known[key]
+
+    def of_workers(self) -> tuple[Offer, ...]:
+        """Return all pools of workers that were asked for, the cheapest virtual core first."""
+        found = {
+            one for (_, everywhere, _), known in self._known.items() if everywhere for one in known
+        }
+        return tuple(sorted(found, key=lambda one: one.order))
 
     def _all(self) -> list[network.Subnet]:
         if not self._subnets:

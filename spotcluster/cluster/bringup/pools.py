@@ -34,6 +34,32 @@ class Offer:
         """The price of a virtual core, which is what a search pays for."""
         return float("inf") if self.price is None else self.price / self.type.vcpus
 
+    @property
+    def order(self) -> tuple[float, str, str]:
+        """What offers are sorted by."""
+        return self.per_vcpu, self.pool.type, self.pool.zone
+
+    @property
+    def chosen(self) -> bool:
+        """Whether nodes may come from it: its price is not above the bid, as far as we know."""
+        bid = self.pool.bid
+        return bid is None or self.price is None or self.price <= bid
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """An offer, and what the same costs on demand, in USD per hour; None when not told."""
+
+    offer: Offer
+    on_demand: float | None
+
+    @property
+    def saving(self) -> float | None:
+        """What part of the price on demand is saved."""
+        if not self.on_demand or self.offer.price is None:
+            return None
+        return 1 - self.offer.price / self.on_demand
+
 
 def offers(
     session: Session,
@@ -44,7 +70,7 @@ def offers(
     spot: bool,
     bid: float | None,
 ) -> tuple[Offer, ...]:
-    """Return the pools of some types that may be used, the cheapest virtual core first.
+    """Return the pools of some types, the cheapest virtual core first; some of them are chosen.
 
     Parameters
     ----------
@@ -76,13 +102,25 @@ def offers(
             f"No subnet that may be used is in a zone that offers {', '.join(names)}.",
             "Choose another type, or another subnet with SUBNET_ID.",
         )
-    found.sort(key=lambda one: (one.per_vcpu, one.pool.type, one.pool.zone))
-    if bid is None or not spot:
-        return tuple(found[:_MOST])
-    within = [one for one in found if one.price is None or one.price <= bid]
-    if not within:
+    found.sort(key=lambda one: one.order)
+    if bid is not None and not any(one.chosen for one in found):
         raise _below(found, bid)
-    return tuple(within[:_MOST])
+    return tuple(found)
+
+
+def chosen(found: Sequence[Offer]) -> tuple[Offer, ...]:
+    """Return those that nodes may come from, as many as a fleet takes."""
+    return tuple(one for one in found if one.chosen)[:_MOST]
+
+
+def ranked(session: Session, found: Sequence[Offer], most: int) -> list[Ranked]:
+    """Return the cheapest offers with the prices on demand, which are asked for once a type."""
+    best = found[:most]
+    told = {
+        name: prices.on_demand(session, name)
+        for name in dict.fromkeys(one.type.name for one in best)
+    }
+    return [Ranked(one, told[one.type.name]) for one in best]
 
 
 def _below(found: Sequence[Offer], bid: float) -> CapacityError:
