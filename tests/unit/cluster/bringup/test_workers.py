@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from spotcluster import threads
 from spotcluster.aws import blocks, tags
 from spotcluster.aws.calls import Patience
 from spotcluster.aws.fleets import Pool
@@ -150,10 +152,10 @@ def launched(
 
 
 def run(what: Sequence[Any]) -> None:
-    threads = [threading.Thread(target=one) for one in what]
-    for thread in threads:
+    begun = [threading.Thread(target=one) for one in what]
+    for thread in begun:
         thread.start()
-    for thread in threads:
+    for thread in begun:
         thread.join()
 
 
@@ -187,6 +189,18 @@ def test_calls_that_make_and_tag_workers_hardly_grow_with_their_number(
     assert all(own[tags.STATE] == "ready" for own in resolved.values())
     in_order = [one.alias for one in sorted(came.values(), key=lambda one: str(one.id))]
     assert in_order == [blocks.alias(one) for one in range(1, 1 + number)]
+
+
+def test_tags_of_the_master_wait_for_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait for it: so it waited in vain, 3 s of a start of a thousand."""
+    monkeypatch.setattr("spotcluster.cluster.bringup.tagging._PAUSE", 1.0)
+    ec2 = EC2(subnet_a=1)
+    came, _ = launched(ec2, 1)
+    (one,) = came.values()
+    master = SimpleNamespace(instance=replace(one, tags={**one.tags, tags.ROLE: "master"}))
+    putting = threads.begin(lambda: Tagger(session(ec2), 999).put(master, {tags.STATE: "ready"}))  # type: ignore[arg-type]
+    assert threads.wait_for(putting, 60)
+    assert ec2.tags[one.id][tags.STATE] == "ready"
 
 
 def test_what_one_pool_does_not_have_is_asked_for_from_the_others() -> None:
