@@ -21,6 +21,18 @@ def set_value(name: str, value: Any) -> None:
     setattr(found, own, value)
 
 
+def few_names() -> None:
+    """Let the program fail when it makes more than a few names of workers."""
+    made: list[int] = []
+
+    def alias(number: int) -> str:
+        made.append(number)
+        assert len(made) < 10, f"the names of {made} were made"
+        return f"node{number:03d}"
+
+    set_value("spotcluster.aws.blocks.alias", alias)
+
+
 def can_ask() -> None:
     """Let the terminal look like one before which somebody sits."""
     set_value("spotcluster.cli.output.can_ask", lambda: True)
