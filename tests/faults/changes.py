@@ -78,3 +78,13 @@ def log_on_a_full_disk() -> None:
         return made
 
     logfile._file = on_full_disk
+
+
+def at_columns(number: int) -> None:
+    """Let the terminal be so wide."""
+    from rich.console import Console
+
+    narrow = Console(
+        width=number, force_terminal=True, highlight=False, soft_wrap=True, color_system=None
+    )
+    set_value("spotcluster.cli.output.out", narrow)
