@@ -1,6 +1,6 @@
 """What a start costs for each worker: round trips, connections, the client's processor and memory.
 
-Usage: python benchmarks/many_nodes.py [--against CHECKOUT] [--wall] [WORKERS ...]
+Usage: python benchmarks/many_nodes.py [--against CHECKOUT] [--wall] [--looks] [WORKERS ...]
 
 EC2 is the one of the tests, in a process of its own, and the machines are stubs in the client's,
 which answer at once: so all that is measured is this program's. For 200 workers unless given; 1000
@@ -8,7 +8,8 @@ take some minutes. CHECKOUT is the folder of another version, measured in the sa
 long `spotcluster --help` takes, with the imports that are most of it.
 
 With --wall how long this version takes, against one worker alone: each round trip takes 50 ms,
-machines boot for 20 to 40 s (the one alone for 40), and EC2 limits calls as its documents say.
+machines boot for 20 to 40 s (the one alone for 40), and EC2 limits calls as its documents say. With
+--looks what `listclusters` takes, against one bare DescribeInstances of the same nodes.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import _bench
 
 _HERE = Path(__file__).parent
 _TRIPS, _OF_THE_MASTER, _CPU, _MEMORY, _HELP = 6, 0.1, 15.0, 350.0, 150.0  # the targets
+_LOOK = 1.2
 _CALLS, _OF_MANY, _MAKING, _WALL = 60, 80, 3, 1.25  # calls of up to 200 workers, and of more
 
 
@@ -45,6 +47,7 @@ def _measure() -> None:
     parser.add_argument("workers", nargs="*", type=int, default=[200])
     parser.add_argument("--against", type=Path)
     parser.add_argument("--wall", action="store_true")
+    parser.add_argument("--looks", action="store_true")
     given = parser.parse_args()
     trees = {"this": _HERE.parent}
     if given.against:
@@ -53,11 +56,16 @@ def _measure() -> None:
     for workers in given.workers:
         for name, tree in trees.items():
             _show(name, workers, _start(tree, workers), alone[name])
-    if given.wall:
-        os.environ["BENCH_FAR"] = "1"
-        slowest = _start(_HERE.parent, 1)["wall"]
+    if given.looks:
         for workers in given.workers:
-            taken = _start(_HERE.parent, workers)["wall"]
+            looks = _start(_HERE.parent, workers, BENCH_LOOKS="1")["looks"]
+            rows = [("times one bare DescribeInstances", _bench.spread(looks))]
+            _bench.show(f"this: listclusters with {workers} workers", rows)
+            print(_bench.verdict("listclusters", statistics.median(looks), _LOOK))
+    if given.wall:
+        slowest = _start(_HERE.parent, 1, BENCH_FAR="1")["wall"]
+        for workers in given.workers:
+            taken = _start(_HERE.parent, workers, BENCH_FAR="1")["wall"]
             rows = [("seconds", f"{taken:.1f}"), ("one worker alone", f"{slowest:.1f}")]
             _bench.show(f"this: start of {workers} workers that are far", rows)
             print(_bench.verdict("of one worker's time", taken / slowest, _WALL))
@@ -69,10 +77,11 @@ def _measure() -> None:
         print("slowest imports:", ", ".join(_imports(tree)))
 
 
-def _start(tree: Path, workers: int) -> dict[str, Any]:
+def _start(tree: Path, workers: int, **environment: str) -> dict[str, Any]:
     program = str(_HERE / "_stub_cloud.py")
     words = [sys.executable, program, str(tree), str(workers)]
-    done = subprocess.run(words, stdout=subprocess.PIPE, check=True)
+    own = {**os.environ, **environment}
+    done = subprocess.run(words, stdout=subprocess.PIPE, check=True, env=own)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
