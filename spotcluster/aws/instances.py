@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from spotcluster.aws import blocks, tags
 from spotcluster.aws.calls import call, call_soon, every
@@ -123,6 +123,8 @@ class Launch:
         Whether to ask for a spot instance.
     token : str
         EC2 makes one instance for a token, however often it is asked.
+    on_shutdown : {"stop", "terminate"}
+        What becomes of it when it shuts itself down: so a node needs no credentials to end itself.
     """
 
     image: Image
@@ -137,6 +139,7 @@ class Launch:
     token: str
     public_ip: bool
     root_gb: int | None = None
+    on_shutdown: Literal["stop", "terminate"] = "terminate"
 
 
 def token(*parts: str) -> str:
@@ -203,6 +206,7 @@ def settings(what: Launch, kinds: Iterable[str], subnet_id: str | None = None) -
         "KeyName": what.key_name,
         "NetworkInterfaces": [interface],
         "BlockDeviceMappings": [{"DeviceName": what.image.root_device, "Ebs": disk}],
+        "InstanceInitiatedShutdownBehavior": what.on_shutdown,
         "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
         "TagSpecifications": tags.specifications(what.tags, *kinds),
     }

@@ -61,6 +61,7 @@ class Making:
     ) -> Launch:
         """Return the launch of a node, or of several like it."""
         template = self.todo.template
+        keeps_disk = planned.alias == MASTER and not planned.spot  # one-time spot cannot stop
         return Launch(
             image=planned.image,
             type=planned.type.name,
@@ -74,6 +75,7 @@ class Making:
             token=instances.token(self.cluster.record.run, *token),
             public_ip=template.public_ips is not False,
             root_gb=template.root_volume_size,
+            on_shutdown=template.autostop_action if keeps_disk else "terminate",
         )
 
 
