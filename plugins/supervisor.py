@@ -10,7 +10,7 @@ each service elsewhere. The first brings services back after a reboot too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from spotcluster import templates
@@ -18,6 +18,7 @@ from spotcluster.node_layout import DONE, SERVICES
 from spotcluster.plugins.base import Node
 from spotcluster.steps import Step, writing
 
+_MACHINE = "/etc/spotcluster/services"
 _STOPPING = 5.0  # seconds that a service may take to end cleanly
 
 
@@ -53,6 +54,34 @@ def of(node: Node) -> Supervisor:
     return _Systemd(node) if node.facts.has_units else _Plain(node)
 
 
+def starting_for_machine(node: Node, service: str, files: Mapping[str, str]) -> list[Step]:
+    """Return the steps that start a service of the machine's: as root, where there are units.
+
+    Elsewhere it is one of the account's. `files` stand beside its script, each by its name, and
+    the script is told where, as ``folder``.
+    """
+    folder = machine_folder(node)
+    user = "root" if node.facts.has_units else node.account.name
+    script = templates.script(f"{service}.sh", folder=_in_full(node, folder))
+    writes = [
+        writing(f"{folder}/{name}", content, user=user, mode=0o644)
+        for name, content in files.items()
+    ]
+    writes.append(writing(f"{folder}/{service}", script, user=user, mode=0o700))
+    if not node.facts.has_units:
+        return [*writes, *of(node).starting(service)]
+    return [*writes, _Systemd(node).starting_as("root", folder, service)]
+
+
+def machine_folder(node: Node) -> str:
+    """Return where the files of the machine's services are."""
+    return _MACHINE if node.facts.has_units else SERVICES
+
+
+def _in_full(node: Node, path: str) -> str:
+    return path.replace("~", node.account.home, 1) if path.startswith("~/") else path
+
+
 def install(node: Node, service: str, script: str) -> None:
     """Write a service's script; one that runs goes on with the one that it was started by."""
     node.account.put(script.encode(), f"{SERVICES}/{service}", mode=0o700)
@@ -81,12 +110,15 @@ class _Systemd:
     def status(self, service: str) -> dict[str, bool]:
         return _states(self._run(self._step("status", service)))
 
-    def _start(self, service: str, numbers: Sequence[int]) -> Step:
+    def starting_as(
+        self, user: str, folder: str, service: str, numbers: Sequence[int] = ()
+    ) -> Step:
+        """Return the step that starts a service of a folder, as that user."""
         unit = templates.read("service.unit")
         values = {
             "SERVICE": service,
-            "USER": self._node.account.name,
-            "SERVICES": SERVICES.replace("~", self._node.account.home, 1),
+            "USER": user,
+            "SERVICES": folder,
             "NUMBER": "%i" if numbers else "",
             "DONE": str(DONE),
             "STOPPING": f"{_STOPPING:.0f}",
@@ -94,6 +126,10 @@ class _Systemd:
         for key, value in values.items():
             unit = unit.replace(f"@{key}@", value)
         return self._step("start", service, numbers, unit=unit)
+
+    def _start(self, service: str, numbers: Sequence[int]) -> Step:
+        account = self._node.account
+        return self.starting_as(account.name, _in_full(self._node, SERVICES), service, numbers)
 
     def _step(
         self,

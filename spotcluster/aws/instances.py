@@ -86,6 +86,11 @@ class Instance:
         return self.tags.get(tags.STATE) == tags.RETURNING or (self.ready and self.state in STOPPED)
 
     @property
+    def shut_itself_down(self) -> bool:
+        """Whether it was shut down from inside, as an idle node does."""
+        return self.reason.startswith("Client.InstanceInitiatedShutdown")
+
+    @property
     def leaving(self) -> bool:
         """Whether it is being taken out of its cluster."""
         return tags.LEAVING in self.tags

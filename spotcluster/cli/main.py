@@ -133,6 +133,7 @@ _SECTIONS = {
         clusters.addnode,
         clusters.removenode,
         endings.stop,
+        endings.autostop,
         clusters.restart,
         endings.terminate,
         listclusters.listclusters,

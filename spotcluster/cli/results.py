@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from spotcluster import wording
 from spotcluster.cli import output
 from spotcluster.errors import SpotclusterError
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from spotcluster.aws.session import Session
     from spotcluster.cluster.bringup.bringup import Result
     from spotcluster.cluster.bringup.plans import Plan, PlannedNode
+    from spotcluster.cluster.cluster import Cluster
 
 _POOLS = 12  # that are shown
 _ALIKE = 8  # nodes that have a line each; more share one
@@ -147,6 +149,7 @@ def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
                 "ready": [node.alias for node in result.nodes],
                 "engines": result.engines,
                 "usd_per_hour": price,
+                "autostop_seconds": cluster.record.template.idle_limit or None,
                 "nodes": [node.alias for node in cluster.nodes],
                 "failed": {member.alias: str(member.error) for member in result.failed},
                 "troubles": result.troubles,
@@ -183,9 +186,25 @@ def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
             f"The cluster can be used without; `spotcluster {region}start {cluster.name}` tries"
             " again to mount what is not mounted.",
         )
+    output.out.print(_end_of(cluster))
     output.out.print(
         f"  spotcluster {region}sshmaster {cluster.name}      log in\n"
         f"  spotcluster {region}addnode -s 1 {cluster.name}   make it larger\n"
         f"  spotcluster {region}terminate {cluster.name}      end the bill"
     )
     return 0
+
+
+def _end_of(cluster: Cluster) -> str:
+    """Return when a cluster ends by itself, and what is left of it then, in a line."""
+    template = cluster.record.template
+    limit = template.idle_limit
+    if not limit:
+        return "It does not end by itself, however long it is idle."
+    after = f"After {wording.time_left(limit)} idle it ends by itself"
+    if template.autostop_action == "terminate" or cluster.master.instance.spot:
+        return f"{after}, with its disks."
+    size = template.root_volume_size
+    disk = f"the master's disk ({size} GB)" if size else "the master's disk"
+    cost = f"${size * 0.08:.2f}" if size else "$0.08 per GB"
+    return f"{after}; only {disk} is kept, which costs about {cost} a month."

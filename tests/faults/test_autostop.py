@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
 from .world import World
+
+SETTINGS = "/etc/spotcluster/services/autostop.json"
 
 
 def on_shutdown(world: World) -> dict[str, str]:
@@ -24,3 +29,78 @@ def test_shutdown_from_inside_ends_a_worker_and_keeps_the_disk_of_a_master_that_
 ) -> None:
     world.run("start", "-c", "bare", "-s", "2", *words, "mycluster")
     assert on_shutdown(world) == {"master": of_master, "node001": "terminate"}
+
+
+def settings(world: World, alias: str) -> dict[str, object]:
+    """Return what a node ends by, as it was written last."""
+    (one,) = world.instances()[alias]
+    found = re.search(r"content='(.*)'", world.machines.files[one.id][SETTINGS])
+    assert found
+    read: dict[str, object] = json.loads(found[1])
+    return read
+
+
+def test_every_node_has_what_it_ends_by_and_autostop_says_it_anew(world: World) -> None:
+    said = world.run("start", "-c", "bare", "-s", "2", "--autostop", "90 min", "mycluster")
+    assert "After 1 h 30 min idle it ends by itself; only the master's disk" in said.out
+    was = {alias: settings(world, alias) for alias in ("master", "node001")}
+    assert {alias: (one["idle"], one["is_master"]) for alias, one in was.items()} == {
+        "master": (5400, True),
+        "node001": (5400, False),
+    }
+    (worker,) = world.instances()["node001"]
+    assert "/etc/spotcluster/services/master.json" in world.machines.files[worker.id]
+
+    said = world.run("autostop", "mycluster", "2h")
+    assert said.out == "'mycluster' ends after 2 h idle, counted from now.\n"
+    now = {alias: settings(world, alias) for alias in was}
+    assert [one["idle"] for one in now.values()] == [7200, 7200]
+    assert all(one["postponed"] != was[alias]["postponed"] for alias, one in now.items())
+
+    world.run("addnode", "mycluster")
+    assert settings(world, "node002")["idle"] == 7200
+    (listed,) = json.loads(world.run("listclusters", "--json").out)
+    assert (listed["autostop_seconds"], listed["ended_by_itself"]) == (7200, False)
+
+    said = world.run("autostop", "mycluster", "off")
+    assert said.out == "'mycluster' does not end by itself.\n"
+    assert settings(world, "master")["idle"] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("start", "-c", "bare", "--autostop", "60", "mycluster"), "--autostop 60: is not a dur"),
+        (("start", "-c", "bare", "--budget", "-1", "mycluster"), "--budget -1.0: must be greater"),
+    ],
+)
+def test_what_is_no_limit_is_refused_before_anything_is_made(
+    world: World, words: tuple[str, ...], why: str
+) -> None:
+    said = world.run(*words, status=2)
+    assert why in " ".join(said.err.split())
+    assert world.calls == []
+
+
+@pytest.mark.parametrize("words", [(), ("-b", "0.5", "--force-spot-master")])
+def test_cluster_that_ended_by_itself_is_listed_brought_back_and_ended(
+    world: World, words: tuple[str, ...]
+) -> None:
+    world.run("start", "-c", "bare", "-s", "2", *words, "mycluster")
+
+    for there in world.instances().values():
+        for one in there:
+            one.ec2_backend.host_shut_down(one)
+    world.settle()
+    said = " ".join(world.run("listclusters").out.split())
+    assert "'mycluster' was idle and ended by itself on" in said
+    kept = "nothing of it costs money" if words else "the disk of master costs money"
+    assert kept in said
+    (listed,) = json.loads(world.run("listclusters", "--json").out)
+    assert (listed["ended_by_itself"], listed["usd_per_hour"]) == (True, 0.0)
+    ended = world.save()
+    world.run("start", "mycluster")
+    assert len(world.ready()) == 2
+    world.restore(ended)
+    world.run("terminate", "-y", "mycluster")
+    assert world.left() == []

@@ -1,4 +1,4 @@
-"""stop, terminate."""
+"""stop, autostop, terminate."""
 
 from __future__ import annotations
 
@@ -85,6 +85,36 @@ def _stop(context: Context, name: str, *, yes: bool) -> None:
         f"  spotcluster -r {region} start {name}       bring it back\n"
         f"  spotcluster -r {region} terminate {name}   end it and delete its disks"
     )
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  spotcluster autostop mycluster        count its idle time from now
+  spotcluster autostop mycluster 2h
+  spotcluster autostop mycluster off
+"""
+)
+@click.argument("name")
+@click.argument("time", required=False, metavar="[TIME|off]")
+@pass_context
+def autostop(context: Context, name: str, time: str | None) -> int:
+    """Put off the end of an idle cluster, or say after how long idle it ends by itself.
+
+    Idle is a cluster without an evaluation or any other task at the controller, a job, a notebook
+    that computes, a login, or a transfer. Its workers end then, and its master stops or ends as
+    AUTOSTOP_ACTION says.
+    """
+    from spotcluster.cluster.lifecycle import autostop as stopping
+
+    with nothing_done_yet(name):
+        cluster = context.cluster(name, check_plugins=False)
+    with output.progress() as reporter:
+        cluster.reporter = reporter
+        limit = stopping.change(cluster, time)
+    when = f"ends after {wording.time_left(limit)} idle" if limit else "does not end by itself"
+    output.out.print(f"'{name}' {when}{', counted from now' if limit else ''}.")
+    return 0
 
 
 @click.command(epilog="Example: spotcluster terminate mycluster")

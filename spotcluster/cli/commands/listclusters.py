@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from spotcluster import files
+from spotcluster import files, wording
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.options import json_option
 from spotcluster.errors import ClusterError
+
+if TYPE_CHECKING:
+    from spotcluster.cluster.status.listing import Listed
 
 
 @click.command(epilog="Example: spotcluster listclusters --json")
@@ -53,22 +58,44 @@ def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> 
     if not found:
         output.out.print(f"There are no clusters in {places}.")
     for one in found:
-        up = f", up {listing.uptime(one.up_since)}" if one.up_since else ""
-        output.table(
-            f"{one.name}: {one.state}, {listing.counted(one.nodes, one.size)} in {one.region}"
-            f"{up}, {output.dollars(one.price)}, {output.spent(one.cost)}",
-            ("node", "state", "type", "market", "zone", "address", "instance"),
-            [
-                (
-                    node.alias,
-                    node.state if node.ready or node.state != "running" else "not set up",
-                    node.type,
-                    "spot" if node.spot else "on demand",
-                    node.zone,
-                    node.address,
-                    node.id,
-                )
-                for node in one.nodes
-            ],
-        )
+        _show(one)
     return status
+
+
+def _left(one: Listed) -> str:
+    """Return what there still is of a cluster that has ended by itself, and what it costs."""
+    kept = [node.alias for node in one.nodes if node.state in ("stopping", "stopped")]
+    what = f"the disk of {', '.join(kept)} costs money" if kept else "nothing of it costs money"
+    when = f" on {one.ended.ended:%Y-%m-%d at %H:%M} UTC" if one.ended and one.ended.ended else ""
+    then = "brings it back" if kept else "starts it anew"
+    return (
+        f"'{one.name}' was idle and ended by itself{when}; {what}."
+        f" `spotcluster start {one.name}` {then}, `spotcluster terminate {one.name}` takes away"
+        " what is left."
+    )
+
+
+def _show(one: Listed) -> None:
+    from spotcluster.cluster.status import listing
+
+    idle = f", ends after {wording.time_left(one.idle_limit)} idle" if one.idle_limit else ""
+    up = f", up {listing.uptime(one.up_since)}" if one.up_since else ""
+    output.table(
+        f"{one.name}: {one.state}, {listing.counted(one.nodes, one.size)} in {one.region}"
+        f"{up}, {output.dollars(one.price)}, {output.spent(one.cost)}{idle if up else ''}",
+        ("node", "state", "type", "market", "zone", "address", "instance"),
+        [
+            (
+                node.alias,
+                node.state if node.ready or node.state != "running" else "not set up",
+                node.type,
+                "spot" if node.spot else "on demand",
+                node.zone,
+                node.address,
+                node.id,
+            )
+            for node in one.nodes
+        ],
+    )
+    if one.ended:
+        output.out.print(_left(one))

@@ -30,6 +30,10 @@ class Listed:
         What its instances have cost so far in USD, about; see `spotcluster.cluster.status.costs`.
     up_since : datetime or None
         Since when it runs, see `up_since`.
+    idle_limit : int
+        After how many seconds idle it ends by itself; 0 for never.
+    ended : Instance or None
+        Its master, where that has done so and nothing of the cluster runs any more.
     """
 
     name: str
@@ -41,6 +45,8 @@ class Listed:
     price: float | None
     cost: float | None
     nodes: tuple[Instance, ...]
+    idle_limit: int = 0
+    ended: Instance | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values for ``--json``."""
@@ -51,6 +57,9 @@ class Listed:
             "created": self.created.isoformat(),
             "size": self.size,
             "uptime_seconds": seconds_since(self.up_since),
+            "autostop_seconds": self.idle_limit or None,
+            "ended_by_itself": self.ended is not None,
+            "ended": self.ended.ended.isoformat() if self.ended and self.ended.ended else None,
             "usd_per_hour": self.price,
             "usd_so_far": None if self.cost is None else round(self.cost, 6),
             "nodes": [
@@ -90,12 +99,28 @@ def clusters(session: Session) -> list[Listed]:
         size = record.size if record else len(nodes)
         price = hourly(session, nodes, cache)
         cost = None
+        own = [one for one in everything if one.cluster == name]
         if record:
-            own = [one for one in everything if one.cluster == name]
             cost = costs.so_far(session, record, own, tariff)
         state = state_of(nodes, size, stopped=record is not None and record.stopped)
         since = up_since(nodes)
-        found.append(Listed(name, session.region, state, created, since, size, price, cost, nodes))
+        limit = record.template.idle_limit if record else 0
+        ended = ended_by_itself(record.own(own) if record else own)
+        found.append(
+            Listed(
+                name,
+                session.region,
+                state,
+                created,
+                since,
+                size,
+                price,
+                cost,
+                nodes,
+                limit,
+                ended,
+            )
+        )
     return found
 
 
@@ -112,6 +137,22 @@ def everywhere(sessions: Sequence[Session]) -> tuple[list[Listed], dict[str, Clo
             if region == session.region and name not in names:
                 files.forget_cluster(region, name)
     return [one for _, there in found for one in there], refused
+
+
+def ended_by_itself(found: Iterable[Instance]) -> Instance | None:
+    """Return the master that has ended its cluster by itself; None where something of it runs.
+
+    Parameters
+    ----------
+    found : iterable of Instance
+        All of the cluster's that EC2 shows, ended ones too.
+    """
+    own = list(found)
+    masters = [one for one in own if one.is_master]
+    if not masters or any(one.state in ("pending", "running") for one in own):
+        return None
+    last = max(masters, key=lambda one: one.launched)
+    return last if last.shut_itself_down else None
 
 
 def counted(nodes: Iterable[Instance], size: int) -> str:

@@ -108,8 +108,13 @@ class Status:
     @property
     def jobs(self) -> tuple[RunningJob, ...] | None:
         """The jobs that run on the master; None when it has said nothing yet."""
-        said = [one.vitals for one in self.nodes if one.instance.is_master and one.vitals]
-        return said[0].jobs if said else None
+        return self.of_master.jobs if self.of_master else None
+
+    @property
+    def of_master(self) -> Vitals | None:
+        """How the master's machine does; None when it has said nothing yet."""
+        said = [one.vitals for one in self.nodes if one.instance.is_master]
+        return said[0] if said else None
 
     @property
     def other_packages(self) -> list[str]:
@@ -386,6 +391,9 @@ def as_json(status: Status, searches: Sequence[Mapping[str, Any]]) -> dict[str, 
         "queue": {"waiting": answer.waiting, "running": answer.running, "done": answer.done}
         if answer
         else None,
+        "autostop": None
+        if status.of_master is None
+        else {"seconds_left": status.of_master.idle_left, "busy": list(status.of_master.busy)},
         "jobs": None
         if status.jobs is None
         else [_job_as_json(one, status.clock_ahead) for one in status.jobs],

@@ -1,0 +1,64 @@
+"""What ends a node by itself: a service on it, and what that goes by; see templates/autostop.py."""
+
+from __future__ import annotations
+
+import json
+
+from spotcluster import templates
+from spotcluster.cluster.cluster import Cluster
+from spotcluster.cluster.node import Node
+from spotcluster.plugins import supervisor
+from spotcluster.steps import Step, writing
+
+_SERVICE = "autostop"
+
+
+def starting(cluster: Cluster, node: Node) -> list[Step]:
+    """Return the steps that start it; none for a cluster that was made before there was one."""
+    if cluster.record.template.autostop is None or not node.facts.python:
+        return []
+    program = templates.read("autostop.py")
+    own = {"autostop.py": program, "autostop.json": _settings(cluster, node)}
+    return supervisor.starting_for_machine(node, _SERVICE, own)
+
+
+def following(cluster: Cluster, node: Node, master: Node) -> list[Step]:
+    """Return the step by which a worker knows the master that it ends after."""
+    if cluster.record.template.autostop is None or not node.facts.python:
+        return []
+    where = {"address": master.private_ip, "port": master.target.port}
+    return [_write(node, "master.json", json.dumps(where))]
+
+
+def telling(cluster: Cluster, node: Node, mark: str) -> Step:
+    """Return the step that tells it what the record says now, and to begin anew.
+
+    Parameters
+    ----------
+    mark : str
+        Another one than before.
+    """
+    return _write(node, "autostop.json", _settings(cluster, node, mark))
+
+
+def _settings(cluster: Cluster, node: Node, mark: str = "") -> str:
+    template = cluster.record.template
+    has_account = node.facts.sudo
+    return json.dumps(
+        {
+            "cluster": cluster.name,
+            "idle": template.idle_limit,
+            "is_master": node.is_master,
+            "address": node.private_ip,
+            "account": template.cluster_user if has_account else node.account.name,
+            "login": node.target.user,
+            "units": node.facts.has_units,
+            "postponed": mark,
+        }
+    )
+
+
+def _write(node: Node, name: str, content: str) -> Step:
+    user = "root" if node.facts.has_units else node.account.name
+    folder = supervisor.machine_folder(node)
+    return writing(f"{folder}/{name}", content, user=user, mode=0o644)
