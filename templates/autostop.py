@@ -192,6 +192,8 @@ class Watch:
         self.settings: dict[str, Any] = {}
         self.countdown = Countdown(time.monotonic())
         self.postponed = ""
+        self.set: float | None = None  # which ceiling we go by
+        self.until: float | None = None
 
     def run(self) -> None:
         """Watch for ever."""
@@ -210,10 +212,46 @@ class Watch:
         left = self.countdown.look(now, limit, busy=bool(reasons), sure=sure)
         if self.countdown.warns(left, limit):
             self.warn(left or 0.0)
-        ends = left is not None and left <= 0
-        self.write({"limit": limit, "left": left, "busy": reasons, "ends": ends})
+        over = self.ceiling(now)
+        ends = (left is not None and left <= 0) or (over is not None and over <= 0)
+        self.write(
+            {
+                "limit": limit,
+                "left": left,
+                "busy": reasons,
+                "ends": ends,
+                "ceiling": over,
+                "set": self.set,
+                "until": self.until,
+                "boot": boot(),
+            }
+        )
         if ends:
             self.end()
+
+    def ceiling(self, now: float) -> float | None:
+        """Return the seconds until this node ends whatever runs; None where it has no ceiling."""
+        if self.until is None and (self.folder / "autostop.state").exists():
+            was = self.read("autostop.state")
+            if was.get("boot") == boot():  # we were started again, and the clock was not
+                self.set, self.until = was.get("set"), was.get("until")
+        if self.settings.get("set", self.set) != self.set:
+            self.set, self.until = self.settings["set"], now + self.settings["ceiling"]
+            say(f"the ceiling is {self.settings['ceiling']:.0f} s from now")
+            if self.units:
+                self.arm(self.settings["ceiling"])
+        return None if self.until is None else self.until - now
+
+    def arm(self, seconds: float) -> None:
+        """Set the timer of this machine's that holds when we do not run; see ceiling.py."""
+        unit = "spotcluster-ceiling"
+        stop = ["systemctl", "stop", f"{unit}.timer"]
+        start = ["systemd-run", f"--unit={unit}", f"--on-active={max(1, int(seconds))}"]
+        start += ["--timer-property=AccuracySec=1s", "systemctl", "poweroff", "--ignore-inhibitors"]
+        for command in (stop, start):
+            done = subprocess.run(command, check=False, timeout=60, capture_output=True, text=True)
+            if done.returncode:
+                say(f"{command[0]}: {done.stderr.strip()}")
 
     def read(self, name: str) -> dict[str, Any]:
         """Return what a file of ours says, nothing where it cannot be read."""
@@ -321,6 +359,14 @@ class Watch:
                 one.wait(max(0.1, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 one.kill()
+
+
+def boot() -> str:
+    """Return what tells one start of this machine from the next, where there is such a thing."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def say(text: str) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import secrets
+import time
 
-from spotcluster import templates
+from spotcluster import templates, threads
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
+from spotcluster.errors import SpotclusterError
 from spotcluster.plugins import supervisor
 from spotcluster.steps import Step, writing
 
@@ -30,22 +33,36 @@ def following(cluster: Cluster, node: Node, master: Node) -> list[Step]:
     return [_write(node, "master.json", json.dumps(where))]
 
 
-def telling(cluster: Cluster, node: Node, mark: str) -> Step:
-    """Return the step that tells it what the record says now, and to begin anew.
+def tell(cluster: Cluster) -> dict[str, SpotclusterError]:
+    """Tell all nodes what the record and the ceiling are now, and to count idle time anew.
 
-    Parameters
-    ----------
-    mark : str
-        Another one than before.
+    Returns
+    -------
+    dict of str to SpotclusterError
+        Why some could not be told, by their aliases.
     """
-    return _write(node, "autostop.json", _settings(cluster, node, mark))
+    mark = secrets.token_hex(4)
+    failed: dict[str, SpotclusterError] = {}
+
+    def one(node: Node) -> None:
+        try:
+            node.run_each([_write(node, "autostop.json", _settings(cluster, node, mark))])
+        except SpotclusterError as error:
+            failed[node.alias] = error
+
+    threads.on_each(cluster.nodes, one, lambda node: node.alias)
+    return failed
 
 
 def _settings(cluster: Cluster, node: Node, mark: str = "") -> str:
     template = cluster.record.template
     has_account = node.facts.sudo
+    left = {}
+    if cluster.deadline is not None:
+        left = {"ceiling": max(0.0, cluster.deadline - time.monotonic()), "set": time.time()}
     return json.dumps(
         {
+            **left,
             "cluster": cluster.name,
             "idle": template.idle_limit,
             "is_master": node.is_master,

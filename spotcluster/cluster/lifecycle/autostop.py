@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
-
-from spotcluster import threads
 from spotcluster.cluster import records
 from spotcluster.cluster.bringup import autostop
 from spotcluster.cluster.cluster import Cluster, is_ending
-from spotcluster.cluster.node import Node
 from spotcluster.config import durations
-from spotcluster.errors import ClusterError, SpotclusterError, UsageError
+from spotcluster.errors import ClusterError, UsageError
 
 
 def change(cluster: Cluster, time: str | None) -> int:
@@ -44,16 +40,7 @@ def change(cluster: Cluster, time: str | None) -> int:
     if wanted is not None and wanted != record.template.autostop:
         template = record.template.model_copy(update={"autostop": wanted})
         cluster.record = records.amend(cluster.session, record, template)
-    mark = secrets.token_hex(4)
-    failed: dict[str, SpotclusterError] = {}
-
-    def tell(node: Node) -> None:
-        try:
-            node.run_each([autostop.telling(cluster, node, mark)])
-        except SpotclusterError as error:
-            failed[node.alias] = error
-
-    threads.on_each(cluster.nodes, tell, lambda node: node.alias)
+    failed = autostop.tell(cluster)
     for alias, error in failed.items():
         if alias != master.alias:
             cluster.note(f"{alias} goes by what it knew: {error}")

@@ -18,7 +18,7 @@ from spotcluster.aws import instances
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import ingress, records
-from spotcluster.cluster.bringup import plans, workers
+from spotcluster.cluster.bringup import ceiling, plans, workers
 from spotcluster.cluster.bringup.bringup import Result, bring_up
 from spotcluster.cluster.bringup.failures import OnFailure
 from spotcluster.cluster.bringup.launch import Launcher
@@ -87,6 +87,8 @@ def plan(
         todo = plans.make(session, name, own, missing)
         back = tuple(one for one in instances.present(found) if one.returning)
         todo = replace(todo, returning=back)
+    if record is None:  # what it would be refused for is said before anything is made
+        ceiling.of(session, todo.template, todo.nodes)
     for section in todo.template.plugins:
         make_plugin(section, _own_plugins(template, plugins))
     mounting.check_format(todo.volumes, format_new=format_new)
@@ -168,6 +170,10 @@ def start(
     record = seen.record
     assert record
     found = record.own(seen.instances)
+    # Of a cluster that was made just now it has been looked at before that.
+    left = ceiling.of(
+        session, todo.template, todo.nodes, instances.present(found), record, seen.instances
+    )
     if not record.new:
         if _is_asleep(record, found):
             reporter.note(f"'{name}' is stopped; bringing it back with what its disks hold")
@@ -181,6 +187,7 @@ def start(
     ready = [node for node in nodes_of(there, key_path) if node.instance.ready and has_master]
     own = _own_plugins(template, plugins)
     cluster = Cluster(session, record, key_path, ready, reporter, own)
+    cluster.deadline = None if left is None else begin + left
     with unless_ended(record.name):
         # In this order: killed in between, they are known as those that come back.
         asleep = mark_returning(

