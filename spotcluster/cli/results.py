@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import TYPE_CHECKING
 
 from spotcluster import wording
@@ -187,6 +188,9 @@ def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
             " again to mount what is not mounted.",
         )
     output.out.print(_end_of(cluster))
+    if cluster.deadline is not None:
+        left = wording.time_left(max(0.0, cluster.deadline - time.monotonic()))
+        output.out.print(f"No node runs for longer than {left} from now, whatever fails.")
     output.out.print(
         f"  spotcluster {region}sshmaster {cluster.name}      log in\n"
         f"  spotcluster {region}addnode -s 1 {cluster.name}   make it larger\n"

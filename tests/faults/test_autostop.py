@@ -77,6 +77,7 @@ def test_every_node_has_what_it_ends_by_and_autostop_says_it_anew(world: World) 
 def test_what_is_no_limit_is_refused_before_anything_is_made(
     world: World, words: tuple[str, ...], why: str
 ) -> None:
+    world.begin()
     said = world.run(*words, status=2)
     assert why in " ".join(said.err.split())
     assert world.calls == []
@@ -103,4 +104,28 @@ def test_cluster_that_ended_by_itself_is_listed_brought_back_and_ended(
     assert len(world.ready()) == 2
     world.restore(ended)
     world.run("terminate", "-y", "mycluster")
+    assert world.left() == []
+
+
+def test_addition_that_the_budget_does_not_allow_is_refused_with_the_hours_that_are_left(
+    world: World,
+) -> None:
+    world.run("start", "-c", "bare", "-s", "1", "--budget", "0.5", "mycluster")
+    before = settings(world, "master")
+    assert before["ceiling"]
+    world.run("addnode", "mycluster")
+    now = settings(world, "master")
+    assert now["ceiling"] < before["ceiling"] / 1.9  # type: ignore[operator]
+    world.begin()
+    said = " ".join(world.run("addnode", "-s", "50", "mycluster", status=2).err.split())
+    assert "BUDGET = 0.5" in said
+    assert "hours, too few to begin anything" in said
+    assert "CreateFleet" not in world.calls
+    world.run("terminate", "-y", "mycluster")
+    assert world.left() == []
+
+
+def test_budget_that_is_gone_at_once_is_refused_before_anything_is_made(world: World) -> None:
+    said = world.run("start", "-c", "bare", "--budget", "0.001", "mycluster", status=2)
+    assert "too few to begin anything" in " ".join(said.err.split())
     assert world.left() == []

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from spotcluster import wording
 from spotcluster.aws import tags
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
@@ -68,7 +67,7 @@ def seconds_left(template: Template, now: Spending) -> float | None:
     if left < LEAST:
         raise UsageError(
             f"{why}: that leaves {max(0.0, left) / 3600:.2f} hours, too few to begin anything.",
-            "Ask for fewer or cheaper nodes, or start a cluster with a higher ceiling.",
+            "Ask for fewer or cheaper nodes, or for a higher ceiling: --budget of `start`.",
         )
     return left
 
@@ -114,11 +113,6 @@ def of(
             "Give MAX_HOURS instead, or let the credentials read prices (pricing:GetProducts).",
         )
     return seconds_left(template, Spending(spent, age, sum(known)))
-
-
-def said(seconds: float) -> str:
-    """Return a ceiling in words."""
-    return f"No node runs for longer than {wording.time_left(seconds)} from now, whatever fails."
 
 
 def boot_script(seconds: float) -> bytes:

@@ -170,6 +170,7 @@ def start(
     record = seen.record
     assert record
     found = record.own(seen.instances)
+    record = _amended(session, record, template)
     # Of a cluster that was made just now it has been looked at before that.
     left = ceiling.of(
         session, todo.template, todo.nodes, instances.present(found), record, seen.instances
@@ -264,10 +265,23 @@ def _is_asleep(record: Record, found: Sequence[Instance]) -> bool:
 
 def _again(record: Record, template: Template, bid: float | None) -> Template:
     """Return the template by which more nodes are made for a cluster that exists."""
-    own = record.template.model_copy(update={"key_location": template.key_location})
+    own = _limits(record, template).model_copy(update={"key_location": template.key_location})
     if bid is None:
         bid = record.bid
     return own if bid is None else own.with_overrides(bid=bid)
+
+
+def _limits(record: Record, template: Template) -> Template:
+    """Return a cluster's template with when it is to end by what is asked for now."""
+    asked = {"autostop": template.autostop, "budget": template.budget}
+    given = {key: value for key, value in asked.items() if value is not None}
+    return record.template.model_copy(update=given)
+
+
+def _amended(session: Session, record: Record, template: Template) -> Record:
+    """Write that down, where it is another than before."""
+    limits = _limits(record, template)
+    return record if limits == record.template else records.amend(session, record, limits)
 
 
 def _missing(record: Record, found: Sequence[Instance], size: int | None = None) -> list[str]:
