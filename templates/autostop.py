@@ -312,8 +312,9 @@ class Watch:
 
     def warn(self, left: float) -> None:
         """Say that the end is near, to whoever has a terminal here too."""
+        when = f"{left / 60:.0f} min" if left >= 120 else f"{left:.0f} s"
         text = (
-            f"This node is idle and shuts down in {left / 60:.0f} min. Anything that runs postpones"
+            f"This node is idle and shuts down in {when}. Anything that runs postpones"
             f" that, or: spotcluster autostop {self.settings['cluster']}"
         )
         say(text)

@@ -41,9 +41,9 @@ def change(cluster: Cluster, time: str | None) -> int:
         template = record.template.model_copy(update={"autostop": wanted})
         cluster.record = records.amend(cluster.session, record, template)
     failed = autostop.tell(cluster)
-    for alias, error in failed.items():
+    for alias, why in failed.items():
         if alias != master.alias:
-            cluster.note(f"{alias} goes by what it knew: {error}")
+            cluster.note(f"{alias} goes by what it knew: {why}")
     if master.alias in failed:
         raise ClusterError(
             f"The master of '{name}' was not told: {failed[master.alias]}",
