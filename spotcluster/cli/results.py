@@ -51,6 +51,7 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
                         "image": one.image.id,
                         "spot": one.spot,
                         "bid": one.bid,
+                        "disk_gb": one.disk_gb,
                         "usd_per_hour": one.price,
                     }
                     for one in plan.nodes
@@ -106,7 +107,7 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
     for one in plan.returning:
         output.out.print(f"Comes back with its disk: {one.alias}, {one.type}, {one.id}")
     together = "Together, without what comes back" if plan.returning else "Together"
-    output.out.print(f"{together}: {output.dollars(plan.price)}")
+    output.out.print(f"{together}: {output.dollars(plan.price)}, disks included")
 
 
 def _nodes(nodes: Iterable[PlannedNode]) -> list[tuple[str, ...]]:

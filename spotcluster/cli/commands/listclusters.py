@@ -18,8 +18,8 @@ from spotcluster.errors import ClusterError
 def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> int:
     """List clusters: state, nodes, uptime, price per hour, and cost so far.
 
-    The cost is about what EC2 charges for the instances, those that have ended too; disks and
-    traffic are not in it.
+    The cost is about what EC2 charges for the instances, those that have ended too, and their own
+    disks; volumes and traffic are not in it.
     """
     from spotcluster.cluster.status import listing
 

@@ -53,9 +53,9 @@ class Books:
         template = Template(name="t", keyname="k", cluster_size=1, node_instance_type="c5.large")
         self._record = Record("c", "abc", "sg-1", "vpc-1", 1, NOON, template)
 
-    def so_far(self, now: datetime, *found: Instance) -> float | None:
+    def so_far(self, now: datetime, *found: Instance, waking: bool = False) -> float | None:
         record = replace(self._record, tags=dict(self.tags))
-        return costs.so_far(None, record, found, now=now)  # type: ignore[arg-type]
+        return costs.so_far(None, record, found, now=now, waking=waking)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -75,6 +75,7 @@ def books(monkeypatch: pytest.MonkeyPatch) -> Books:
     monkeypatch.setattr(network, "tag", tag)
     monkeypatch.setattr(prices, "spot_history", history)
     monkeypatch.setattr(prices, "on_demand", lambda session, name: 0.4)
+    monkeypatch.setattr(prices, "disk_hour", lambda session: 0.0)
     return made
 
 
@@ -121,6 +122,31 @@ def test_stopped_master_costs_what_it_ran_before_and_after(books: Books) -> None
     assert books.so_far(NOON + 11 * HOUR, again) == pytest.approx(0.8)
     ended = replace(again, state="terminated", ended=NOON + 12 * HOUR)
     assert books.so_far(NOON + 13 * HOUR, ended) == pytest.approx(1.2)
+
+
+def test_disk_costs_by_size_and_hours_also_while_its_node_is_stopped(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prices, "disk_hour", lambda session: 0.001)
+    own = {tags.ALIAS: "master", tags.ID: "abc", tags.DISK: "100"}
+    master = node("master", spot=False, tags=own)
+    assert books.so_far(NOON + HOUR, master) == pytest.approx(0.4 + 0.1)
+    stopped = replace(master, state="stopped", ended=NOON + HOUR)
+    for hours in (1, 5, 9):
+        told = books.so_far(NOON + hours * HOUR, stopped)
+        assert told == pytest.approx(0.4 + hours * 0.1)
+    for _ in range(2):  # a start that is repeated
+        books.so_far(NOON + 10 * HOUR, stopped, waking=True)
+    again = replace(master, launched=NOON + 10 * HOUR)
+    assert books.so_far(NOON + 11 * HOUR, again) == pytest.approx(0.8 + 1.1)
+    assert books.so_far(NOON + 11 * HOUR, again) == pytest.approx(0.8 + 1.1)
+
+
+def test_node_that_does_not_say_its_disk_has_the_default_images(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prices, "disk_hour", lambda session: 0.01)
+    assert books.so_far(NOON + HOUR, node("master", spot=False)) == pytest.approx(0.4 + 0.08)
 
 
 def test_writing_over_each_other_loses_nothing(books: Books) -> None:
