@@ -136,6 +136,7 @@ _SECTIONS = {
         clusters.restart,
         endings.terminate,
         listclusters.listclusters,
+        listclusters.costs,
         status.status,
         runplugin.runplugin,
     ),

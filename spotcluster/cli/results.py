@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from spotcluster.aws.session import Session
     from spotcluster.cluster.bringup.bringup import Result
     from spotcluster.cluster.bringup.plans import Plan, PlannedNode
+    from spotcluster.cluster.status.receipts import Receipt
 
 _POOLS = 12  # that are shown
 _ALIKE = 8  # nodes that have a line each; more share one
@@ -122,6 +123,32 @@ def _nodes(nodes: Iterable[PlannedNode]) -> list[tuple[str, ...]]:
             memory = f"{kind.memory_mb / 1024:g} GiB"
             rows.append((alias, kind.name, str(kind.vcpus), memory, market, cost))
     return rows
+
+
+def show_receipt(receipt: Receipt) -> None:
+    """Print what a cluster that has ended has cost."""
+    if receipt.usd is None:
+        output.out.print(f"What '{receipt.name}' cost is not known: a price is missing.")
+        return
+    saved = "" if receipt.saving is None else f", {output.percent(receipt.saving)} saved"
+    why = f"at most, as {receipt.at_most}; " if receipt.at_most else ""
+    output.table(
+        f"'{receipt.name}' cost ${receipt.usd:.2f} ({why}on demand ${receipt.on_demand:.2f}"
+        f"{saved}), disks included.",
+        ("nodes", "type", "market", "zone", "hours", "cost", "on demand"),
+        [
+            (
+                str(one.nodes),
+                one.type or "ended before",
+                "spot" if one.spot else "on demand" if one.zone else "",
+                one.zone,
+                f"{one.hours:.2f}",
+                f"${one.usd:.4f}",
+                f"${one.on_demand:.4f}",
+            )
+            for one in receipt.lines
+        ],
+    )
 
 
 def show_result(session: Session, result: Result, *, as_json: bool) -> int:

@@ -80,16 +80,14 @@ class Tariff:
         self._on_demand: dict[str, float | None] = {}
         self._spot: dict[tuple[str, str], tuple[datetime, Sequence[tuple[datetime, float]]]] = {}
 
-    def cost(self, one: Instance, now: datetime) -> float | None:
+    def cost(self, one: Instance, now: datetime, *, on_demand: bool = False) -> float | None:
         """Return what an instance has cost in USD since it was started last, with its disk.
 
-        None where it is not known.
+        None where it is not known. With `on_demand`: what it would have cost so.
         """
-        begin, end = one.launched, _end(one, now)
-        if end - begin < _MINIMUM:
-            end = begin + _MINIMUM
+        begin, end = _paid(one, now)
         disk = self.disk(one, begin, end)
-        if not one.spot:
+        if on_demand or not one.spot:
             price = self.on_demand(one.type)
             return None if price is None else price * _hours(end - begin) + disk
         changes = self._changes(one.type, one.zone, begin, now)
@@ -143,6 +141,18 @@ def run_of(one: Instance, *, stopped: bool = False) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST]
 
 
+def own(record: Record, found: Iterable[Instance]) -> list[Instance]:
+    """Leave out what EC2 may still show of an earlier cluster of the same name."""
+    # After a stop the id that nodes have says so too.
+    return [one for one in found if one.tags.get(tags.ID, record.id).partition(".")[0] == record.id]
+
+
+def hours_of(one: Instance, now: datetime) -> float:
+    """Return the hours that are paid of an instance since it was started last."""
+    begin, end = _paid(one, now)
+    return _hours(end - begin)
+
+
 def so_far(
     session: Session,
     record: Record,
@@ -165,11 +175,10 @@ def so_far(
     """
     now = now or datetime.now(UTC)
     tariff = tariff or Tariff(session)
-    # Of an earlier cluster of the same name EC2 may still show what was there.
-    own = [one for one in found if one.tags.get(tags.ID, record.id) == record.id]
+    there = own(record, found)
     counted = Counted.read(record.tags)
     total, ended, known = counted.usd, list[tuple[str, float]](), True
-    for one in own:
+    for one in there:
         over = one.state not in ("pending", "running")
         stop = run_of(one, stopped=True)
         if one.state == "stopped" and one.ended and stop not in counted.runs:
@@ -187,7 +196,7 @@ def so_far(
         if over and (one.ended or one.state in ("stopped", "terminated")):
             ended.append((run_of(one), cost))
     if ended:
-        shown = {run_of(one, stopped=stopped) for one in own for stopped in (False, True)}
+        shown = {run_of(one, stopped=stopped) for one in there for stopped in (False, True)}
         kept = [run for run in counted.runs if run in shown]
         now_counted = Counted(
             counted.usd + sum(cost for _, cost in ended),
@@ -207,6 +216,13 @@ def settle(session: Session, record: Record) -> None:
             so_far(session, now.record, now.instances)
 
 
+def settle_stopped(session: Session, name: str) -> None:
+    """Write down what stopped instances have cost that are about to be ended."""
+    now = records.look(session, name)
+    if now.record is not None:
+        wake(session, now.record, now.instances)
+
+
 def wake(session: Session, record: Record, found: Iterable[Instance]) -> None:
     """Write that down by what has been read a moment ago, and what the stop has cost.
 
@@ -216,10 +232,12 @@ def wake(session: Session, record: Record, found: Iterable[Instance]) -> None:
         so_far(session, record, found, waking=True)
 
 
-def _end(one: Instance, now: datetime) -> datetime:
-    if one.state in ("pending", "running"):
-        return now
-    return max(one.launched, min(one.ended or now, now))
+def _paid(one: Instance, now: datetime) -> tuple[datetime, datetime]:
+    """Return from when to when an instance is paid since it was started last."""
+    end = now
+    if one.state not in ("pending", "running"):
+        end = min(one.ended or now, now)
+    return one.launched, max(end, one.launched + _MINIMUM)
 
 
 def _hours(length: timedelta) -> float:
