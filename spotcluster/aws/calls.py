@@ -293,4 +293,6 @@ def refused(name: str, code: str, message: str, *, service: str = "ec2") -> Clou
 
 def _service(error: Any) -> str:
     operation = getattr(error, "operation_name", "")
-    return {"GetParameter": "ssm", "GetProducts": "pricing"}.get(operation, "ec2")
+    if operation in ("GetParameter", "GetParametersByPath", "PutParameter"):
+        return "ssm"
+    return "pricing" if operation == "GetProducts" else "ec2"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from spotcluster.aws import blocks, tags
 from spotcluster.aws.calls import call, call_soon, every
-from spotcluster.aws.images import Image
+from spotcluster.aws.images import USUAL_GB, Image
 from spotcluster.aws.network import UNKNOWN_GROUP
 from spotcluster.aws.session import Session
 from spotcluster.errors import CloudError
@@ -109,6 +109,12 @@ class Instance:
     def proxy_jump(self) -> str:
         """The hosts through which SSH reaches it, empty where it does so itself."""
         return self.tags.get(tags.JUMP, "")
+
+    @property
+    def disk_gb(self) -> int:
+        """The size of its own disk in GiB; of nodes that do not say it, the default image's."""
+        said = self.tags.get(tags.DISK, "")
+        return int(said) if said.isdecimal() else USUAL_GB
 
     @property
     def ssh_port(self) -> int:

@@ -137,6 +137,7 @@ _SECTIONS = {
         clusters.restart,
         endings.terminate,
         listclusters.listclusters,
+        listclusters.costs,
         status.status,
         runplugin.runplugin,
     ),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from spotcluster.cluster.bringup.bringup import Result
     from spotcluster.cluster.bringup.plans import Plan, PlannedNode
     from spotcluster.cluster.cluster import Cluster
+    from spotcluster.cluster.status.receipts import Receipt
 
 _POOLS = 12  # that are shown
 _ALIKE = 8  # nodes that have a line each; more share one
@@ -54,6 +55,7 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
                         "image": one.image.id,
                         "spot": one.spot,
                         "bid": one.bid,
+                        "disk_gb": one.disk_gb,
                         "usd_per_hour": one.price,
                     }
                     for one in plan.nodes
@@ -109,7 +111,7 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
     for one in plan.returning:
         output.out.print(f"Comes back with its disk: {one.alias}, {one.type}, {one.id}")
     together = "Together, without what comes back" if plan.returning else "Together"
-    output.out.print(f"{together}: {output.dollars(plan.price)}")
+    output.out.print(f"{together}: {output.dollars(plan.price)}, disks included")
 
 
 def _nodes(nodes: Iterable[PlannedNode]) -> list[tuple[str, ...]]:
@@ -124,6 +126,32 @@ def _nodes(nodes: Iterable[PlannedNode]) -> list[tuple[str, ...]]:
             memory = f"{kind.memory_mb / 1024:g} GiB"
             rows.append((alias, kind.name, str(kind.vcpus), memory, market, cost))
     return rows
+
+
+def show_receipt(receipt: Receipt) -> None:
+    """Print what a cluster that has ended has cost."""
+    if receipt.usd is None:
+        output.out.print(f"What '{receipt.name}' cost is not known: a price is missing.")
+        return
+    saved = "" if receipt.saving is None else f", {output.percent(receipt.saving)} saved"
+    why = f"at most, as {receipt.at_most}; " if receipt.at_most else ""
+    output.table(
+        f"'{receipt.name}' cost ${receipt.usd:.2f} ({why}on demand ${receipt.on_demand:.2f}"
+        f"{saved}), disks included.",
+        ("nodes", "type", "market", "zone", "hours", "cost", "on demand"),
+        [
+            (
+                str(one.nodes),
+                one.type or "ended before",
+                "spot" if one.spot else "on demand" if one.zone else "",
+                one.zone,
+                f"{one.hours:.2f}",
+                f"${one.usd:.4f}",
+                f"${one.on_demand:.4f}",
+            )
+            for one in receipt.lines
+        ],
+    )
 
 
 def show_result(session: Session, result: Result, *, as_json: bool) -> int:

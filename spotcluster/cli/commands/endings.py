@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from spotcluster import wording
-from spotcluster.cli import output
+from spotcluster.cli import output, results
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.interrupts import nothing_done_yet, say_what_exists
 from spotcluster.cli.options import yes_option
@@ -148,15 +148,17 @@ def terminate(context: Context, names: tuple[str, ...], *, yes: bool, timeout: f
             )
         try:
             with output.progress() as reporter:
-                number = end.terminate(
+                done = end.terminate(
                     session, name, reporter, timeout=timeout, keys=keys, plugins=config.plugins
                 )
         except KeyboardInterrupt:
             say_what_exists(session, name, "")
             raise
         output.out.print(
-            f"Terminated '{name}': {number} node(s) ended; EC2 has nothing of it any more."
+            f"Terminated '{name}': {done.nodes} node(s) ended; EC2 has nothing of it any more."
         )
+        if done.receipt:
+            results.show_receipt(done.receipt)
         if kept:
             output.out.print(
                 f"Volumes that are kept: {kept}; `spotcluster removevolume` deletes those you name."

@@ -1,7 +1,9 @@
-"""listclusters."""
+"""listclusters, costs."""
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +12,7 @@ from spotcluster import files, wording
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.options import json_option
-from spotcluster.errors import ClusterError
+from spotcluster.errors import ClusterError, UsageError
 
 if TYPE_CHECKING:
     from spotcluster.cluster.status.listing import Listed
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> int:
     """List clusters: state, nodes, uptime, price per hour, and cost so far.
 
-    The cost is about what EC2 charges for the instances, those that have ended too; disks and
-    traffic are not in it.
+    The cost is about what EC2 charges for the instances, those that have ended too, and their own
+    disks; volumes and traffic are not in it.
     """
     from spotcluster.cluster.status import listing
 
@@ -99,3 +101,87 @@ def _show(one: Listed) -> None:
     )
     if one.ended:
         output.out.print(_left(one))
+
+
+def _length(_context: click.Context, _parameter: click.Parameter, text: str) -> timedelta:
+    found = re.fullmatch(r"(\d{1,4})(h|d|w)", text)
+    if found is None:
+        raise UsageError(
+            f"--since {text}: that is no length of time.",
+            "Give hours, days or weeks: 12h, 30d, 8w.",
+        )
+    names = {"h": "hours", "d": "days", "w": "weeks"}
+    return timedelta(**{names[found[2]]: int(found[1])})
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  spotcluster costs
+  spotcluster costs mycluster --since 8w --json
+"""
+)
+@click.argument("name", required=False)
+@click.option(
+    "--since",
+    default="30d",
+    show_default=True,
+    callback=_length,
+    metavar="TIME",
+    help="How far back clusters that have ended are shown: 12h, 30d, 8w.",
+)
+@json_option
+@pass_context
+def costs(context: Context, name: str | None, *, since: timedelta, as_json: bool) -> int:
+    """List what clusters cost, those that have ended too, from any computer with the credentials.
+
+    What has ended is as its receipt says, which `terminate` keeps in the account; what is there has
+    cost about that so far. Volumes and traffic are not in it.
+    """
+    from spotcluster.aws import regions
+    from spotcluster.cluster.status import listing, receipts
+
+    sessions = context.sessions(*([name] if name else []))
+    there, refused = listing.everywhere(sessions)
+    told, unread = regions.each(sessions, lambda session: receipts.kept(session, name, since))
+    if len(refused) == len(sessions):
+        raise next(iter(refused.values()))
+    for region, error in (unread | refused).items():
+        output.error(f"{region} could not be looked in: {error.message}")
+    running = [one for one in there if name in (None, one.name)]
+    ended = [one for _, some in told for one in some]
+    if as_json:
+        output.document(
+            {
+                "running": [one.as_json() for one in running],
+                "ended": [one.as_json() for one in ended],
+            }
+        )
+    elif not (running or ended):
+        output.out.print(f"There is nothing that cost anything{f' of {name!r}' if name else ''}.")
+    else:
+        rows = [
+            (one.name, one.region, one.state, f"{one.created:%Y-%m-%d %H:%M}", _usd(one.cost), "")
+            for one in running
+        ]
+        rows += [
+            (
+                one.name,
+                one.region,
+                f"ended {one.ended:%Y-%m-%d %H:%M}",
+                f"{one.created:%Y-%m-%d %H:%M}",
+                f"{'at most ' if one.at_most else ''}{_usd(one.usd)}",
+                output.percent(one.saving),
+            )
+            for one in ended
+        ]
+        heads = ("cluster", "region", "state", "created", "cost", "saved")
+        output.table("What clusters cost, times in UTC:", heads, rows)
+        reasons = dict.fromkeys(f"{one.name}: {one.at_most}." for one in ended if one.at_most)
+        for reason in reasons:
+            output.out.print(reason)
+    return 1 if refused or unread else 0
+
+
+def _usd(cost: float | None) -> str:
+    return "unknown" if cost is None else f"${cost:.2f}"

@@ -44,6 +44,7 @@ class Making:
             tags.ROLE: "master" if planned.alias == MASTER else "worker",
             tags.HOST_KEY: ssh.keys.bare(host_key.public),
             tags.LOGIN: template.image_user or planned.image.login,
+            tags.DISK: str(planned.disk_gb),
         }
         if template.proxy_jump:
             own_tags[tags.JUMP] = template.proxy_jump

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spotcluster import ssh
-from spotcluster.aws import images, instance_types, keypairs, network
+from spotcluster.aws import images, instance_types, keypairs, network, prices
 from spotcluster.aws.fleets import Pool
 from spotcluster.aws.instance_types import InstanceType
 from spotcluster.aws.instances import Instance
@@ -35,7 +35,9 @@ class PlannedNode:
     Attributes
     ----------
     price : float or None
-        What it costs in USD per hour; None when AWS does not tell us.
+        What it costs in USD per hour, its disk too; None when AWS does not tell us.
+    disk_gb : int
+        The size of its own disk in GiB.
     pools : tuple of Pool
         Where it may come from, the cheapest virtual core first; `type` and `price` are the first's.
     """
@@ -47,6 +49,7 @@ class PlannedNode:
     bid: float | None
     price: float | None
     pools: tuple[Pool, ...] = ()
+    disk_gb: int = images.USUAL_GB
 
     @property
     def market(self) -> str:
@@ -171,6 +174,7 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
         for name in _types(template, alias):
             _check_architecture(found[group], types[name])
     offers = _Offers(session, template, types, zones)
+    per_gb = prices.disk_hour(session) if aliases else 0.0
     nodes = []
     for alias in aliases:
         kind = types[kinds[alias].type]
@@ -180,6 +184,7 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
         chosen = pools.chosen(offers.of(names, on, spot=spot))
         best = chosen[0]
         bid = template.spot_bid if spot else None
+        disk_gb = template.root_volume_size or found[kinds[alias]].root_gb
         nodes.append(
             PlannedNode(
                 alias,
@@ -187,8 +192,9 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
                 found[kinds[alias]],
                 spot,
                 bid,
-                best.price,
+                None if best.price is None else best.price + disk_gb * per_gb,
                 tuple(one.pool for one in chosen),
+                disk_gb,
             )
         )
     offers.check_room(len(aliases), subnet)

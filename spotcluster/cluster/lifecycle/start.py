@@ -178,7 +178,7 @@ def start(
     if not record.new:
         if _is_asleep(record, found):
             reporter.note(f"'{name}' is stopped; bringing it back with what its disks hold")
-            costs.write_down(session, record, seen.instances)
+            costs.wake(session, record, seen.instances)
         else:
             reporter.note(f"'{name}' is there already; going on with what it lacks")
     key_path = todo.template.key_path

@@ -15,6 +15,8 @@ from spotcluster.cluster import records
 from spotcluster.cluster.status import costs
 from spotcluster.errors import CloudError
 
+_DISK = ("gp3", False, "")  # among prices of instances: that of a GiB
+
 
 @dataclass(frozen=True)
 class Listed:
@@ -23,7 +25,8 @@ class Listed:
     Attributes
     ----------
     price : float or None
-        What its instances cost now, in USD per hour; None when AWS does not tell us.
+        What its instances and their disks cost now, in USD per hour, what is stopped by its disk
+        alone; None when AWS does not tell us.
     size : int
         How many nodes it should have.
     cost : float or None
@@ -183,8 +186,6 @@ def hourly(
     cache = {} if cache is None else cache
     total = 0.0
     for one in nodes:
-        if one.state not in ("pending", "running"):
-            continue
         price = price_of(session, one, cache)
         if price is None:
             return None
@@ -195,7 +196,17 @@ def hourly(
 def price_of(
     session: Session, one: Instance, cache: dict[tuple[str, bool, str], float | None]
 ) -> float | None:
-    """Return what an instance costs in USD per hour while it runs; None when it is not known."""
+    """Return what an instance and its disk cost in USD per hour; None when it is not known.
+
+    One that has stopped is charged for its disk, one that is ending for nothing.
+    """
+    if one.state not in instances.PRESENT:
+        return 0.0
+    if _DISK not in cache:
+        cache[_DISK] = prices.disk_hour(session)
+    disk = one.disk_gb * (cache[_DISK] or 0.0)
+    if one.state in instances.STOPPED:
+        return disk
     key = (one.type, one.spot, one.zone)
     if key not in cache:
         cache[key] = (
@@ -203,7 +214,8 @@ def price_of(
             if one.spot
             else prices.on_demand(session, one.type)
         )
-    return cache[key]
+    machine = cache[key]
+    return None if machine is None else machine + disk
 
 
 def uptime(since: datetime) -> str:

@@ -271,7 +271,7 @@ class Observer:
             self._follow()
         cloud = self._cloud
         nodes = tuple(self._node(one) for one in cloud.nodes)
-        known = [node.price for node in nodes if node.instance.state in ("pending", "running")]
+        known = [node.price for node in nodes]
         prices = [price for price in known if price is not None]
         said: _Said[Answer] = self._controller.said if self._controller else _Said()
         ahead = [n.vitals.clock_ahead for n in nodes if n.instance.is_master and n.vitals]
@@ -293,13 +293,10 @@ class Observer:
     def _node(self, one: Instance) -> NodeStatus:
         source = self._sources.get(one.id)
         said: _Said[Vitals] = source.said if source else _Said()
-        runs = one.state in ("pending", "running")
         problem = said.problem(watching=self._watching) if source else ""
         if one.state == "running" and tags.HOST_KEY not in one.tags:
             problem = "its instance has lost its tags"
-        return NodeStatus(
-            one, self._cloud.prices.get(one.id) if runs else None, said.value, problem
-        )
+        return NodeStatus(one, self._cloud.prices.get(one.id), said.value, problem)
 
     def _all_asked(self) -> bool:
         every = [self._controller, *self._sources.values()]
