@@ -55,27 +55,26 @@ def of(node: Node) -> Supervisor:
 
 
 def starting_for_machine(node: Node, service: str, files: Mapping[str, str]) -> list[Step]:
-    """Return the steps that start a service of the machine's: as root, where there are units.
+    """Return the steps that start a service of the machine's: as root, where that can be had.
 
     Elsewhere it is one of the account's. `files` stand beside its script, each by its name, and
     the script is told where, as ``folder``.
     """
-    folder = machine_folder(node)
-    user = "root" if node.facts.has_units else node.account.name
+    folder, user = of_machine(node)
     script = templates.script(f"{service}.sh", folder=_in_full(node, folder))
     writes = [
         writing(f"{folder}/{name}", content, user=user, mode=0o644)
         for name, content in files.items()
     ]
     writes.append(writing(f"{folder}/{service}", script, user=user, mode=0o700))
-    if not node.facts.has_units:
-        return [*writes, *of(node).starting(service)]
-    return [*writes, _Systemd(node).starting_as("root", folder, service)]
+    if node.facts.has_units:
+        return [*writes, _Systemd(node).starting_as(user, folder, service)]
+    return [*writes, *_Plain(node, folder, user).starting(service)]
 
 
-def machine_folder(node: Node) -> str:
-    """Return where the files of the machine's services are."""
-    return _MACHINE if node.facts.has_units else SERVICES
+def of_machine(node: Node) -> tuple[str, str]:
+    """Return where the files of the machine's services are, and as whom they run."""
+    return (_MACHINE, "root") if node.facts.sudo else (SERVICES, node.account.name)
 
 
 def _in_full(node: Node, path: str) -> str:
@@ -157,8 +156,10 @@ class _Systemd:
 class _Plain:
     """A shell beside each service, which starts it again."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, folder: str = SERVICES, user: str | None = None) -> None:
         self._node = node
+        self._folder = folder
+        self._user = user or node.account.name
 
     def start(self, service: str, numbers: Sequence[int] = ()) -> None:
         install(self._node, "supervise", templates.read("supervise.sh"))
@@ -166,7 +167,12 @@ class _Plain:
 
     def starting(self, service: str, numbers: Sequence[int] = ()) -> list[Step]:
         return [
-            installing(self._node, "supervise", templates.read("supervise.sh")),
+            writing(
+                f"{self._folder}/supervise",
+                templates.read("supervise.sh"),
+                user=self._user,
+                mode=0o700,
+            ),
             self._step("start", service, numbers),
         ]
 
@@ -186,8 +192,9 @@ class _Plain:
             patience=f"{patience:.0f}",
             stopping=f"{_STOPPING:.0f}",
             numbers=numbers,
+            services=_in_full(self._node, self._folder),
         )
-        return Step(script, f"{action} of {service}", patience + 60, user=self._node.account.name)
+        return Step(script, f"{action} of {service}", patience + 60, user=self._user)
 
     def _run(self, step: Step) -> str:
         return self._node.account.run(step.script, what=step.what, timeout=step.timeout)

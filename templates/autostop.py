@@ -3,33 +3,45 @@
 A service on every node, as root where that can be had. Any Python will do: nothing here needs a
 package, and nothing needs AWS credentials, as EC2 ends or stops what shuts itself down.
 
-    autostop.py watch FOLDER    watch for ever, by FOLDER/autostop.json, and on a worker by
-                                FOLDER/master.json, which comes when it meets its master; what is
-                                seen is written to FOLDER/autostop.state
-    autostop.py work            print what of the cluster runs as whoever runs this, a reason a line
+    autostop.py FOLDER      watch for ever, by FOLDER/autostop.json, and on a worker by
+                            FOLDER/master.json, which comes when it meets its master; what is
+                            seen is written to FOLDER/autostop.state
+
+What of the cluster runs there is asked of autostop_work.py, as the cluster user.
 
 Only the monotonic clock counts: one that is wrong, or is set, changes nothing.
 """
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import json
+import math
 import os
 import pwd
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
+import traceback
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 WARNING = 300.0  # seconds before the end, in which it is said
 LOOK = 30.0  # seconds between two looks; less where the limit is short
-FRESH = 60.0  # seconds for which a sign of life of the controller's tasks holds
-ROOT = Path.home() / ".spotcluster"
+LONGEST = 300  # seconds that a look may take; one that hangs is begun anew
+GRACE = 900.0  # seconds that a node whose ceiling is over has from its boot on, to be told another
+BUSY = 0.5  # of a core: more is work, where nothing better is known
+UNSURE = "? "  # begins what could not be found out
+AT_ONCE = 32  # workers
+PATIENCE = 10.0  # seconds for the master to answer
+STATE = "autostop.state"
+LOOKS = b"spotcluster-looks"  # in the command line of `status`; see spotcluster/ssh/script.py
+CEILING = Path("/var/lib/spotcluster/ceiling")  # what the timer goes by that needs no service
 INIT = ("systemd", "init")
 MULTIPLEXERS = ("tmux: server", "screen", "SCREEN")
 
@@ -53,71 +65,19 @@ class Countdown:
 
     def warns(self, left: float | None, limit: float) -> bool:
         """Return whether the end is near and has not been said yet."""
-        if left is None or self.warned or left > min(WARNING, limit / 2):
+        if left is None or not self.is_near(left, limit):
             return False
         self.warned = True
         return True
+
+    def is_near(self, left: float, limit: float) -> bool:
+        """Return whether the end has come near since that was said last."""
+        return not self.warned and left <= min(WARNING, limit / 2)
 
 
 def pause(limit: float) -> float:
     """Return the seconds until the next look."""
     return max(1.0, min(LOOK, limit / 10)) if limit else LOOK
-
-
-# What runs as the cluster user.
-
-
-def work() -> list[str]:
-    """Return what of the cluster runs as this user."""
-    return [*tasks(time.time()), *jobs(), *kernels()]
-
-
-def tasks(now: float) -> list[str]:
-    """Return whether something is not answered at the controller, which touches a file then."""
-    try:
-        age = now - (ROOT / "tasks").stat().st_mtime
-    except OSError:
-        return []
-    return ["tasks at the controller"] if abs(age) < FRESH else []
-
-
-def jobs() -> list[str]:
-    """Return the jobs that run; who runs one holds a lock on it, see job.py."""
-    found = []
-    for begun in sorted(ROOT.glob("jobs/[0-9]*/begun.json")):
-        folder = begun.parent
-        if (folder / "end.json").exists():
-            continue
-        try:
-            with (folder / "lock").open("a") as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            found.append(f"job {folder.name}")
-    return found
-
-
-def kernels() -> list[str]:
-    """Return the notebooks that compute something."""
-    own = ROOT / "notebook"
-    try:
-        port, token = int((own / "port").read_text()), (own / "token").read_text().strip()
-    except (OSError, ValueError):
-        return []
-    asked = urllib.request.Request(
-        f"http://127.0.0.1:{port}/api/kernels", headers={"Authorization": f"token {token}"}
-    )
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with direct.open(asked, timeout=10) as answer:
-            found = json.load(answer)
-    except ConnectionRefusedError:
-        return []
-    except OSError as error:
-        if isinstance(getattr(error, "reason", None), ConnectionRefusedError):
-            return []
-        raise
-    busy = sum(one.get("execution_state") == "busy" for one in found)
-    return [f"{busy} busy notebook kernel(s)"] if busy else []
 
 
 # Who is logged in.
@@ -142,15 +102,19 @@ def sessions(address: str, proc: Path = Path("/proc")) -> list[str]:
     A tunnel alone is nobody. A shell that was left in tmux is nobody either, a program is.
     """
     mine = {}
+    found = []
     for folder in proc.glob("[0-9]*"):
         try:
-            if _reached(folder / "environ") == address:
+            if _looks(command := (folder / "cmdline").read_bytes()):
+                continue
+            if _INTERNAL.match(command):  # sshd itself, without a word of it in its environment
+                found.append("a command or transfer over SSH")
+            elif _reached(folder / "environ") == address:
                 one = Process(folder, (folder / "stat").read_text(errors="replace"))
                 mine[one.pid] = one
         except (OSError, ValueError, IndexError):
             continue
     parents = {one.parent for one in mine.values()}
-    found = []
     for one in mine.values():
         if one.parent in mine:
             of = mine[one.parent]
@@ -159,6 +123,14 @@ def sessions(address: str, proc: Path = Path("/proc")) -> list[str]:
         elif _begins_session(one) and not _is_init(proc, one.parent):
             found.append("a login" if one.terminal else "a command or transfer over SSH")
     return sorted(set(found))
+
+
+_INTERNAL = re.compile(rb"sshd[^ ]*: .*@internal-sftp")
+
+
+def _looks(command: bytes) -> bool:
+    """Return whether a process is of who only looks how this node does: the master, `status`."""
+    return STATE.encode() in command or LOOKS in command
 
 
 def _begins_session(one: Process) -> bool:
@@ -192,37 +164,90 @@ class Watch:
         self.settings: dict[str, Any] = {}
         self.countdown = Countdown(time.monotonic())
         self.postponed = ""
+        self.met = -math.inf  # when our master was there last
         self.set: float | None = None  # which ceiling we go by
         self.until: float | None = None
+        self.total = 0.0  # how long it was when it was said
+        self.nearly_over = False
+        self.restore(time.monotonic())
+
+    def restore(self, now: float) -> None:
+        """Go on where we were, if we were started again; a boot is no new life to a ceiling."""
+        was = self.read(STATE) if (self.folder / STATE).exists() else {}
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            if was["boot"] == boot():
+                self.countdown.since, self.countdown.sure = float(was["since"]), float(was["sure"])
+                self.postponed = str(was["postponed"])
+            if was["until"] is not None:
+                over = was["until"] - now if was["boot"] == boot() else max(GRACE, was["ceiling"])
+                self.set, self.until, self.total = was["set"], now + over, was["total"]
 
     def run(self) -> None:
         """Watch for ever."""
+        self.stand(time.monotonic(), unseen=True)  # in case that no look comes to its end
         while True:
-            self.look(time.monotonic())
+            signal.alarm(LONGEST)
+            try:
+                self.look(time.monotonic())
+            except Exception:  # noqa: BLE001 - whatever it is, an idle node ends
+                say(traceback.format_exc())
+                self.stand(time.monotonic(), unseen=True)
             time.sleep(pause(self.settings.get("idle", 0.0)))
 
     def look(self, now: float) -> None:
         """Look once."""
         self.settings = self.read("autostop.json") or self.settings
-        limit = float(self.settings.get("idle", 0.0))
-        reasons, sure = self.reasons() if limit else ([], True)
+        own, unknown = self.of_this_node()
+        reasons = [*own]
+        if not self.settings["is_master"] and self.has_master(now):
+            reasons.append("its master is there")
         if self.settings.get("postponed", "") != self.postponed:
             self.postponed = self.settings["postponed"]
             reasons.append("it was postponed")
-        left = self.countdown.look(now, limit, busy=bool(reasons), sure=sure)
-        if self.countdown.warns(left, limit):
-            self.warn(left or 0.0)
+        left = self.countdown.look(now, self.limit, busy=bool(reasons), sure=not unknown)
+        near = left is not None and (left <= 0 or self.countdown.is_near(left, self.limit))
+        if near and self.settings["is_master"]:
+            reasons += self.of_workers(unknown=unknown)
+            left = self.countdown.look(now, self.limit, busy=bool(reasons), sure=not unknown)
+        if self.countdown.warns(left, self.limit):
+            self.warn_idle(left or 0.0)
+        self.stand(now, left, reasons, own)
+
+    @property
+    def limit(self) -> float:
+        """After how many seconds idle we end; 0 for never."""
+        return float(self.settings.get("idle", 0.0))
+
+    def stand(
+        self,
+        now: float,
+        left: float | None = None,
+        reasons: Sequence[str] = (),
+        own: Sequence[str] = (),
+        *,
+        unseen: bool = False,
+    ) -> None:
+        """Write down where we are, and end where it is time to."""
+        if unseen:
+            self.settings = self.settings or self.read("autostop.json")
+            left = self.countdown.look(now, self.limit, busy=False, sure=False)
         over = self.ceiling(now)
         ends = (left is not None and left <= 0) or (over is not None and over <= 0)
         self.write(
             {
-                "limit": limit,
+                "limit": self.limit,
                 "left": left,
-                "busy": reasons,
+                "busy": [*reasons],
+                "own": [*own],
+                "load": os.getloadavg()[0],
                 "ends": ends,
                 "ceiling": over,
                 "set": self.set,
                 "until": self.until,
+                "total": self.total,
+                "since": self.countdown.since,
+                "sure": self.countdown.sure,
+                "postponed": self.postponed,
                 "boot": boot(),
             }
         )
@@ -231,27 +256,33 @@ class Watch:
 
     def ceiling(self, now: float) -> float | None:
         """Return the seconds until this node ends whatever runs; None where it has no ceiling."""
-        if self.until is None and (self.folder / "autostop.state").exists():
-            was = self.read("autostop.state")
-            if was.get("boot") == boot():  # we were started again, and the clock was not
-                self.set, self.until = was.get("set"), was.get("until")
         if self.settings.get("set", self.set) != self.set:
-            self.set, self.until = self.settings["set"], now + self.settings["ceiling"]
-            say(f"the ceiling is {self.settings['ceiling']:.0f} s from now")
-            if self.units:
-                self.arm(self.settings["ceiling"])
-        return None if self.until is None else self.until - now
+            self.set, self.total = self.settings["set"], float(self.settings["ceiling"])
+            self.until = now + self.total
+            self.nearly_over = False
+            say(f"the ceiling is {self.total:.0f} s from now")
+        if self.until is None:
+            return None
+        over = self.until - now
+        if self.is_root:
+            self.set_timer(over)
+        if over <= self.total / 5 and not self.nearly_over:
+            self.nearly_over = True
+            self.warn(
+                f"BUDGET or MAX_HOURS is 80% used up: this node shuts down in {words(over)},"
+                " whatever runs. `spotcluster start NAME --budget` raises it."
+            )
+        return over
 
-    def arm(self, seconds: float) -> None:
+    def set_timer(self, seconds: float) -> None:
         """Set the timer of this machine's that holds when we do not run; see ceiling.py."""
-        unit = "spotcluster-ceiling"
-        stop = ["systemctl", "stop", f"{unit}.timer"]
-        start = ["systemd-run", f"--unit={unit}", f"--on-active={max(1, int(seconds))}"]
-        start += ["--timer-property=AccuracySec=1s", "systemctl", "poweroff", "--ignore-inhibitors"]
-        for command in (stop, start):
-            done = subprocess.run(command, check=False, timeout=60, capture_output=True, text=True)
-            if done.returncode:
-                say(f"{command[0]}: {done.stderr.strip()}")
+        try:
+            CEILING.parent.mkdir(parents=True, exist_ok=True)
+            aside = CEILING.with_name("ceiling.next")
+            aside.write_text(f"{max(0, int(seconds))}\n")
+            aside.replace(CEILING)
+        except OSError as error:
+            say(f"the timer cannot be set: {error}")
 
     def read(self, name: str) -> dict[str, Any]:
         """Return what a file of ours says, nothing where it cannot be read."""
@@ -262,28 +293,44 @@ class Watch:
             return {}
         return found
 
-    def reasons(self) -> tuple[list[str], bool]:
-        """Return why this node is to run on, and whether that is all that there is to know."""
-        if not self.settings["is_master"]:
-            return (["its master is there"] if self.reaches_master() else []), True
-        found = sessions(self.settings["address"])
-        try:
-            found += self.work()
-        except (OSError, KeyError, subprocess.SubprocessError) as error:
-            say(f"what runs here cannot be found out: {error}")
-            return found, False
-        return found, True
+    def of_this_node(self) -> tuple[list[str], bool]:
+        """Return what runs on this node, and whether there may be more than can be found out."""
+        said = [*sessions(self.settings["address"])]
+        if self.settings["is_master"]:
+            try:
+                said += self.work()
+            except (OSError, KeyError, subprocess.SubprocessError) as error:
+                said.append(f"{UNSURE}{error}")
+        unknown = [one for one in said if one.startswith(UNSURE)]
+        for one in unknown:
+            say(f"cannot be found out: {one}")
+        return [one for one in said if one not in unknown], bool(unknown)
+
+    def of_workers(self, *, unknown: bool) -> list[str]:
+        """Return what the workers are busy with; if we do not know, that they compute is enough."""
+        folder = "spotcluster/services"
+        look = f"cat /etc/{folder}/{STATE} 2>/dev/null || cat .{folder}/{STATE}"
+        found: set[str] = set()
+        loads = [os.getloadavg()[0]] if self.is_root else []
+        for said in self.on_workers(look):
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                state = json.loads(said)
+                found |= {f"{one} on a worker" for one in state["own"]}
+                loads.append(float(state["load"]))
+        if unknown and max(loads, default=0.0) >= BUSY:
+            found.add("something that computes")
+        return sorted(found)
 
     def work(self) -> list[str]:
         """Ask for what runs as the cluster user, as that user: root opens no file of its."""
         as_user: dict[str, Any] = {}
         home = str(Path.home())
-        if self.units:
+        if self.is_root:
             user = pwd.getpwnam(self.settings["account"])
             as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
             home = user.pw_dir
         done = subprocess.run(
-            [sys.executable, "-I", "-c", Path(__file__).read_text(), "work"],
+            [sys.executable, "-I", "-c", (self.folder / "autostop_work.py").read_text()],
             capture_output=True,
             text=True,
             timeout=60,
@@ -295,71 +342,97 @@ class Watch:
         return str(done.stdout).splitlines()
 
     @property
-    def units(self) -> bool:
-        """Whether this is a machine of its own, which root may shut down."""
-        return bool(self.settings["units"])
+    def is_root(self) -> bool:
+        """Whether this is a machine of its own, which we may shut down."""
+        return bool(self.settings.get("root"))
+
+    def has_master(self, now: float) -> bool:
+        """Return whether our master was there a short while ago; it has many that ask."""
+        if now - self.met >= self.limit / 20 and self.reaches_master():
+            self.met = now
+        return now - self.met <= self.limit / 20
 
     def reaches_master(self) -> bool:
-        """Return whether the master's SSH server takes a connection."""
+        """Return whether the master's SSH server speaks, and not only its kernel."""
         master = self.read("master.json")
         if not master:
             return False
         try:
-            with socket.create_connection((master["address"], master["port"]), timeout=10):
-                return True
+            where = (master["address"], master["port"])
+            with socket.create_connection(where, timeout=PATIENCE) as connection:
+                return bool(connection.recv(4))
         except OSError:
             return False
 
-    def warn(self, left: float) -> None:
-        """Say that the end is near, to whoever has a terminal here too."""
-        when = f"{left / 60:.0f} min" if left >= 120 else f"{left:.0f} s"
-        text = (
-            f"This node is idle and shuts down in {when}. Anything that runs postpones"
+    def warn_idle(self, left: float) -> None:
+        """Say that the end is near."""
+        self.warn(
+            f"This node is idle and shuts down in {words(left)}. Anything that runs postpones"
             f" that, or: spotcluster autostop {self.settings['cluster']}"
         )
+
+    def warn(self, text: str) -> None:
+        """Say something to whoever has a terminal here, and in the log."""
         say(text)
-        if self.units and shutil.which("wall"):
-            subprocess.run(["wall", text], check=False, timeout=30)
+        if self.is_root and shutil.which("wall"):
+            try:
+                subprocess.run(["wall", text], check=False, timeout=30)
+            except (OSError, subprocess.SubprocessError) as error:
+                say(f"nobody was told: {error}")
 
     def write(self, state: dict[str, Any]) -> None:
         """Write down what was seen."""
-        aside = self.folder / "autostop.state.new"
+        aside = self.folder / f"{STATE}.new"
         try:
             aside.write_text(json.dumps(state))
-            aside.replace(self.folder / "autostop.state")
+            aside.replace(self.folder / STATE)
         except OSError as error:  # a full disk keeps nothing from ending
             say(f"what was seen cannot be written: {error}")
 
     def end(self) -> None:
-        """Shut down: the workers first, then this node."""
+        """Shut down: the workers first, then this node. What fails is tried again."""
         say("shutting down")
-        if self.settings["is_master"]:
-            self.end_workers()
+        if self.settings.get("is_master"):
+            for _ in self.on_workers("sudo -n shutdown -h now 2>/dev/null || shutdown -h now"):
+                pass  # one that is not reached ends by itself when we are gone
         command = shutil.which("shutdown") or "shutdown"
-        if not self.units and command.startswith(("/bin", "/sbin", "/usr")):
+        if not self.is_root and command.startswith(("/bin", "/sbin", "/usr")):
             say(f"{command} is not of this host; nothing is shut down")
             return
-        done = subprocess.run([command, "-h", "now"], check=False, timeout=60)
-        if done.returncode:
-            say(f"{command} ended with {done.returncode}; it is tried again")
+        try:
+            subprocess.run([command, "-h", "now"], check=True, timeout=60)
+        except (OSError, subprocess.SubprocessError) as error:
+            say(f"it did not shut down: {error}")
 
-    def end_workers(self) -> None:
-        """Shut the workers down over SSH; one that is not reached does so when we are gone."""
+    def on_workers(self, command: str) -> Iterator[str]:
+        """Yield what a command says on each worker, over SSH."""
         places = (Path("/etc/spotcluster/ssh"), Path.home() / ".ssh" / "spotcluster")
-        place = places[0 if self.units else 1]
-        login = ["runuser", "-u", self.settings["login"], "--"] if self.units else []
-        down = "sudo -n shutdown -h now 2>/dev/null || shutdown -h now"
+        login = ["runuser", "-u", self.settings["login"], "--"] if self.is_root else []
         options = ["-n", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
-        running = [
-            subprocess.Popen([*login, "ssh", *options, one.stem, down])
-            for one in sorted(place.glob("*.conf"))
-        ]
-        until = time.monotonic() + 60
-        for one in running:
-            try:
-                one.wait(max(0.1, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                one.kill()
+        names = [one.stem for one in sorted(places[0 if self.is_root else 1].glob("*.conf"))]
+        until = time.monotonic() + LONGEST / 3
+        for first in range(0, len(names), AT_ONCE):
+            running = [
+                subprocess.Popen(
+                    [*login, "ssh", *options, name, command],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    text=True,
+                    cwd="/",
+                )
+                for name in names[first : first + AT_ONCE]
+            ]
+            for one in running:
+                try:
+                    yield one.communicate(timeout=max(0.1, until - time.monotonic()))[0]
+                except subprocess.TimeoutExpired:
+                    one.kill()
+                    one.communicate()
+
+
+def words(seconds: float) -> str:
+    """Return a duration as it is said."""
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{max(0.0, seconds):.0f} s"
 
 
 def boot() -> str:
@@ -377,7 +450,4 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "work":
-        sys.stdout.writelines(f"{one}\n" for one in work())
-    else:
-        Watch(Path(sys.argv[2])).run()
+    Watch(Path(sys.argv[1])).run()

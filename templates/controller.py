@@ -98,10 +98,12 @@ class Controller(app.IPController):  # type: ignore[misc]
         self.note_tasks()
 
     def note_tasks(self) -> None:
-        """Touch a file while something is not answered: autostop.py looks how old it is."""
-        if self.hub.pending:
-            with contextlib.suppress(OSError):  # a full disk
-                (Path.home() / ".spotcluster" / "tasks").touch()
+        """Write how many tasks are not answered: autostop.py reads it, and looks how old it is."""
+        own = Path.home() / ".spotcluster" / "tasks"
+        with contextlib.suppress(OSError):  # a full disk
+            aside = own.with_name("tasks.new")
+            aside.write_text(f"{len(self.hub.pending)}\n")
+            aside.replace(own)
         self.loop.call_later(BEAT, self.note_tasks)
 
 

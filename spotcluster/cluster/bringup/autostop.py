@@ -20,8 +20,11 @@ def starting(cluster: Cluster, node: Node) -> list[Step]:
     """Return the steps that start it; none for a cluster that was made before there was one."""
     if cluster.record.template.autostop is None or not node.facts.python:
         return []
-    program = templates.read("autostop.py")
-    own = {"autostop.py": program, "autostop.json": _settings(cluster, node)}
+    own = {
+        "autostop.py": templates.read("autostop.py"),
+        "autostop_work.py": templates.read("autostop_work.py"),
+        "autostop.json": _settings(cluster, node),
+    }
     return supervisor.starting_for_machine(node, _SERVICE, own)
 
 
@@ -56,7 +59,6 @@ def tell(cluster: Cluster) -> dict[str, SpotclusterError]:
 
 def _settings(cluster: Cluster, node: Node, mark: str = "") -> str:
     template = cluster.record.template
-    has_account = node.facts.sudo
     left = {}
     if cluster.deadline is not None:
         left = {"ceiling": max(0.0, cluster.deadline - time.monotonic()), "set": time.time()}
@@ -67,15 +69,14 @@ def _settings(cluster: Cluster, node: Node, mark: str = "") -> str:
             "idle": template.idle_limit,
             "is_master": node.is_master,
             "address": node.private_ip,
-            "account": template.cluster_user if has_account else node.account.name,
+            "account": template.cluster_user if node.facts.sudo else node.account.name,
             "login": node.target.user,
-            "units": node.facts.has_units,
+            "root": node.facts.sudo,
             "postponed": mark,
         }
     )
 
 
 def _write(node: Node, name: str, content: str) -> Step:
-    user = "root" if node.facts.has_units else node.account.name
-    folder = supervisor.machine_folder(node)
+    folder, user = supervisor.of_machine(node)
     return writing(f"{folder}/{name}", content, user=user, mode=0o644)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from spotcluster import templates
 from spotcluster.aws import tags
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
@@ -116,17 +117,8 @@ def of(
 
 
 def boot_script(seconds: float) -> bytes:
-    """Return the part of a node's user data that sets its timer, at every boot.
-
-    systemd's timer goes by the monotonic clock; a wrong time of day changes nothing.
-    """
-    whole = max(60, int(seconds))
-    return (
-        "#cloud-boothook\n#!/bin/sh\n"
-        f"systemd-run --unit=spotcluster-ceiling --on-active={whole}"
-        " --timer-property=AccuracySec=1s systemctl poweroff --ignore-inhibitors ||\n"
-        f"    (sleep {whole} && poweroff -f) >/dev/null 2>&1 </dev/null &\n"
-    ).encode()
+    """Return the part of a node's user data that sets its timer, at every boot; see ceiling.sh."""
+    return templates.read("ceiling.sh").replace("@SECONDS@", f"{max(60, int(seconds))}").encode()
 
 
 def _most(tariff: costs.Tariff, template: Template, one: PlannedNode) -> float | None:

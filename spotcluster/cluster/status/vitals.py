@@ -134,6 +134,7 @@ class Examiner:
             said = self._connection.run(
                 templates.read("vitals.sh"),
                 what="asking how the machine does",
+                looks=True,
                 timeout=max(1.0, end - time.monotonic()),
             )
         except BaseException:

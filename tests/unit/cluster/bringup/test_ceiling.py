@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -56,10 +58,61 @@ def test_ceiling_that_leaves_next_to_nothing_is_refused_with_the_hours_that_are_
 
 def test_timer_is_set_at_every_boot_beside_the_users_own_scripts() -> None:
     part = ceiling.boot_script(7200.4)
-    assert b"--on-active=7200 " in part
+    assert b"left=7200 " in part
+    assert part.startswith(b"#cloud-boothook\n")
     subprocess.run(["sh", "-n"], input=part, check=True)
     key = ssh.keys.generate()
     raw = userdata.build(key, [("mine", b"#!/bin/sh\ntrue\n"), ("spotcluster-ceiling", part)])
     read = host.parse(raw)
     assert read.host_key.strip() == key.private.strip()
     assert read.ignored == ("#!/bin/sh", "#cloud-boothook")
+
+
+FAKES = {
+    "sleep": 'echo "$1" >>slept; [ ! -x during ] || ./during; [ "$1" != 300 ] || kill $PPID',
+    "poweroff": "echo poweroff >>slept",
+    "systemctl": "false",
+}
+
+
+def boot(folder: Path, seconds: float) -> list[str]:
+    """Boot a machine that has no systemd; return how long it slept until it was switched off."""
+    for name, body in FAKES.items():
+        (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+        (folder / name).chmod(0o755)
+    script = ceiling.boot_script(seconds).decode()
+    script = script.replace("/var/lib/spotcluster", str(folder)).replace("/run/", f"{folder}/no/")
+    env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    slept = folder / "slept"
+    slept.unlink(missing_ok=True)
+    # The last `&` is the timer, which is waited for here.
+    subprocess.run(["sh", "-c", f"{script}\nwait"], cwd=folder, env=env, check=False, timeout=60)
+    return slept.read_text().split()
+
+
+def test_timer_counts_in_sleeps_and_switches_off(tmp_path: Path) -> None:
+    assert boot(tmp_path, 70) == ["30", "30", "10", "poweroff", "300"]
+
+
+def test_timer_is_moved_by_who_writes_another_time(tmp_path: Path) -> None:
+    moves = "#!/bin/sh\n[ -e moved ] || echo 40 >ceiling.x && mv ceiling.x ceiling; touch moved\n"
+    (tmp_path / "during").write_text(moves)
+    (tmp_path / "during").chmod(0o755)
+    assert boot(tmp_path, 7200) == ["30", "10", "poweroff", "300"]
+
+
+@pytest.mark.parametrize(("left", "sleeps"), [("1000", 34), ("0", 30), ("no number", 60)])
+def test_reboot_is_no_new_life_and_a_start_has_time_to_say_more(
+    tmp_path: Path, left: str, sleeps: int
+) -> None:
+    (tmp_path / "ceiling").write_text(f"{left}\n")
+    assert boot(tmp_path, 1800)[:-2] == (["30"] * sleeps)[: -1 if left == "1000" else None] + (
+        ["10"] if left == "1000" else []
+    )
+
+
+def test_timer_counts_where_nothing_can_be_written(tmp_path: Path) -> None:
+    fails = "#!/bin/sh\nrm -f ceiling.new; mkdir ceiling.new 2>/dev/null\nexit 0\n"
+    (tmp_path / "during").write_text(fails)
+    (tmp_path / "during").chmod(0o755)
+    assert boot(tmp_path, 70) == ["30", "30", "10", "poweroff", "300"]
