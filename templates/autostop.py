@@ -175,6 +175,7 @@ class Watch:
         """Go on where we were, if we were started again; a boot is no new life to a ceiling."""
         was = self.read(STATE) if (self.folder / STATE).exists() else {}
         with contextlib.suppress(KeyError, TypeError, ValueError):
+            self.settings = dict(was["settings"])  # in case that ours cannot be read
             if was["boot"] == boot():
                 self.countdown.since, self.countdown.sure = float(was["since"]), float(was["sure"])
                 self.postponed = str(was["postponed"])
@@ -229,7 +230,7 @@ class Watch:
     ) -> None:
         """Write down where we are, and end where it is time to."""
         if unseen:
-            self.settings = self.settings or self.read("autostop.json")
+            self.settings = self.read("autostop.json") or self.settings
             left = self.countdown.look(now, self.limit, busy=False, sure=False)
         over = self.ceiling(now)
         ends = (left is not None and left <= 0) or (over is not None and over <= 0)
@@ -248,6 +249,7 @@ class Watch:
                 "since": self.countdown.since,
                 "sure": self.countdown.sure,
                 "postponed": self.postponed,
+                "settings": self.settings,
                 "boot": boot(),
             }
         )
@@ -287,11 +289,11 @@ class Watch:
     def read(self, name: str) -> dict[str, Any]:
         """Return what a file of ours says, nothing where it cannot be read."""
         try:
-            found: dict[str, Any] = json.loads((self.folder / name).read_text())
+            found = json.loads((self.folder / name).read_text())
         except (OSError, ValueError) as error:
             say(f"{name} cannot be read: {error}")
             return {}
-        return found
+        return found if isinstance(found, dict) else {}
 
     def of_this_node(self) -> tuple[list[str], bool]:
         """Return what runs on this node, and whether there may be more than can be found out."""
@@ -393,8 +395,12 @@ class Watch:
         """Shut down: the workers first, then this node. What fails is tried again."""
         say("shutting down")
         if self.settings.get("is_master"):
-            for _ in self.on_workers("sudo -n shutdown -h now 2>/dev/null || shutdown -h now"):
-                pass  # one that is not reached ends by itself when we are gone
+            down = "sudo -n shutdown -h now 2>/dev/null || shutdown -h now"
+            try:
+                for _ in self.on_workers(down):
+                    pass  # one that is not reached ends by itself when we are gone
+            except (OSError, KeyError, subprocess.SubprocessError) as error:
+                say(f"workers were not told: {error}")
         command = shutil.which("shutdown") or "shutdown"
         if not self.is_root and command.startswith(("/bin", "/sbin", "/usr")):
             say(f"{command} is not of this host; nothing is shut down")
@@ -407,7 +413,10 @@ class Watch:
     def on_workers(self, command: str) -> Iterator[str]:
         """Yield what a command says on each worker, over SSH."""
         places = (Path("/etc/spotcluster/ssh"), Path.home() / ".ssh" / "spotcluster")
-        login = ["runuser", "-u", self.settings["login"], "--"] if self.is_root else []
+        login = []
+        if self.is_root:
+            become = ["runuser"] if shutil.which("runuser") else ["sudo", "-n"]
+            login = [*become, "-u", self.settings["login"], "--"]
         options = ["-n", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
         names = [one.stem for one in sorted(places[0 if self.is_root else 1].glob("*.conf"))]
         until = time.monotonic() + LONGEST / 3

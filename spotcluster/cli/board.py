@@ -66,16 +66,23 @@ def picture(
 
 
 def _idle(seen: Status) -> list[Text]:
-    """Return when the cluster ends by itself, as its master says."""
+    """Return when the cluster ends by itself, as its master says, and how near its ceiling is."""
+    from spotcluster.cluster.status import listing
+
+    spent = listing.used_up(seen.cost, seen.budget)
+    ceiling = [Text(spent, style="bold yellow")] if spent else []
     said = seen.of_master
     if said is None or said.idle_left is None:
-        return []
+        return ceiling
     if said.busy:
-        return [Text(f"It does not end by itself while there is {wording.listed(said.busy)}.")]
+        return [
+            *ceiling,
+            Text(f"It does not end by itself while there is {wording.listed(said.busy)}."),
+        ]
     left = wording.time_left(max(0.0, said.idle_left))
     near = said.idle_left <= _NEAR
     text = f"It is idle and ends by itself in {left}; `spotcluster autostop {seen.name}` postpones."
-    return [Text(text, style="bold yellow" if near else "")]
+    return [*ceiling, Text(text, style="bold yellow" if near else "")]
 
 
 def _lines(drawn: RenderableType, width: int) -> int:

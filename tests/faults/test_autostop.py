@@ -130,3 +130,45 @@ def test_budget_that_is_gone_at_once_is_refused_before_anything_is_made(world: W
     said = world.run("start", "-c", "bare", "--budget", "0.001", "mycluster", status=2)
     assert "too few to begin anything" in " ".join(said.err.split())
     assert world.left() == []
+
+
+def test_ceiling_moves_on_as_nodes_leave_and_as_it_is_counted_anew(world: World) -> None:
+    world.run("start", "-c", "bare", "-s", "3", "--budget", "20", "mycluster")
+    before = settings(world, "master")["ceiling"]
+    world.run("removenode", "-y", "mycluster", "node001", "node002")
+    after = settings(world, "master")["ceiling"]
+    assert after > 2.9 * before  # type: ignore[operator]
+    was = settings(world, "master")["set"]
+    world.run("autostop", "mycluster")
+    now = settings(world, "master")
+    assert now["set"] != was
+    assert now["ceiling"] == pytest.approx(after, rel=0.01)
+
+
+def test_budget_that_is_80_percent_spent_is_said(world: World) -> None:
+    world.run("start", "-c", "bare", "-s", "1", "--budget", "0.05", "mycluster")
+    assert "BUDGET" not in world.run("listclusters").out
+    (master,) = world.instances()["master"]
+    master.launch_time = "2020-01-01T00:00:00.000Z"
+    said = " ".join(world.run("listclusters").out.split())
+    assert "of its BUDGET of $0.05 is spent; at 100% it ends by itself" in said
+    (listed,) = json.loads(world.run("listclusters", "--json").out)
+    assert listed["budget_usd"] == 0.05
+
+
+def test_cluster_that_is_to_be_terminated_is_made_so_and_says_so(world: World) -> None:
+    (world.home / "config").write_text(
+        (world.home / "config").read_text() + "\n[cluster gone]\nEXTENDS = bare\n"
+        "AUTOSTOP_ACTION = terminate\n"
+    )
+    said = world.run("start", "-c", "gone", "-s", "2", "mycluster")
+    assert "After 1 h idle it ends by itself, with its disks." in said.out
+    assert on_shutdown(world) == {"master": "terminate", "node001": "terminate"}
+    for there in world.instances().values():
+        for one in there:
+            one.ec2_backend.host_shut_down(one)
+    world.settle()
+    said = world.run("listclusters")
+    assert "nothing of it costs money" in " ".join(said.out.split())
+    world.run("terminate", "-y", "mycluster")
+    assert world.left() == []

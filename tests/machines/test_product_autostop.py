@@ -50,7 +50,7 @@ def test_idle_cluster_ends_by_itself_and_comes_back(configured: Lab) -> None:
 
     lab.run("start", "--autostop", "off", "idle")
     assert lab.machine("master").id == master.id
-    assert lab.machine("node001").id != worker.id
+    assert len(lab.machines) == 2
     wait_until("off to be known", lambda: seen(master)["limit"] == 0)
     lab.run("terminate", "-y", "idle")
     assert lab.machines == []

@@ -101,6 +101,8 @@ def _show(one: Listed) -> None:
     )
     if one.ended:
         output.out.print(_left(one))
+    elif spent := listing.used_up(one.cost, one.budget):
+        output.out.print(f"'{one.name}': {spent}")
 
 
 def _length(_context: click.Context, _parameter: click.Parameter, text: str) -> timedelta:

@@ -6,15 +6,17 @@ does, and carried by every node as a timer of its own: nobody else need be there
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from spotcluster import templates
-from spotcluster.aws import tags
+from spotcluster.aws import instances, prices, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster.bringup.plans import PlannedNode
+from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.records import Record
 from spotcluster.cluster.status import costs
 from spotcluster.config import Template
@@ -107,13 +109,36 @@ def of(
     rates = [_most(tariff, template, one) for one in new]
     rates += [_most_of(tariff, one) for one in there]
     known = [one for one in rates if one is not None]
+    disks = prices.disk_hour(session) * (
+        sum(one.disk_gb for one in new) + sum(one.disk_gb for one in there)
+    )
     if spent is None or len(known) < len(rates):
         raise UsageError(
             f"BUDGET = {template.budget:g} cannot be kept: AWS does not tell what these types cost"
             f" in {session.region}.",
             "Give MAX_HOURS instead, or let the credentials read prices (pricing:GetProducts).",
         )
-    return seconds_left(template, Spending(spent, age, sum(known)))
+    return seconds_left(template, Spending(spent, age, sum(known) + disks))
+
+
+def move_on(cluster: Cluster) -> None:
+    """Count a cluster's ceiling anew by what it has really cost, for `autostop.tell`.
+
+    It stays as it is where that cannot be found out, or where it is nearly over.
+    """
+    template = cluster.record.template
+    if template.budget is None and template.max_hours is None:
+        return
+    begin = time.monotonic()
+    found = cluster.record.own(instances.describe(cluster.session, cluster.name))
+    mine = {node.instance.id for node in cluster.nodes}
+    there = [one for one in instances.present(found) if one.id in mine]
+    try:
+        left = of(cluster.session, template, (), there, cluster.record, found)
+    except UsageError as error:
+        cluster.note(f"the ceiling of '{cluster.name}' stays as it is: {error.message}")
+    else:
+        cluster.deadline = None if left is None else begin + left
 
 
 def boot_script(seconds: float) -> bytes:

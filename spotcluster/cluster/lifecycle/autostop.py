@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spotcluster.cluster import records
-from spotcluster.cluster.bringup import autostop
+from spotcluster.cluster.bringup import autostop, ceiling
 from spotcluster.cluster.cluster import Cluster, is_ending
 from spotcluster.config import durations
 from spotcluster.errors import ClusterError, UsageError
@@ -40,6 +40,7 @@ def change(cluster: Cluster, time: str | None) -> int:
     if wanted is not None and wanted != record.template.autostop:
         template = record.template.model_copy(update={"autostop": wanted})
         cluster.record = records.amend(cluster.session, record, template)
+    ceiling.move_on(cluster)
     failed = autostop.tell(cluster)
     for alias, why in failed.items():
         if alias != master.alias:

@@ -17,6 +17,8 @@ from spotcluster.errors import CloudError
 
 _DISK = ("gp3", False, "")  # among prices of instances: that of a GiB
 
+_NEARLY = 0.8  # of a budget, from where on it is said
+
 
 @dataclass(frozen=True)
 class Listed:
@@ -37,6 +39,8 @@ class Listed:
         After how many seconds idle it ends by itself; 0 for never.
     ended : Instance or None
         Its master, where that has done so and nothing of the cluster runs any more.
+    budget : float or None
+        The most in USD that it may cost.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Listed:
     nodes: tuple[Instance, ...]
     idle_limit: int = 0
     ended: Instance | None = None
+    budget: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values for ``--json``."""
@@ -61,6 +66,7 @@ class Listed:
             "size": self.size,
             "uptime_seconds": seconds_since(self.up_since),
             "autostop_seconds": self.idle_limit or None,
+            "budget_usd": self.budget,
             "ended_by_itself": self.ended is not None,
             "ended": self.ended.ended.isoformat() if self.ended and self.ended.ended else None,
             "usd_per_hour": self.price,
@@ -122,6 +128,7 @@ def clusters(session: Session) -> list[Listed]:
                 nodes,
                 limit,
                 ended,
+                record.template.budget if record else None,
             )
         )
     return found
@@ -156,6 +163,16 @@ def ended_by_itself(found: Iterable[Instance]) -> Instance | None:
         return None
     last = max(masters, key=lambda one: one.launched)
     return last if last.shut_itself_down else None
+
+
+def used_up(cost: float | None, budget: float | None) -> str:
+    """Return how much of its budget a cluster has spent where that is 80% or more; else nothing."""
+    if not cost or not budget or cost < _NEARLY * budget:
+        return ""
+    return (
+        f"{cost / budget:.0%} of its BUDGET of ${budget:g} is spent; at 100% it ends by itself,"
+        " whatever runs."
+    )
 
 
 def counted(nodes: Iterable[Instance], size: int) -> str:

@@ -90,6 +90,8 @@ class Status:
         Why the controller says nothing, empty when it does.
     clock_ahead : float
         Seconds by which the master's clock is ahead of ours.
+    budget : float or None
+        The most in USD that it may cost.
     """
 
     name: str
@@ -104,6 +106,7 @@ class Status:
     controller: Answer | None
     problem: str
     clock_ahead: float = 0.0
+    budget: float | None = None
 
     @property
     def jobs(self) -> tuple[RunningJob, ...] | None:
@@ -288,6 +291,7 @@ class Observer:
             controller=said.value,
             problem=said.problem(watching=self._watching) if self._controller else _NO_MASTER,
             clock_ahead=ahead[0] if ahead else 0.0,
+            budget=cloud.record.template.budget,
         )
 
     def _node(self, one: Instance) -> NodeStatus:
@@ -364,6 +368,7 @@ def as_json(status: Status, searches: Sequence[Mapping[str, Any]]) -> dict[str, 
         "uptime_seconds": listing.seconds_since(status.up_since),
         "size": status.size,
         "usd_per_hour": status.price,
+        "budget_usd": status.budget,
         "usd_so_far": None if status.cost is None else round(status.cost, 6),
         "nodes": [
             _node_as_json(one, answer, now) | {"problem": status.problem_of(one) or None}

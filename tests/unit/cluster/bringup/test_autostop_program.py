@@ -485,3 +485,26 @@ def test_who_only_looks_is_nobody_and_a_transfer_within_sshd_is_somebody(
     process(proc, 63, 60, "sshd")
     (proc / "63" / "cmdline").write_bytes(b"sshd: ubuntu@internal-sftp\0\0")
     assert program.sessions(OURS, proc) == ["a command or transfer over SSH"]
+
+
+def test_settings_that_cannot_be_read_any_more_are_those_that_were(
+    program: Any, host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch(program, host).look(0.0)
+    (host / "autostop.json").write_text("[]")
+    again = program.Watch(host)
+    again.countdown = program.Countdown(0.0)
+    again.look(600.0)
+    assert called(host) == ["shutdown -h now"]
+
+
+def test_workers_that_cannot_be_told_keep_the_master_from_nothing(
+    program: Any, host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> Any:
+        raise FileNotFoundError("ssh")
+
+    watching = watch(program, host)
+    monkeypatch.setattr(watching, "on_workers", fail)
+    watching.end()
+    assert called(host) == ["shutdown -h now"]
