@@ -10,7 +10,7 @@ each service elsewhere. The first brings services back after a reboot too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from spotcluster import templates
@@ -18,6 +18,7 @@ from spotcluster.node_layout import DONE, SERVICES
 from spotcluster.plugins.base import Node
 from spotcluster.steps import Step, writing
 
+_MACHINE = "/etc/spotcluster/services"
 _STOPPING = 5.0  # seconds that a service may take to end cleanly
 
 
@@ -53,6 +54,33 @@ def of(node: Node) -> Supervisor:
     return _Systemd(node) if node.facts.has_units else _Plain(node)
 
 
+def starting_for_machine(node: Node, service: str, files: Mapping[str, str]) -> list[Step]:
+    """Return the steps that start a service of the machine's: as root, where that can be had.
+
+    Elsewhere it is one of the account's. `files` stand beside its script, each by its name, and
+    the script is told where, as ``folder``.
+    """
+    folder, user = of_machine(node)
+    script = templates.script(f"{service}.sh", folder=_in_full(node, folder))
+    writes = [
+        writing(f"{folder}/{name}", content, user=user, mode=0o644)
+        for name, content in files.items()
+    ]
+    writes.append(writing(f"{folder}/{service}", script, user=user, mode=0o700))
+    if node.facts.has_units:
+        return [*writes, _Systemd(node).starting_as(user, folder, service)]
+    return [*writes, *_Plain(node, folder, user).starting(service)]
+
+
+def of_machine(node: Node) -> tuple[str, str]:
+    """Return where the files of the machine's services are, and as whom they run."""
+    return (_MACHINE, "root") if node.facts.sudo else (SERVICES, node.account.name)
+
+
+def _in_full(node: Node, path: str) -> str:
+    return path.replace("~", node.account.home, 1) if path.startswith("~/") else path
+
+
 def install(node: Node, service: str, script: str) -> None:
     """Write a service's script; one that runs goes on with the one that it was started by."""
     node.account.put(script.encode(), f"{SERVICES}/{service}", mode=0o700)
@@ -81,12 +109,15 @@ class _Systemd:
     def status(self, service: str) -> dict[str, bool]:
         return _states(self._run(self._step("status", service)))
 
-    def _start(self, service: str, numbers: Sequence[int]) -> Step:
+    def starting_as(
+        self, user: str, folder: str, service: str, numbers: Sequence[int] = ()
+    ) -> Step:
+        """Return the step that starts a service of a folder, as that user."""
         unit = templates.read("service.unit")
         values = {
             "SERVICE": service,
-            "USER": self._node.account.name,
-            "SERVICES": SERVICES.replace("~", self._node.account.home, 1),
+            "USER": user,
+            "SERVICES": folder,
             "NUMBER": "%i" if numbers else "",
             "DONE": str(DONE),
             "STOPPING": f"{_STOPPING:.0f}",
@@ -94,6 +125,10 @@ class _Systemd:
         for key, value in values.items():
             unit = unit.replace(f"@{key}@", value)
         return self._step("start", service, numbers, unit=unit)
+
+    def _start(self, service: str, numbers: Sequence[int]) -> Step:
+        account = self._node.account
+        return self.starting_as(account.name, _in_full(self._node, SERVICES), service, numbers)
 
     def _step(
         self,
@@ -121,8 +156,10 @@ class _Systemd:
 class _Plain:
     """A shell beside each service, which starts it again."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, folder: str = SERVICES, user: str | None = None) -> None:
         self._node = node
+        self._folder = folder
+        self._user = user or node.account.name
 
     def start(self, service: str, numbers: Sequence[int] = ()) -> None:
         install(self._node, "supervise", templates.read("supervise.sh"))
@@ -130,7 +167,12 @@ class _Plain:
 
     def starting(self, service: str, numbers: Sequence[int] = ()) -> list[Step]:
         return [
-            installing(self._node, "supervise", templates.read("supervise.sh")),
+            writing(
+                f"{self._folder}/supervise",
+                templates.read("supervise.sh"),
+                user=self._user,
+                mode=0o700,
+            ),
             self._step("start", service, numbers),
         ]
 
@@ -150,8 +192,9 @@ class _Plain:
             patience=f"{patience:.0f}",
             stopping=f"{_STOPPING:.0f}",
             numbers=numbers,
+            services=_in_full(self._node, self._folder),
         )
-        return Step(script, f"{action} of {service}", patience + 60, user=self._node.account.name)
+        return Step(script, f"{action} of {service}", patience + 60, user=self._user)
 
     def _run(self, step: Step) -> str:
         return self._node.account.run(step.script, what=step.what, timeout=step.timeout)

@@ -10,11 +10,14 @@ A task that is lost with its engine goes to another one, where its sender says t
 `spotcluster.clients` does. ipyparallel's own `retries` would also repeat what raised.
 """
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
 from ipyparallel.controller import app, hub, task_scheduler
+
+BEAT = 10.0  # seconds
 
 
 class Hub(hub.Hub):  # type: ignore[misc]  # ipyparallel has no types
@@ -92,6 +95,16 @@ class Controller(app.IPController):  # type: ignore[misc]
         except (OSError, ValueError, KeyError):
             self.log.info("no engines are known from earlier")
             self.hub.former = {}
+        self.note_tasks()
+
+    def note_tasks(self) -> None:
+        """Write how many tasks are not answered: autostop.py reads it, and looks how old it is."""
+        own = Path.home() / ".spotcluster" / "tasks"
+        with contextlib.suppress(OSError):  # a full disk
+            aside = own.with_name("tasks.new")
+            aside.write_text(f"{len(self.hub.pending)}\n")
+            aside.replace(own)
+        self.loop.call_later(BEAT, self.note_tasks)
 
 
 if __name__ == "__main__":

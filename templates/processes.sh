@@ -1,6 +1,5 @@
 # Services as processes under supervise.sh. Given: action=start, stop or status, service,
-# patience=SECONDS, stopping=SECONDS, numbers=(...)
-. layout.sh
+# patience=SECONDS, stopping=SECONDS, numbers=(...), services=FOLDER
 umask 077
 mkdir -p "$services/run"
 

@@ -1,6 +1,7 @@
 # Keep one service running where no systemd does. Arguments: the service, its number or nothing.
 # Its file beside us, run/NAME, holds our process and the service's.
 . layout.sh
+services=${0%/*}
 service=$1
 number=${2:-}
 file=$services/run/$service${number:+@$number}

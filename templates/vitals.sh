@@ -8,6 +8,9 @@ echo "load=$load"
 echo "memory_total_kb=$total"
 echo "memory_free_kb=$free"
 echo "clock=$(date +%s)"
+for folder in "$HOME/.spotcluster/services" /etc/spotcluster/services; do
+    [ ! -s "$folder/autostop.state" ] || echo "autostop=$(cat "$folder/autostop.state")"
+done
 # The cluster user's folder is for that user only.
 account=
 if [ -s /etc/spotcluster/account ]; then account=$(cat /etc/spotcluster/account); fi

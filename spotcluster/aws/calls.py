@@ -298,5 +298,11 @@ def refused(name: str, code: str, message: str, *, service: str = "ec2") -> Clou
 
 def _service(error: Any) -> str:
     operation = getattr(error, "operation_name", "")
-    services = {"GetParameter": "ssm", "GetProducts": "pricing", "GetServiceQuota": "servicequotas"}
+    services = {
+        "GetParameter": "ssm",
+        "GetParametersByPath": "ssm",
+        "PutParameter": "ssm",
+        "GetProducts": "pricing",
+        "GetServiceQuota": "servicequotas",
+    }
     return services.get(operation, "ec2")

@@ -11,6 +11,9 @@ from spotcluster.errors import CloudError
 DEFAULT = "/aws/service/canonical/ubuntu/server/24.04/stable/current/{arch}/hvm/ebs-gp3/ami-id"
 """Canonical's public parameter with the current Ubuntu 24.04 image of a region."""
 
+USUAL_GB = 8
+"""The size of the default image's disk in GiB."""
+
 _LOGINS = (
     ("ubuntu", "ubuntu"),
     ("al20", "ec2-user"),
@@ -24,13 +27,20 @@ _LOGINS = (
 
 @dataclass(frozen=True)
 class Image:
-    """An image: ``id``, ``name``, its ``root_device`` and the ``login`` user it lets in."""
+    """An image: ``id``, ``name``, its ``root_device`` and the ``login`` user it lets in.
+
+    Attributes
+    ----------
+    root_gb : int
+        The size of the disk that it makes, in GiB, where nobody asks for a larger one.
+    """
 
     id: str
     name: str
     root_device: str
     architecture: str
     login: str
+    root_gb: int = USUAL_GB
 
 
 def default_image_id(session: Session, architecture: str = "x86_64") -> str:
@@ -66,10 +76,17 @@ def describe(session: Session, image_id: str) -> Image:
     name = item.get("Name", "")
     plain = name.lower()
     login = next((user for part, user in _LOGINS if part in plain), "ec2-user")
+    root_device = item.get("RootDeviceName", "/dev/sda1")
+    sizes = [
+        one["Ebs"]["VolumeSize"]
+        for one in item.get("BlockDeviceMappings", [])
+        if one.get("DeviceName") == root_device and "VolumeSize" in one.get("Ebs", {})
+    ]
     return Image(
         image_id,
         name,
-        item.get("RootDeviceName", "/dev/sda1"),
+        root_device,
         item.get("Architecture", "x86_64"),
         login,
+        *sizes[:1],
     )

@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from spotcluster.aws import blocks, tags
 from spotcluster.aws.calls import call, call_soon, every
-from spotcluster.aws.images import Image
+from spotcluster.aws.images import USUAL_GB, Image
 from spotcluster.aws.network import UNKNOWN_GROUP
 from spotcluster.aws.session import Session
 from spotcluster.errors import CloudError
@@ -86,6 +86,11 @@ class Instance:
         return self.tags.get(tags.STATE) == tags.RETURNING or (self.ready and self.state in STOPPED)
 
     @property
+    def shut_itself_down(self) -> bool:
+        """Whether it was shut down from inside, as an idle node does."""
+        return self.reason.startswith("Client.InstanceInitiatedShutdown")
+
+    @property
     def leaving(self) -> bool:
         """Whether it is being taken out of its cluster."""
         return tags.LEAVING in self.tags
@@ -106,6 +111,12 @@ class Instance:
         return self.tags.get(tags.JUMP, "")
 
     @property
+    def disk_gb(self) -> int:
+        """The size of its own disk in GiB; of nodes that do not say it, the default image's."""
+        said = self.tags.get(tags.DISK, "")
+        return int(said) if said.isdecimal() else USUAL_GB
+
+    @property
     def ssh_port(self) -> int:
         """The port of its SSH server."""
         return int(self.tags.get(tags.SSH_PORT, "22"))
@@ -123,6 +134,8 @@ class Launch:
         Whether to ask for a spot instance.
     token : str
         EC2 makes one instance for a token, however often it is asked.
+    on_shutdown : {"stop", "terminate"}
+        What becomes of it when it shuts itself down: so a node needs no credentials to end itself.
     """
 
     image: Image
@@ -137,6 +150,7 @@ class Launch:
     token: str
     public_ip: bool
     root_gb: int | None = None
+    on_shutdown: Literal["stop", "terminate"] = "terminate"
 
 
 def token(*parts: str) -> str:
@@ -203,6 +217,7 @@ def settings(what: Launch, kinds: Iterable[str], subnet_id: str | None = None) -
         "KeyName": what.key_name,
         "NetworkInterfaces": [interface],
         "BlockDeviceMappings": [{"DeviceName": what.image.root_device, "Ebs": disk}],
+        "InstanceInitiatedShutdownBehavior": what.on_shutdown,
         "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
         "TagSpecifications": tags.specifications(what.tags, *kinds),
     }

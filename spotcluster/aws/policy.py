@@ -117,6 +117,12 @@ def document(
             ("ssm:GetParameter",),
             f"arn:{partition}:ssm:*:*:parameter/aws/service/canonical/*",
         ),
+        _allow(
+            "KeepReceipts",
+            ("ssm:GetParametersByPath", "ssm:PutParameter"),
+            f"arn:{partition}:ssm:*:*:parameter/spotcluster/receipts",
+            f"arn:{partition}:ssm:*:*:parameter/spotcluster/receipts/*",
+        ),
         *_make(partition, ours),
         _allow(
             "TagWhatIsBeingMade",

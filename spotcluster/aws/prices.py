@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +12,8 @@ from spotcluster.aws.session import LOCAL, Session
 from spotcluster.errors import CloudError
 
 _LINUX = "Linux/UNIX"
+_MONTH = 730.0  # hours, as in AWS's own calculator
+_DISK = 0.08  # USD for a GiB of gp3 and a month: us-east-1, where the price list may not be read
 
 
 def spot_now(session: Session, name: str, zone: str | None = None) -> float | None:
@@ -45,24 +47,37 @@ def on_demand(session: Session, name: str) -> float | None:
     The price list is a service of its own; credentials that may start instances often may not
     read it, which is no reason to refuse anything.
     """
-    # The price list is served from a few regions only, for all of them.
-    client = session.client("pricing", region_name="us-east-1")
-    region = "us-east-1" if session.region == LOCAL else session.region
     wanted = {
         "instanceType": name,
-        "regionCode": region,
         "operatingSystem": "Linux",
         "tenancy": "Shared",
         "preInstalledSw": "NA",
         "capacitystatus": "Used",
     }
+    return _listed(session, wanted)
+
+
+def disk_hour(session: Session) -> float:
+    """Return what a GiB of a node's disk (gp3) costs in USD per hour.
+
+    Where AWS does not tell us, it is the price of us-east-1.
+    """
+    per_month = _listed(session, {"productFamily": "Storage", "volumeApiName": "gp3"})
+    return (_DISK if per_month is None else per_month) / _MONTH
+
+
+def _listed(session: Session, wanted: Mapping[str, str]) -> float | None:
+    """Return the price in the price list of what is wanted, in the session's region."""
+    # The price list is served from a few regions only, for all of them.
+    client = session.client("pricing", region_name="us-east-1")
+    region = "us-east-1" if session.region == LOCAL else session.region
     try:
         answer = call(
             client.get_products,
             ServiceCode="AmazonEC2",
             Filters=[
                 {"Type": "TERM_MATCH", "Field": key, "Value": value}
-                for key, value in wanted.items()
+                for key, value in {**wanted, "regionCode": region}.items()
             ],
         )
     except CloudError:

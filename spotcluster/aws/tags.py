@@ -48,6 +48,8 @@ STOPS = "spotcluster:stops"
 BID = "spotcluster:bid"
 """The highest price of a spot node in USD per hour; of a cluster, what those had that ended with a
 `stop`, for those that `start` makes in their place."""
+DISK = "spotcluster:disk"
+"""The size of a node's own disk in GiB; EC2 does not say it of an instance."""
 ENDING = "spotcluster:ending"
 """When `terminate` began: nothing may be made for the cluster any more."""
 SPENT = "spotcluster:spent"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from spotcluster.cluster.status.observer import NodeStatus, Status
     from spotcluster.cluster.status.vitals import RunningJob
 
+_NEAR = 300.0  # seconds before a cluster ends by itself in which that stands out
 _COLOURS = {
     "ready": "green",
     "running": "green",
@@ -42,7 +43,7 @@ def picture(
         f", {listing.counted([one.instance for one in seen.nodes], seen.size)}"
         f" in {seen.region}{up}, {output.dollars(seen.price)}, {output.spent(seen.cost)}",
     )
-    parts: list[RenderableType] = [head, Text(), *_nodes(seen, width)]
+    parts: list[RenderableType] = [head, *_idle(seen), Text(), *_nodes(seen, width)]
     engines = seen.controller.engines if seen.controller else ()
     for one in searches:
         parts += [Text(), *_search(one)]
@@ -61,6 +62,26 @@ def picture(
         room = None if height is None else max(1, height - _lines(Group(*parts), width) - 2)
         parts.append(_engines(engines, seen.clock_ahead, room))
     return Group(*parts)
+
+
+def _idle(seen: Status) -> list[Text]:
+    """Return when the cluster ends by itself, as its master says, and how near its ceiling is."""
+    from spotcluster.cluster.status import listing
+
+    spent = listing.used_up(seen.cost, seen.budget)
+    ceiling = [Text(spent, style="bold yellow")] if spent else []
+    said = seen.of_master
+    if said is None or said.idle_left is None:
+        return ceiling
+    if said.busy:
+        return [
+            *ceiling,
+            Text(f"It does not end by itself while there is {wording.listed(said.busy)}."),
+        ]
+    left = wording.time_left(max(0.0, said.idle_left))
+    near = said.idle_left <= _NEAR
+    text = f"It is idle and ends by itself in {left}; `spotcluster autostop {seen.name}` postpones."
+    return [*ceiling, Text(text, style="bold yellow" if near else "")]
 
 
 def _lines(drawn: RenderableType, width: int) -> int:

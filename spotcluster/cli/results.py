@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import TYPE_CHECKING
 
+from spotcluster import wording
 from spotcluster.cli import output
 from spotcluster.errors import SpotclusterError
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from spotcluster.aws.session import Session
     from spotcluster.cluster.bringup.bringup import Result
     from spotcluster.cluster.bringup.plans import Plan, PlannedNode
+    from spotcluster.cluster.cluster import Cluster
+    from spotcluster.cluster.status.receipts import Receipt
 
 _POOLS = 12  # that are shown
 _ALIKE = 8  # nodes that have a line each; more share one
@@ -49,6 +53,7 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
                         "image": one.image.id,
                         "spot": one.spot,
                         "bid": one.bid,
+                        "disk_gb": one.disk_gb,
                         "usd_per_hour": one.price,
                     }
                     for one in plan.nodes
@@ -109,7 +114,7 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
     for one in plan.returning:
         output.out.print(f"Comes back with its disk: {one.alias}, {one.type}, {one.id}")
     together = "Together, without what comes back" if plan.returning else "Together"
-    output.out.print(f"{together}: {output.dollars(plan.price)}")
+    output.out.print(f"{together}: {output.dollars(plan.price)}, disks included")
 
 
 def _nodes(nodes: Iterable[PlannedNode]) -> list[tuple[str, ...]]:
@@ -124,6 +129,32 @@ def _nodes(nodes: Iterable[PlannedNode]) -> list[tuple[str, ...]]:
             memory = f"{kind.memory_mb / 1024:g} GiB"
             rows.append((alias, kind.name, str(kind.vcpus), memory, market, cost))
     return rows
+
+
+def show_receipt(receipt: Receipt) -> None:
+    """Print what a cluster that has ended has cost."""
+    if receipt.usd is None:
+        output.out.print(f"What '{receipt.name}' cost is not known: a price is missing.")
+        return
+    saved = "" if receipt.saving is None else f", {output.percent(receipt.saving)} saved"
+    why = f"at most, as {receipt.at_most}; " if receipt.at_most else ""
+    output.table(
+        f"'{receipt.name}' cost ${receipt.usd:.2f} ({why}on demand ${receipt.on_demand:.2f}"
+        f"{saved}), disks included.",
+        ("nodes", "type", "market", "zone", "hours", "cost", "on demand"),
+        [
+            (
+                str(one.nodes),
+                one.type or "ended before",
+                "spot" if one.spot else "on demand" if one.zone else "",
+                one.zone,
+                f"{one.hours:.2f}",
+                f"${one.usd:.4f}",
+                f"${one.on_demand:.4f}",
+            )
+            for one in receipt.lines
+        ],
+    )
 
 
 def show_result(session: Session, result: Result, *, as_json: bool) -> int:
@@ -150,6 +181,7 @@ def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
                 "ready": [node.alias for node in result.nodes],
                 "engines": result.engines,
                 "usd_per_hour": price,
+                "autostop_seconds": cluster.record.template.idle_limit or None,
                 "nodes": [node.alias for node in cluster.nodes],
                 "failed": {member.alias: str(member.error) for member in result.failed},
                 "troubles": result.troubles,
@@ -186,9 +218,28 @@ def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
             f"The cluster can be used without; `spotcluster {region}start {cluster.name}` tries"
             " again to mount what is not mounted.",
         )
+    output.out.print(_end_of(cluster))
+    if cluster.deadline is not None:
+        left = wording.time_left(max(0.0, cluster.deadline - time.monotonic()))
+        output.out.print(f"No node runs for longer than {left} from now, whatever fails.")
     output.out.print(
         f"  spotcluster {region}sshmaster {cluster.name}      log in\n"
         f"  spotcluster {region}addnode -s 1 {cluster.name}   make it larger\n"
         f"  spotcluster {region}terminate {cluster.name}      end the bill"
     )
     return 0
+
+
+def _end_of(cluster: Cluster) -> str:
+    """Return when a cluster ends by itself, and what is left of it then, in a line."""
+    template = cluster.record.template
+    limit = template.idle_limit
+    if not limit:
+        return "It does not end by itself, however long it is idle."
+    after = f"After {wording.time_left(limit)} idle it ends by itself"
+    if template.autostop_action == "terminate" or cluster.master.instance.spot:
+        return f"{after}, with its disks."
+    size = template.root_volume_size
+    disk = f"the master's disk ({size} GB)" if size else "the master's disk"
+    cost = f"${size * 0.08:.2f}" if size else "$0.08 per GB"
+    return f"{after}; only {disk} is kept, which costs about {cost} a month."

@@ -63,6 +63,7 @@ class Cluster:
         self.reporter = reporter or Quiet()
         self._nodes = {node.alias: node for node in nodes}
         self._lock = threading.Lock()
+        self.deadline: float | None = None  # of its ceiling, by `time.monotonic`; None: not told
         self._cannot_keep = ""
         self._kept = -math.inf
         self._rounds = threads.Rounds()

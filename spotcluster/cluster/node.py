@@ -275,11 +275,12 @@ def asking() -> Step:
     return Step(templates.read("prepare.sh"), what="asking what the machine has")
 
 
-def let_in(master: Node, worker: Node) -> None:
+def let_in(master: Node, worker: Node, also: Sequence[Step] = ()) -> None:
     """Let a worker know the master by name, and let it in.
 
     Where the machines have a cluster user, that one is let in as itself, with a key of its own:
-    the master's login could become root on the worker, and the cluster user must not.
+    the master's login could become root on the worker, and the cluster user must not. `also` is
+    done in the same round trip.
     """
     what = "letting the master in"
     own = templates.script("authorize.sh", key=master.facts.cluster_key)
@@ -289,7 +290,7 @@ def let_in(master: Node, worker: Node) -> None:
         steps.append(Step(own, what, user=worker.facts.account))
     if worker.facts.sudo:
         steps.append(naming(master.alias, master.private_ip))
-    worker.run_each(steps)
+    worker.run_each([*steps, *also])
 
 
 def naming(alias: str, address: str) -> Step:

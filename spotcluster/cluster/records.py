@@ -15,6 +15,7 @@ from spotcluster.cluster import additions
 from spotcluster.cluster.additions import Addition
 from spotcluster.cluster.secrets import without_secrets
 from spotcluster.config import Template
+from spotcluster.config.template import AUTOSTOP
 from spotcluster.errors import CloudError, ClusterError
 
 
@@ -156,6 +157,8 @@ def create(session: Session, name: str, template: Template, vpc_id: str) -> Reco
     ClusterError
         A group of that name is there, but is no cluster's.
     """
+    # Said for good, so that another default of a later version does not change this cluster's.
+    template = template.model_copy(update={"autostop": template.autostop or AUTOSTOP})
     own = {
         tags.CLUSTER: name,
         tags.ID: secrets.token_hex(6),

@@ -11,7 +11,7 @@ from spotcluster.config import environment
 from spotcluster.config.config import Config
 from spotcluster.config.origins import Origin
 from spotcluster.config.settings import Settings
-from spotcluster.config.template import FLAGS, Template
+from spotcluster.config.template import AUTOSTOP, FLAGS, Template
 
 HIDDEN = "(not shown)"
 Kind = Literal["file", "environment", "flag", "default"]
@@ -28,6 +28,9 @@ _MEANS = {
     "image_user": "(as the image's name tells)",
     "allow": "(this computer's address)",
     "root_volume_size": "(the image's own)",
+    "autostop": f"({AUTOSTOP})",
+    "budget": "(no limit)",
+    "max_hours": "(no limit)",
 }
 _UNSHOWN = ("name", "key_location", "disable_queue")  # no keys of their own, or without meaning
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from spotcluster.config import durations
 from spotcluster.config.names import bounds, split
 from spotcluster.plugins.base import CommaList
 
@@ -204,5 +205,6 @@ LocalPath = Annotated[Path, BeforeValidator(_expand)]
 LocalPaths = Annotated[tuple[LocalPath, ...], BeforeValidator(_split)]
 Shell = Literal["bash", "zsh", "csh", "ksh", "tcsh"]
 Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Duration = Annotated[str, AfterValidator(durations.canonical)]
 Port = Annotated[int, Field(ge=-1, le=65535)]
 Seconds = Annotated[int, Field(ge=1, le=86_400)]

@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from spotcluster import wording
-from spotcluster.config import shapes
+from spotcluster.config import durations, shapes
 from spotcluster.config.names import MOST_NODES, split
 from spotcluster.config.node_types import NodeTypes
 from spotcluster.config.settings import (
@@ -60,12 +60,17 @@ class Overrides(TypedDict, total=False):
     availability_zone: str | None
     subnet_id: str | None
     public_ips: bool | None
+    autostop: str | None
+    budget: float | None
     cluster_user: str | None
     cluster_shell: str | None
 
 
 FLAGS = {"spot_bid": "--bid"}
 """The flags that are not called as their setting is."""
+
+AUTOSTOP = "1h"
+"""After how long idle a cluster ends by itself where nothing says it."""
 
 _UNIQUE = AfterValidator(shapes.unique)
 
@@ -131,6 +136,16 @@ class Template(Settings):
         How often a node that does not get ready is replaced until it is dropped.
     root_volume_size : int or None
         GiB; without it the image's own size.
+    autostop : str or None
+        After how long idle the cluster ends by itself, ``60m`` or ``2h``, or ``off``; without it
+        `AUTOSTOP`. Of the record of a cluster, None means that it was started before there was one.
+    autostop_action : {"stop", "terminate"}
+        What its master does then: stop and keep its disk, or end. Workers end, and so does a master
+        that is a spot instance.
+    budget : float or None
+        The most in USD that the cluster's instances may cost, whatever fails; without it no limit.
+    max_hours : float or None
+        The most hours that any of its instances may run from one start on; without it no limit.
     splits_bucket : str or None
         The S3 bucket through which searches bring their split files to the nodes; without it each
         node passes them on to the next.
@@ -174,6 +189,10 @@ class Template(Settings):
     terminate_timeout: shapes.Seconds = 300
     replacements: Annotated[int, Field(ge=0, le=100)] = 2
     root_volume_size: Annotated[int, Field(ge=1, le=16384)] | None = None
+    autostop: shapes.Duration | None = None
+    autostop_action: Literal["stop", "terminate"] = "stop"
+    budget: shapes.Price | None = None
+    max_hours: shapes.Price | None = None
     splits_bucket: shapes.Bucket | None = None
 
     @model_validator(mode="before")
@@ -278,6 +297,14 @@ class Template(Settings):
                 "Give one with -b, or SPOT_BID in the template.",
             )
         return changed
+
+    @property
+    def idle_limit(self) -> int:
+        """After how many seconds idle its cluster ends by itself; 0 for never.
+
+        Of the record of a cluster from before there was an autostop that is never.
+        """
+        return durations.seconds(self.autostop or durations.OFF)
 
     @property
     def key_path(self) -> Path:

@@ -91,6 +91,7 @@ class Hosts:
         """
         layout = self.layout(instance_id)
         layout.running_file.unlink(missing_ok=True)
+        layout.shut_down.unlink(missing_ok=True)
         reading, writing = os.pipe()
         try:
             # Under the lock, because an unknown child of ours is taken for a dead host's orphan.
@@ -127,8 +128,10 @@ class Hosts:
         return running
 
     def find(self, instance_id: str) -> Running | None:
-        """Return where a host listens, None when its server does not run."""
+        """Return where a host listens, None when its server does not run or is to end."""
         self._bury(instance_id)
+        if self.has_shut_down(instance_id):
+            return None
         running = self.layout(instance_id).running()
         return running if processes.server_of(running) is not None else None
 
@@ -138,9 +141,9 @@ class Hosts:
 
         ingress.write(self.layout(instance.id), instance)
 
-    def has_shut_down(self, instance_id: str) -> bool:  # noqa: ARG002 - the interface's signature
-        """Return False: a local host has no system of its own that a program could shut down."""
-        return False
+    def has_shut_down(self, instance_id: str) -> bool:
+        """Return whether a program on the host has shut it down."""
+        return self.layout(instance_id).shut_down.exists()
 
     def console(self, instance_id: str) -> str:
         """Return the end of what the host wrote to its console."""

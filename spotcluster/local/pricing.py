@@ -1,4 +1,4 @@
-"""The Price List API, as far as asking for the on-demand price of an instance type needs it."""
+"""The Price List API, as far as the prices of instance types on demand and of disks need it."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ _FIXED = {
     "ServiceCode": "AmazonEC2",
     "productFamily": "Compute Instance",
 }
+_DISK = {"productFamily": "Storage", "volumeApiName": "gp3", "volumeType": "General Purpose"}
+_GB_MONTH = 0.08  # USD for gp3
 _DEFAULT_REGION = "us-east-1"
 
 
@@ -49,6 +51,12 @@ def answer(action: str, params: dict[str, Any]) -> Response:
     region = wanted.pop("regionCode", _DEFAULT_REGION)
     instance_type = wanted.pop("instanceType", None)
     wanted.pop("location", None)
+    if wanted.get("productFamily") == _DISK["productFamily"]:
+        named = all(_DISK.get(name, value) == value for name, value in wanted.items())
+        products = [_disk(region)] if named and instance_type is None else []
+        return answers.document(
+            {"FormatVersion": "aws_v1", "PriceList": products}, content_type=_JSON_TYPE
+        )
     found = []
     if all(_FIXED.get(name, value) == value for name, value in wanted.items()):
         offered = sorted({name for name, _ in market.pools(region)})
@@ -64,21 +72,34 @@ def answer(action: str, params: dict[str, Any]) -> Response:
     return answers.document(result, content_type=_JSON_TYPE)
 
 
+def _disk(region: str) -> str:
+    words = "per GB-month of General Purpose (gp3) provisioned storage"
+    return json.dumps(_item(f"{region}/gp3", region, _DISK, "GB-Mo", words, _GB_MONTH))
+
+
 def _product(instance_type: str, region: str) -> dict[str, Any]:
-    sku = hashlib.sha256(f"{region}/{instance_type}".encode()).hexdigest()[:16].upper()
     known = INSTANCE_TYPES[instance_type]
+    attributes = {
+        **{name: _FIXED[name] for name in _FIXED if name[0].islower()},
+        "instanceType": instance_type,
+        "vcpu": str(known["VCpuInfo"]["DefaultVCpus"]),
+        "memory": f"{known['MemoryInfo']['SizeInMiB'] / 1024:g} GiB",
+    }
+    words = f"On Demand Linux {instance_type} Instance Hour"
+    price = on_demand_price(instance_type)
+    return _item(f"{region}/{instance_type}", region, attributes, "Hrs", words, price)
+
+
+def _item(
+    what: str, region: str, attributes: dict[str, str], unit: str, words: str, price: float
+) -> dict[str, Any]:
+    sku = hashlib.sha256(what.encode()).hexdigest()[:16].upper()
     offer, rate = f"{sku}.{_TERM}", f"{sku}.{_TERM}.{_RATE}"
     return {
         "product": {
             "sku": sku,
-            "productFamily": "Compute Instance",
-            "attributes": {
-                **{name: _FIXED[name] for name in _FIXED if name[0].islower()},
-                "instanceType": instance_type,
-                "regionCode": region,
-                "vcpu": str(known["VCpuInfo"]["DefaultVCpus"]),
-                "memory": f"{known['MemoryInfo']['SizeInMiB'] / 1024:g} GiB",
-            },
+            "productFamily": attributes["productFamily"],
+            "attributes": {**attributes, "regionCode": region},
         },
         "serviceCode": "AmazonEC2",
         "terms": {
@@ -89,12 +110,12 @@ def _product(instance_type: str, region: str) -> dict[str, Any]:
                     "priceDimensions": {
                         rate: {
                             "rateCode": rate,
-                            "unit": "Hrs",
-                            "description": f"On Demand Linux {instance_type} Instance Hour",
+                            "unit": unit,
+                            "description": words,
                             "beginRange": "0",
                             "endRange": "Inf",
                             "appliesTo": [],
-                            "pricePerUnit": {"USD": f"{on_demand_price(instance_type):.10f}"},
+                            "pricePerUnit": {"USD": f"{price:.10f}"},
                         }
                     },
                     "termAttributes": {},

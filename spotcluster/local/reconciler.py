@@ -83,6 +83,8 @@ class Reconciler:
             for instance in instances.values():
                 if instance.state == "running":
                     running = self._hosts.find(instance.id)
+                    if running is None and self._hosts.has_shut_down(instance.id):
+                        continue  # while no daemon ran: the first look sees to it
                     if running is None:
                         instance.set_state("pending")
                     elif running.port != instance.ssh_port:
@@ -187,7 +189,7 @@ class Reconciler:
         shut_down = self._hosts.has_shut_down(instance.id)
         how = "shut down from inside" if shut_down else "killed from outside"
         log.warning("the host of %s was %s", instance.id, how)
-        self._hosts.end(instance.id, politely=False)
+        self._hosts.end(instance.id, politely=shut_down)
         with self._cloud.lock:
             if instance.state != "running":
                 return

@@ -87,6 +87,7 @@ class Connection:
         user: str | None = None,
         input: bytes | None = None,  # noqa: A002 - the name that subprocess.run has for it
         check: bool = True,
+        looks: bool = False,
     ) -> Result:
         """Run a bash script under ``set -euo pipefail`` in the login's home.
 
@@ -107,6 +108,8 @@ class Connection:
             The standard input of its commands.
         check : bool
             Whether to raise when its status is not 0.
+        looks : bool
+            Whether it only looks how the machine does, so that no idle one is kept up by it.
 
         Raises
         ------
@@ -116,7 +119,7 @@ class Connection:
             The connection was lost before it ended.
         """
         sudo = user if user != self.target.user else None
-        sent = Script(script, max(0.001, timeout), sudo, input)
+        sent = Script(script, max(0.001, timeout), sudo, input, looks=looks)
         what = what or f"`{_shorten(sent.first_line)}`"
         begin = time.monotonic()
         got = self._execute(sent, what)

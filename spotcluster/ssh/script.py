@@ -63,9 +63,12 @@ BODY = "; ".join(
 KILLED_AFTER = 2
 GUARD = (
     "if command -v timeout >/dev/null 2>&1"
-    f'; then exec timeout -k {KILLED_AFTER} "$1" bash --norc -c "$4" bash "$2" "$3"'
-    '; else exec bash --norc -c "$4" bash "$2" "$3"; fi'
+    f'; then exec timeout -k {KILLED_AFTER} "$1" bash --norc -c "$4" bash "$2" "$3" ${{5:+"$5"}}'
+    '; else exec bash --norc -c "$4" bash "$2" "$3" ${5:+"$5"}; fi'
 )
+
+LOOKS = "spotcluster-looks"
+"""A last word of the command line, by which autostop.py knows who only looks."""
 
 _TIMED_OUT = (124, 137, -1)  # timeout's own status after TERM; KILL gets it too
 
@@ -84,12 +87,15 @@ class Script:
         Who runs it, by sudo; the login unless given.
     input : bytes, optional
         The standard input of its commands; ``/dev/null`` unless given.
+    looks : bool
+        Whether it only looks how the machine does; see `LOOKS`.
     """
 
     text: str
     limit: float
     user: str | None = None
     input: bytes | None = None
+    looks: bool = False
     mark: str = field(default_factory=lambda: secrets.token_hex(12))
 
     def __post_init__(self) -> None:
@@ -101,7 +107,7 @@ class Script:
         """The command line for the login's shell."""
         has_input = "0" if self.input is None else "1"
         words = ["env", "BASH_ENV=", "sh", "-c", GUARD, "sh", f"{self.limit:.3f}"]
-        words += [self.mark, has_input, BODY]
+        words += [self.mark, has_input, BODY, *([LOOKS] if self.looks else ())]
         if self.user:
             words = ["sudo", "-n", "-H", "-u", self.user, "--", *words]
         return "exec " + shlex.join(words)

@@ -61,6 +61,10 @@ def a_stopped_cluster(world: World) -> None:
     world.run("stop", "-y", "mycluster")
 
 
+def a_ceiling(world: World) -> None:
+    world.run("start", "-s", "2", "-c", "bare", "--budget", "20", "mycluster")
+
+
 START = ("start", "-s", "2", "-c", "bare", "mycluster")
 GO_ON = ("start", "mycluster")
 STOP = ("stop", "-y", "mycluster")
@@ -85,6 +89,7 @@ COMMANDS = {
         2,
         undone=Command(STOP, nothing, [], 2, stopped=["master"]),
     ),
+    "autostop": Command(("autostop", "mycluster", "2h"), a_ceiling, ["master", "node001"], 2),
     "restart": Command(("restart", "mycluster"), two_nodes, ["master", "node001"], 2),
     "terminate": Command(END, two_nodes, [], 0),
 }

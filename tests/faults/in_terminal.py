@@ -89,6 +89,7 @@ class StubConnection:
         what: str = "",
         user: str | None = None,
         input: bytes | None = None,  # noqa: A002 - as in what it stands for
+        looks: bool = False,
     ) -> Any:
         from spotcluster.ssh.connection import Result
 

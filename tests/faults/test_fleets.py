@@ -151,7 +151,8 @@ def test_dry_run_ranks_pools_by_the_price_of_a_vcpu_and_says_which_are_chosen(
         assert one["chosen"] == (one["usd_per_hour"] <= bid), one
     first = next(one for one in bounded["pools"] if one["chosen"])
     assert bounded["nodes"][1]["type"] == first["type"]
-    assert bounded["nodes"][1]["usd_per_hour"] == first["usd_per_hour"]
+    disk = 8 * 0.08 / 730
+    assert bounded["nodes"][1]["usd_per_hour"] == pytest.approx(first["usd_per_hour"] + disk)
 
 
 @pytest.mark.usefixtures("wide")

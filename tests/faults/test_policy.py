@@ -12,7 +12,13 @@ from spotcluster.local import answers
 
 from .world import REGION, World
 
-SERVICES = {"GetParameter": "ssm", "GetProducts": "pricing", "GetServiceQuota": "servicequotas"}
+SERVICES = {
+    "GetParameter": "ssm",
+    "GetParametersByPath": "ssm",
+    "PutParameter": "ssm",
+    "GetProducts": "pricing",
+    "GetServiceQuota": "servicequotas",
+}
 OURS = {"aws:ResourceTag/spotcluster:cluster", "aws:ResourceTag/spotcluster:volume"}
 NOT_SEEN = {
     "iam:CreateServiceLinkedRole",  # AWS calls it by itself, for an account's first spot instance
@@ -87,6 +93,7 @@ def test_every_command_needs_what_the_policy_has_and_no_more(
     world.run("stop", "-y", "mycluster")
     world.run("start", "mycluster")
     world.run("terminate", "-y", "mycluster")
+    world.run("costs")
     volumes(world, spotcluster_home)
     assert world.left() == []
     assert asked - allowed == set()

@@ -14,8 +14,13 @@ OF_A_WORKER = [
     "asking what the machine has, making its host key",
     "changing its host key, looking at the host key that its sshd shows, making it a node,"
     " preparing the folders of ubuntu, preparing the folders of ipuser,"
+    " writing /etc/spotcluster/services/autostop.py,"
+    " writing /etc/spotcluster/services/autostop_work.py,"
+    " writing /etc/spotcluster/services/autostop.json,"
+    " writing /etc/spotcluster/services/autostop, start of autostop,"
     " asking what the machine has",
-    "letting the master in, letting the master in, naming master",
+    "letting the master in, letting the master in, naming master,"
+    " writing /etc/spotcluster/services/master.json",
     "looking for ipyparallel, listing the packages",
     "looking for ipyparallel, writing the engines' connection file, starting engines,"
     " writing ~/.spotcluster/services/engine, start of engine",

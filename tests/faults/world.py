@@ -24,6 +24,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import psutil
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.ssm.models import ssm_backends
 from werkzeug.wrappers import Response
 
 from spotcluster import ssh
@@ -32,6 +34,7 @@ from spotcluster.aws.session import Session
 from spotcluster.local.access import Credentials
 from spotcluster.local.application import Application
 from spotcluster.local.cloud import Cloud
+from spotcluster.local.moto_private import parameters_of
 
 from .machines import Machines
 from .serving import Server
@@ -109,6 +112,8 @@ class World:
     # The server.
 
     def _new_cloud(self) -> None:
+        for one in ssm_backends[DEFAULT_ACCOUNT_ID].values():  # which moto has once a process
+            parameters_of(one).clear()
         self.cloud: Cloud = _Unwritten(self.folder / "cloud")
         self._application = Application(self.cloud, CREDENTIALS, changed=self.settle)
 

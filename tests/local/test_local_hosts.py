@@ -275,6 +275,17 @@ def test_nobody_becomes_root_on_a_host(machine: Machine) -> None:
     assert (done.returncode, done.stderr) == (1, "sudo: not available on a local host\n")
 
 
+def test_a_host_ends_itself_as_a_machine_does(ec2: Any, launch: Any) -> None:
+    machine = launch().wait("running")
+    assert machine.ssh("shutdown -r now").returncode == 1
+    machine.ssh("shutdown -h now")
+    machine.wait("stopped")
+    (group,) = ec2.describe_instances(InstanceIds=[machine.id])["Reservations"]
+    assert group["Instances"][0]["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
+    ec2.start_instances(InstanceIds=[machine.id])
+    machine.wait("running")
+
+
 def test_ssh_on_a_host_reads_the_hosts_files(machine: Machine) -> None:
     done = machine.ssh("mkdir -p .ssh; echo 'Host friend\n  Port 77' > .ssh/config; ssh -G friend")
     settings = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)

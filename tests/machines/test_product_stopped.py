@@ -88,7 +88,8 @@ def test_stop_switches_off_and_start_brings_back_the_same_machines(lab: Lab, clu
     }
     assert master.look()["processes"] == worker.look()["processes"] == 0
     (listed,) = json.loads(lab.run("listclusters", "--json", cluster))
-    assert (listed["state"], listed["usd_per_hour"]) == ("stopped", 0.0)
+    assert listed["state"] == "stopped"
+    assert 0 < listed["usd_per_hour"] < 0.01  # what the disks cost
 
     lab.run("start", cluster)
     after = {alias: lab.machine(alias).id for alias in NODES}

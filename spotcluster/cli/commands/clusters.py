@@ -65,6 +65,17 @@ Examples:
     "-I", "--master-instance-type", "master_type", metavar="TYPE", help="Type of the master."
 )
 @click.option("-a", "--availability-zone", "zone", metavar="ZONE", help="Zone of all nodes.")
+@click.option(
+    "--autostop",
+    metavar="TIME",
+    help="End by itself after so long idle, as 30m or 2h; or off. [AUTOSTOP; 1h]",
+)
+@click.option(
+    "--budget",
+    type=float,
+    metavar="USD",
+    help="The most that its instances may cost, whatever fails.",
+)
 @on_failure_option
 @click.option(
     "--allow",
@@ -101,6 +112,8 @@ def start(
     node_type: str | None,
     master_type: str | None,
     zone: str | None,
+    autostop: str | None,
+    budget: float | None,
     on_failure: str,
     allow: tuple[str, ...],
     format_new: bool,
@@ -135,6 +148,8 @@ def start(
                 "node_instance_type": node_type,
                 "master_instance_type": master_type,
                 "availability_zone": zone,
+                "autostop": autostop,
+                "budget": budget,
             },
         )
     session = what.session

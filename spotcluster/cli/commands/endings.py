@@ -1,4 +1,4 @@
-"""stop, terminate."""
+"""stop, autostop, terminate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from spotcluster import wording
-from spotcluster.cli import output
+from spotcluster.cli import output, results
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.interrupts import nothing_done_yet, say_what_exists
 from spotcluster.cli.options import yes_option
@@ -87,6 +87,36 @@ def _stop(context: Context, name: str, *, yes: bool) -> None:
     )
 
 
+@click.command(
+    epilog="""\b
+Examples:
+  spotcluster autostop mycluster        count its idle time from now
+  spotcluster autostop mycluster 2h
+  spotcluster autostop mycluster off
+"""
+)
+@click.argument("name")
+@click.argument("time", required=False, metavar="[TIME|off]")
+@pass_context
+def autostop(context: Context, name: str, time: str | None) -> int:
+    """Put off the end of an idle cluster, or say after how long idle it ends by itself.
+
+    Idle is a cluster without an evaluation or any other task at the controller, a job, a notebook
+    that computes, a login, or a transfer. Its workers end then, and its master stops or ends as
+    AUTOSTOP_ACTION says.
+    """
+    from spotcluster.cluster.lifecycle import autostop as stopping
+
+    with nothing_done_yet(name):
+        cluster = context.cluster(name, check_plugins=False)
+    with output.progress() as reporter:
+        cluster.reporter = reporter
+        limit = stopping.change(cluster, time)
+    when = f"ends after {wording.time_left(limit)} idle" if limit else "does not end by itself"
+    output.out.print(f"'{name}' {when}{', counted from now' if limit else ''}.")
+    return 0
+
+
 @click.command(epilog="Example: spotcluster terminate mycluster")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @yes_option
@@ -118,15 +148,17 @@ def terminate(context: Context, names: tuple[str, ...], *, yes: bool, timeout: f
             )
         try:
             with output.progress() as reporter:
-                number = end.terminate(
+                done = end.terminate(
                     session, name, reporter, timeout=timeout, keys=keys, plugins=config.plugins
                 )
         except KeyboardInterrupt:
             say_what_exists(session, name, "")
             raise
         output.out.print(
-            f"Terminated '{name}': {number} node(s) ended; EC2 has nothing of it any more."
+            f"Terminated '{name}': {done.nodes} node(s) ended; EC2 has nothing of it any more."
         )
+        if done.receipt:
+            results.show_receipt(done.receipt)
         if kept:
             output.out.print(
                 f"Volumes that are kept: {kept}; `spotcluster removevolume` deletes those you name."

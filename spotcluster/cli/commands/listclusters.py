@@ -1,14 +1,21 @@
-"""listclusters."""
+"""listclusters, costs."""
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
 import click
 
-from spotcluster import files
+from spotcluster import files, wording
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.options import json_option
-from spotcluster.errors import ClusterError
+from spotcluster.errors import ClusterError, UsageError
+
+if TYPE_CHECKING:
+    from spotcluster.cluster.status.listing import Listed
 
 
 @click.command(epilog="Example: spotcluster listclusters --json")
@@ -18,8 +25,8 @@ from spotcluster.errors import ClusterError
 def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> int:
     """List clusters: state, nodes, uptime, price per hour, and cost so far.
 
-    The cost is about what EC2 charges for the instances, those that have ended too; disks and
-    traffic are not in it.
+    The cost is about what EC2 charges for the instances, those that have ended too, and their own
+    disks; volumes and traffic are not in it.
     """
     from spotcluster.cluster.status import listing
 
@@ -53,22 +60,130 @@ def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> 
     if not found:
         output.out.print(f"There are no clusters in {places}.")
     for one in found:
-        up = f", up {listing.uptime(one.up_since)}" if one.up_since else ""
-        output.table(
-            f"{one.name}: {one.state}, {listing.counted(one.nodes, one.size)} in {one.region}"
-            f"{up}, {output.dollars(one.price)}, {output.spent(one.cost)}",
-            ("node", "state", "type", "market", "zone", "address", "instance"),
-            [
-                (
-                    node.alias,
-                    node.state if node.ready or node.state != "running" else "not set up",
-                    node.type,
-                    "spot" if node.spot else "on demand",
-                    node.zone,
-                    node.address,
-                    node.id,
-                )
-                for node in one.nodes
-            ],
-        )
+        _show(one)
     return status
+
+
+def _left(one: Listed) -> str:
+    """Return what there still is of a cluster that has ended by itself, and what it costs."""
+    kept = [node.alias for node in one.nodes if node.state in ("stopping", "stopped")]
+    what = f"the disk of {', '.join(kept)} costs money" if kept else "nothing of it costs money"
+    when = f" on {one.ended.ended:%Y-%m-%d at %H:%M} UTC" if one.ended and one.ended.ended else ""
+    then = "brings it back" if kept else "starts it anew"
+    return (
+        f"'{one.name}' was idle and ended by itself{when}; {what}."
+        f" `spotcluster start {one.name}` {then}, `spotcluster terminate {one.name}` takes away"
+        " what is left."
+    )
+
+
+def _show(one: Listed) -> None:
+    from spotcluster.cluster.status import listing
+
+    idle = f", ends after {wording.time_left(one.idle_limit)} idle" if one.idle_limit else ""
+    up = f", up {listing.uptime(one.up_since)}" if one.up_since else ""
+    output.table(
+        f"{one.name}: {one.state}, {listing.counted(one.nodes, one.size)} in {one.region}"
+        f"{up}, {output.dollars(one.price)}, {output.spent(one.cost)}{idle if up else ''}",
+        ("node", "state", "type", "market", "zone", "address", "instance"),
+        [
+            (
+                node.alias,
+                node.state if node.ready or node.state != "running" else "not set up",
+                node.type,
+                "spot" if node.spot else "on demand",
+                node.zone,
+                node.address,
+                node.id,
+            )
+            for node in one.nodes
+        ],
+    )
+    if one.ended:
+        output.out.print(_left(one))
+    elif spent := listing.used_up(one.cost, one.budget):
+        output.out.print(f"'{one.name}': {spent}")
+
+
+def _length(_context: click.Context, _parameter: click.Parameter, text: str) -> timedelta:
+    found = re.fullmatch(r"(\d{1,4})(h|d|w)", text)
+    if found is None:
+        raise UsageError(
+            f"--since {text}: that is no length of time.",
+            "Give hours, days or weeks: 12h, 30d, 8w.",
+        )
+    names = {"h": "hours", "d": "days", "w": "weeks"}
+    return timedelta(**{names[found[2]]: int(found[1])})
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  spotcluster costs
+  spotcluster costs mycluster --since 8w --json
+"""
+)
+@click.argument("name", required=False)
+@click.option(
+    "--since",
+    default="30d",
+    show_default=True,
+    callback=_length,
+    metavar="TIME",
+    help="How far back clusters that have ended are shown: 12h, 30d, 8w.",
+)
+@json_option
+@pass_context
+def costs(context: Context, name: str | None, *, since: timedelta, as_json: bool) -> int:
+    """List what clusters cost, those that have ended too, from any computer with the credentials.
+
+    What has ended is as its receipt says, which `terminate` keeps in the account; what is there has
+    cost about that so far. Volumes and traffic are not in it.
+    """
+    from spotcluster.aws import regions
+    from spotcluster.cluster.status import listing, receipts
+
+    sessions = context.sessions(*([name] if name else []))
+    there, refused = listing.everywhere(sessions)
+    told, unread = regions.each(sessions, lambda session: receipts.kept(session, name, since))
+    if len(refused) == len(sessions):
+        raise next(iter(refused.values()))
+    for region, error in (unread | refused).items():
+        output.error(f"{region} could not be looked in: {error.message}")
+    running = [one for one in there if name in (None, one.name)]
+    ended = [one for _, some in told for one in some]
+    if as_json:
+        output.document(
+            {
+                "running": [one.as_json() for one in running],
+                "ended": [one.as_json() for one in ended],
+            }
+        )
+    elif not (running or ended):
+        output.out.print(f"There is nothing that cost anything{f' of {name!r}' if name else ''}.")
+    else:
+        rows = [
+            (one.name, one.region, one.state, f"{one.created:%Y-%m-%d %H:%M}", _usd(one.cost), "")
+            for one in running
+        ]
+        rows += [
+            (
+                one.name,
+                one.region,
+                f"ended {one.ended:%Y-%m-%d %H:%M}",
+                f"{one.created:%Y-%m-%d %H:%M}",
+                f"{'at most ' if one.at_most else ''}{_usd(one.usd)}",
+                output.percent(one.saving),
+            )
+            for one in ended
+        ]
+        heads = ("cluster", "region", "state", "created", "cost", "saved")
+        output.table("What clusters cost, times in UTC:", heads, rows)
+        reasons = dict.fromkeys(f"{one.name}: {one.at_most}." for one in ended if one.at_most)
+        for reason in reasons:
+            output.out.print(reason)
+    return 1 if refused or unread else 0
+
+
+def _usd(cost: float | None) -> str:
+    return "unknown" if cost is None else f"${cost:.2f}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from spotcluster import ssh
 from spotcluster.aws import instances, network, tags
 from spotcluster.aws.instances import Instance, Launch
-from spotcluster.cluster.bringup import userdata
+from spotcluster.cluster.bringup import ceiling, userdata
 from spotcluster.cluster.bringup.plans import MASTER, Plan, PlannedNode
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.errors import CloudError, ClusterError
@@ -43,6 +44,7 @@ class Making:
             tags.ROLE: "master" if planned.alias == MASTER else "worker",
             tags.HOST_KEY: ssh.keys.bare(host_key.public),
             tags.LOGIN: template.image_user or planned.image.login,
+            tags.DISK: str(planned.disk_gb),
         }
         if template.proxy_jump:
             own_tags[tags.JUMP] = template.proxy_jump
@@ -61,19 +63,25 @@ class Making:
     ) -> Launch:
         """Return the launch of a node, or of several like it."""
         template = self.todo.template
+        scripts = [*self._scripts]
+        if (deadline := self.cluster.deadline) is not None:
+            timer = ceiling.boot_script(deadline - time.monotonic())
+            scripts.append(("spotcluster-ceiling", timer))
+        keeps_disk = planned.alias == MASTER and not planned.spot  # one-time spot cannot stop
         return Launch(
             image=planned.image,
             type=planned.type.name,
             key_name=template.keyname,
             subnet_id=self.todo.subnet.id,
             group_id=self.cluster.record.group_id,
-            user_data=userdata.build(host_key, self._scripts),
+            user_data=userdata.build(host_key, scripts),
             tags=own_tags,
             spot=planned.spot,
             bid=planned.bid,
             token=instances.token(self.cluster.record.run, *token),
             public_ip=template.public_ips is not False,
             root_gb=template.root_volume_size,
+            on_shutdown=template.autostop_action if keeps_disk else "terminate",
         )
 
 

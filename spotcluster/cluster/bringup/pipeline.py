@@ -12,6 +12,7 @@ from dataclasses import replace
 from spotcluster import threads
 from spotcluster.aws import instances, tags
 from spotcluster.cluster import hooks, limits
+from spotcluster.cluster.bringup import autostop
 from spotcluster.cluster.bringup.failures import Failure, GivenUp, OnFailure, can_be_cured, examine
 from spotcluster.cluster.bringup.member import ADDRESS, LAUNCH, READY, SET_UP, SSH, Member
 from spotcluster.cluster.bringup.set_up import Equipped, equip
@@ -349,7 +350,7 @@ class Pipeline:
 
     def _introduce(self, node: Node) -> None:
         master = self.cluster.master
-        let_in(master, node)
+        let_in(master, node, autostop.following(self.cluster, node, master))
 
         def name(workers: Sequence[Node]) -> None:
             introduce(master, workers)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spotcluster import ssh
-from spotcluster.aws import images, instance_types, keypairs, network
+from spotcluster.aws import images, instance_types, keypairs, network, prices
 from spotcluster.aws.fleets import Pool
 from spotcluster.aws.instance_types import InstanceType
 from spotcluster.aws.instances import Instance
@@ -37,7 +37,9 @@ class PlannedNode:
     Attributes
     ----------
     price : float or None
-        What it costs in USD per hour; None when AWS does not tell us.
+        What it costs in USD per hour, its disk too; None when AWS does not tell us.
+    disk_gb : int
+        The size of its own disk in GiB.
     pools : tuple of Pool
         Where it may come from, the cheapest virtual core first; `type` and `price` are the first's.
     """
@@ -49,6 +51,7 @@ class PlannedNode:
     bid: float | None
     price: float | None
     pools: tuple[Pool, ...] = ()
+    disk_gb: int = images.USUAL_GB
 
     @property
     def market(self) -> str:
@@ -175,6 +178,7 @@ def make(
     for alias, group in kinds.items():
         for name in _types(template, alias):
             _check_architecture(found[group], types[name])
+    per_gb = prices.disk_hour(session) if some else 0.0
     likes: dict[tuple[bool, NodeGroup], PlannedNode] = {}
     needs: list[Need] = []
     for alias, group in kinds.items():
@@ -182,14 +186,16 @@ def make(
         on = [subnet] if alias == MASTER else None
         chosen = pools.chosen(offers.of(_types(template, alias), on, spot=spot))
         best = chosen[0]
+        disk_gb = template.root_volume_size or found[group].root_gb
         likes[alias == MASTER, group] = PlannedNode(
             alias,
             types[group.type] if alias == MASTER else best.type,
             found[group],
             spot,
             template.spot_bid if spot else None,
-            best.price,
+            None if best.price is None else best.price + disk_gb * per_gb,
             tuple(one.pool for one in chosen),
+            disk_gb,
         )
         needs.append(Need(0 if alias in running else some[alias], spot, chosen))
     room.check_quota(session, template, needs, wish)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from spotcluster import ssh, templates
-from spotcluster.cluster.bringup import hostkeys, hostnames
+from spotcluster.cluster.bringup import autostop, hostkeys, hostnames
 from spotcluster.cluster.bringup.tagging import Tagger
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Account, Node, asking
@@ -59,6 +59,8 @@ def equip(cluster: Cluster, node: Node, tagger: Tagger, *, format_new: bool = Fa
         steps.append(_machine(node, hostname, template.cluster_user, template.cluster_shell))
     else:
         left_out += [f"the user {template.cluster_user}", "host names", "/etc/hosts"]
+    if not facts.python:
+        left_out.append("the autostop, which needs a Python")
     if not facts.has_units:
         left_out += ["systemd units", "a host key of the node's own"]
     if facts.sudo and facts.package_manager and not facts.tmux:
@@ -69,6 +71,7 @@ def equip(cluster: Cluster, node: Node, tagger: Tagger, *, format_new: bool = Fa
     steps += [
         _folders(node, user, account, cluster.public_key) for user in (login, account) if user
     ]
+    steps += autostop.starting(cluster, node)
     steps.append(asking())
     answers = node.run_each(steps)
     said = {step.what: one for step, one in zip(steps, answers, strict=True)}

@@ -6,6 +6,7 @@
     start.py        makes a cluster, or goes on where a start was cut off
     add.py          more nodes            remove.py     fewer, losing nothing
     stop.py         disks are kept        restart.py    reboots all nodes
+    autostop.py     when it ends by itself, said anew
     runplugin.py    one plugin on a cluster that is there
     shutdown.py     the plugins' last word before a stop or an end
     terminate.py    ends everything, and looks whether anything is left

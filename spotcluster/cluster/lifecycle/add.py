@@ -8,7 +8,7 @@ from dataclasses import replace
 from spotcluster.aws import instances, tags
 from spotcluster.cluster import records
 from spotcluster.cluster.additions import Addition
-from spotcluster.cluster.bringup import naming, plans, workers
+from spotcluster.cluster.bringup import autostop, ceiling, naming, plans, workers
 from spotcluster.cluster.bringup.bringup import Result, bring_up, is_wanted
 from spotcluster.cluster.bringup.failures import OnFailure
 from spotcluster.cluster.bringup.launch import Launcher
@@ -76,6 +76,10 @@ def add_nodes(
     waiting = [one.alias for one in unready]
     wanted = fresh.behind(waiting)
     todo = plans.make(session, cluster.name, template, wanted, running=waiting, there=len(there))
+    left = ceiling.of(session, template, todo.nodes, instances.present(found), record, found)
+    if left is not None:
+        cluster.deadline = begin + left
+        _tell_ceiling(cluster)
     addition = addition.taken_over()
     size = len(instances.staying(found)) + len(fresh)
     with unless_ended(record.name):
@@ -87,6 +91,23 @@ def add_nodes(
     launcher = Launcher(cluster, todo, found, addition.id, waiting)
     members = [launched(launcher, session, one, cluster.key_path, unready) for one in todo.nodes]
     return bring_up(cluster, members, begin, on_failure)
+
+
+def _tell_ceiling(cluster: Cluster) -> None:
+    """Let the nodes that run end earlier, before others spend what they would have.
+
+    Raises
+    ------
+    ClusterError
+        One is not told, so that nothing may be added.
+    """
+    failed = autostop.tell(cluster)
+    if failed:
+        why = "; ".join(f"{alias}: {error}" for alias, error in failed.items())
+        raise ClusterError(
+            f"Nothing is added to '{cluster.name}', as its ceiling would not hold: {why}",
+            "Repeat it when those nodes answer, or `spotcluster removenode` them.",
+        )
 
 
 def _addition(record: records.Record, number: int, reporter: Reporter) -> Addition:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from spotcluster import threads
 from spotcluster.aws import instances, network, tags
 from spotcluster.cluster import hooks, records
+from spotcluster.cluster.bringup import autostop, ceiling
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node, forget
 from spotcluster.cluster.status import costs
@@ -46,7 +47,16 @@ def remove_nodes(cluster: Cluster, aliases: Sequence[str]) -> list[str]:
         cluster.reporter.stage(node.alias, "terminated")
     cluster.keep_host_keys()
     costs.settle(cluster.session, cluster.record)
+    _move_ceiling(cluster)
     return [node.alias for node in leaving]
+
+
+def _move_ceiling(cluster: Cluster) -> None:
+    """Let those that stay run longer, as fewer of them spend what is left."""
+    ceiling.move_on(cluster)
+    if cluster.deadline is not None:
+        for alias, error in autostop.tell(cluster).items():
+            cluster.note(f"the ceiling of {alias} stays as it was: {error}")
 
 
 def _drain(cluster: Cluster, node: Node, plugins: Sequence[tuple[str, Plugin]]) -> None:

@@ -13,6 +13,8 @@ from spotcluster.config import Config, Template
 from spotcluster.config.template import Overrides
 from spotcluster.errors import CloudError, UsageError
 
+_MAY_CHANGE = ("autostop", "budget")  # of a cluster that is stopped or lacks nodes
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -69,8 +71,11 @@ def choose(
     record.template.with_overrides(size=size, bid=bid)  # values that cannot be
     _refuse_changes(record, template and own.name, overrides)
     chosen = record.template.model_copy(update={"key_location": own.key_location})
+    chosen = chosen.with_overrides(
+        autostop=overrides.get("autostop"), budget=overrides.get("budget")
+    )
     if own.keyname != record.template.keyname:
-        chosen = config.with_key(record.template)
+        chosen = config.with_key(chosen)
     plans.check_key(chosen)
     return Wanted(session, chosen, records.look_at(session, record))
 
@@ -98,6 +103,8 @@ def _refuse_changes(record: Record, template: str | None, overrides: Overrides) 
         )
     changed = own.with_overrides(**overrides)
     for key in overrides:
+        if key in _MAY_CHANGE:
+            continue
         if getattr(changed, key) != getattr(own, key):
             raise UsageError(
                 f"--{key.replace('_', '-')}: '{name}' exists, and keeps what it was started with.",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from spotcluster import templates
 from spotcluster.aws import instances, tags
 from spotcluster.aws.instances import Instance
-from spotcluster.cluster.bringup import plans
+from spotcluster.cluster.bringup import ceiling, plans
 from spotcluster.cluster.bringup.bringup import Result, bring_up
 from spotcluster.cluster.bringup.failures import OnFailure
 from spotcluster.cluster.bringup.member import Member
@@ -47,6 +47,12 @@ def restart(cluster: Cluster) -> Result:
                 f"{node.alias} has not been set up and is left as it is;"
                 f" `spotcluster start {cluster.name}` goes on with it"
             )
+    template = cluster.record.template
+    if template.budget is not None or template.max_hours is not None:  # their timers end with them
+        found = instances.describe(cluster.session, cluster.name)
+        there = instances.present(found)
+        left = ceiling.of(cluster.session, template, (), there, cluster.record, found)
+        cluster.deadline = None if left is None else begin + left
     mark_returning(cluster.session, [one.instance for one in nodes if one.instance.ready])
     for node in nodes:
         cluster.left(node.alias)  # until it has come back

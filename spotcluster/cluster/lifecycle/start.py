@@ -18,7 +18,7 @@ from spotcluster.aws import instances
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import ingress, records
-from spotcluster.cluster.bringup import naming, plans, workers
+from spotcluster.cluster.bringup import ceiling, naming, plans, workers
 from spotcluster.cluster.bringup.bringup import Result, bring_up
 from spotcluster.cluster.bringup.failures import OnFailure
 from spotcluster.cluster.bringup.launch import Launcher
@@ -88,6 +88,8 @@ def plan(
         todo = plans.make(session, name, own, missing, there=len(instances.present(found)))
         back = tuple(one for one in instances.present(found) if one.returning)
         todo = replace(todo, returning=back)
+    if record is None:  # what it would be refused for is said before anything is made
+        ceiling.of(session, todo.template, todo.nodes)
     for section in todo.template.plugins:
         make_plugin(section, _own_plugins(template, plugins))
     mounting.check_format(todo.volumes, format_new=format_new)
@@ -169,10 +171,15 @@ def start(
     record = seen.record
     assert record
     found = record.own(seen.instances)
+    record = _amended(session, record, template)
+    # Of a cluster that was made just now it has been looked at before that.
+    left = ceiling.of(
+        session, todo.template, todo.nodes, instances.present(found), record, seen.instances
+    )
     if not record.new:
         if _is_asleep(record, found):
             reporter.note(f"'{name}' is stopped; bringing it back with what its disks hold")
-            costs.write_down(session, record, seen.instances)
+            costs.wake(session, record, seen.instances)
         else:
             reporter.note(f"'{name}' is there already; going on with what it lacks")
     key_path = todo.template.key_path
@@ -182,6 +189,7 @@ def start(
     ready = [node for node in nodes_of(there, key_path) if node.instance.ready and has_master]
     own = _own_plugins(template, plugins)
     cluster = Cluster(session, record, key_path, ready, reporter, own)
+    cluster.deadline = None if left is None else begin + left
     with unless_ended(record.name):
         # In this order: killed in between, they are known as those that come back.
         asleep = mark_returning(
@@ -259,10 +267,23 @@ def _is_asleep(record: Record, found: Sequence[Instance]) -> bool:
 
 def _again(record: Record, template: Template, bid: float | None) -> Template:
     """Return the template by which more nodes are made for a cluster that exists."""
-    own = record.template.model_copy(update={"key_location": template.key_location})
+    own = _limits(record, template).model_copy(update={"key_location": template.key_location})
     if bid is None:
         bid = record.bid
     return own if bid is None else own.with_overrides(bid=bid)
+
+
+def _limits(record: Record, template: Template) -> Template:
+    """Return a cluster's template with when it is to end by what is asked for now."""
+    asked = {"autostop": template.autostop, "budget": template.budget}
+    given = {key: value for key, value in asked.items() if value is not None}
+    return record.template.model_copy(update=given)
+
+
+def _amended(session: Session, record: Record, template: Template) -> Record:
+    """Write that down, where it is another than before."""
+    limits = _limits(record, template)
+    return record if limits == record.template else records.amend(session, record, limits)
 
 
 def _missing(record: Record, found: Sequence[Instance], size: int | None = None) -> Names:

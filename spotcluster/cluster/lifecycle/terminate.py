@@ -16,7 +16,8 @@ from spotcluster.cluster import cluster as clusters
 from spotcluster.cluster import records
 from spotcluster.cluster.lifecycle import shutdown
 from spotcluster.cluster.reporter import Reporter
-from spotcluster.cluster.status import quick
+from spotcluster.cluster.status import costs, quick, receipts
+from spotcluster.cluster.status.receipts import Receipt
 from spotcluster.cluster.volumes import release
 from spotcluster.config import Template
 from spotcluster.config.settings import PluginSection
@@ -63,6 +64,14 @@ class Remains:
         }
 
 
+@dataclass(frozen=True)
+class Ended:
+    """What `terminate` has done: how many nodes it ended, and what the cluster has cost."""
+
+    nodes: int
+    receipt: Receipt | None
+
+
 def remains(session: Session, name: str) -> Remains:
     """Ask EC2 what it has that is tagged as the cluster's."""
     live = instances.live(instances.describe(session, name))
@@ -84,8 +93,8 @@ def terminate(
     timeout: float | None = None,
     keys: Mapping[str, Path] | None = None,
     plugins: Mapping[str, PluginSection] | None = None,
-) -> int:
-    """End every node and delete everything that was made for a cluster; return how many nodes.
+) -> Ended:
+    """End every node and delete everything that was made for a cluster; return what it cost.
 
     Needs neither the config nor the key nor a node that answers: all is found by its tags. What
     another process makes meanwhile is ended too, as it looks again until nothing is left. Volumes
@@ -120,9 +129,10 @@ def terminate(
     _shut_down(session, name, keys or {}, plugins or {}, reporter)
     release.release(session, name, keys or {}, reporter)
     ended: set[str] = set()
+    receipt: Receipt | None = None
     pause = _POLL / 4
     while left:
-        _end(session, name, left, ended, reporter)
+        receipt = _end(session, name, left, ended, reporter) or receipt
         left = remains(session, name)
         if not left:  # a call of somebody else's that was under way has shown by now
             left = remains(session, name)
@@ -135,7 +145,7 @@ def terminate(
             time.sleep(pause)
             pause = min(pause * 1.5, 2 * _POLL)
     files.forget_cluster(session.region, name)
-    return len(ended)
+    return Ended(len(ended), receipt)
 
 
 def _shut_down(
@@ -176,24 +186,43 @@ def _announce(session: Session, left: Remains) -> None:
             records.mark_ending(session, group)
 
 
-def _end(session: Session, name: str, left: Remains, ended: set[str], reporter: Reporter) -> None:
-    """Make every call once that ends something of what is left."""
+def _end(
+    session: Session, name: str, left: Remains, ended: set[str], reporter: Reporter
+) -> Receipt | None:
+    """Make every call once that ends something of what is left; return what it has cost."""
     # First what could still make instances: late ones are seen by nobody.
     for template in left.templates:
         fleets.delete_mould(session, template)
     instances.cancel_spot_requests(session, left.spot_requests)
     live = instances.live(instances.describe(session, name))
+    if any(one.state == "stopped" for one in live):  # when they ran EC2 tells no more afterwards
+        with contextlib.suppress(SpotclusterError):
+            costs.settle_stopped(session, name)
     instances.terminate(session, [one.id for one in live if one.state != "shutting-down"])
     for one in live:
         if one.id not in ended:
             reporter.stage(one.alias, "terminating")
             ended.add(one.id)
     if live:
-        return  # their volumes go with them, and the group stays while they use it
+        return None  # their volumes go with them, and the group stays while they use it
     fleets.delete(session, left.fleets)
     # before the group, by which a repetition finds the cluster
+    receipt = _receipt(session, name, reporter) if left.groups else None
     files.forget_cluster(session.region, name)
     for volume in left.volumes:
         instances.delete_volume(session, volume)
     for group in left.groups:
         network.delete_group(session, group)
+    return receipt
+
+
+def _receipt(session: Session, name: str, reporter: Reporter) -> Receipt | None:
+    """Draw up the receipt and keep it; that it cannot be kept keeps no cluster."""
+    receipt = None
+    try:
+        receipt = receipts.close(session, name)
+        if receipt is not None:
+            receipts.keep(session, receipt)
+    except SpotclusterError as error:
+        reporter.note(f"the receipt is not kept in the account: {error}")
+    return receipt

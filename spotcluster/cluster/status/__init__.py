@@ -1,8 +1,9 @@
-"""How clusters do; nothing here changes anything.
+"""How clusters do, and what they cost; nothing here changes what they are.
 
 ::
 
     listing.py      clusters as a list      costs.py       what they have cost
+    receipts.py     what those have cost that have ended
     observer.py     one cluster: its nodes, engines, jobs and searches
     vitals.py       what machines say       controller.py  what the controller knows
     quick.py        what the master says at once, for who is about to end it

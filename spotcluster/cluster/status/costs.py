@@ -1,14 +1,16 @@
 """What a cluster has cost so far.
 
 An instance costs its price times the time that it ran: on demand the price of today, on the spot
-market each price for as long as it held. EC2 tells when an instance that is there was started, and
-shows one that has ended for about an hour; after that nobody knows of it. So what ended instances
+market each price for as long as it held. Its disk costs for as long as it is there, also while it
+is stopped. EC2 tells when an instance that is there was started, and shows one that has ended for
+about an hour; after that nobody knows of it. So what ended instances
 have cost is kept in tags of the cluster: the sum, and which runs are in it. A run is an instance
-from one start to its end, as a stopped one is started again. Whoever looks counts the runs that
-have ended and are not in the sum yet. Two who do so at once may write over each other; then the
-runs of one are missing in the list too, and the next look counts them.
+from one start to its end, as a stopped one is started again; the time in between, in which its disk
+costs, is one too. Whoever looks counts the runs that have ended and are not in the sum yet. Two who
+do so at once may write over each other; then the runs of one are missing in the list too, and the
+next look counts them.
 
-It is "about", as what nobody looked at within an hour of its end is missing, and because disks,
+It is "about", as what nobody looked at within an hour of its end is missing, and because volumes,
 addresses, traffic and taxes are not in it.
 """
 
@@ -74,19 +76,28 @@ class Tariff:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._disk: float | None = None
         self._on_demand: dict[str, float | None] = {}
         self._spot: dict[tuple[str, str], tuple[datetime, Sequence[tuple[datetime, float]]]] = {}
 
-    def cost(self, one: Instance, now: datetime) -> float | None:
-        """Return what an instance has cost in USD since it was started last; None: not known."""
-        begin, end = one.launched, _end(one, now)
-        if end - begin < _MINIMUM:
-            end = begin + _MINIMUM
-        if not one.spot:
+    def cost(self, one: Instance, now: datetime, *, on_demand: bool = False) -> float | None:
+        """Return what an instance has cost in USD since it was started last, with its disk.
+
+        None where it is not known. With `on_demand`: what it would have cost so.
+        """
+        begin, end = _paid(one, now)
+        disk = self.disk(one, begin, end)
+        if on_demand or not one.spot:
             price = self.on_demand(one.type)
-            return None if price is None else price * _hours(end - begin)
+            return None if price is None else price * _hours(end - begin) + disk
         changes = self._changes(one.type, one.zone, begin, now)
-        return integral(changes, begin, end) if changes else None
+        return integral(changes, begin, end) + disk if changes else None
+
+    def disk(self, one: Instance, begin: datetime, end: datetime) -> float:
+        """Return what the disk of an instance costs in USD from `begin` to `end`."""
+        if self._disk is None:
+            self._disk = prices.disk_hour(self._session)
+        return max(0.0, one.disk_gb * self._disk * _hours(end - begin))
 
     def on_demand(self, name: str) -> float | None:
         """Return the on-demand price of a type."""
@@ -124,10 +135,22 @@ def integral(changes: Sequence[tuple[datetime, float]], begin: datetime, end: da
     return total
 
 
-def run_of(one: Instance) -> str:
-    """Return what stands for an instance since it was started last."""
-    text = f"{one.id} {one.launched.isoformat()}"
+def run_of(one: Instance, *, stopped: bool = False) -> str:
+    """Return what stands for an instance since it was started last, or for its stop after that."""
+    text = f"{one.id} {one.launched.isoformat()}{' stopped' if stopped else ''}"
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST]
+
+
+def own(record: Record, found: Iterable[Instance]) -> list[Instance]:
+    """Leave out what EC2 may still show of an earlier cluster of the same name."""
+    # After a stop the id that nodes have says so too.
+    return [one for one in found if one.tags.get(tags.ID, record.id).partition(".")[0] == record.id]
+
+
+def hours_of(one: Instance, now: datetime) -> float:
+    """Return the hours that are paid of an instance since it was started last."""
+    begin, end = _paid(one, now)
+    return _hours(end - begin)
 
 
 def so_far(
@@ -136,6 +159,8 @@ def so_far(
     found: Iterable[Instance],
     tariff: Tariff | None = None,
     now: datetime | None = None,
+    *,
+    waking: bool = False,
 ) -> float | None:
     """Return what a cluster has cost so far in USD; None when a price is not known.
 
@@ -145,15 +170,22 @@ def so_far(
     ----------
     found : iterable of Instance
         All of the cluster's that EC2 shows, ended ones too.
+    waking : bool
+        Whether those that are stopped are about to be started, so that their stop ends.
     """
     now = now or datetime.now(UTC)
     tariff = tariff or Tariff(session)
-    # Of an earlier cluster of the same name EC2 may still show what was there.
-    own = [one for one in found if one.tags.get(tags.ID, record.id) == record.id]
+    there = own(record, found)
     counted = Counted.read(record.tags)
-    total, ended, known = counted.usd, list[tuple[Instance, float]](), True
-    for one in own:
+    total, ended, known = counted.usd, list[tuple[str, float]](), True
+    for one in there:
         over = one.state not in ("pending", "running")
+        stop = run_of(one, stopped=True)
+        if one.state == "stopped" and one.ended and stop not in counted.runs:
+            disk = tariff.disk(one, one.ended, now)
+            total += disk
+            if waking:
+                ended.append((stop, disk))
         if over and run_of(one) in counted.runs:
             continue
         cost = tariff.cost(one, now)
@@ -162,13 +194,13 @@ def so_far(
             continue
         total += cost
         if over and (one.ended or one.state in ("stopped", "terminated")):
-            ended.append((one, cost))
+            ended.append((run_of(one), cost))
     if ended:
-        shown = {run_of(one) for one in own}
+        shown = {run_of(one, stopped=stopped) for one in there for stopped in (False, True)}
         kept = [run for run in counted.runs if run in shown]
         now_counted = Counted(
             counted.usd + sum(cost for _, cost in ended),
-            (*kept, *(run_of(one) for one, _ in ended)),
+            (*kept, *(run for run, _ in ended)),
         )
         # Who may only look sees the right sum as well, as long as EC2 shows the instances.
         with contextlib.suppress(CloudError):
@@ -181,22 +213,31 @@ def settle(session: Session, record: Record) -> None:
     with contextlib.suppress(CloudError):
         now = records.look(session, record.name)  # others may have written since it was read
         if now.record is not None and now.record.id == record.id:
-            write_down(session, now.record, now.instances)
+            so_far(session, now.record, now.instances)
 
 
-def write_down(session: Session, record: Record, found: Iterable[Instance]) -> None:
-    """Write that down by what has been read a moment ago, if EC2 lets us.
+def settle_stopped(session: Session, name: str) -> None:
+    """Write down what stopped instances have cost that are about to be ended."""
+    now = records.look(session, name)
+    if now.record is not None:
+        wake(session, now.record, now.instances)
 
-    To be called before a stopped instance is started, as EC2 then forgets when that was before.
+
+def wake(session: Session, record: Record, found: Iterable[Instance]) -> None:
+    """Write that down by what has been read a moment ago, and what the stop has cost.
+
+    To be called before stopped instances are started, as EC2 then forgets when they were before.
     """
     with contextlib.suppress(CloudError):
-        so_far(session, record, found)
+        so_far(session, record, found, waking=True)
 
 
-def _end(one: Instance, now: datetime) -> datetime:
-    if one.state in ("pending", "running"):
-        return now
-    return max(one.launched, min(one.ended or now, now))
+def _paid(one: Instance, now: datetime) -> tuple[datetime, datetime]:
+    """Return from when to when an instance is paid since it was started last."""
+    end = now
+    if one.state not in ("pending", "running"):
+        end = min(one.ended or now, now)
+    return one.launched, max(end, one.launched + _MINIMUM)
 
 
 def _hours(length: timedelta) -> float:

@@ -15,6 +15,10 @@ from spotcluster.cluster import records
 from spotcluster.cluster.status import costs
 from spotcluster.errors import CloudError
 
+_DISK = ("gp3", False, "")  # among prices of instances: that of a GiB
+
+_NEARLY = 0.8  # of a budget, from where on it is said
+
 
 @dataclass(frozen=True)
 class Listed:
@@ -23,13 +27,20 @@ class Listed:
     Attributes
     ----------
     price : float or None
-        What its instances cost now, in USD per hour; None when AWS does not tell us.
+        What its instances and their disks cost now, in USD per hour, what is stopped by its disk
+        alone; None when AWS does not tell us.
     size : int
         How many nodes it should have.
     cost : float or None
         What its instances have cost so far in USD, about; see `spotcluster.cluster.status.costs`.
     up_since : datetime or None
         Since when it runs, see `up_since`.
+    idle_limit : int
+        After how many seconds idle it ends by itself; 0 for never.
+    ended : Instance or None
+        Its master, where that has done so and nothing of the cluster runs any more.
+    budget : float or None
+        The most in USD that it may cost.
     """
 
     name: str
@@ -41,6 +52,9 @@ class Listed:
     price: float | None
     cost: float | None
     nodes: tuple[Instance, ...]
+    idle_limit: int = 0
+    ended: Instance | None = None
+    budget: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values for ``--json``."""
@@ -51,6 +65,10 @@ class Listed:
             "created": self.created.isoformat(),
             "size": self.size,
             "uptime_seconds": seconds_since(self.up_since),
+            "autostop_seconds": self.idle_limit or None,
+            "budget_usd": self.budget,
+            "ended_by_itself": self.ended is not None,
+            "ended": self.ended.ended.isoformat() if self.ended and self.ended.ended else None,
             "usd_per_hour": self.price,
             "usd_so_far": None if self.cost is None else round(self.cost, 6),
             "nodes": [
@@ -90,12 +108,29 @@ def clusters(session: Session) -> list[Listed]:
         size = record.size if record else len(nodes)
         price = hourly(session, nodes, cache)
         cost = None
+        own = [one for one in everything if one.cluster == name]
         if record:
-            own = [one for one in everything if one.cluster == name]
             cost = costs.so_far(session, record, own, tariff)
         state = state_of(nodes, size, stopped=record is not None and record.stopped)
         since = up_since(nodes)
-        found.append(Listed(name, session.region, state, created, since, size, price, cost, nodes))
+        limit = record.template.idle_limit if record else 0
+        ended = ended_by_itself(record.own(own) if record else own)
+        found.append(
+            Listed(
+                name,
+                session.region,
+                state,
+                created,
+                since,
+                size,
+                price,
+                cost,
+                nodes,
+                limit,
+                ended,
+                record.template.budget if record else None,
+            )
+        )
     return found
 
 
@@ -112,6 +147,32 @@ def everywhere(sessions: Sequence[Session]) -> tuple[list[Listed], dict[str, Clo
             if region == session.region and name not in names:
                 files.forget_cluster(region, name)
     return [one for _, there in found for one in there], refused
+
+
+def ended_by_itself(found: Iterable[Instance]) -> Instance | None:
+    """Return the master that has ended its cluster by itself; None where something of it runs.
+
+    Parameters
+    ----------
+    found : iterable of Instance
+        All of the cluster's that EC2 shows, ended ones too.
+    """
+    own = list(found)
+    masters = [one for one in own if one.is_master]
+    if not masters or any(one.state in ("pending", "running") for one in own):
+        return None
+    last = max(masters, key=lambda one: one.launched)
+    return last if last.shut_itself_down else None
+
+
+def used_up(cost: float | None, budget: float | None) -> str:
+    """Return how much of its budget a cluster has spent where that is 80% or more; else nothing."""
+    if not cost or not budget or cost < _NEARLY * budget:
+        return ""
+    return (
+        f"{cost / budget:.0%} of its BUDGET of ${budget:g} is spent; at 100% it ends by itself,"
+        " whatever runs."
+    )
 
 
 def counted(nodes: Iterable[Instance], size: int) -> str:
@@ -142,8 +203,6 @@ def hourly(
     cache = {} if cache is None else cache
     total = 0.0
     for one in nodes:
-        if one.state not in ("pending", "running"):
-            continue
         price = price_of(session, one, cache)
         if price is None:
             return None
@@ -154,7 +213,17 @@ def hourly(
 def price_of(
     session: Session, one: Instance, cache: dict[tuple[str, bool, str], float | None]
 ) -> float | None:
-    """Return what an instance costs in USD per hour while it runs; None when it is not known."""
+    """Return what an instance and its disk cost in USD per hour; None when it is not known.
+
+    One that has stopped is charged for its disk, one that is ending for nothing.
+    """
+    if one.state not in instances.PRESENT:
+        return 0.0
+    if _DISK not in cache:
+        cache[_DISK] = prices.disk_hour(session)
+    disk = one.disk_gb * (cache[_DISK] or 0.0)
+    if one.state in instances.STOPPED:
+        return disk
     key = (one.type, one.spot, one.zone)
     if key not in cache:
         cache[key] = (
@@ -162,7 +231,8 @@ def price_of(
             if one.spot
             else prices.on_demand(session, one.type)
         )
-    return cache[key]
+    machine = cache[key]
+    return None if machine is None else machine + disk
 
 
 def uptime(since: datetime) -> str:

@@ -90,6 +90,8 @@ class Status:
         Why the controller says nothing, empty when it does.
     clock_ahead : float
         Seconds by which the master's clock is ahead of ours.
+    budget : float or None
+        The most in USD that it may cost.
     """
 
     name: str
@@ -104,12 +106,18 @@ class Status:
     controller: Answer | None
     problem: str
     clock_ahead: float = 0.0
+    budget: float | None = None
 
     @property
     def jobs(self) -> tuple[RunningJob, ...] | None:
         """The jobs that run on the master; None when it has said nothing yet."""
-        said = [one.vitals for one in self.nodes if one.instance.is_master and one.vitals]
-        return said[0].jobs if said else None
+        return self.of_master.jobs if self.of_master else None
+
+    @property
+    def of_master(self) -> Vitals | None:
+        """How the master's machine does; None when it has said nothing yet."""
+        said = [one.vitals for one in self.nodes if one.instance.is_master]
+        return said[0] if said else None
 
     @property
     def other_packages(self) -> list[str]:
@@ -266,7 +274,7 @@ class Observer:
             self._follow()
         cloud = self._cloud
         nodes = tuple(self._node(one) for one in cloud.nodes)
-        known = [node.price for node in nodes if node.instance.state in ("pending", "running")]
+        known = [node.price for node in nodes]
         prices = [price for price in known if price is not None]
         said: _Said[Answer] = self._controller.said if self._controller else _Said()
         ahead = [n.vitals.clock_ahead for n in nodes if n.instance.is_master and n.vitals]
@@ -283,18 +291,16 @@ class Observer:
             controller=said.value,
             problem=said.problem(watching=self._watching) if self._controller else _NO_MASTER,
             clock_ahead=ahead[0] if ahead else 0.0,
+            budget=cloud.record.template.budget,
         )
 
     def _node(self, one: Instance) -> NodeStatus:
         source = self._sources.get(one.id)
         said: _Said[Vitals] = source.said if source else _Said()
-        runs = one.state in ("pending", "running")
         problem = said.problem(watching=self._watching) if source else ""
         if one.state == "running" and tags.HOST_KEY not in one.tags:
             problem = "its instance has lost its tags"
-        return NodeStatus(
-            one, self._cloud.prices.get(one.id) if runs else None, said.value, problem
-        )
+        return NodeStatus(one, self._cloud.prices.get(one.id), said.value, problem)
 
     def _all_asked(self) -> bool:
         every = [self._controller, *self._sources.values()]
@@ -362,6 +368,7 @@ def as_json(status: Status, searches: Sequence[Mapping[str, Any]]) -> dict[str, 
         "uptime_seconds": listing.seconds_since(status.up_since),
         "size": status.size,
         "usd_per_hour": status.price,
+        "budget_usd": status.budget,
         "usd_so_far": None if status.cost is None else round(status.cost, 6),
         "nodes": [
             _node_as_json(one, answer, now) | {"problem": status.problem_of(one) or None}
@@ -386,6 +393,9 @@ def as_json(status: Status, searches: Sequence[Mapping[str, Any]]) -> dict[str, 
         "queue": {"waiting": answer.waiting, "running": answer.running, "done": answer.done}
         if answer
         else None,
+        "autostop": None
+        if status.of_master is None
+        else {"seconds_left": status.of_master.idle_left, "busy": list(status.of_master.busy)},
         "jobs": None
         if status.jobs is None
         else [_job_as_json(one, status.clock_ahead) for one in status.jobs],

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from spotcluster import ssh, templates
+from spotcluster import ssh, templates, wording
 from spotcluster.cluster.node import Node
 from spotcluster.errors import NodeError
 
@@ -42,6 +42,10 @@ class Vitals:
         Those that run there, by number.
     packages : str
         A sum over what its environment has installed: the same where that is the same.
+    idle_left : float or None
+        Seconds after which it shuts itself down if it stays idle; None where it does not.
+    busy : tuple of str
+        Why it was not idle at the last look.
     """
 
     cores: int
@@ -53,6 +57,8 @@ class Vitals:
     searches: str = field(default="", repr=False)
     jobs: tuple[RunningJob, ...] = ()
     packages: str = ""
+    idle_left: float | None = None
+    busy: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, text: str, now: float) -> Vitals:
@@ -63,6 +69,7 @@ class Vitals:
         given = dict(line.split("=", 1) for line in lines if not line.startswith("{"))
         total = int(given["memory_total_kb"])
         free = given["memory_free_kb"]
+        left, busy = _idle(given.get("autostop", ""))
         return cls(
             cores=int(given["cores"]),
             load=tuple(float(one) for one in given["load"].split()),
@@ -73,7 +80,19 @@ class Vitals:
             searches="".join(f"{line}\n" for line in lines if line.startswith("{")),
             jobs=tuple(sorted(_jobs(jobs, given), key=lambda job: job.id)),
             packages=given.get("packages", ""),
+            idle_left=left,
+            busy=busy,
         )
+
+
+def _idle(said: str) -> tuple[float | None, tuple[str, ...]]:
+    """Read what autostop.py has seen."""
+    with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
+        state = json.loads(said)
+        left = state["left"]
+        busy = tuple(wording.visible(str(one)) for one in state["busy"])
+        return None if left is None else float(left), busy
+    return None, ()
 
 
 def _jobs(lines: Iterable[str], given: Mapping[str, str]) -> Iterable[RunningJob]:
@@ -115,6 +134,7 @@ class Examiner:
             said = self._connection.run(
                 templates.read("vitals.sh"),
                 what="asking how the machine does",
+                looks=True,
                 timeout=max(1.0, end - time.monotonic()),
             )
         except BaseException:

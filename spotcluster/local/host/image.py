@@ -37,6 +37,19 @@ case "$1" in
 esac
 """
 
+_SHUTDOWN = """\
+#!/bin/sh
+# Ends this host, never the computer that it runs on: the local cloud looks for this file.
+for word; do
+    case $word in
+        -h | -P | -p | --halt | --poweroff | now | +0) ;;
+        *) echo "${{0##*/}} $word: not available on a local host, which shuts down at once" >&2
+            exit 1 ;;
+    esac
+done
+: >{mark}
+"""
+
 _SSH = """\
 #!/bin/sh
 # OpenSSH ignores $HOME and would read the files of the account that the local cloud runs under.
@@ -94,6 +107,8 @@ def _make_programs(layout: Layout, settings: Settings) -> None:
     if uv is not None:
         _link(layout.bin / "uv", uv)
     _script(layout.bin / "sudo", _SUDO)
+    for name in ("shutdown", "poweroff", "halt"):
+        _script(layout.bin / name, _SHUTDOWN.format(mark=shlex.quote(str(layout.shut_down))))
     for name in ("pip", "pip3"):
         _script(layout.bin / name, _PIP.format(python=shlex.quote(str(python))))
     _script(layout.bin / "hostname", _HOSTNAME.format(name=shlex.quote(settings.name)))

@@ -75,6 +75,7 @@ def test_launch_is_tagged_encrypted_and_imdsv2_only_in_the_creating_call(
     kinds = {one["ResourceType"] for one in request["TagSpecifications"]}
     assert kinds == {"instance", "volume", "network-interface", "spot-instances-request"}
     assert request["ClientToken"] == "t1"
+    assert request["InstanceInitiatedShutdownBehavior"] == "terminate"
     assert request["InstanceMarketOptions"]["SpotOptions"] == {
         "SpotInstanceType": "one-time",
         "MaxPrice": "0.500000",

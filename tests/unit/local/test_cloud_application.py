@@ -132,6 +132,24 @@ def test_pricing_tells_the_on_demand_price(client: Any, kind: str, price: float)
     assert float(dimension["pricePerUnit"]["USD"]) == price
 
 
+@pytest.mark.parametrize(("kind", "found"), [("gp3", ["GB-Mo 0.0800000000"]), ("io2", [])])
+def test_pricing_tells_the_price_of_disks(client: Any, kind: str, found: list[str]) -> None:
+    fields = {"productFamily": "Storage", "volumeApiName": kind, "regionCode": "us-east-1"}
+    answer = client("pricing").get_products(
+        ServiceCode="AmazonEC2",
+        Filters=[
+            {"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in fields.items()
+        ],
+    )
+    dimensions = [
+        dimension
+        for text in answer["PriceList"]
+        for term in json.loads(text)["terms"]["OnDemand"].values()
+        for dimension in term["priceDimensions"].values()
+    ]
+    assert [f"{one['unit']} {one['pricePerUnit']['USD']}" for one in dimensions] == found
+
+
 def test_pricing_finds_nothing_for_another_system(client: Any) -> None:
     fields = {"instanceType": "c5.large", "operatingSystem": "Windows"}
     answer = client("pricing").get_products(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +14,9 @@ from spotcluster.aws import network, prices, tags
 from spotcluster.aws.instances import Instance, _instance
 from spotcluster.aws.prices import ZoneHistory
 from spotcluster.cluster.records import Record
-from spotcluster.cluster.status import costs
+from spotcluster.cluster.status import costs, receipts
 from spotcluster.cluster.status.costs import Counted, Tariff
+from spotcluster.cluster.status.receipts import Receipt
 from spotcluster.config import Template
 from spotcluster.errors import CloudError
 
@@ -51,11 +54,11 @@ class Books:
         self.tags: dict[str, str] = {}
         self.written = 0
         template = Template(name="t", keyname="k", cluster_size=1, node_instance_type="c5.large")
-        self._record = Record("c", "abc", "sg-1", "vpc-1", 1, NOON, template)
+        self.record = Record("c", "abc", "sg-1", "vpc-1", 1, NOON, template)
 
-    def so_far(self, now: datetime, *found: Instance) -> float | None:
-        record = replace(self._record, tags=dict(self.tags))
-        return costs.so_far(None, record, found, now=now)  # type: ignore[arg-type]
+    def so_far(self, now: datetime, *found: Instance, waking: bool = False) -> float | None:
+        record = replace(self.record, tags=dict(self.tags))
+        return costs.so_far(None, record, found, now=now, waking=waking)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -75,6 +78,7 @@ def books(monkeypatch: pytest.MonkeyPatch) -> Books:
     monkeypatch.setattr(network, "tag", tag)
     monkeypatch.setattr(prices, "spot_history", history)
     monkeypatch.setattr(prices, "on_demand", lambda session, name: 0.4)
+    monkeypatch.setattr(prices, "disk_hour", lambda session: 0.0)
     return made
 
 
@@ -121,6 +125,31 @@ def test_stopped_master_costs_what_it_ran_before_and_after(books: Books) -> None
     assert books.so_far(NOON + 11 * HOUR, again) == pytest.approx(0.8)
     ended = replace(again, state="terminated", ended=NOON + 12 * HOUR)
     assert books.so_far(NOON + 13 * HOUR, ended) == pytest.approx(1.2)
+
+
+def test_disk_costs_by_size_and_hours_also_while_its_node_is_stopped(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prices, "disk_hour", lambda session: 0.001)
+    own = {tags.ALIAS: "master", tags.ID: "abc", tags.DISK: "100"}
+    master = node("master", spot=False, tags=own)
+    assert books.so_far(NOON + HOUR, master) == pytest.approx(0.4 + 0.1)
+    stopped = replace(master, state="stopped", ended=NOON + HOUR)
+    for hours in (1, 5, 9):
+        told = books.so_far(NOON + hours * HOUR, stopped)
+        assert told == pytest.approx(0.4 + hours * 0.1)
+    for _ in range(2):  # a start that is repeated
+        books.so_far(NOON + 10 * HOUR, stopped, waking=True)
+    again = replace(master, launched=NOON + 10 * HOUR)
+    assert books.so_far(NOON + 11 * HOUR, again) == pytest.approx(0.8 + 1.1)
+    assert books.so_far(NOON + 11 * HOUR, again) == pytest.approx(0.8 + 1.1)
+
+
+def test_node_that_does_not_say_its_disk_has_the_default_images(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prices, "disk_hour", lambda session: 0.01)
+    assert books.so_far(NOON + HOUR, node("master", spot=False)) == pytest.approx(0.4 + 0.08)
 
 
 def test_writing_over_each_other_loses_nothing(books: Books) -> None:
@@ -212,3 +241,89 @@ def test_when_an_instance_ended_is_read_from_ec2s_words(
         "StateTransitionReason": reason,
     }
     assert _instance(item).ended == expected
+
+
+# Receipts.
+
+SESSION: Any = SimpleNamespace(region="us-east-1")
+
+
+def drawn_up(books: Books, *found: Any, **own: str) -> Receipt:
+    record: Record = replace(books.record, tags={**books.tags, **own})
+    return receipts.draw_up(SESSION, record, found, NOON + 5 * HOUR)
+
+
+def ended(alias: str, hours: float, **more: Any) -> Any:
+    return node(alias, state="terminated", ended=NOON + hours * HOUR, **more)
+
+
+def test_receipt_is_the_sum_over_the_price_history_to_the_cent(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prices, "disk_hour", lambda session: 0.001)
+    master = ended("master", 3, spot=False)
+    told = drawn_up(books, master, ended("node001", 2.5), ended("node002", 1))
+    spot = (10 * 0.10 + 110 * 0.20 + 30 * 0.05) / 60 + (10 * 0.10 + 50 * 0.20) / 60
+    disks = 8 * 0.001 * (3 + 2.5 + 1)
+    assert told.usd == pytest.approx(3 * 0.4 + spot + disks, abs=1e-6)
+    assert told.on_demand == pytest.approx(6.5 * 0.4 + disks, abs=1e-6)
+    assert sum(one.usd for one in told.lines) == pytest.approx(told.usd, abs=1e-5)
+    assert [(one.nodes, one.spot, one.hours) for one in told.lines] == [
+        (1, False, 3.0),
+        (2, True, 3.5),
+    ]
+    assert told.at_most == ""
+
+
+def test_drawn_up_again_it_is_the_same_also_when_ec2_has_forgotten(books: Books) -> None:
+    nodes = [ended("master", 3, spot=False), ended("node001", 2.5)]
+    first = drawn_up(books, *nodes)
+    assert drawn_up(books, *nodes) == first
+    later = drawn_up(books)
+    assert later.usd == first.usd
+    (line,) = later.lines
+    assert (line.type, line.usd) == ("", first.usd)
+
+
+def test_instance_whose_end_ec2_does_not_tell_makes_it_at_most(books: Books) -> None:
+    lost = node("node001", state="terminated", ended=None, reason="Server.SpotInstanceTermination")
+    told = drawn_up(books, ended("master", 1, spot=False), lost)
+    assert told.at_most == "EC2 does not say when node001 ended"
+    assert told.usd == pytest.approx(0.4 + (10 * 0.1 + 110 * 0.2 + 180 * 0.05) / 60, abs=1e-6)
+
+
+def test_stop_is_not_paid_as_if_it_had_run(books: Books) -> None:
+    stopped = node("master", spot=False, state="stopped", ended=NOON + HOUR)
+    books.so_far(NOON + 4 * HOUR, stopped, waking=True)
+    told = drawn_up(books, ended("master", 4, spot=False))
+    assert told.usd == pytest.approx(0.4, abs=1e-6)
+
+
+def test_nodes_made_after_a_stop_are_on_it(books: Books) -> None:
+    after = ended("node001", 1, spot=False, tags={tags.ALIAS: "node001", tags.ID: "abc.1"})
+    assert drawn_up(books, after).usd == pytest.approx(0.4)
+
+
+def test_receipt_of_many_kinds_of_nodes_fits_into_a_parameter(books: Books) -> None:
+    zones = [f"ap-southeast-{n}a" for n in range(120)]
+    nodes = [
+        ended(f"node{n:03d}", 1, spot=False, type="u7in-24tb.224xlarge", zone=zone)
+        for n, zone in enumerate(zones)
+    ]
+    told = drawn_up(books, *nodes)
+    text = json.dumps(told.as_json(), separators=(",", ":"))
+    assert len(text) <= 4096
+    assert sum(one.nodes for one in told.lines) == 120
+    assert Receipt.from_text(text) == told
+
+
+def test_what_cannot_be_read_is_left_out() -> None:
+    for text in ("", "[]", "{}", '{"lines": 1}', '{"lines": [], "created": "x"}'):
+        assert Receipt.from_text(text) is None
+
+
+def test_costs_of_unknown_price_are_unknown(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prices, "on_demand", lambda session, name: None)
+    told = drawn_up(books, ended("master", 1, spot=False))
+    assert (told.usd, told.on_demand, told.saving) == (None, None, None)
+    assert Counted.read(books.tags) == Counted()

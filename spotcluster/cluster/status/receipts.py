@@ -1,0 +1,235 @@
+"""What clusters have cost that have ended: kept in the account, for whoever has the credentials.
+
+A receipt is a standard parameter of SSM's, which costs nothing, named by the cluster and its id. It
+is written when all instances have ended and before the security group is deleted, by which a
+repeated `terminate` finds the cluster: cut off anywhere, the repetition writes the same again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from spotcluster import wording
+from spotcluster.aws import tags
+from spotcluster.aws.calls import call, every
+from spotcluster.aws.instances import Instance
+from spotcluster.aws.session import Session
+from spotcluster.cluster import records
+from spotcluster.cluster.records import Record
+from spotcluster.cluster.status import costs
+from spotcluster.cluster.status.costs import Counted, Tariff
+
+_PATH = "/spotcluster/receipts"
+_LINES = 20  # of 150 characters each at most, as a standard parameter holds 4096
+_CENT = 0.005
+
+
+@dataclass(frozen=True)
+class Line:
+    """Nodes of a receipt that are alike.
+
+    Attributes
+    ----------
+    type, zone : str
+        Empty for what EC2 does not show any more.
+    hours : float
+        Of all of them together.
+    usd, on_demand : float
+        What they cost, and what they would have on demand.
+    """
+
+    type: str
+    zone: str
+    spot: bool
+    nodes: int
+    hours: float
+    usd: float
+    on_demand: float
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a cluster has cost.
+
+    Attributes
+    ----------
+    usd, on_demand : float or None
+        What it cost, and what it would have on demand; None where a price is not known.
+    at_most : str
+        Why it may have cost less, empty where that is not so.
+    """
+
+    name: str
+    id: str
+    region: str
+    created: datetime
+    ended: datetime
+    usd: float | None
+    on_demand: float | None
+    lines: tuple[Line, ...]
+    at_most: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        times = {"created": self.created.isoformat(), "ended": self.ended.isoformat()}
+        return {**asdict(self), **times}
+
+    @classmethod
+    def from_text(cls, text: str) -> Receipt | None:
+        """Read what `as_json` gave; None for what another version wrote and this cannot read."""
+        try:
+            told = json.loads(text)
+            told["lines"] = tuple(Line(**one) for one in told["lines"])
+            for name in ("created", "ended"):
+                told[name] = datetime.fromisoformat(told[name])
+            return cls(**told)
+        except (ValueError, TypeError, KeyError):
+            return None
+
+    @property
+    def saving(self) -> float | None:
+        """What part of the price on demand was saved."""
+        if self.usd is None or not self.on_demand:
+            return None
+        return 1 - self.usd / self.on_demand
+
+
+def draw_up(
+    session: Session,
+    record: Record,
+    found: Sequence[Instance],
+    now: datetime | None = None,
+) -> Receipt:
+    """Return the receipt of a cluster whose instances have ended, and write its costs down.
+
+    Parameters
+    ----------
+    found : sequence of Instance
+        All of it that EC2 shows.
+    """
+    now = now or datetime.now(UTC)
+    tariff = Tariff(session)
+    counted = Counted.read(record.tags)
+    usd = costs.so_far(session, record, found, tariff, now)
+    lines: dict[tuple[str, str, bool], Line] = {}
+    unsaid = []
+    for one in costs.own(record, found):
+        if one.ended is None:
+            unsaid.append(one.alias)
+        # What was written down of others is all that is known of them.
+        if costs.run_of(one, stopped=True) in counted.runs or (
+            one.ended is None and costs.run_of(one) in counted.runs
+        ):
+            continue
+        cost, fixed = tariff.cost(one, now), tariff.cost(one, now, on_demand=True)
+        if cost is None or fixed is None:
+            continue
+        kind = (one.type, one.zone, one.spot)
+        _add(lines, kind, costs.hours_of(one, now), cost, fixed)
+    rest = (usd or 0.0) - sum(one.usd for one in lines.values())
+    if rest > _CENT / 100:
+        # As if nothing had been saved: nobody knows what these were.
+        _add(lines, ("", "", False), 0.0, rest, rest)
+    at_most = ""
+    if unsaid:
+        at_most = f"EC2 does not say when {wording.some(unsaid)} ended"
+    said = record.tags.get(tags.ENDING)
+    whole = None if usd is None else sum(one.on_demand for one in lines.values())
+    return Receipt(
+        record.name,
+        record.id,
+        session.region,
+        record.created,
+        datetime.fromisoformat(said) if said else now,
+        None if usd is None else round(usd, 6),
+        None if whole is None else round(whole, 6),
+        _fitting(list(lines.values())),
+        at_most,
+    )
+
+
+def close(session: Session, name: str) -> Receipt | None:
+    """Return the receipt of a cluster whose instances have ended; None if it has no record."""
+    seen = records.look(session, name)
+    return draw_up(session, seen.record, seen.instances) if seen.record else None
+
+
+def keep(session: Session, receipt: Receipt) -> None:
+    """Keep a receipt in the account; to do so again changes nothing.
+
+    Raises
+    ------
+    CloudError
+        The credentials may not.
+    """
+    call(
+        session.client("ssm").put_parameter,
+        Name=f"{_PATH}/{receipt.name}/{receipt.id}",
+        Value=json.dumps(receipt.as_json(), separators=(",", ":")),
+        Type="String",
+        Tier="Standard",
+        Overwrite=True,
+    )
+
+
+def kept(
+    session: Session, name: str | None = None, since: timedelta | None = None
+) -> list[Receipt]:
+    """Return the receipts of a region, or of one name, the oldest first."""
+    told = every(
+        session.client("ssm").get_parameters_by_path,
+        "Parameters",
+        Path=f"{_PATH}/{name}" if name else _PATH,
+        Recursive=True,
+    )
+    found = [one for item in told if (one := Receipt.from_text(item["Value"]))]
+    first = datetime.now(UTC) - since if since is not None else None
+    return sorted(
+        (one for one in found if first is None or one.ended >= first), key=lambda one: one.ended
+    )
+
+
+def _add(
+    lines: dict[tuple[str, str, bool], Line],
+    kind: tuple[str, str, bool],
+    hours: float,
+    usd: float,
+    on_demand: float,
+) -> None:
+    old = lines.get(kind, Line(*kind, 0, 0.0, 0.0, 0.0))
+    lines[kind] = replace(
+        old,
+        nodes=old.nodes + 1,
+        hours=old.hours + hours,
+        usd=old.usd + usd,
+        on_demand=old.on_demand + on_demand,
+    )
+
+
+def _fitting(lines: list[Line]) -> tuple[Line, ...]:
+    """Return the lines that cost most, and one for all others where they are too many."""
+    lines.sort(key=lambda one: -one.usd)
+    if len(lines) > _LINES:
+        last = ("others", "", False)
+        rest = Line(*last, sum(one.nodes for one in lines[_LINES - 1 :]), 0.0, 0.0, 0.0)
+        for one in lines[_LINES - 1 :]:
+            rest = replace(
+                rest,
+                hours=rest.hours + one.hours,
+                usd=rest.usd + one.usd,
+                on_demand=rest.on_demand + one.on_demand,
+            )
+        lines = [*lines[: _LINES - 1], rest]
+    return tuple(
+        replace(
+            one,
+            hours=round(one.hours, 4),
+            usd=round(one.usd, 6),
+            on_demand=round(one.on_demand, 6),
+        )
+        for one in lines
+    )
