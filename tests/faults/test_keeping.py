@@ -8,10 +8,17 @@ from typing import Any
 
 import pytest
 
+from spotcluster.local import market
+
+from . import changes
 from .commands import a_lost_node, two_nodes
 from .machines import VITALS
 from .terminals import Terminal
 from .world import World
+
+KEEPER = "spotcluster.cluster.lifecycle.keeping.keeper"
+
+OBSERVATION = "spotcluster.cluster.lifecycle.keeping.observation"
 
 
 def await_(what: Callable[[], Any], terminal: Terminal, limit: float = 60.0) -> float:
@@ -99,25 +106,102 @@ def test_two_keepers_replace_a_node_once(world: World) -> None:
     end(world, *keepers)
 
 
-@pytest.mark.parametrize("answer", ["RequestLimitExceeded", "InsufficientInstanceCapacity"])
-def test_refusals_of_ec2_are_outlived(world: World, answer: str) -> None:
-    from .changes import refusal
+@pytest.fixture
+def hasty(world: World) -> World:
+    """Let keepers try again soon."""
+    world.change(changes.set_value, f"{KEEPER}._FIRST", 0.5)
+    world.change(changes.set_value, f"{KEEPER}._LONGEST", 1.0)
+    return world
 
-    a_lost_node(world)
-    refused: list[str] = []
 
-    def refuse(_: int, name: str, do: Callable[[], Any]) -> Any:
-        if name == "CreateFleet" and len(refused) < 3:
-            refused.append(name)
-            return refusal(answer)
-        return do()
-
-    world.on_call = refuse
+def keep_on(world: World, trouble: str, cure: Callable[[], None]) -> str:
+    """Let a keeper live through a trouble; return what it said."""
     keeper = world.terminal("keep", "mycluster")
-    await_(lambda: "node002" in world.ready() or "node003" in world.ready(), keeper, 120)
-    assert len(refused) == 3
-    assert len(live(world)) == 2
+    await_(lambda: trouble in keeper.said(), keeper)
+    time.sleep(3)
+    assert live(world) == ["master"]
+    cure()
+    await_(lambda: len(world.ready()) == 2, keeper)
+    assert world.group_tags()["spotcluster:size"] == "2"
+    return end(world, keeper)
+
+
+def test_keeper_waits_for_capacity(hasty: World) -> None:
+    a_lost_node(hasty)
+    hasty.cloud.capacity.replace([{"lifecycle": "spot", "capacity": 0}])
+    said = keep_on(hasty, "More is asked for in", lambda: hasty.cloud.capacity.replace([]))
+    assert "There is no Spot capacity" in said
+
+
+def test_keeper_waits_for_a_price_below_the_bid(hasty: World) -> None:
+    a_lost_node(hasty)
+    with hasty.cloud.lock:
+        market.tell([{"usd": 3.0}])
+    try:
+        said = keep_on(hasty, "is below the spot price", lambda: market.tell([]))
+    finally:
+        market.tell([])
+    assert "The bid of $0.5/h is below the spot price" in said
+
+
+@pytest.mark.parametrize(
+    "code", ["RequestExpired", "ExpiredToken", "RequestLimitExceeded", "UnauthorizedOperation"]
+)
+def test_keeper_outlives_refusals_and_says_each_once(hasty: World, code: str) -> None:
+    with (hasty.home / "config").open("a") as config:
+        config.write("\n[aws info]\nTHROTTLE_TIMEOUT = 1\n")
+    two_nodes(hasty)
+    keeper = hasty.terminal("keep", "mycluster")
+    await_(lambda: "node001: asking how the machine does" in hasty.calls, keeper)
+    hasty.cloud.faults.replace([{"action": "*", "code": code}])
+    await_(lambda: "It is tried again and again" in keeper.said(), keeper)
+    (lost,) = hasty.instances()["node001"]
+    lost.terminate()
+    hasty.settle()
+    time.sleep(3)
+    assert keeper.said().count("nothing is done for now") == 1
+    hasty.cloud.faults.replace([])
+    await_(lambda: hasty.ready() == ["master", "node002"], keeper)
+    assert "can be asked again" in end(hasty, keeper)
+
+
+def test_losses_in_turn_while_nodes_are_being_set_up_are_all_replaced(world: World) -> None:
+    """A keeper that waits for one node to be ready would leave the next loss to later."""
+    world.run("start", "-s", "3", "-c", "bare", "mycluster")
+    world.frozen = {"node003"}
+    keeper = world.terminal("keep", "mycluster")
+    await_(lambda: "node002: asking how the machine does" in world.calls, keeper)
+    take_back(world, "node001")
+    await_(lambda: "node003" in live(world), keeper)
+    take_back(world, "node002")
+    assert await_(lambda: "node004" in live(world), keeper) < 15
+    await_(lambda: "node004" in world.ready(), keeper)
+    assert "node003" not in world.ready()
+    world.frozen = set()
+    world.settle()
+    await_(lambda: "node003" in world.ready(), keeper)
+    assert live(world) == ["master", "node001", "node002", "node003", "node004"]
+    assert world.group_tags()["spotcluster:size"] == "3"
     end(world, keeper)
+
+
+def test_keeper_that_is_killed_is_gone_on_from(world: World) -> None:
+    a_lost_node(world)
+    world.frozen = {"node002"}
+    keeper = world.terminal("keep", "mycluster")
+    await_(lambda: "node002" in live(world), keeper)
+    keeper.kill()
+    world.wait_until_idle()
+    world.frozen = set()
+    world.settle()
+    next_one = world.terminal("keep", "mycluster")
+    await_(lambda: world.ready() == ["master", "node002"], next_one)
+    await_(lambda: not [one for one in world.group_tags() if "adding" in one], next_one)
+    assert {one: len(there) for one, there in world.instances().items()} == {
+        "master": 1,
+        "node002": 1,
+    }
+    assert "of an addition that was cut off are gone on with" in end(world, next_one)
 
 
 def test_keeper_ends_when_its_cluster_is_stopped(world: World) -> None:
@@ -134,6 +218,7 @@ def test_keeper_ends_when_its_cluster_is_stopped(world: World) -> None:
 def test_no_master_is_made_by_a_keeper(world: World) -> None:
     """A master that has ended by itself was to end: a keeper must not begin the bill anew."""
     two_nodes(world)
+    world.change(changes.set_value, f"{OBSERVATION}._NO_MASTER", 2.0)
     (master,) = world.instances()["master"]
     master.terminate()
     world.settle()

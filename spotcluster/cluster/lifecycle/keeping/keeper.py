@@ -143,7 +143,7 @@ class Keeper:
                     if self._once:
                         raise
                     over = None
-                    self._failed_to_look(error.message)
+                    self._failed_to_look(error.message, getattr(error, "code", ""))
                 except Exception as error:  # a keeper that ends keeps nothing
                     if self._once:
                         raise
@@ -165,11 +165,12 @@ class Keeper:
             return f"{rules.within(size)} nodes"
         return f"{rules.least or 1} to {rules.most} nodes, by what waits"
 
-    def _failed_to_look(self, message: str) -> None:
+    def _failed_to_look(self, message: str, code: str = "") -> None:
         pause = self._looking.failed()
-        if message != self._trouble:  # once, however often it is tried
+        kind = code or message
+        if kind != self._trouble:  # once, whichever call it is that meets it
             self._say(f"nothing is done for now: {message} It is tried again and again.")
-        self._trouble = message
+        self._trouble = kind
         log.warning("waiting %.0f s: %s", pause, message)
 
     def _step(self, cluster: Cluster, seen_by: Observation) -> Over | None:
