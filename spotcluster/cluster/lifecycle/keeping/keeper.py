@@ -39,7 +39,7 @@ class Backoff:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._failures = 0
+        self.failures = 0
         self._until = 0.0
 
     @property
@@ -49,14 +49,14 @@ class Backoff:
 
     def failed(self) -> float:
         """Count a failure; return how long is waited."""
-        self._failures += 1
-        pause = min(_LONGEST, _FIRST * 2.0 ** min(self._failures - 1, 20))
+        self.failures += 1
+        pause = min(_LONGEST, _FIRST * 2.0 ** min(self.failures - 1, 20))
         self._until = self._clock() + pause
         return pause
 
     def worked(self) -> None:
         """Begin anew."""
-        self._failures, self._until = 0, 0.0
+        self.failures, self._until = 0, 0.0
 
 
 class Flight:
@@ -182,14 +182,15 @@ class Keeper:
             seen = replace(seen, cut_off=0)
         changed = float("inf") if self._changed is None else self._clock() - self._changed
         done = decide(seen, self._rules, Past(changed, self._asking.left))
-        busy = bool(self._flights or self._removing)
+        tries = 0 < self._asking.failures <= cluster.record.template.replacements
+        busy = bool(self._flights or self._removing or tries)
         if self._once and done.does_nothing and not busy:
             return self._at_the_end(cluster, seen, done)
         self._act(cluster, seen_by, seen, done)
         return None
 
     def _at_the_end(self, cluster: Cluster, seen: Seen, done: Decision) -> Over:
-        if self._asking.left:
+        if self._asking.failures:
             return Over(
                 f"'{cluster.name}' does not have the nodes that it should: {done.why};"
                 f" `spotcluster keep {cluster.name}` goes on trying.",
@@ -281,7 +282,7 @@ class Keeper:
                 self._say(f"{wording.listed(gone)} left; '{cluster.name}' is smaller by that")
             finally:
                 cluster.close()
-        except Exception as error:  # noqa: BLE001 - whatever it was, it is decided anew
+        except Exception as error:
             log.warning("removing %s", aliases, exc_info=True)
             self._say(f"{wording.listed(aliases)} could not be removed: {error}")
         finally:
