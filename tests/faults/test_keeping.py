@@ -215,6 +215,20 @@ def test_keeper_ends_when_its_cluster_is_stopped(world: World) -> None:
     assert not [one for one in world.ready() if one != "master"]
 
 
+def test_stop_while_a_keeper_makes_a_node_leaves_nothing_running(world: World) -> None:
+    a_lost_node(world)
+    world.frozen = {"node002"}
+    keeper = world.terminal("keep", "mycluster")
+    await_(lambda: "node002" in live(world), keeper)
+    world.run("stop", "-y", "mycluster")
+    assert keeper.wait(120).status == 0
+    states = {alias: one.state for alias, (one,) in world.instances().items()}
+    assert states == {"master": "stopped"}
+    world.frozen = set()
+    world.run("terminate", "-y", "mycluster")
+    assert world.left() == []
+
+
 def test_no_master_is_made_by_a_keeper(world: World) -> None:
     """A master that has ended by itself was to end: a keeper must not begin the bill anew."""
     two_nodes(world)

@@ -8,7 +8,6 @@ a keeper that is killed leaves what an `addnode` leaves that is killed, and who 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,6 +30,8 @@ log = logging.getLogger("spotcluster.keeper")
 _TICK = 1.0
 _FIRST, _LONGEST = 5.0, 300.0
 """Seconds that are waited after a failure; each time twice as long, up to the second."""
+_LAST_LAUNCH = 15.0  # seconds that an interrupt waits for launches under way
+_LAST_NODES = 120.0  # and the end of a cluster for nodes that are being set up
 _SHOWN = 20.0  # seconds in which EC2 shows what it has launched
 
 
@@ -68,6 +69,11 @@ class Flight:
         self._say = say
         self._clock = clock
         self._launched: dict[str, float] = {}
+
+    @property
+    def is_launching(self) -> bool:
+        """Whether EC2 is being asked for some of its nodes."""
+        return self.number > len({*self._launched, *self.failed_nodes})
 
     def unseen(self, shows: Callable[[str], bool]) -> int:
         """Return how many of its nodes EC2 does not show yet."""
@@ -127,37 +133,52 @@ class Keeper:
         self._removing = 0
         self._changed: float | None = None
         self._trouble = ""
-        self._over = threading.Event()
 
     def run(self, cluster: Cluster) -> Over:
         """Keep it; return why there is nothing to keep any more, or to do."""
         with Observation(cluster, self._clock) as seen_by:
             self._say(f"keeping '{cluster.name}' at {self._described(cluster.record.size)}")
-            seen_by.wait()
-            while True:
-                try:
-                    over = self._step(cluster, seen_by)
-                except NoMaster:
-                    over = None
-                except SpotclusterError as error:
-                    if self._once:
-                        raise
-                    over = None
-                    self._failed_to_look(error.message, getattr(error, "code", ""))
-                except Exception as error:  # a keeper that ends keeps nothing
-                    if self._once:
-                        raise
-                    over = None
-                    log.exception("not foreseen")
-                    self._failed_to_look(f"{type(error).__name__}: {error}")
-                else:
-                    if self._trouble:
-                        self._say("EC2 and the cluster can be asked again")
-                    self._trouble = ""
-                    self._looking.worked()
-                if over is not None:
-                    return over
-                self._over.wait(max(_TICK, self._looking.left))
+            try:
+                return self._keep(cluster, seen_by)
+            except KeyboardInterrupt:
+                # So that whoever asks EC2 now is told of what it makes at this moment.
+                self._await(lambda one: one.is_launching, _LAST_LAUNCH)
+                raise
+
+    def _keep(self, cluster: Cluster, seen_by: Observation) -> Over:
+        seen_by.wait()
+        while True:
+            try:
+                over = self._step(cluster, seen_by)
+            except NoMaster:
+                over = None
+            except SpotclusterError as error:
+                if self._once:
+                    raise
+                over = None
+                self._failed_to_look(error.message, getattr(error, "code", ""))
+            except Exception as error:  # a keeper that ends keeps nothing
+                if self._once:
+                    raise
+                over = None
+                log.exception("not foreseen")
+                self._failed_to_look(f"{type(error).__name__}: {error}")
+            else:
+                if self._trouble:
+                    self._say("EC2 and the cluster can be asked again")
+                self._trouble = ""
+                self._looking.worked()
+            if over is not None:
+                # What is being made for a cluster that has ended is ended by who makes it.
+                self._await(lambda _: True, _LAST_NODES)
+                return over
+            time.sleep(max(_TICK, self._looking.left))
+
+    def _await(self, which: Callable[[Flight], bool], limit: float) -> None:
+        """Wait until none of some nodes that were asked for is on its way."""
+        end = self._clock() + limit
+        while any(which(one) for one in list(self._flights)) and self._clock() < end:
+            time.sleep(0.1)
 
     def _described(self, size: int) -> str:
         rules = self._rules
@@ -174,7 +195,7 @@ class Keeper:
         log.warning("waiting %.0f s: %s", pause, message)
 
     def _step(self, cluster: Cluster, seen_by: Observation) -> Over | None:
-        asked = sum(one.unseen(seen_by.shows) for one in self._flights)
+        asked = sum(one.unseen(seen_by.shows) for one in list(self._flights))
         seen = seen_by.look(asked)
         if isinstance(seen, Over):
             return seen
