@@ -19,17 +19,33 @@ begin = time.monotonic()
 end = begin + limit
 client = ipyparallel.Client(connection_info=file, timeout=limit)
 asked: dict[int, Any] = {}  # what each engine was asked, by its number
+since: dict[int, float] = {}
 
 
 def answers(engine: int) -> bool:
-    if engine not in asked:
-        try:  # one that already works on something has answered
-            busy = client.queue_status(engine)["tasks"]
-            asked[engine] = None if busy else client[engine].apply_async(int)
-        except Exception:  # noqa: BLE001 - it has gone meanwhile: the others must not fail
-            return False
-    told = asked[engine]
-    return told is None or (told.ready() and told.successful())
+    try:
+        if engine not in asked:
+            asked[engine] = None if works(engine) else client[engine].apply_async(int)
+            since[engine] = time.monotonic()
+        told = asked[engine]
+        if told is None or (told.ready() and told.successful()):
+            return True
+        # A search may have been faster, and what it has begun there may take hours.
+        if time.monotonic() - since[engine] > 2:
+            since[engine] = time.monotonic()
+            return works(engine)
+    except Exception:  # noqa: BLE001 - it has gone meanwhile: the others must not fail
+        return False
+    return False
+
+
+def works(engine: int) -> bool:
+    """Return whether an engine has a task, or has answered anybody."""
+    status = client.queue_status(engine)
+    if status["tasks"] or status["completed"]:
+        asked[engine] = None
+        return True
+    return False
 
 
 def ready(begins: str, number: str) -> str:

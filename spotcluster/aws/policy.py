@@ -80,6 +80,24 @@ _CHANGE = {
 """What is done with things of clusters, by their kind."""
 
 
+_KEEPING = {
+    *(one for one in _LOOK if "VolumesModif" not in one and "Snapshot" not in one),
+    "ssm:GetParameter",
+    "ec2:AuthorizeSecurityGroupIngress",
+    "ec2:CreateFleet",
+    "ec2:CreateLaunchTemplate",
+    "ec2:CreateTags",
+    "ec2:DeleteFleets",
+    "ec2:DeleteLaunchTemplate",
+    "ec2:DeleteTags",
+    "ec2:GetConsoleOutput",
+    "ec2:RevokeSecurityGroupIngress",
+    "ec2:RunInstances",
+    "ec2:TerminateInstances",
+}
+"""What a keeper calls: it makes workers and ends them, and no clusters, keys or volumes."""
+
+
 def document(
     bucket: str | None = None,
     files: str | None = None,
@@ -87,6 +105,7 @@ def document(
     partition: str = "aws",
     kms_key: str | None = None,
     volumes: Sequence[str] = (),
+    keep: bool = False,
 ) -> dict[str, Any]:
     """Return the policy.
 
@@ -102,6 +121,8 @@ def document(
         The ARN of the account's own key, where disks or buckets are encrypted with one.
     volumes : sequence of str
         Ids of volumes that others made and configs name, and of snapshots that volumes are made of.
+    keep : bool
+        Whether it is for a keeper alone, as for the instance profile of a computer that runs one.
 
     Raises
     ------
@@ -167,6 +188,8 @@ def document(
             for what, service in (("SpotInstance", "spot"), ("Fleet", "ec2fleet"))
         ),
     ]
+    if keep:
+        statements = _for_a_keeper(statements)
     if bucket is not None:
         statements += _splits(f"arn:{partition}:s3:::{bucket}")
     if files is not None:
@@ -174,6 +197,20 @@ def document(
     if kms_key is not None:
         statements += _kms(kms_key, partition, s3=bool(bucket or files))
     return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _for_a_keeper(statements: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    found = []
+    for one in statements:
+        actions = [action for action in one["Action"] if action in _KEEPING]
+        if not actions or one["Sid"] == "KeepVolumesOfOurs":
+            continue
+        kept = {**one, "Action": actions}
+        if one["Sid"] == "TagWhatIsBeingMade":
+            made = [name for name in _MAKE if f"ec2:{name}" in _KEEPING]
+            kept["Condition"] = {"StringEquals": {"ec2:CreateAction": made}}
+        found.append(kept)
+    return found
 
 
 def partition_of(region: str) -> str:

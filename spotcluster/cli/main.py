@@ -23,6 +23,7 @@ from spotcluster.cli.commands import (
     helping,
     iam_policy,
     jobs,
+    keeping,
     keys,
     listclusters,
     listings,
@@ -51,6 +52,7 @@ Examples:
 
 _SHORT = {
     "an": "addnode",
+    "bal": "keep",
     "ck": "createkey",
     "cv": "createvolume",
     "lc": "listclusters",
@@ -59,6 +61,7 @@ _SHORT = {
     "lr": "listregions",
     "ls": "listspots",
     "lsi": "listinstances",
+    "loadbalance": "keep",
     "lv": "listvolumes",
     "lz": "listzones",
     "reboot": "restart",
@@ -73,7 +76,7 @@ _SHORT = {
     "sm": "sshmaster",
     "sn": "sshnode",
 }
-"""StarCluster's short names of commands, which its users type."""
+"""StarCluster's names of commands, which its users type."""
 
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -81,7 +84,7 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 class _Commands(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command, by its short name too."""
+        """Return a command, by its StarCluster name too."""
         return super().get_command(ctx, _SHORT.get(cmd_name, cmd_name))
 
     def resolve_command(
@@ -132,6 +135,7 @@ _SECTIONS = {
         clusters.start,
         clusters.addnode,
         clusters.removenode,
+        keeping.keep,
         endings.stop,
         endings.autostop,
         clusters.restart,

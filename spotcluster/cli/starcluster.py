@@ -21,12 +21,9 @@ _OWN_IMAGE = (
 _STORED_IMAGE = "There are no images in S3 any more; `spotcluster listimages` shows those of EC2."
 _BUCKETS = "`aws s3 ls` does it; `put` and `get` copy between nodes and s3://BUCKET."
 
+_FOLLOW = "`spotcluster status --watch NAME` shows how the cluster does; leave it out."
+
 COMMANDS: dict[str, str] = {
-    **dict.fromkeys(
-        ("loadbalance", "bal"),
-        "There is no queue of SGE to watch: `addnode` and `removenode` change the size of a cluster"
-        " while searches go on.",
-    ),
     **dict.fromkeys(("ebsimage", "eimg", "s3image", "simg", "createimage"), _OWN_IMAGE),
     **dict.fromkeys(
         ("removeimage", "ri"),
@@ -94,6 +91,22 @@ _INSTEAD: dict[str, dict[str, str]] = {
         **dict.fromkeys(("-f", "--force"), "A node that fails is removed anyway; leave it out."),
         **dict.fromkeys(
             ("-k", "--keep-instance"), "Instances of nodes that leave are always terminated."
+        ),
+    },
+    "keep": {
+        **dict.fromkeys(
+            ("-d", "--dump-stats", "-D", "--dump-stats-file", "-p", "--plot-stats"), _FOLLOW
+        ),
+        **dict.fromkeys(("-P", "--plot-output-dir"), _FOLLOW),
+        **dict.fromkeys(
+            ("-w", "--wait_time"), "--target MINUTES says how soon what waits is to be done."
+        ),
+        **dict.fromkeys(("-i", "--interval"), "It looks all the time; leave it out."),
+        **dict.fromkeys(
+            ("-l", "--lookback_window"), "It measures by the last five minutes; leave it out."
+        ),
+        **dict.fromkeys(
+            ("-K", "--kill-cluster"), "`spotcluster terminate NAME` ends a cluster; leave it out."
         ),
     },
     "sshmaster": _LOGIN,

@@ -16,6 +16,9 @@ from datetime import UTC, datetime, timedelta
 from spotcluster.aws import tags
 from spotcluster.cluster import owner
 
+KEEPER = "keep"
+"""What the names of keepers' additions begin with; those of others are hexadecimal numbers."""
+
 
 @dataclass(frozen=True)
 class Addition:
@@ -41,6 +44,12 @@ class Addition:
         """Return one that begins now, run by this process."""
         now = datetime.now(UTC).replace(microsecond=0)
         return cls(secrets.token_hex(4), owner.myself(), number, now)
+
+    @classmethod
+    def of_keeper(cls, number: int) -> Addition:
+        """Return one of a keeper's that begins now: whose names other keepers may share."""
+        new = cls.new(number)
+        return cls(f"{KEEPER}{new.id}", new.owner, new.number, new.began)
 
     def taken_over(self) -> Addition:
         """Return it as run by this process."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from spotcluster import templates
 
@@ -42,3 +43,17 @@ def test_only_what_is_missing_is_waited_for_to_the_limit(two_engines: Machines) 
     said, took = ask(two_engines, 3, "node002", "node002_,node002.", "1")
     assert said == "node002 0 of 1 registered\n"
     assert took >= 3
+
+
+def test_engine_that_a_search_was_faster_to_is_there(two_engines: Machines, tmp_path: Path) -> None:
+    """What it had begun may take hours, and its node was taken for broken after 90 s."""
+
+    gate = tmp_path / "gate"
+    hold = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.05)"
+    view = two_engines.client[:]
+    view.apply_sync(int)
+    working = view.execute(hold, block=False)
+    said = ask(two_engines, 6, "node001", begins(two_engines), "2")[0]
+    gate.touch()
+    working.get(timeout=60)
+    assert said == ""

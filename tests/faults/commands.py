@@ -67,6 +67,7 @@ def a_ceiling(world: World) -> None:
 
 START = ("start", "-s", "2", "-c", "bare", "mycluster")
 GO_ON = ("start", "mycluster")
+KEEP = ("keep", "--once", "mycluster")
 STOP = ("stop", "-y", "mycluster")
 END = ("terminate", "-y", "mycluster")
 COMMANDS = {
@@ -74,6 +75,7 @@ COMMANDS = {
     "addnode": Command(("addnode", "mycluster"), a_master, ["master", "node001"], 2),
     "removenode": Command(("removenode", "-y", "mycluster", "node001"), two_nodes, ["master"], 1),
     "start again": Command(START, a_lost_node, ["master", "node002"], 2),
+    "keep": Command(KEEP, a_lost_node, ["master", "node002"], 2),
     "stop": Command(
         STOP,
         workers_of_both_kinds,

@@ -84,6 +84,10 @@ class Terminal:
         self._program.kill()
         return self.wait()
 
+    def said(self) -> str:
+        """Return what it has said by now."""
+        return "".join((self._folder / name).read_text() for name in ("out", "err"))
+
     def works(self) -> bool:
         """Return whether any of its threads does something but wait, where that can be seen."""
         tasks = Path(f"/proc/{self.pid}/task").glob("*/stat")

@@ -100,6 +100,38 @@ def test_every_command_needs_what_the_policy_has_and_no_more(
     assert allowed - asked == NOT_SEEN
 
 
+def test_a_keeper_needs_what_its_policy_has(world: World) -> None:
+    """It makes workers and ends them; whoever has its computer cannot make or end a cluster."""
+    world.run("start", "-c", "bare", "-s", "3", "mycluster")
+    policy = json.loads(world.run("iam-policy", "--keep").out)
+    allowed = {action for one in policy["Statement"] for action in one["Action"]}
+    asked: set[str] = set()
+
+    def check(number: int, name: str, do: Callable[[], Any]) -> Any:
+        if ": " in name:  # a remote step
+            return do()
+        service = SERVICES.get(name, "ec2")
+        asked.add(f"{service}:{name}")
+        if f"{service}:{name}" not in allowed:
+            return answers.error(service, "UnauthorizedOperation", "You are not authorized.", 403)
+        return do()
+
+    world.on_call = check
+    (lost,) = world.instances()["node001"]
+    lost.terminate()
+    world.settle()
+    fail = {"lost": "sshd is dead."}
+    world.machines.faults.append(lambda step: fail if step["alias"] == "node003" else None)
+    world.run("keep", "--once", "mycluster", status=0)
+    assert world.ready() == ["master", "node002", "node004"]
+    assert asked - allowed == set()
+    said = world.run("terminate", "-y", "mycluster", status=1).err
+    assert "UnauthorizedOperation" in said or "not authorized" in said.lower()
+    assert not {"ec2:CreateSecurityGroup", "ec2:ImportKeyPair", "ec2:StopInstances"} & allowed
+    world.on_call = None
+    world.run("terminate", "-y", "mycluster")
+
+
 def test_what_changes_or_ends_things_is_allowed_for_ours_only(world: World) -> None:
     policy = json.loads(world.run("iam-policy").out)
     for statement in policy["Statement"]:

@@ -14,6 +14,7 @@ from spotcluster.cli.context import Context, pass_context
 Examples:
   spotcluster iam-policy >policy.json
   spotcluster iam-policy --bucket my-bucket >policy.json
+  spotcluster iam-policy --keep >policy.json
   spotcluster -r cn-north-1 iam-policy >policy.json
 """,
 )
@@ -34,6 +35,12 @@ Examples:
     metavar="ARN",
     help="The account's own key of KMS, where disks or buckets are encrypted with one.",
 )
+@click.option(
+    "--keep",
+    is_flag=True,
+    help="What `keep` needs and no other command: for the instance profile of a computer that runs"
+    " it.",
+)
 @pass_context
 def iam_policy(
     context: Context,
@@ -42,6 +49,7 @@ def iam_policy(
     files: str | None,
     volumes: tuple[str, ...],
     kms_key: str | None,
+    keep: bool,
 ) -> None:
     """Print the least IAM policy that the commands need, as JSON.
 
@@ -53,5 +61,7 @@ def iam_policy(
     region = context.region or lookup.default_region(context.config(check_plugins=False))
     partition = policy.partition_of(region)
     output.document(
-        policy.document(bucket, files, partition=partition, kms_key=kms_key, volumes=volumes)
+        policy.document(
+            bucket, files, partition=partition, kms_key=kms_key, volumes=volumes, keep=keep
+        )
     )

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from spotcluster import files
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.options import json_option
-
-if TYPE_CHECKING:
-    from spotcluster.cluster.status.observer import Status
 
 _REDRAW = 1.0
 
@@ -39,6 +35,7 @@ def status(context: Context, name: str, *, watch: bool, as_json: bool) -> None:
     it, elsewhere the best one.
     """
     from spotcluster.cluster.status import observer as statuses
+    from spotcluster.cluster.status import searches
 
     if watch and as_json:
         raise click.UsageError("--json prints one document and ends; leave out --watch.")
@@ -50,9 +47,9 @@ def status(context: Context, name: str, *, watch: bool, as_json: bool) -> None:
             return
         observer.wait(statuses.LIMIT + 3.0)
         seen = observer.look()
-        searches = _searches(seen)
+        told = searches.of(seen)
     if as_json:
-        output.document(statuses.as_json(seen, searches))
+        output.document(statuses.as_json(seen, told))
         return
     from rich.console import Console
 
@@ -60,7 +57,7 @@ def status(context: Context, name: str, *, watch: bool, as_json: bool) -> None:
 
     # Where there is no terminal there is no width either: a row is a line.
     console = output.out if output.out.is_terminal else Console(width=240, highlight=False)
-    console.print(picture(seen, searches, console.width), soft_wrap=False)
+    console.print(picture(seen, told, console.width), soft_wrap=False)
 
 
 def _watch(observer: Any) -> None:
@@ -69,38 +66,13 @@ def _watch(observer: Any) -> None:
     from rich.live import Live
 
     from spotcluster.cli.board import picture
+    from spotcluster.cluster.status import searches
 
     console = Console(highlight=False)
     with contextlib.suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
         observer.wait(_REDRAW)
         while True:
             seen = observer.look()
-            drawn = picture(seen, _searches(seen), console.width, console.height - 1)
+            drawn = picture(seen, searches.of(seen), console.width, console.height - 1)
             live.update(drawn, refresh=True)
             time.sleep(_REDRAW)
-
-
-def _searches(seen: Status) -> list[dict[str, Any]]:
-    """Return the searches on the cluster, as files here and there and the controller tell."""
-    from spotcluster import published
-
-    answer = seen.controller
-    key = answer.key if answer else _known_key(seen)
-    local = published.read()
-    there = published.parse(seen.searches_on_master)
-    shift = seen.clock_ahead
-    there = [{**one, "updated": one["updated"] - shift} for one in there]
-    labels = answer.labels if answer else ()
-    return published.merged([*there, *local], labels, published.controller_of(key), time.time())
-
-
-def _known_key(seen: Status) -> bytes:
-    """Return the key of a controller that does not answer, if this computer knows it."""
-    import json
-
-    from spotcluster import published
-
-    with contextlib.suppress(OSError, ValueError, KeyError, AttributeError):
-        path = files.connection_file(seen.region, seen.name)
-        return published.key_of(json.loads(path.read_text()))
-    return b""

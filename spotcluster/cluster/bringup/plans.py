@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,6 +88,20 @@ class Plan:
         """What the nodes to launch cost in USD per hour; None when one of them is not known."""
         known = [node.price for node in self.nodes if node.price is not None]
         return sum(known) if len(known) == len(self.nodes) else None
+
+    def without(self, avoid: AbstractSet[tuple[str, str]]) -> Plan:
+        """Return it with workers from other pools (type, zone), where there are any."""
+
+        def elsewhere(node: PlannedNode) -> PlannedNode:
+            left = tuple(one for one in node.pools if (one.type, one.zone) not in avoid)
+            if not left or left == node.pools or node.alias == MASTER:
+                return node
+            best = next((one for one in self.offers if one.pool == left[0]), None)
+            if best is None:
+                return node
+            return replace(node, pools=left, type=best.type, price=best.price)
+
+        return replace(self, nodes=tuple(elsewhere(one) for one in self.nodes))
 
 
 def check_name(name: str) -> None:

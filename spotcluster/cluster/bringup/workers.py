@@ -26,6 +26,7 @@ from spotcluster.aws.fleets import Fleet, Mould, Pool, Refusal
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import owner, records
+from spotcluster.cluster.additions import KEEPER
 from spotcluster.cluster.bringup import shortage
 from spotcluster.cluster.bringup.making import Making, ended_elsewhere
 from spotcluster.cluster.bringup.plans import MASTER, PlannedNode
@@ -166,7 +167,10 @@ class Workers:
         making.cluster.note(shortage.told(lack, refusals, making.todo.offers))
 
     def _is_foreign(self, by: str | None) -> bool:
-        return bool(self._making.addition) and by != self._making.addition
+        own = self._making.addition
+        if own.startswith(KEEPER) and by and by.startswith(KEEPER):
+            return False  # two keepers want the same nodes
+        return bool(own) and by != own
 
     # The claim.
 

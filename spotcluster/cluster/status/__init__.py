@@ -6,6 +6,7 @@
     receipts.py     what those have cost that have ended
     observer.py     one cluster: its nodes, engines, jobs and searches
     vitals.py       what machines say       controller.py  what the controller knows
+    searches.py     searches, as all who know of them tell
     quick.py        what the master says at once, for who is about to end it
     consoles.py     what instances wrote on their consoles
 """

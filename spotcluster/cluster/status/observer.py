@@ -224,9 +224,19 @@ class Observer:
         Whether to ask again and again.
     limit : float
         Seconds that a machine or the controller has to answer.
+    often : float
+        Seconds between two questions to each, when watching.
     """
 
-    def __init__(self, cluster: Cluster, *, watching: bool = False, limit: float = LIMIT) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        watching: bool = False,
+        limit: float = LIMIT,
+        often: float = _OFTEN,
+    ) -> None:
+        self._often = often
         self._cluster = cluster
         self._watching = watching
         self._limit = limit
@@ -318,13 +328,13 @@ class Observer:
         for new in here.keys() - self._sources.keys():
             examiner = Examiner(Node(here[new], self._cluster.key_path))
             ask = _within(examiner.ask, self._limit)
-            source = self._source(here[new].alias, ask, examiner.close, _OFTEN)
+            source = self._source(here[new].alias, ask, examiner.close, self._often)
             self._sources[new] = source
             source.start()
         if self._controller is None and any(one.is_master for one in here.values()):
             controller = Controller(self._cluster)
             ask_it = _within(controller.ask, self._limit)
-            self._controller = self._source("controller", ask_it, controller.close, _OFTEN)
+            self._controller = self._source("controller", ask_it, controller.close, self._often)
             self._controller.start()
 
     def _source(

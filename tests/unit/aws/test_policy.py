@@ -23,6 +23,7 @@ FORMS: dict[str, dict[str, Any]] = {
         "kms_key": KMS,
         "volumes": ["vol-12345678", "snap-12345678"],
     },
+    "keep": {"keep": True},
     "China": {"partition": "aws-cn", "bucket": "b"},
 }
 
