@@ -12,7 +12,7 @@
     shortage.py     what is said when EC2 has too few
     userdata.py     what it reads at its first boot
     watcher.py      one describe call for all that wait
-    set_up.py       makes the machine a node: hostnames.py, hostkeys.py
+    set_up.py       makes the machine a node: hostkeys.py
     autostop.py     what ends a node by itself, and ceiling.py: when it does whatever runs
     packages.py     what is installed, and which node has something else
     tagging.py      tags of nodes, written in as few calls as EC2 takes

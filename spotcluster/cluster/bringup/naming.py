@@ -1,6 +1,7 @@
-"""Names of nodes: which come next, made one by one when they are asked for.
+"""Names of nodes: which come next, and what a node calls itself.
 
-More may be asked for than there is room for, which is found out before any name is made.
+They are made one by one when they are asked for: more may be asked for than there is room for,
+which is found out before any name is made.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from collections.abc import Iterable, Sequence
 from typing import overload
 
 from spotcluster.aws import blocks
+from spotcluster.errors import UsageError
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123
 
 
 class Names(Sequence[str]):
@@ -76,6 +80,25 @@ def left(seen: Sequence[str], number: int) -> Names:
     passed = [blocks.alias(one) for one in range(1, max(used, default=0)) if one not in used]
     gaps = passed[:number]
     return after(seen, number - len(gaps)).behind(gaps)
+
+
+def hostname(cluster: str, alias: str, *, dns_prefix: bool) -> str:
+    """Return what a node calls itself, in lower case as host names are.
+
+    That is its alias, with the cluster's name in front where DNS_PREFIX is set.
+
+    Raises
+    ------
+    UsageError
+        With the cluster's name in front it would be no host name.
+    """
+    name = f"{cluster}-{alias}".lower() if dns_prefix else alias
+    if not _LABEL.fullmatch(name):
+        raise UsageError(
+            f"DNS_PREFIX: '{name}' cannot be a host name: up to 63 letters, digits and '-'.",
+            "Choose another name for the cluster, or leave DNS_PREFIX out.",
+        )
+    return name
 
 
 def _numbers(names: Sequence[str]) -> set[int]:

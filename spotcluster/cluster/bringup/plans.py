@@ -18,7 +18,7 @@ from spotcluster.aws.instance_types import InstanceType
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.objects import Bucket
 from spotcluster.aws.session import Session
-from spotcluster.cluster.bringup import hostnames, pools, room, userdata
+from spotcluster.cluster.bringup import naming, pools, room, userdata
 from spotcluster.cluster.bringup.naming import Names
 from spotcluster.cluster.bringup.pools import Offer
 from spotcluster.cluster.bringup.room import Need, Wish
@@ -157,7 +157,7 @@ def make(
     some = Names.of(aliases).examples(template.node_instance_type.firsts)
     _check_user_data(template)
     for alias in some:
-        hostnames.of(cluster, alias, dns_prefix=template.dns_prefix)
+        naming.hostname(cluster, alias, dns_prefix=template.dns_prefix)
     _check_key(session, template)
     _check_jump(template)
     if template.splits_bucket:

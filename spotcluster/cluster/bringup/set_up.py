@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from spotcluster import ssh, templates
-from spotcluster.cluster.bringup import autostop, hostkeys, hostnames
+from spotcluster.cluster.bringup import autostop, hostkeys, naming
 from spotcluster.cluster.bringup.tagging import Tagger
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Account, Node, asking
@@ -55,7 +55,7 @@ def equip(cluster: Cluster, node: Node, tagger: Tagger, *, format_new: bool = Fa
     if facts.has_units and not hostkeys.is_own(node):
         steps += hostkeys.announce(tagger, node, made[1])
     if facts.sudo:
-        hostname = hostnames.of(cluster.name, node.alias, dns_prefix=template.dns_prefix)
+        hostname = naming.hostname(cluster.name, node.alias, dns_prefix=template.dns_prefix)
         steps.append(_machine(node, hostname, template.cluster_user, template.cluster_shell))
     else:
         left_out += [f"the user {template.cluster_user}", "host names", "/etc/hosts"]

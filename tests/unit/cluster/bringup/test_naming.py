@@ -1,13 +1,15 @@
-"""Names that are made when they are asked for."""
+"""Names that are made when they are asked for, and host names."""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spotcluster.cluster.bringup import naming
 from spotcluster.cluster.bringup.naming import Names
 from spotcluster.config.node_types import NodeTypes
+from spotcluster.errors import UsageError
 
 
 def test_names_are_a_sequence_like_any_other() -> None:
@@ -49,3 +51,17 @@ def test_examples_are_of_every_kind_and_count_each_name_once(
     assert counted == expected
     assert len(examples) <= len(groups) + 2
     assert set(examples) <= set(names)
+
+
+def test_host_name_is_the_alias() -> None:
+    assert naming.hostname("My_cluster", "node001", dns_prefix=False) == "node001"
+
+
+def test_with_dns_prefix_the_name_of_the_cluster_comes_first_as_in_starcluster() -> None:
+    assert naming.hostname("MyCluster", "node001", dns_prefix=True) == "mycluster-node001"
+
+
+@pytest.mark.parametrize("cluster", ["my_cluster", "x" * 57])
+def test_name_that_dns_would_not_take_is_refused(cluster: str) -> None:
+    with pytest.raises(UsageError, match="cannot be a host name"):
+        naming.hostname(cluster, "node001", dns_prefix=True)
