@@ -274,7 +274,8 @@ class Watch:
             self.nearly_over = True
             self.warn(
                 f"BUDGET or MAX_HOURS is 80% used up: this node shuts down in {words(over)},"
-                " whatever runs. `spotcluster start NAME --budget` raises it."
+                f" whatever runs. `spotcluster autostop {self.settings['cluster']}` counts it by"
+                " what was really spent, and --budget there raises it."
             )
         return over
 
