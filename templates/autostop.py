@@ -180,7 +180,9 @@ class Watch:
                 self.countdown.since, self.countdown.sure = float(was["since"]), float(was["sure"])
                 self.postponed = str(was["postponed"])
             if was["until"] is not None:
-                over = was["until"] - now if was["boot"] == boot() else max(GRACE, was["ceiling"])
+                over = was["until"] - now
+                if was["boot"] != boot():
+                    over = max(GRACE, min(was["ceiling"], timer()))
                 self.set, self.until, self.total = was["set"], now + over, was["total"]
 
     def run(self) -> None:
@@ -272,7 +274,8 @@ class Watch:
             self.nearly_over = True
             self.warn(
                 f"BUDGET or MAX_HOURS is 80% used up: this node shuts down in {words(over)},"
-                " whatever runs. `spotcluster start NAME --budget` raises it."
+                f" whatever runs. `spotcluster autostop {self.settings['cluster']}` counts it by"
+                " what was really spent, and --budget there raises it."
             )
         return over
 
@@ -442,6 +445,14 @@ class Watch:
 def words(seconds: float) -> str:
     """Return a duration as it is said."""
     return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{max(0.0, seconds):.0f} s"
+
+
+def timer() -> float:
+    """Return what is left by this machine's own timer, which counted while we did not run."""
+    try:
+        return float(CEILING.read_text())
+    except (OSError, ValueError):
+        return math.inf
 
 
 def boot() -> str:

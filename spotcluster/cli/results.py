@@ -219,15 +219,20 @@ def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
             " again to mount what is not mounted.",
         )
     output.out.print(_end_of(cluster))
-    if cluster.deadline is not None:
-        left = wording.time_left(max(0.0, cluster.deadline - time.monotonic()))
-        output.out.print(f"No node runs for longer than {left} from now, whatever fails.")
+    show_ceiling(cluster)
     output.out.print(
         f"  spotcluster {region}sshmaster {cluster.name}      log in\n"
         f"  spotcluster {region}addnode -s 1 {cluster.name}   make it larger\n"
         f"  spotcluster {region}terminate {cluster.name}      end the bill"
     )
     return 0
+
+
+def show_ceiling(cluster: Cluster) -> None:
+    """Print how long a cluster may still run, where it has a ceiling."""
+    if cluster.deadline is not None:
+        left = wording.time_left(max(0.0, cluster.deadline - time.monotonic()))
+        output.out.print(f"No node runs for longer than {left} from now, whatever fails.")
 
 
 def _end_of(cluster: Cluster) -> str:

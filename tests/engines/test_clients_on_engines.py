@@ -33,6 +33,15 @@ class Clusters(Machines):
     client_class = Client
     controller_program = (str(CONTROLLER),)
 
+    def environment(self) -> dict[str, str]:
+        (self.folder / ".spotcluster").mkdir(exist_ok=True)
+        return {**super().environment(), "HOME": str(self.folder)}
+
+    def tasks(self) -> str:
+        """Return how many tasks are not answered, as the controller writes it."""
+        there = self.folder / ".spotcluster" / "tasks"
+        return there.read_text().strip() if there.exists() else ""
+
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Clusters]:
@@ -135,3 +144,19 @@ def test_broadcast_view_answers(cluster: Clusters) -> None:
     assert set(view.apply_async(os.getpid).get(LIMIT)) == set(
         cluster.client[:].apply_async(os.getpid).get(LIMIT)
     )
+
+
+def test_controller_writes_how_many_tasks_keep_the_cluster_from_ending(
+    cluster: Clusters, tmp_path: Path
+) -> None:
+    """Queued ones too, of a view that balances loads as of one that names engines."""
+    until(lambda: cluster.tasks() == "0", "an idle controller")
+    gate = tmp_path / "gate"
+    waiting = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.05)"
+    running = cluster.client[:].execute(waiting)
+    queued = [cluster.client.load_balanced_view().apply_async(len, "abc") for _ in range(3)]
+    until(lambda: cluster.tasks() == "5", "two that run and three that wait")
+    gate.touch()
+    assert [one.get(timeout=LIMIT) for one in queued] == [3, 3, 3]
+    running.get(timeout=LIMIT)
+    until(lambda: cluster.tasks() == "0", "an idle controller again")

@@ -172,3 +172,18 @@ def test_cluster_that_is_to_be_terminated_is_made_so_and_says_so(world: World) -
     assert "nothing of it costs money" in " ".join(said.out.split())
     world.run("terminate", "-y", "mycluster")
     assert world.left() == []
+
+
+def test_budget_of_a_cluster_that_runs_is_raised(world: World) -> None:
+    """Only of one that was stopped or lacked nodes it was."""
+    world.run("start", "-c", "bare", "-s", "2", "--budget", "10", "mycluster")
+    before = settings(world, "node001")["ceiling"]
+    said = world.run("autostop", "mycluster", "--budget", "20")
+    assert "No node runs for longer than" in said.out
+    after = settings(world, "node001")["ceiling"]
+    assert after == pytest.approx(2 * before, rel=0.01)  # type: ignore[operator]
+    (listed,) = json.loads(world.run("listclusters", "--json").out)
+    assert listed["budget_usd"] == 20
+    said = world.run("autostop", "mycluster", "--budget", "0.0001", status=2)
+    assert "too few to begin anything" in " ".join(said.err.split())
+    assert settings(world, "node001")["ceiling"] == after

@@ -93,12 +93,16 @@ Examples:
   spotcluster autostop mycluster        count its idle time from now
   spotcluster autostop mycluster 2h
   spotcluster autostop mycluster off
+  spotcluster autostop mycluster --budget 40
 """
 )
 @click.argument("name")
 @click.argument("time", required=False, metavar="[TIME|off]")
+@click.option(
+    "--budget", type=float, metavar="USD", help="The most that it may cost from its start on."
+)
 @pass_context
-def autostop(context: Context, name: str, time: str | None) -> int:
+def autostop(context: Context, name: str, time: str | None, *, budget: float | None) -> int:
     """Put off the end of an idle cluster, or say after how long idle it ends by itself.
 
     Idle is a cluster without an evaluation or any other task at the controller, a job, a notebook
@@ -111,9 +115,10 @@ def autostop(context: Context, name: str, time: str | None) -> int:
         cluster = context.cluster(name, check_plugins=False)
     with output.progress() as reporter:
         cluster.reporter = reporter
-        limit = stopping.change(cluster, time)
+        limit = stopping.change(cluster, time, budget)
     when = f"ends after {wording.time_left(limit)} idle" if limit else "does not end by itself"
     output.out.print(f"'{name}' {when}{', counted from now' if limit else ''}.")
+    results.show_ceiling(cluster)
     return 0
 
 

@@ -121,24 +121,30 @@ def of(
     return seconds_left(template, Spending(spent, age, sum(known) + disks))
 
 
-def move_on(cluster: Cluster) -> None:
-    """Count a cluster's ceiling anew by what it has really cost, for `autostop.tell`.
+def anew(cluster: Cluster, template: Template) -> float | None:
+    """Return a cluster's deadline by what it has really cost so far; None where it has no ceiling.
 
-    It stays as it is where that cannot be found out, or where it is nearly over.
+    Raises
+    ------
+    UsageError
+        That is too soon, or a price that BUDGET needs is not known.
     """
-    template = cluster.record.template
     if template.budget is None and template.max_hours is None:
-        return
+        return None
     begin = time.monotonic()
     found = cluster.record.own(instances.describe(cluster.session, cluster.name))
     mine = {node.instance.id for node in cluster.nodes}
     there = [one for one in instances.present(found) if one.id in mine]
+    left = of(cluster.session, template, (), there, cluster.record, found)
+    return None if left is None else begin + left
+
+
+def move_on(cluster: Cluster) -> None:
+    """Count a cluster's ceiling anew, for `autostop.tell`; where that fails it stays as it is."""
     try:
-        left = of(cluster.session, template, (), there, cluster.record, found)
+        cluster.deadline = anew(cluster, cluster.record.template)
     except UsageError as error:
         cluster.note(f"the ceiling of '{cluster.name}' stays as it is: {error.message}")
-    else:
-        cluster.deadline = None if left is None else begin + left
 
 
 def boot_script(seconds: float) -> bytes:

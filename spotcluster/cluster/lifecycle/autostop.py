@@ -9,18 +9,22 @@ from spotcluster.config import durations
 from spotcluster.errors import ClusterError, UsageError
 
 
-def change(cluster: Cluster, time: str | None) -> int:
+def change(cluster: Cluster, time: str | None, budget: float | None = None) -> int:
     """Count a cluster's idle time anew, by another limit if one is given; return it in seconds.
+
+    Its ceiling is counted anew too, by what it has really cost.
 
     Parameters
     ----------
     time : str or None
         As AUTOSTOP in a template.
+    budget : float or None
+        Another BUDGET.
 
     Raises
     ------
     UsageError
-        That is no duration.
+        That is no duration, or a budget that is spent.
     ClusterError
         The cluster has no autostop, is no more, or its master does not take it.
     """
@@ -37,10 +41,14 @@ def change(cluster: Cluster, time: str | None) -> int:
             f"`spotcluster terminate {name}`, then `start`, makes one that has it.",
         )
     master = cluster.master
-    if wanted is not None and wanted != record.template.autostop:
-        template = record.template.model_copy(update={"autostop": wanted})
+    template = record.template.with_overrides(autostop=wanted, budget=budget)
+    deadline = None if budget is None else ceiling.anew(cluster, template)
+    if template != record.template:
         cluster.record = records.amend(cluster.session, record, template)
-    ceiling.move_on(cluster)
+    if budget is None:
+        ceiling.move_on(cluster)
+    else:
+        cluster.deadline = deadline
     failed = autostop.tell(cluster)
     for alias, why in failed.items():
         if alias != master.alias:

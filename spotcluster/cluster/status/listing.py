@@ -171,7 +171,7 @@ def used_up(cost: float | None, budget: float | None) -> str:
         return ""
     return (
         f"{cost / budget:.0%} of its BUDGET of ${budget:g} is spent; at 100% it ends by itself,"
-        " whatever runs."
+        " whatever runs; `spotcluster autostop NAME --budget` raises it."
     )
 
 

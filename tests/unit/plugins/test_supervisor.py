@@ -138,3 +138,25 @@ def test_service_that_cannot_start_is_tried_ever_more_slowly(host: Host) -> None
     wait_until("the third start", lambda: len(started(host)) == 3)
     first, second, third = (float(line[0]) for line in started(host))
     assert 0.9 < second - first < third - second
+
+
+@pytest.mark.parametrize("sudo", [True, False])
+def test_service_of_the_machine_is_roots_where_there_is_sudo_without_systemd(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, sudo: bool
+) -> None:
+    """It ran as the account, which may not shut the machine down and sees no other's logins."""
+    monkeypatch.setattr(supervisor, "_MACHINE", str(tmp_path / "machine" / "services"))
+    host.facts = SimpleNamespace(has_units=False, sudo=sudo)
+    program = "import pathlib, sys, time; pathlib.Path(sys.argv[1], 'ran').touch(); time.sleep(60)"
+    node: Any = host
+    steps = supervisor.starting_for_machine(node, "autostop", {"autostop.py": program})
+    assert {step.user for step in steps} == {"root" if sudo else "me"}
+    (tmp_path / ".spotcluster").mkdir()
+    for step in steps:
+        host.run(f"cd\n{step.script}")
+    folder, user = supervisor.of_machine(node)
+    services = Path(folder) if sudo else tmp_path / ".spotcluster" / "services"
+    wait_until("it to run", lambda: (services / "ran").exists())
+    own = supervisor._Plain(node, folder, user)
+    wait_until("it to be known", lambda: own.status("autostop") == {"autostop": True})
+    assert own.stop("autostop") == ["autostop"]

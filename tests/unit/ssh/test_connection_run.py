@@ -15,8 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spotcluster import ssh
+from spotcluster import ssh, templates
 from spotcluster.errors import ConnectionFailed, RemoteCommandFailed
+from spotcluster.ssh.script import LOOKS
 
 from .conftest import Server
 
@@ -33,6 +34,17 @@ def test_returns_both_streams_and_the_status(connection: ssh.Connection) -> None
 
 def test_runs_in_the_home_with_no_arguments(server: Server, connection: ssh.Connection) -> None:
     assert connection.run('pwd; echo "$# $0"').stdout == f"{server.home}\n0 bash\n"
+
+
+def test_who_only_looks_is_known_by_its_command_line(
+    server: Server, connection: ssh.Connection
+) -> None:
+    """So that `status`, left open, keeps no idle cluster up; see templates/autostop.py."""
+    said = connection.run('tr "\\0" " " </proc/$PPID/cmdline; echo "$# $0"', looks=True).stdout
+    assert LOOKS in said
+    assert said.endswith("0 bash\n")
+    assert LOOKS not in connection.run('tr "\\0" " " </proc/$PPID/cmdline').stdout
+    assert f'LOOKS = b"{LOOKS}"' in templates.read("autostop.py")
 
 
 def test_script_is_nowhere_in_a_command_line(server: Server, connection: ssh.Connection) -> None:

@@ -372,6 +372,10 @@ def test_reboot_is_no_new_life_to_a_ceiling(
     again = watch(program, host, idle=0, ceiling=7200.0, set=1.0)
     again.look(program.time.monotonic())
     assert 3590 < state(host)["ceiling"] <= 3600
+    program.CEILING.write_text("2000\n")  # it counted while the service did not run
+    (host / "autostop.state").write_text(json.dumps({**seen, "ceiling": 3600.0, "boot": "former"}))
+    watch(program, host, idle=0, ceiling=7200.0, set=1.0).look(program.time.monotonic())
+    assert 1990 < state(host)["ceiling"] <= 2000
     (host / "autostop.state").write_text(json.dumps({**seen, "ceiling": -5.0, "boot": "former"}))
     again = watch(program, host, idle=0, ceiling=7200.0, set=1.0)
     again.look(program.time.monotonic())
