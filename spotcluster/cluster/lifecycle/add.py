@@ -11,12 +11,13 @@ from spotcluster.aws import instances, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.cluster import records
 from spotcluster.cluster.additions import Addition
-from spotcluster.cluster.bringup import plans, workers
+from spotcluster.cluster.bringup import naming, plans, workers
 from spotcluster.cluster.bringup.bringup import Result, bring_up, is_wanted
 from spotcluster.cluster.bringup.failures import OnFailure
 from spotcluster.cluster.bringup.launch import Launcher
 from spotcluster.cluster.bringup.making import unless_ended
 from spotcluster.cluster.bringup.member import launched
+from spotcluster.cluster.bringup.naming import Names
 from spotcluster.cluster.cluster import Cluster, is_ending, is_stopped
 from spotcluster.cluster.ingress import open_group
 from spotcluster.cluster.reporter import Reporter
@@ -61,9 +62,9 @@ def add_nodes(
     addition = _addition(record, number, reporter)
     there = [one for one in instances.present(found) if one.tags.get(tags.BY) == addition.id]
     unready = [one for one in there if not one.ready]
-    names = plans.aliases_left if addition in record.additions else plans.aliases_after
+    names = naming.left if addition in record.additions else naming.after
     fresh = names([one.alias for one in found], max(0, number - len(there)))
-    what = _Wanted(template, found, unready, fresh, (addition.taken_over(),))
+    what = _Wanted(template, found, unready, fresh, (addition.taken_over(),), there=len(there))
     return _bring(cluster, what, begin, on_failure)
 
 
@@ -101,14 +102,14 @@ def fill(
         if one.tags.get(tags.BY) in names and not one.ready and not one.is_master
     ]
     lacking = max(0, size - len(instances.staying(found)))
-    choose = plans.aliases_left if record.cut_off else plans.aliases_after
+    choose = naming.left if record.cut_off else naming.after
     fresh = choose([one.alias for one in found], lacking)
     if not unready and not fresh:
         records.conclude(cluster.session, replace(record, additions=record.cut_off))
         return None
     taken = [one.taken_over() for one in record.cut_off]
     own = Addition.of_keeper(len(unready) + len(fresh))
-    what = _Wanted(template, found, unready, fresh, (own, *taken), avoid)
+    what = _Wanted(template, found, unready, fresh, (own, *taken), avoid=avoid)
     # One that fails is asked for again by the keeper, which also knows what else has changed.
     return _bring(cluster, what, begin, OnFailure.DROP)
 
@@ -134,21 +135,35 @@ def _check(cluster: Cluster, reporter: Reporter) -> Template:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Nodes to add: some that were begun, and some that are new, by the first of the additions."""
+    """Nodes to add: some that were begun, and some that are new, by the first of the additions.
+
+    Attributes
+    ----------
+    there : int
+        How many there are already of the number that the user gave.
+    """
 
     template: Template
     found: Sequence[Instance]
     unready: Sequence[Instance]
-    fresh: Sequence[str]
+    fresh: Names
     additions: tuple[Addition, ...]
+    there: int = 0
     avoid: AbstractSet[tuple[str, str]] = frozenset()
 
 
 def _bring(cluster: Cluster, what: _Wanted, begin: float, on_failure: OnFailure) -> Result:
     """Write down what is added, launch what is new, and set it all up."""
     session, record = cluster.session, cluster.record
-    aliases = [*(one.alias for one in what.unready), *what.fresh]
-    todo = plans.make(session, cluster.name, what.template, aliases).without(what.avoid)
+    waiting = [one.alias for one in what.unready]
+    todo = plans.make(
+        session,
+        cluster.name,
+        what.template,
+        what.fresh.behind(waiting),
+        running=waiting,
+        there=what.there,
+    ).without(what.avoid)
     addition = what.additions[0]
     lines = {key: value for one in what.additions for key, value in one.tag.items()}
     size = len(instances.staying(what.found)) + len(what.fresh)
@@ -156,10 +171,9 @@ def _bring(cluster: Cluster, what: _Wanted, begin: float, on_failure: OnFailure)
         record = records.resize(session, record, size, lines)
         record = open_group(session, record, what.template)
     cluster.record = replace(record, additions=what.additions)
-    new = [one for one in todo.nodes if one.alias in what.fresh]
+    new = [one for one in todo.nodes if one.alias not in waiting]
     workers.take_over(session, cluster.name, what.unready, new)
-    there = [one.alias for one in what.unready]
-    launcher = Launcher(cluster, todo, what.found, addition.id, there)
+    launcher = Launcher(cluster, todo, what.found, addition.id, waiting)
     members = [
         launched(launcher, session, one, cluster.key_path, what.unready) for one in todo.nodes
     ]
