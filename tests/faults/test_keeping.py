@@ -256,6 +256,8 @@ def test_interrupted_keeper_says_what_exists(world: World) -> None:
 def test_what_a_keeper_is_told_is_checked(world: World) -> None:
     done = world.run("keep", "--min", "5", "--max", "3", "mycluster", status=2)
     assert "--min 5 is more than --max 3" in done.err
+    done = world.run("keep", "--min", "1000000000", "mycluster", status=2)
+    assert "more than any account may have" in done.err
     done = world.run("keep", "nosuch", status=1)
     assert "There is no cluster 'nosuch'" in done.err
     done = world.run("loadbalance", "-K", "mycluster", status=2)

@@ -99,7 +99,13 @@ def keep(
     """
     from spotcluster.cluster.lifecycle.keeping.decision import Rules
     from spotcluster.cluster.lifecycle.keeping.keeper import Keeper
+    from spotcluster.config.names import MOST_NODES
 
+    for flag, number in (("--min", least), ("--max", most)):
+        if number is not None and number > MOST_NODES:
+            raise click.UsageError(
+                f"{flag} {number} is more than any account may have ({MOST_NODES})."
+            )
     if least is not None and most is not None and least > most:
         raise click.UsageError(f"--min {least} is more than --max {most}.")
     rules = Rules(least, most, target * _MINUTES, idle * _MINUTES, pause, step)

@@ -64,7 +64,7 @@ def add_nodes(
     unready = [one for one in there if not one.ready]
     names = naming.left if addition in record.additions else naming.after
     fresh = names([one.alias for one in found], max(0, number - len(there)))
-    what = _Wanted(template, found, unready, fresh, (addition.taken_over(),), len(there))
+    what = _Wanted(template, found, unready, fresh, (addition.taken_over(),), there=len(there))
     return _bring(cluster, what, begin, on_failure)
 
 
@@ -137,7 +137,10 @@ def _check(cluster: Cluster, reporter: Reporter) -> Template:
 class _Wanted:
     """Nodes to add: some that were begun, and some that are new, by the first of the additions.
 
-    `there` is how many of the number that the user gives are there already.
+    Attributes
+    ----------
+    there : int
+        How many there are already of the number that the user gave.
     """
 
     template: Template
@@ -153,9 +156,13 @@ def _bring(cluster: Cluster, what: _Wanted, begin: float, on_failure: OnFailure)
     """Write down what is added, launch what is new, and set it all up."""
     session, record = cluster.session, cluster.record
     waiting = [one.alias for one in what.unready]
-    wanted = what.fresh.behind(waiting)
     todo = plans.make(
-        session, cluster.name, what.template, wanted, running=waiting, there=what.there
+        session,
+        cluster.name,
+        what.template,
+        what.fresh.behind(waiting),
+        running=waiting,
+        there=what.there,
     ).without(what.avoid)
     present = instances.present(what.found)
     left = ceiling.of(session, what.template, todo.nodes, present, record, what.found)
