@@ -74,7 +74,7 @@ def main() -> None:
     from spotcluster.cli import main as program
 
     assert Path(ssh.__file__).is_relative_to(tree), "another version is measured"
-    machines, lock = Machines(threading.RLock()), threading.Lock()
+    machines, lock = Machines(), threading.Lock()
     trips: Counter[str] = Counter()
     connections: Counter[str] = Counter()
 

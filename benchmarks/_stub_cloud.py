@@ -33,11 +33,9 @@ def main() -> None:
         from faults import picking  # type: ignore[import-not-found]
         from faults.world import running  # type: ignore[import-not-found]
 
-        from spotcluster.local import launches
-
-        launches.MOST_INSTANCES = 2000
         picking.use()
         with running(folder, home) as world:
+            world.cloud.most_instances = 2000
             program = Path(__file__).with_name("_stub_client.py")
             done = subprocess.run(
                 [sys.executable, str(program), tree, workers],

@@ -11,7 +11,6 @@ import glob
 import os
 import shlex
 import stat
-import tempfile
 from pathlib import Path
 
 from spotcluster.errors import UsageError
@@ -105,6 +104,8 @@ def read_private(path: Path) -> bytes:
 
 def write_private(path: Path, data: str | bytes, *, mode: int = 0o600) -> None:
     """Write `data` to `path` whole or not at all: aside, then renamed; mode 0600 from the start."""
+    import tempfile  # with all that it can pack; most commands write nothing
+
     make_parents(path)
     raw = data.encode() if isinstance(data, str) else data
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -8,7 +8,6 @@ title, to put something into the clipboard.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -112,6 +111,8 @@ def some(items: Sequence[object], number: int = 3) -> str:
 
 def nearest(wanted: str, known: Iterable[str]) -> str | None:
     """Return the known name that is most like `wanted`; None where none is like it."""
+    import difflib  # for who has mistyped something
+
     near = difflib.get_close_matches(wanted, list(known), n=1, cutoff=0.6)
     return near[0] if near else None
 

@@ -246,6 +246,33 @@ def tag(session: Session, ids: Sequence[str], own: Mapping[str, str]) -> None:
     )
 
 
+def placement_scores(session: Session, types: Sequence[str], number: int) -> dict[str, int]:
+    """Return how likely EC2 thinks it is that a zone has so many, from 1 to 10.
+
+    Returns
+    -------
+    dict of str to int
+        By zone; empty where it does not say, or to others only.
+    """
+    try:
+        found = list(
+            every(
+                session.ec2.get_spot_placement_scores,
+                "SpotPlacementScores",
+                InstanceTypes=list(types),
+                TargetCapacity=number,
+                SingleAvailabilityZone=True,
+                RegionNames=[session.region],
+            )
+        )
+        zones = call(session.ec2.describe_availability_zones)["AvailabilityZones"]
+    except CloudError:
+        return {}
+    names = {one["ZoneId"]: one["ZoneName"] for one in zones}
+    ids = {one.get("AvailabilityZoneId", ""): one["Score"] for one in found}
+    return {names[one]: score for one, score in ids.items() if one in names}
+
+
 def left(session: Session, cluster: str) -> list[str]:
     """Return the ids of a cluster's fleets that EC2 has not deleted.
 

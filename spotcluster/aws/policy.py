@@ -33,6 +33,7 @@ _LOOK = (
     "ec2:DescribeTags",
     "ec2:DescribeVolumes",
     "ec2:DescribeVolumesModifications",
+    "ec2:GetSpotPlacementScores",
     "pricing:GetProducts",
 )
 _MAKE = (

@@ -32,5 +32,6 @@ def _when_used(room: str, name: str) -> None:
     setattr(sys.modules[room], name, module)
 
 
-# It needs rich, a third of what `spotcluster --help` would take, which prints by itself.
-_when_used(__name__, "output")
+# What `spotcluster --help` does without; rich alone, for the first, would take a third of its time.
+for _name in ("output", "logfile", "editing"):
+    _when_used(__name__, _name)

@@ -137,6 +137,12 @@ class LocalInstance(Instance):
     def network_interfaces(self) -> list[Any]:
         return list(self.nics.values()) if self.is_live else []
 
+    def get_tags(self) -> list[dict[str, str]]:
+        """Return its tags; moto looks for them through those of everything that there is."""
+        own = self.ec2_backend.tags.get(self.id, {})
+        what = {"resource_id": self.id, "resource_type": "instance"}
+        return [{**what, "key": key, "value": value} for key, value in own.items()]
+
     # What is asked for: called by moto's StartInstances and so on. Each returns the previous state.
 
     def start(self) -> InstanceState:

@@ -85,6 +85,9 @@ def test_every_command_needs_what_the_policy_has_and_no_more(
     fail = {"lost": "sshd is dead."}
     world.machines.faults.append(lambda step: fail if step["alias"] == "node003" else None)
     world.run("addnode", "--on-failure", "drop", "mycluster", status=1)
+    world.cloud.capacity.replace([{"lifecycle": "spot", "capacity": 0}])
+    world.run("addnode", "mycluster", status=1)
+    world.cloud.capacity.replace([])
     world.run("restart", "mycluster")
     world.run("stop", "-y", "mycluster")
     world.run("start", "mycluster")

@@ -15,17 +15,18 @@ from spotcluster.aws.session import Session
 pytestmark = pytest.mark.usefixtures("in_module_cloud")
 
 
-def test_prices_of_several_types_stand_side_by_side_the_cheapest_first() -> None:
+def test_prices_of_several_types_stand_side_by_side_the_cheapest_vcpu_first() -> None:
     said = cli("-r", "local", "spothistory", "c5.xlarge", "m5.large", "-d", "3")
     title, header, *rows = said.splitlines()
     assert title.startswith("Spot prices in local, last 3 days, USD per hour")
     assert header.split("  ")[0] == "type"
-    prices = [float(row.split()[2]) for row in rows]
+    prices = [float(row.split()[2]) for row in rows]  # of a vCPU
     assert prices == sorted(prices)
     assert {row.split()[0] for row in rows} == {"c5.xlarge", "m5.large"}
     for row in rows:
-        price, cores, per_core = (float(row.split()[n]) for n in (2, 5, 7))
-        assert per_core == pytest.approx(price / cores, abs=1e-4)
+        per_core, price, fixed, saving, cores = (row.split()[n] for n in (2, 3, 6, 7, 8))
+        assert float(per_core) == pytest.approx(float(price) / float(cores), abs=1e-4)
+        assert saving == f"{1 - float(price) / float(fixed):.0%}"
 
 
 def test_prices_as_json_have_every_change() -> None:
@@ -54,7 +55,7 @@ def test_picture_without_a_file_goes_to_our_own_folder(module_home: Path) -> Non
     assert re.fullmatch(r"Current price: \$0\.\d{4} in us-east-1\w", rows[-3])
     assert [row.split(":")[0] for row in rows[-2:]] == ["Max price", "Average price"]
     current = float(rows[-3].split("$")[1].split()[0])
-    assert current == min(float(row.split()[2]) for row in rows[:-3])
+    assert current == min(float(row.split()[3]) for row in rows[:-3])
 
 
 def test_what_is_no_picture_is_refused_before_anything_is_asked(tmp_path: Path) -> None:

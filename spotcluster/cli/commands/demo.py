@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spotcluster import files, threads
+from spotcluster import files
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.errors import ClusterError, SearchError, SpotclusterError
@@ -207,6 +207,8 @@ def _digits(folder: Any) -> tuple[Any, dict[str, Any], list[str]]:
 
 def _aside(work: Callable[[], Any]) -> Callable[[], Any]:
     """Do `work` in a thread; the returned function waits for it and gives its result."""
+    from spotcluster import threads
+
     outcome: dict[str, Any] = {}
 
     def run() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import html
-import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +43,8 @@ def notebook(
     It is installed there when it is first asked for. The server goes on when the tunnel is closed,
     and kernels with it.
     """
+    import webbrowser
+
     from spotcluster.cluster.on_master import notebook as notebooks
 
     region = f"-r {context.region} " if context.region else ""
@@ -75,6 +75,8 @@ def notebook(
 def _page(region: str, name: str, url: str) -> Iterator[Path]:
     """Make a page of our own that leads there: the address is a password, and command lines, as
     that of a browser that is being started, are everybody's to read."""
+    import html
+
     path = files.private_dir("notebooks", region) / f"{name}.html"
     address = html.escape(url)
     files.write_private(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from spotcluster import files, published
+from spotcluster import files
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.options import json_option
@@ -83,6 +82,8 @@ def _watch(observer: Any) -> None:
 
 def _searches(seen: Status) -> list[dict[str, Any]]:
     """Return the searches on the cluster, as files here and there and the controller tell."""
+    from spotcluster import published
+
     answer = seen.controller
     key = answer.key if answer else _known_key(seen)
     local = published.read()
@@ -95,6 +96,10 @@ def _searches(seen: Status) -> list[dict[str, Any]]:
 
 def _known_key(seen: Status) -> bytes:
     """Return the key of a controller that does not answer, if this computer knows it."""
+    import json
+
+    from spotcluster import published
+
     with contextlib.suppress(OSError, ValueError, KeyError, AttributeError):
         path = files.connection_file(seen.region, seen.name)
         return published.key_of(json.loads(path.read_text()))

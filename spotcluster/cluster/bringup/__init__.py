@@ -7,6 +7,7 @@
     member.py       a node on its way into a cluster
     launch.py       instances, under names that nobody else has, once: the master alone, and
                     workers.py together by fleets; making.py has what both ask for
+    shortage.py     what is said when EC2 has too few
     userdata.py     what it reads at its first boot
     watcher.py      one describe call for all that wait
     set_up.py       makes the machine a node: hostnames.py, hostkeys.py

@@ -141,7 +141,7 @@ class Pipeline:
         }
         self._coming = {member.alias for member in members if not member.is_master}
         self.cluster.expect(lambda: self._coming)
-        self._tagger = Tagger(self.cluster.session, len(members))
+        self._tagger = Tagger(self.cluster.session, len(self._coming))
         gates = {
             name: Gate(is_open=not with_master)
             for name in (SET_UP, *(name for name, _ in self.plugins), READY)

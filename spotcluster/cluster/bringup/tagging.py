@@ -25,9 +25,9 @@ class Tagger:
     Parameters
     ----------
     crowd : int
-        How many nodes are brought up. A few have their tags written at once, each by a call of its
-        own. Many wait a moment for one another: what all have alike goes in one call, and what
-        differs in rolls, see `blocks.pack`.
+        How many workers are brought up. A few have their tags written at once, each by a call of
+        its own. Many wait a moment for one another: what all have alike goes in one call, and what
+        differs in rolls, see `blocks.pack`. The master waits for none of them, as they wait for it.
     """
 
     def __init__(self, session: Session, crowd: int) -> None:
@@ -40,7 +40,7 @@ class Tagger:
     def put(self, node: Node, own: Mapping[str, str]) -> None:
         """Write tags of a node; one value in them may differ from those of others."""
         wish = _Wish(node.instance.id, own)
-        if self._is_crowd:
+        if self._is_crowd and not node.instance.is_master:
             self._gathered.ask(wish)
         else:
             network.tag(self._session, [wish.id], wish.tags)

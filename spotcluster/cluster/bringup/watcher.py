@@ -16,6 +16,8 @@ from spotcluster.errors import CloudError, CredentialsError, NodeError
 POLL = 1.0
 """Seconds between two describe calls; grows to five times this while nothing happens."""
 
+_PAGE = 1000  # instances that EC2 shows in one answer
+
 
 class Watcher:
     """Describes a cluster's instances for as long as it is open as a context manager."""
@@ -203,11 +205,13 @@ class Watcher:
                 found = {}
                 self._error = error
             with self._changed:
+                changed = any(self._seen.get(key) != one for key, one in found.items())
+                self._seen = {**self._seen, **found}
                 if not self._waiting:  # only for who asks whether one is lost; tags change often
                     pause = 5 * POLL
-                elif any(self._seen.get(key) != one for key, one in found.items()):
-                    pause = POLL / 2
-                self._seen = {**self._seen, **found}
+                elif changed:
+                    # Of many, something happens to one of them between any two looks.
+                    pause = POLL * min(5.0, max(0.5, 5 * len(self._seen) / _PAGE))
                 self._coming_back -= {
                     key for key, one in found.items() if one.state in ("pending", "running")
                 }

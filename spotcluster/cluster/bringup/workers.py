@@ -26,6 +26,7 @@ from spotcluster.aws.fleets import Fleet, Mould, Pool, Refusal
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import owner, records
+from spotcluster.cluster.bringup import shortage
 from spotcluster.cluster.bringup.making import Making, ended_elsewhere
 from spotcluster.cluster.bringup.plans import MASTER, PlannedNode
 from spotcluster.errors import CapacityError, CloudError, ClusterError, SpotclusterError
@@ -149,19 +150,12 @@ class Workers:
             pools = [one for one in pools if one not in refused]
             attempt = self._making.launched.count(rest.aliases[0])
         if rest.count:
-            error = _why(refusals)
-            self._tell(refusals)
+            error = shortage.why(refusals)
+            offers = self._making.todo.offers if like.spot else ()
+            if said := shortage.told(self._session, refusals, offers, rest.count):
+                self._making.cluster.note(said)
             made += [error] * rest.count
         return made
-
-    def _tell(self, refusals: Sequence[Refusal]) -> None:
-        """Say what each pool said, where there were several."""
-        said = {one.pool: one.error for one in refusals}
-        if len(said) > 1:
-            lines = [
-                f"    {pool.type:<14} {pool.zone:<14} {error.code}" for pool, error in said.items()
-            ]
-            self._making.cluster.note("what each pool said:\n" + "\n".join(lines))
 
     def _is_foreign(self, by: str | None) -> bool:
         return bool(self._making.addition) and by != self._making.addition
@@ -360,14 +354,3 @@ def _named(block: Block, fleet: Fleet) -> list[Instance]:
 def _lacks(made: Instance | Exception) -> bool:
     """Return whether there was no capacity for a node; a quota is one for each market."""
     return isinstance(made, CapacityError)
-
-
-def _why(refusals: Sequence[Refusal]) -> CloudError:
-    """Return the error of what no pool had: that of a pool whose capacity may come back, if any."""
-    passing = [one.error for one in refusals if one.error.code == "InsufficientInstanceCapacity"]
-    for error in [*passing, *(one.error for one in refusals)]:
-        return error
-    return CapacityError(
-        "EC2 launched fewer instances than were asked for, and does not say why.",
-        code="InsufficientInstanceCapacity",
-    )

@@ -193,3 +193,22 @@ def test_log_files_are_private_and_bounded(spotcluster_home: Path) -> None:
     assert len(logs) == 3
     assert all(path.stat().st_mode & 0o077 == 0 for path in logs)
     assert spotcluster_home.joinpath("logs").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"]])
+def test_help_imports_nothing_that_it_does_not_need(words: list[str]) -> None:
+    """What no part of it uses was a quarter of the time that it took."""
+    run = f"main.run({words}); import sys; print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"from spotcluster.cli import main; {run}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "spotcluster" in done.stdout
+    found = set(done.stderr.split())
+    assert "spotcluster.cli.commands.clusters" in found
+    heavy = {"boto3", "botocore", "numpy", "paramiko", "pydantic", "rich", "sklearn", "zmq"}
+    own = {"aws", "cluster", "config", "local", "plugins", "published", "search", "ssh", "threads"}
+    slow = {"difflib", "hashlib", "html", "json", "logging", "ssl", "subprocess", "tempfile"}
+    assert not found & (heavy | slow | {f"spotcluster.{name}" for name in own})

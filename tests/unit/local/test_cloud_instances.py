@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from moto.ec2.models.tags import TagBackend
 
 from spotcluster.local.cloud import Cloud
 from spotcluster.local.instances import PORT_TAG
@@ -24,6 +25,19 @@ def test_an_instance_is_pending_until_its_host_is_up(run: Any, describe: Any, se
     (instance,) = describe()
     assert state(instance) == "running"
     assert {"Key": PORT_TAG, "Value": "2222"} in instance["Tags"]
+
+
+def test_tags_of_an_instance_are_not_looked_for_through_all_that_there_are(
+    ec2: Any, run: Any, describe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand instances took half a minute to describe, by when who asked had given up."""
+    instances = run(2)
+    own = [{"Key": "k", "Value": "of one"}]
+    ec2.create_tags(Resources=[instances[0]["InstanceId"]], Tags=own)
+    monkeypatch.setattr(TagBackend, "describe_tags", None)
+    found = {one["InstanceId"]: one.get("Tags") for one in describe()}
+    assert found[instances[0]["InstanceId"]] == own
+    assert len(describe(Filters=[{"Name": "tag:k", "Values": ["of*"]}])) == 1
 
 
 def test_terminating_takes_as_long_as_the_host_does(

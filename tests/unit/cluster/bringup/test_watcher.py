@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ def instance(number: int, **more: Any) -> Instance:
         "public_ip": "",
         "spot_request": "",
         "spot": False,
-        "launched": datetime(2024, 5, 1, 12, 0, number, tzinfo=UTC),
+        "launched": datetime(2024, 5, 1, 12, tzinfo=UTC) + timedelta(seconds=number),
         "reason": "",
         "tags": {tags.ALIAS: "node001"},
     }
@@ -183,3 +184,28 @@ def test_tags_that_change_are_not_looked_at_where_nobody_waits(
         watcher.wait_running("node001", "i-1", timeout=60)
         assert enough.wait(120)
     assert looks[4] - looks[3] > 0.9
+
+
+@pytest.mark.parametrize(("number", "pause"), [(10, 0.5), (200, 1.0), (1000, 5.0), (1900, 5.0)])
+def test_many_that_come_one_after_another_are_looked_at_no_more_often_than_a_few_that_rest(
+    monkeypatch: pytest.MonkeyPatch, number: int, pause: float
+) -> None:
+    """Something happens to one of a thousand at any time: all were described twice a second."""
+    pauses: list[float] = []
+    looks = itertools.count()
+
+    def describe(*_: object) -> list[Instance]:
+        now = {"changed": str(next(looks))}
+        return [instance(1, tags=now), *(instance(one) for one in range(2, number + 1))]
+
+    def wait(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            watcher._stop.set()
+
+    monkeypatch.setattr(watchers.instances, "describe", describe)
+    watcher = Watcher(None, "mycluster")  # type: ignore[arg-type]
+    watcher._waiting = 1
+    watcher._look.wait = wait  # type: ignore[method-assign, assignment]
+    watcher._watch()
+    assert pauses == [pause] * 3

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from spotcluster import threads
 from spotcluster.aws import blocks, tags
 from spotcluster.aws.calls import Patience
 from spotcluster.aws.fleets import Pool
@@ -19,6 +21,7 @@ from spotcluster.aws.instance_types import InstanceType
 from spotcluster.cluster.bringup import launch
 from spotcluster.cluster.bringup.launch import Launcher
 from spotcluster.cluster.bringup.plans import PlannedNode
+from spotcluster.cluster.bringup.pools import Offer
 from spotcluster.cluster.bringup.tagging import Tagger
 from spotcluster.config import Template
 from spotcluster.errors import CapacityError
@@ -27,6 +30,7 @@ IMAGE = Image("ami-1", "ubuntu", "/dev/sda1", "x86_64", "ubuntu")
 KIND = InstanceType("c5.large", 2, 4096, "x86_64")
 CHEAP = Pool("c5.large", "subnet-a", "us-east-1a", 0.1)
 DEAR = Pool("c5.large", "subnet-b", "us-east-1b", 0.1)
+OUT = Pool("c5.large", "subnet-c", "us-east-1c", 0.1)
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI"
 
 
@@ -39,6 +43,7 @@ class EC2:
         self.fleets: list[dict[str, Any]] = []
         self.moulds: dict[str, str] = {}
         self.tags: dict[str, dict[str, str]] = {}
+        self.scores: dict[str, int] = {}
 
     def create_launch_template(self, **asked: Any) -> dict[str, Any]:
         self.asked["CreateLaunchTemplate"] += 1
@@ -78,6 +83,18 @@ class EC2:
                 errors.append({**where, "ErrorCode": code, "ErrorMessage": "None."})
         return {"FleetId": f"fleet-{len(self.fleets)}", "Instances": made, "Errors": errors}
 
+    def get_spot_placement_scores(self, **asked: Any) -> dict[str, Any]:
+        assert (asked["RegionNames"], asked["SingleAvailabilityZone"]) == (["us-east-1"], True)
+        if not self.scores:
+            error = {"Code": "UnauthorizedOperation", "Message": ""}
+            raise ClientError({"Error": error}, "GetSpotPlacementScores")  # type: ignore[typeddict-item]
+        found = [{"AvailabilityZoneId": one, "Score": score} for one, score in self.scores.items()]
+        return {"SpotPlacementScores": [{"Region": "us-east-1", **one} for one in found]}
+
+    def describe_availability_zones(self, **_: Any) -> dict[str, Any]:
+        zones = {"use1-az4": "us-east-1a", "use1-az6": "us-east-1b"}
+        return {"AvailabilityZones": [{"ZoneId": k, "ZoneName": v} for k, v in zones.items()]}
+
     def delete_fleets(self, **_: Any) -> dict[str, Any]:
         self.asked["DeleteFleets"] += 1
         return {}
@@ -114,7 +131,12 @@ def launched(
         for one in range(1, 1 + number)
     ]
     todo = SimpleNamespace(
-        template=template, nodes=nodes, subnet=SimpleNamespace(id="subnet-a", zone="us-east-1a")
+        template=template,
+        nodes=nodes,
+        subnet=SimpleNamespace(id="subnet-a", zone="us-east-1a"),
+        offers=[
+            Offer(one, KIND, price) for one, price in ((CHEAP, 0.05), (DEAR, 0.06), (OUT, 0.2))
+        ],
     )
     launcher = Launcher(cluster, todo, ())  # type: ignore[arg-type]
     came: dict[str, Any] = {}
@@ -130,10 +152,10 @@ def launched(
 
 
 def run(what: Sequence[Any]) -> None:
-    threads = [threading.Thread(target=one) for one in what]
-    for thread in threads:
+    begun = [threading.Thread(target=one) for one in what]
+    for thread in begun:
         thread.start()
-    for thread in threads:
+    for thread in begun:
         thread.join()
 
 
@@ -167,6 +189,18 @@ def test_calls_that_make_and_tag_workers_hardly_grow_with_their_number(
     assert all(own[tags.STATE] == "ready" for own in resolved.values())
     in_order = [one.alias for one in sorted(came.values(), key=lambda one: str(one.id))]
     assert in_order == [blocks.alias(one) for one in range(1, 1 + number)]
+
+
+def test_tags_of_the_master_wait_for_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait for it: so it waited in vain, 3 s of a start of a thousand."""
+    monkeypatch.setattr("spotcluster.cluster.bringup.tagging._PAUSE", 1.0)
+    ec2 = EC2(subnet_a=1)
+    came, _ = launched(ec2, 1)
+    (one,) = came.values()
+    master = SimpleNamespace(instance=replace(one, tags={**one.tags, tags.ROLE: "master"}))
+    putting = threads.begin(lambda: Tagger(session(ec2), 999).put(master, {tags.STATE: "ready"}))  # type: ignore[arg-type]
+    assert threads.wait_for(putting, 60)
+    assert ec2.tags[one.id][tags.STATE] == "ready"
 
 
 def test_what_one_pool_does_not_have_is_asked_for_from_the_others() -> None:
@@ -217,5 +251,18 @@ def test_no_capacity_at_all_says_what_each_pool_said_once() -> None:
     came, notes = launched(EC2(), 3, [CHEAP, DEAR])
     assert all(isinstance(one, CapacityError) for one in came.values())
     (table,) = notes
-    assert "c5.large       us-east-1a     InsufficientInstanceCapacity" in table
-    assert "us-east-1b" in table
+    assert table.splitlines() == [
+        "what each pool said:",
+        "    c5.large       us-east-1a     InsufficientInstanceCapacity",
+        "    c5.large       us-east-1b     InsufficientInstanceCapacity",
+        "a higher bid (-b) would have had:",
+        "    c5.large       us-east-1c     $0.2/h now",
+    ]
+
+
+def test_no_capacity_says_how_likely_it_is_where_the_credentials_may_ask() -> None:
+    ec2 = EC2()
+    ec2.scores = {"use1-az4": 3, "use1-az6": 9, "use1-az1": 1}
+    _, (table,) = launched(ec2, 3, [CHEAP, DEAR])
+    assert "us-east-1a     InsufficientInstanceCapacity, placement score 3 of 10" in table
+    assert "us-east-1b     InsufficientInstanceCapacity, placement score 9 of 10" in table
