@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from spotcluster.errors import CloudError, ClusterError, SpotclusterError
 log = logging.getLogger("spotcluster.terminate")
 
 _POLL = 1.0
+_RECEIPT = 20.0  # seconds that the receipt may delay the end
 _HOOKS = 30.0  # seconds for all plugins' `shutdown` together: the bill runs on meanwhile
 
 
@@ -217,12 +219,27 @@ def _end(
 
 
 def _receipt(session: Session, name: str, reporter: Reporter) -> Receipt | None:
-    """Draw up the receipt and keep it; that it cannot be kept keeps no cluster."""
-    receipt = None
-    try:
-        receipt = receipts.close(session, name)
-        if receipt is not None:
-            receipts.keep(session, receipt)
-    except SpotclusterError as error:
-        reporter.note(f"the receipt is not kept in the account: {error}")
-    return receipt
+    """Draw up the receipt and keep it; that it cannot be kept fails and delays nothing."""
+    told: list[Receipt] = []
+    failed: list[str] = []
+
+    def write() -> None:
+        try:
+            receipt = receipts.close(session, name)
+            if receipt is not None:
+                told.append(receipt)
+                receipts.keep(session, receipt)
+        except SpotclusterError as error:
+            failed.append(str(error))
+        except Exception as error:  # of a tag that nobody foresaw: the group is yet to be deleted
+            log.exception("the receipt of %s", name)
+            failed.append(f"{type(error).__name__}: {error}")
+
+    writing = threading.Thread(target=write, name=f"receipt of {name}", daemon=True)
+    writing.start()
+    writing.join(_RECEIPT)
+    if writing.is_alive():
+        failed.append(f"AWS has not taken it within {_RECEIPT:.0f} s")
+    for why in failed[:1]:
+        reporter.note(f"the receipt is not kept in the account: {why}")
+    return told[0] if told else None

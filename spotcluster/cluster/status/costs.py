@@ -95,9 +95,13 @@ class Tariff:
 
     def disk(self, one: Instance, begin: datetime, end: datetime) -> float:
         """Return what the disk of an instance costs in USD from `begin` to `end`."""
+        return self.disk_of(one.disk_gb, begin, end)
+
+    def disk_of(self, size: int, begin: datetime, end: datetime) -> float:
+        """Return what a node's disk of so many GiB costs in USD from `begin` to `end`."""
         if self._disk is None:
             self._disk = prices.disk_hour(self._session)
-        return max(0.0, one.disk_gb * self._disk * _hours(end - begin))
+        return max(0.0, size * self._disk * _hours(end - begin))
 
     def on_demand(self, name: str) -> float | None:
         """Return the on-demand price of a type."""

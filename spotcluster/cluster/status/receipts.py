@@ -7,14 +7,15 @@ repeated `terminate` finds the cluster: cut off anywhere, the repetition writes 
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from spotcluster import wording
-from spotcluster.aws import tags
+from spotcluster.aws import images, tags
 from spotcluster.aws.calls import call, every
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
@@ -22,10 +23,15 @@ from spotcluster.cluster import records
 from spotcluster.cluster.records import Record
 from spotcluster.cluster.status import costs
 from spotcluster.cluster.status.costs import Counted, Tariff
+from spotcluster.config import Template
+from spotcluster.config.node_types import NodeGroup
+from spotcluster.errors import SpotclusterError
 
 _PATH = "/spotcluster/receipts"
 _LINES = 20  # of 150 characters each at most, as a standard parameter holds 4096
 _CENT = 0.005
+_SHOWN = timedelta(minutes=45)  # for which EC2 shows what has ended, at least
+_NOT_SHOWN = "not shown"  # in place of a type
 
 
 @dataclass(frozen=True)
@@ -134,9 +140,16 @@ def draw_up(
     if rest > _CENT / 100:
         # As if nothing had been saved: nobody knows what these were.
         _add(lines, ("", "", False), 0.0, rest, rest)
-    at_most = ""
-    if unsaid:
-        at_most = f"EC2 does not say when {wording.some(unsaid)} ended"
+    reasons = [f"EC2 does not say when {wording.some(unsaid)} ended"] if unsaid else []
+    if forgotten := _forgotten(record, found, tariff, now):
+        line, until = forgotten
+        reasons.append(
+            f"EC2 does not show {line.nodes} of its nodes any more, which are taken to have run on"
+            f" demand until {until:%Y-%m-%d %H:%M} UTC"
+        )
+        lines[line.type, line.zone, line.spot] = line
+        usd = None if usd is None else usd + line.usd
+    at_most = ", and ".join(reasons)
     said = record.tags.get(tags.ENDING)
     whole = None if usd is None else sum(one.on_demand for one in lines.values())
     return Receipt(
@@ -152,10 +165,69 @@ def draw_up(
     )
 
 
+def _forgotten(
+    record: Record, found: Sequence[Instance], tariff: Tariff, now: datetime
+) -> tuple[Line, datetime] | None:
+    """Return the most that nodes can have cost of which EC2 shows nothing, and until when they ran.
+
+    Those that somebody has looked at within an hour of their end are counted twice then: nobody
+    knows which they were.
+    """
+    # `stop` has written down what it ended.
+    if record.stopped or now - record.created < _SHOWN:
+        return None
+    shown = costs.own(record, found)
+    masters = [one for one in shown if one.is_master]
+    missing = record.size - len({one.alias for one in shown if not one.leaving})
+    if missing <= 0:
+        return None
+    # Nothing of a cluster runs on when its master has gone, but for what is seen to.
+    until = max((one.ended or now for one in masters), default=now)
+    template = record.template
+    kinds = {one.type for one in (*template.node_instance_type.groups, _rest(template))}
+    of_worker = _dearest(tariff, kinds | set(template.node_instance_types))
+    of_master = _dearest(tariff, {template.master_instance_type or _rest(template).type})
+    if of_worker is None or of_master is None:
+        return None
+    hours = (until - record.created) / timedelta(hours=1)
+    hourly = missing * of_worker if masters else (missing - 1) * of_worker + of_master
+    size = template.root_volume_size or images.USUAL_GB
+    usd = hourly * hours + missing * tariff.disk_of(size, record.created, until)
+    line = Line(
+        type=_NOT_SHOWN,
+        zone="",
+        spot=False,
+        nodes=missing,
+        hours=missing * hours,
+        usd=usd,
+        on_demand=usd,
+    )
+    return line, until
+
+
+def _rest(template: Template) -> NodeGroup:
+    return template.node_instance_type.rest
+
+
+def _dearest(tariff: Tariff, types: Iterable[str]) -> float | None:
+    """Return the highest price on demand, which is more than any on the spot market."""
+    told = [tariff.on_demand(one) for one in types]
+    return max((one for one in told if one is not None), default=None)
+
+
 def close(session: Session, name: str) -> Receipt | None:
-    """Return the receipt of a cluster whose instances have ended; None if it has no record."""
+    """Return the receipt of a cluster whose instances have ended; None if it has no record.
+
+    One that was drawn up before holds, where EC2 has forgotten meanwhile what that goes by.
+    """
     seen = records.look(session, name)
-    return draw_up(session, seen.record, seen.instances) if seen.record else None
+    if seen.record is None:
+        return None
+    told = draw_up(session, seen.record, seen.instances)
+    if told.at_most:
+        with contextlib.suppress(SpotclusterError):
+            told = next((one for one in kept(session, name) if one.id == told.id), told)
+    return told
 
 
 def keep(session: Session, receipt: Receipt) -> None:

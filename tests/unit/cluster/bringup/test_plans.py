@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from spotcluster import files, ssh
-from spotcluster.aws import keypairs
+from spotcluster.aws import keypairs, prices
 from spotcluster.aws.session import Session
 from spotcluster.cluster.bringup import naming, plans, pools
 from spotcluster.cluster.bringup.plans import PlannedNode
@@ -236,7 +236,8 @@ def test_a_bid_is_held_to_the_price_of_every_zone(
     node, _ = pools_of(session, "node001", node_instance_type="c5.xlarge", spot_bid=0.17)
     assert "us-east-1a" in {one.zone for one in node.pools}
     assert "us-east-1c" not in {one.zone for one in node.pools}
-    assert node.price == pytest.approx(0.16 + node.disk_gb * 0.08 / 730)
+    disk = node.disk_gb * prices.disk_hour(session)
+    assert node.price == pytest.approx(0.16 + disk)
     with pytest.raises(CapacityError, match=r"the cheapest of \d pools, which is \$0\.16/h now"):
         pools_of(session, "node001", node_instance_type="c5.xlarge", spot_bid=0.15)
 

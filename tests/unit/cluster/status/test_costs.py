@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
+from moto import mock_aws
 
 from spotcluster.aws import network, prices, tags
 from spotcluster.aws.instances import Instance, _instance
 from spotcluster.aws.prices import ZoneHistory
+from spotcluster.cluster.lifecycle import terminate
 from spotcluster.cluster.records import Record
 from spotcluster.cluster.status import costs, receipts
 from spotcluster.cluster.status.costs import Counted, Tariff
@@ -275,14 +279,15 @@ def test_receipt_is_the_sum_over_the_price_history_to_the_cent(
     assert told.at_most == ""
 
 
-def test_drawn_up_again_it_is_the_same_also_when_ec2_has_forgotten(books: Books) -> None:
+def test_drawn_up_again_it_is_the_same_and_at_most_when_ec2_has_forgotten(books: Books) -> None:
     nodes = [ended("master", 3, spot=False), ended("node001", 2.5)]
     first = drawn_up(books, *nodes)
     assert drawn_up(books, *nodes) == first
     later = drawn_up(books)
-    assert later.usd == first.usd
-    (line,) = later.lines
-    assert (line.type, line.usd) == ("", first.usd)
+    assert first.usd is not None
+    assert later.usd == pytest.approx(first.usd + 5 * 0.4)
+    assert "EC2 does not show 1 of its nodes" in later.at_most
+    assert {line.type: line.usd for line in later.lines}[""] == first.usd
 
 
 def test_instance_whose_end_ec2_does_not_tell_makes_it_at_most(books: Books) -> None:
@@ -290,6 +295,34 @@ def test_instance_whose_end_ec2_does_not_tell_makes_it_at_most(books: Books) -> 
     told = drawn_up(books, ended("master", 1, spot=False), lost)
     assert told.at_most == "EC2 does not say when node001 ended"
     assert told.usd == pytest.approx(0.4 + (10 * 0.1 + 110 * 0.2 + 180 * 0.05) / 60, abs=1e-6)
+
+
+def test_cluster_that_ec2_has_forgotten_costs_at_most_what_it_can_have(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prices, "disk_hour", lambda session: 0.001)
+    told = drawn_up(books)
+    assert told.usd == pytest.approx(5 * (0.4 + 8 * 0.001))
+    assert "EC2 does not show 1 of its nodes any more" in told.at_most
+    assert "until 2026-03-01 17:00 UTC" in told.at_most
+    (line,) = told.lines
+    assert (line.type, line.nodes, line.hours) == ("not shown", 1, 5.0)
+
+
+def test_worker_that_ec2_has_forgotten_ended_before_its_master(books: Books) -> None:
+    books.record = replace(books.record, size=3)
+    master = ended("master", 2, spot=False, tags={**node("master").tags, tags.ROLE: "master"})
+    told = drawn_up(books, master, ended("node002", 1, spot=False))
+    assert told.usd == pytest.approx(2 * 0.4 + 1 * 0.4 + 2 * 0.4)
+    assert "EC2 does not show 1 of its nodes" in told.at_most
+    assert sum(one.usd for one in told.lines) == pytest.approx(told.usd, abs=1e-5)
+
+
+def test_nothing_is_forgotten_of_a_cluster_that_was_stopped_or_is_new(books: Books) -> None:
+    books.record = replace(books.record, size=3, stopped=True)
+    assert drawn_up(books, ended("master", 2, spot=False)).at_most == ""
+    books.record = replace(books.record, stopped=False, created=NOON + 4.5 * HOUR)
+    assert drawn_up(books, ended("master", 5, spot=False)).at_most == ""
 
 
 def test_stop_is_not_paid_as_if_it_had_run(books: Books) -> None:
@@ -315,6 +348,71 @@ def test_receipt_of_many_kinds_of_nodes_fits_into_a_parameter(books: Books) -> N
     assert len(text) <= 4096
     assert sum(one.nodes for one in told.lines) == 120
     assert Receipt.from_text(text) == told
+
+
+def test_receipt_of_a_thousand_nodes_fits_also_with_all_that_is_not_known(books: Books) -> None:
+    books.record = replace(books.record, name="c" * 50, size=2000)
+    zones = [f"ap-southeast-{n}a" for n in range(100)]
+    kind = "u7in-24tb.224xlarge"
+    nodes = [
+        ended(f"node{n:04d}", 700.1234567, spot=False, type=kind, zone=zones[n % 100])
+        for n in range(1000)
+    ]
+    lost = [node(f"n{n}", spot=False, state="terminated", type=kind) for n in range(50)]
+    told = drawn_up(books, *nodes, *lost)
+    assert "does not show" in told.at_most
+    assert "does not say" in told.at_most
+    assert len(json.dumps(told.as_json(), separators=(",", ":"))) <= 4096
+    assert sum(one.nodes for one in told.lines) == 2000
+
+
+@mock_aws
+def test_many_receipts_come_in_pages_of_ten_and_are_all_listed(books: Books) -> None:
+    client = boto3.client("ssm", region_name="us-east-1")
+    session: Any = SimpleNamespace(region="us-east-1", client=lambda name: client)
+    one = drawn_up(books, ended("master", 1, spot=False))
+    for number in range(25):
+        receipts.keep(session, replace(one, name=f"c{number:02d}", id=f"id{number}"))
+    assert [found.name for found in receipts.kept(session)] == [f"c{n:02d}" for n in range(25)]
+    assert [found.id for found in receipts.kept(session, "c07")] == ["id7"]
+    assert receipts.kept(session, "c0") == []
+
+
+def test_receipt_drawn_up_before_ec2_forgot_holds(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = drawn_up(books, ended("master", 1, spot=False))
+    seen = SimpleNamespace(record=books.record, instances=())
+    monkeypatch.setattr(receipts.records, "look", lambda *_: seen)
+    monkeypatch.setattr(receipts, "kept", lambda *_: [replace(first, id="another"), first])
+    assert receipts.close(SESSION, "c") == first
+    monkeypatch.setattr(receipts, "kept", lambda *_: [])
+    told = receipts.close(SESSION, "c")
+    assert told
+    assert "does not show" in told.at_most
+
+
+@pytest.mark.parametrize("trouble", ["hangs", "not foreseen"])
+def test_receipt_that_cannot_be_written_delays_no_end_and_is_said_in_a_line(
+    books: Books, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    one, over, said = drawn_up(books), threading.Event(), list[str]()
+
+    def keep(*_: Any) -> None:
+        if trouble == "hangs":
+            over.wait(60)
+        else:
+            raise ZeroDivisionError("what?")
+
+    monkeypatch.setattr(terminate.receipts, "close", lambda *_: one)
+    monkeypatch.setattr(terminate.receipts, "keep", keep)
+    monkeypatch.setattr(terminate, "_RECEIPT", 0.1)
+    reporter: Any = SimpleNamespace(note=said.append)
+    assert terminate._receipt(SESSION, "c", reporter) == one
+    over.set()
+    (line,) = said
+    assert line.startswith("the receipt is not kept in the account: ")
+    assert line.endswith(("AWS has not taken it within 0 s", "ZeroDivisionError: what?"))
 
 
 def test_what_cannot_be_read_is_left_out() -> None:
