@@ -71,6 +71,8 @@ def _lines(drawn: RenderableType, width: int) -> int:
 
 def _nodes(seen: Status, width: int) -> list[RenderableType]:
     """Return the nodes as one table, or as two where that is too wide."""
+    from spotcluster.cluster.status import notices
+
     about = _table("node", "state", "type", "market", "address", "uptime", "price")
     does = _table("node", "engines", "load", "memory")
     whole = _table(
@@ -86,7 +88,12 @@ def _nodes(seen: Status, width: int) -> list[RenderableType]:
         if problem := seen.problem_of(node):
             problems.append(Text(f"{node.alias}: {problem}", style="yellow"))
     tables: list[RenderableType] = [whole] if width >= _WIDE else [about, Text(), does]
-    return [*tables, *([Text(), *problems] if problems else [])]
+    vitals = {node.alias: node.vitals for node in seen.nodes}
+    remarks = [
+        *problems,
+        *(Text(one, style="yellow") for one in notices.sentences(seen.taken, vitals)),
+    ]
+    return [*tables, *([Text(), *remarks] if remarks else [])]
 
 
 def _table(*names: str) -> Table:

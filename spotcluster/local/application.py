@@ -29,6 +29,7 @@ from .access import Caller, Credentials
 from .cloud import Cloud
 from .ec2 import LocalEC2Response
 from .faults import Rule
+from .host import metadata
 from .lags import Lags
 from .moto_private import look_through_subclasses
 
@@ -208,17 +209,20 @@ class Application:
             return answers.document(faults.listed())
         if path == "/control/faults" and method == "GET":
             return answers.document(faults.listed())
-        if path in ("/control/capacity", "/control/prices") and method == "POST":
+        tellers = {
+            "/control/capacity": self._cloud.capacity.replace,
+            "/control/prices": market.tell,
+            "/control/notices": lambda told: metadata.announce(told, self._cloud.instances()),
+        }
+        if path in tellers and method == "POST":
             rules = json.loads(body or b"[]")
             try:
                 with self._cloud.lock:
-                    if path == "/control/prices":
-                        market.tell(rules)
-                        self._cloud.save()
-                    else:
-                        self._cloud.capacity.replace(rules)
+                    tellers[path](rules)
+                    self._cloud.save()
             except (ValueError, TypeError) as error:
                 return answers.document({"error": str(error)}, 400)
+            self._changed()
             return answers.document(rules)
         if path == "/control/limits" and method == "POST":
             self._cloud.limits.on = json.loads(body or b"false") is True

@@ -11,6 +11,7 @@ from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Account, Node, asking
 from spotcluster.cluster.volumes import mounting
 from spotcluster.cluster.volumes.mounting import Outcome
+from spotcluster.plugins import supervisor
 from spotcluster.steps import Step
 
 UID = 2016
@@ -18,6 +19,7 @@ UID = 2016
 
 _ALIASES = "/etc/spotcluster/ssh"
 _PROGRAMS = "/etc/spotcluster/bin"
+_NOTICES = "notices"  # the service
 _MACHINE, _TMUX = "making it a node", "installing tmux"
 
 
@@ -76,6 +78,8 @@ def equip(cluster: Cluster, node: Node, tagger: Tagger, *, format_new: bool = Fa
     facts = node.learn(answers[-1])
     for what in (_MACHINE, _TMUX):
         left_out += said.get(what, "").splitlines()
+    if node.instance.spot:  # no other is taken back
+        _watch(node)
     volumes = Outcome()
     if node.is_master:
         if not facts.cluster_key:
@@ -84,6 +88,13 @@ def equip(cluster: Cluster, node: Node, tagger: Tagger, *, format_new: bool = Fa
         volumes = mounting.bring(cluster, node, format_new=format_new)
         left_out += volumes.left_out
     return Equipped(tuple(left_out), volumes)
+
+
+def _watch(node: Node) -> None:
+    """Have the node watch for what EC2 says of its machine."""
+    script = templates.read(f"{_NOTICES}.sh")
+    starting = supervisor.of(node).starting(_NOTICES)
+    node.run_each([supervisor.installing(node, _NOTICES, script), *starting])
 
 
 def give_cluster_key(master: Node) -> None:

@@ -23,7 +23,7 @@ from spotcluster.cluster import records
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
 from spotcluster.cluster.records import Record
-from spotcluster.cluster.status import costs, listing
+from spotcluster.cluster.status import costs, listing, notices
 from spotcluster.cluster.status.controller import Answer, Controller
 from spotcluster.cluster.status.vitals import Examiner, RunningJob, Vitals
 from spotcluster.errors import ClusterError, SpotclusterError
@@ -90,6 +90,8 @@ class Status:
         Why the controller says nothing, empty when it does.
     clock_ahead : float
         Seconds by which the master's clock is ahead of ours.
+    taken : tuple of Instance
+        Nodes that EC2 has taken back, as far as it still shows them.
     """
 
     name: str
@@ -104,6 +106,7 @@ class Status:
     controller: Answer | None
     problem: str
     clock_ahead: float = 0.0
+    taken: tuple[Instance, ...] = ()
 
     @property
     def jobs(self) -> tuple[RunningJob, ...] | None:
@@ -158,6 +161,7 @@ class _Cloud:
     nodes: tuple[Instance, ...]
     prices: Mapping[str, float | None] = field(default_factory=dict)
     cost: float | None = None
+    taken: tuple[Instance, ...] = ()
 
 
 class _Source(threading.Thread, Generic[T]):
@@ -283,6 +287,7 @@ class Observer:
             controller=said.value,
             problem=said.problem(watching=self._watching) if self._controller else _NO_MASTER,
             clock_ahead=ahead[0] if ahead else 0.0,
+            taken=cloud.taken,
         )
 
     def _node(self, one: Instance) -> NodeStatus:
@@ -340,7 +345,8 @@ class Observer:
             self._priced = time.monotonic()
         prices = {one.id: listing.price_of(session, one, self._prices) for one in nodes}
         cost = costs.so_far(session, record, found, self._tariff)
-        return _Cloud(record, nodes, prices, cost)
+        own = [one for one in found if one.tags.get(tags.ID, record.id) == record.id]
+        return _Cloud(record, nodes, prices, cost, notices.taken(own))
 
 
 def _within(ask: Callable[[float], T], limit: float) -> Callable[[], T]:
@@ -386,6 +392,14 @@ def as_json(status: Status, searches: Sequence[Mapping[str, Any]]) -> dict[str, 
         "queue": {"waiting": answer.waiting, "running": answer.running, "done": answer.done}
         if answer
         else None,
+        "taken_back": [
+            {
+                "alias": one.alias,
+                "id": one.id,
+                "at": one.ended.isoformat() if one.ended else None,
+            }
+            for one in status.taken
+        ],
         "jobs": None
         if status.jobs is None
         else [_job_as_json(one, status.clock_ahead) for one in status.jobs],
@@ -437,4 +451,5 @@ def _node_as_json(node: NodeStatus, answer: Answer | None, now: datetime) -> dic
         "load": list(vitals.load) if vitals else None,
         "memory_total_mb": vitals.memory_total_mb if vitals else None,
         "memory_used_mb": vitals.memory_used_mb if vitals else None,
+        "notices": notices.as_json(vitals),
     }

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from spotcluster import ssh, templates
 from spotcluster.cluster.node import Node
@@ -20,6 +21,25 @@ class RunningJob:
     id: int
     command: tuple[str, ...]
     started: float
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What EC2 has said of a machine; times in seconds of the epoch by that machine's clock.
+
+    Attributes
+    ----------
+    kind : str
+        "interruption": it is taken back; "rebalance": it may be soon.
+    seen : float
+        When its watcher saw it.
+    time : datetime or None
+        When it is taken back, or since when it may be, as EC2 says.
+    """
+
+    kind: str
+    seen: float
+    time: datetime | None
 
 
 @dataclass(frozen=True)
@@ -42,6 +62,8 @@ class Vitals:
         Those that run there, by number.
     packages : str
         A sum over what its environment has installed: the same where that is the same.
+    notices : tuple of Notice
+        What EC2 has said of it.
     """
 
     cores: int
@@ -53,6 +75,7 @@ class Vitals:
     searches: str = field(default="", repr=False)
     jobs: tuple[RunningJob, ...] = ()
     packages: str = ""
+    notices: tuple[Notice, ...] = ()
 
     @classmethod
     def parse(cls, text: str, now: float) -> Vitals:
@@ -73,7 +96,21 @@ class Vitals:
             searches="".join(f"{line}\n" for line in lines if line.startswith("{")),
             jobs=tuple(sorted(_jobs(jobs, given), key=lambda job: job.id)),
             packages=given.get("packages", ""),
+            notices=tuple(_notices(lines)),
         )
+
+
+def _notices(lines: Iterable[str]) -> Iterable[Notice]:
+    """Yield what notices.sh has written."""
+    for line in lines:
+        name, _, said = line.partition("=")
+        words = said.split()
+        if name == "notice" and len(words) >= 2 and words[0] in ("interruption", "rebalance"):
+            when: datetime | None = None
+            with contextlib.suppress(ValueError, IndexError):
+                when = datetime.fromisoformat(words[2])
+            with contextlib.suppress(ValueError):
+                yield Notice(words[0], float(words[1]), when)
 
 
 def _jobs(lines: Iterable[str], given: Mapping[str, str]) -> Iterable[RunningJob]:

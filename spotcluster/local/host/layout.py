@@ -72,6 +72,7 @@ class Layout:
         self.authorized_keys = self.etc / "authorized_keys"
         self.ssh_config = self.etc / "ssh_config"
         self.ingress = self.etc / "ingress"
+        self.metadata = self.etc / "metadata"
         self.python_site = self.etc / "python"
 
     @property
