@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from spotcluster import notify
 from spotcluster.cli import output
 from spotcluster.errors import SpotclusterError
 
@@ -23,6 +24,8 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
     """Print what would be launched, and what else might be."""
     from spotcluster.cluster.bringup import pools
 
+    is_choice = len({one.per_vcpu for one in plan.offers}) > 1
+    ranked = pools.ranked(session, plan.offers, _POOLS) if is_choice else []
     if as_json:
         output.document(
             {
@@ -58,20 +61,16 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
                         "type": one.offer.type.name,
                         "zone": one.offer.pool.zone,
                         "usd_per_hour": one.offer.price,
-                        "usd_per_vcpu_hour": (
-                            None if one.offer.price is None else one.offer.per_vcpu
-                        ),
+                        "usd_per_vcpu_hour": one.offer.price and one.offer.per_vcpu,
                         "on_demand_usd_per_hour": one.on_demand,
                         "saving": one.saving,
                         "chosen": one.offer.chosen,
                     }
-                    for one in pools.ranked(session, plan.offers)
+                    for one in ranked
                 ],
             }
         )
         return
-    is_choice = len({one.per_vcpu for one in plan.offers}) > 1
-    ranked = pools.ranked(session, plan.offers[:_POOLS]) if is_choice else []
     output.table(
         f"'{plan.cluster}' in {plan.region}, zone {plan.subnet.zone}; nothing has been made.",
         ("node", "type", "vCPUs", "memory", "market", "price now"),
@@ -80,7 +79,7 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
     if ranked:
         rest = len(plan.offers) - len(ranked)
         output.table(
-            "Where workers may come from, by the price per vCPU (what a search pays for):",
+            "Where workers may come from, by the price per vCPU, which is what a search pays for:",
             ("type", "zone", "price now", "per vCPU", "on demand", "saving", ""),
             [
                 (
@@ -94,10 +93,9 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
                 )
                 for one in ranked
             ],
-            keys=2,
         )
         if rest:
-            output.out.print(f"... and {rest} more; --json lists all.")
+            output.out.print(f"... and {rest} more.")
     for image in dict.fromkeys(one.image for one in plan.nodes):
         output.out.print(f"Image: {image.id} {image.name}, login {image.login}")
     output.out.print(
@@ -126,9 +124,13 @@ def _nodes(nodes: Iterable[PlannedNode]) -> list[tuple[str, ...]]:
     return rows
 
 
-def show_result(session: Session, result: Result, *, as_json: bool) -> int:
-    """Print what came of start or addnode, and conclude it; return the exit status."""
+def show_result(session: Session, result: Result, hook: str | None, *, as_json: bool) -> int:
+    """Print what came of start or addnode, tell it, and conclude it; return the exit status."""
     try:
+        if result.nodes and not result.failed:
+            name, nodes = result.cluster.name, len(result.cluster.nodes)
+            text = f"'{name}' is ready with {nodes} node(s)."
+            notify.tell(hook, "ready", name, text, nodes=nodes)
         return _show_result(session, result, as_json=as_json)
     finally:
         result.conclude()

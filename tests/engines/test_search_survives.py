@@ -25,7 +25,7 @@ from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV, ShuffleSplit
 from sklearn.svm import SVC
 
-from spotcluster import depots
+from spotcluster import depots, notify
 from spotcluster.errors import SearchError
 from spotcluster.search import GridSearch, RandomizedSearch
 
@@ -519,3 +519,18 @@ def test_launching_again_with_the_same_ledger_goes_on(
         RandomizedSearch(machines.client, n_iter=4, ledger=ledger).launch_for_splits(
             clone(gated).set_params(C=2.0), space, iris
         )
+
+
+def test_search_tells_the_hook_of_its_client_when_it_is_done(
+    machines: Machines, iris: list[str], tmp_path: Path
+) -> None:
+    told = tmp_path / "told"
+    notify.use(machines.client, f"cat >{told}.new; mv {told}.new {told}", "mycluster")
+    machines.start("node001", 1)
+    search = GridSearch(machines.client).launch_for_splits(SVC(), {"C": [1.0, 2.0]}, iris)
+    assert search.wait(LIMIT)
+    until(told.exists, "the hook is told")
+    said = json.loads(told.read_text())
+    assert (said["event"], said["cluster"]) == ("search done", "mycluster")
+    assert (said["done"], said["total"]) == (6, 6)
+    assert said["text"].endswith(" is done; 6 of 6 evaluations are finished.")
