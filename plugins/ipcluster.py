@@ -128,8 +128,7 @@ class IPCluster(Plugin):
         if not number:
             return
         own, account = supervisor.of(node), node.account.name
-        # A host of the local cloud is no machine of EC2's, though this computer may be one.
-        script = templates.script("engine.sh", alias=node.alias, imds=node.facts.has_units)
+        script = templates.script("engine.sh", alias=node.alias)
         steps = [
             Step(f"rm -f {DRAIN}", "starting engines", user=account),
             supervisor.installing(node, _ENGINE, script),

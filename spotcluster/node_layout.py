@@ -28,6 +28,8 @@ ENGINE_FILE = f"{SECURITY}/ipcontroller-engine.json"
 
 DRAIN = f"{ROOT}/drain"
 """There, and the node's engines take nothing new."""
+NOTICES = f"{ROOT}/notices"
+"""What EC2 has said of the node's machine, see templates/notices.sh."""
 
 SERVICES = f"{ROOT}/services"
 DONE = 78

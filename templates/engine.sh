@@ -1,5 +1,4 @@
-# An engine, as a service. Given before it: alias=NAME, imds=1 where the machine may ask EC2's
-# metadata service of itself; argument: its number on this node
+# An engine, as a service. Given before it: alias=NAME; argument: its number on this node
 umask 077
 number=$1
 . layout.sh
@@ -14,29 +13,6 @@ export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 VECLIB_MAXIMUM
     NUMEXPR_NUM_THREADS=1 BLIS_NUM_THREADS=1
 export VIRTUAL_ENV=$env PATH=${env_python%/*}:$PATH # for what they start: pip, first of all
 cd "$HOME" || exit 1
-
-# EC2 says two minutes before it takes a spot instance back. From then on this node's engines take
-# nothing new, as when it is removed: what would not be finished goes elsewhere at once.
-watch_for_interruption() {
-    local service=http://169.254.169.254/latest token= asked=-99999
-    while sleep 5; do
-        if [ $((SECONDS - asked)) -gt 3000 ]; then
-            token=$(curl -sf --noproxy '*' -m 2 -X PUT "$service/api/token" \
-                -H 'X-aws-ec2-metadata-token-ttl-seconds: 3600') || continue
-            asked=$SECONDS
-            [ "$(metadata instance-life-cycle)" = spot ] || return 0
-        fi
-        if metadata spot/instance-action >/dev/null; then
-            echo "EC2 takes this instance back; nothing new is begun here."
-            touch "$drain"
-            return 0
-        fi
-    done
-}
-metadata() {
-    curl -sf --noproxy '*' -m 2 -H "X-aws-ec2-metadata-token: $token" "$service/meta-data/$1"
-}
-if [ "$number" = 1 ] && [ "${imds:-0}" = 1 ]; then watch_for_interruption & fi
 
 # The engine's identity begins with its node's name, so that anyone can tell whose it is without
 # asking an engine that is busy.

@@ -7,6 +7,7 @@ security=$ipython/security
 client_file=$security/ipcontroller-client.json
 engine_file=$security/ipcontroller-engine.json
 drain=$root/drain
+notices=$root/notices
 services=$root/services
 stay_ended=78
 engine_identity() { # node, number; only what may be in a Python name, and "-"

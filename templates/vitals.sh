@@ -24,6 +24,7 @@ as_account() {
 read -r -d '' look <<'LOOK' || true
 . layout.sh
 if [ -e "$drain" ]; then echo "draining=1"; else echo "draining=0"; fi
+if [ -s "$notices" ]; then sed "s/^/notice=/" "$notices"; fi
 echo "packages=$(for one in "$env"/lib/python3*/site-packages/*.dist-info; do
     echo "${one##*/}"
 done | cksum)"

@@ -91,18 +91,20 @@ def _lines(drawn: RenderableType, width: int) -> int:
 
 def _nodes(seen: Status, width: int) -> list[RenderableType]:
     """Return the nodes as one table, or as several where that is too wide."""
+    from spotcluster.cluster.status import notices
+
     columns = (
         *("node", "state", "type", "market", "address", "uptime", "price"),
         *("engines", "load", "memory"),
     )
     rows = [(*_about(node), *_does(node, seen)) for node in seen.nodes]
-    problems = [
-        Text(f"{node.alias}: {problem}", style="yellow")
-        for node in seen.nodes
-        if (problem := seen.problem_of(node))
+    vitals = {node.alias: node.vitals for node in seen.nodes}
+    remarks = [
+        *(f"{node.alias}: {problem}" for node in seen.nodes if (problem := seen.problem_of(node))),
+        *notices.sentences(seen.taken, vitals),
     ]
     nodes = tables.fitted(columns, rows, width, header_style="dim")
-    return [*nodes, *([Text(), *problems] if problems else [])]
+    return [*nodes, *([Text()] if remarks else []), *(Text(one, style="yellow") for one in remarks)]
 
 
 def _table(*names: str) -> Table:

@@ -29,6 +29,11 @@ class Context:
 
         return config.load_if_there(self.config_path, check_plugins=check_plugins)
 
+    @property
+    def hook(self) -> str | None:
+        """What is to be told of what happens, see `spotcluster.notify`."""
+        return self.config(check_plugins=False).global_settings.hook
+
     def sessions(self, *names: str, check_plugins: bool = True) -> list[Session]:
         """Return a session for each region to look in, for the clusters `names` if given."""
         from spotcluster.cluster import lookup

@@ -6,7 +6,7 @@ import itertools
 import time
 from typing import TYPE_CHECKING
 
-from spotcluster import wording
+from spotcluster import notify, wording
 from spotcluster.cli import output
 from spotcluster.errors import SpotclusterError
 
@@ -157,9 +157,13 @@ def show_receipt(receipt: Receipt) -> None:
     )
 
 
-def show_result(session: Session, result: Result, *, as_json: bool) -> int:
-    """Print what came of start or addnode, and conclude it; return the exit status."""
+def show_result(session: Session, result: Result, hook: str | None, *, as_json: bool) -> int:
+    """Print what came of start or addnode, tell it, and conclude it; return the exit status."""
     try:
+        if result.nodes and not result.failed:
+            name, nodes = result.cluster.name, len(result.cluster.nodes)
+            text = f"'{name}' is ready with {nodes} node(s)."
+            notify.tell(hook, "ready", name, text, nodes=nodes)
         return _show_result(session, result, as_json=as_json)
     finally:
         result.conclude()

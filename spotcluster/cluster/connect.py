@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spotcluster import config as configs
-from spotcluster import depots, ssh
+from spotcluster import depots, notify, ssh
 from spotcluster.aws.objects import Bucket
 from spotcluster.cluster import lookup
 from spotcluster.cluster.cluster import Cluster
@@ -120,7 +120,10 @@ def connect(
     >>> client = spotcluster.connect("mycluster")  # doctest: +SKIP
     >>> view = client.load_balanced_view()  # doctest: +SKIP
     """
-    return client_of(lookup.locate(configs.load_if_there(config), name, region), timeout=timeout)
+    read = configs.load_if_there(config)
+    client = client_of(lookup.locate(read, name, region), timeout=timeout)
+    notify.use(client, read.global_settings.hook, name)
+    return client
 
 
 def client_of(cluster: Cluster, *, timeout: float = 60.0) -> ipyparallel.Client:

@@ -29,10 +29,19 @@ class GlobalSettings(Settings):
         The template that ``start`` uses without ``-c``.
     refresh_interval : float or None
         Taken for StarCluster's sake; nothing here polls at a fixed interval.
+    notify : SecretStr or None
+        What is told when a cluster is ready or has stopped, and when a search is done: a command,
+        or a web hook, whose URL nobody else should know.
     """
 
     default_template: str | None = None
     refresh_interval: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    notify: SecretStr | None = None
+
+    @property
+    def hook(self) -> str | None:
+        """What `spotcluster.notify.tell` is to tell."""
+        return self.notify.get_secret_value() if self.notify else None
 
 
 class AwsSettings(Settings):

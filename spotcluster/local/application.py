@@ -29,6 +29,7 @@ from .access import Caller, Credentials
 from .cloud import Cloud
 from .ec2 import LocalEC2Response
 from .faults import Rule
+from .host import metadata
 from .lags import Lags
 from .moto_private import look_through_subclasses
 
@@ -215,20 +216,21 @@ class Application:
             return answers.document(faults.listed())
         if path == "/control/faults" and method == "GET":
             return answers.document(faults.listed())
-        told = ("/control/capacity", "/control/prices", "/control/quotas")
-        if path in told and method == "POST":
+        tellers: dict[str, Callable[[Any], object]] = {
+            "/control/capacity": self._cloud.capacity.replace,
+            "/control/prices": market.tell,
+            "/control/quotas": lambda told: self._cloud.quotas.replace(told or {}),
+            "/control/notices": lambda told: metadata.announce(told, self._cloud.instances()),
+        }
+        if path in tellers and method == "POST":
             rules = json.loads(body or b"[]")
             try:
                 with self._cloud.lock:
-                    if path == "/control/prices":
-                        market.tell(rules)
-                        self._cloud.save()
-                    elif path == "/control/quotas":
-                        self._cloud.quotas.replace(rules or {})
-                    else:
-                        self._cloud.capacity.replace(rules)
+                    tellers[path](rules)
+                    self._cloud.save()
             except (ValueError, TypeError, AttributeError) as error:
                 return answers.document({"error": str(error)}, 400)
+            self._changed()
             return answers.document(rules)
         if path == "/control/limits" and method == "POST":
             self._cloud.limits.on = json.loads(body or b"false") is True

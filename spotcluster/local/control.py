@@ -299,6 +299,11 @@ def set_prices(rules: list[dict[str, Any]]) -> None:
     call("POST", "/control/prices", rules)
 
 
+def give_notice(rules: list[dict[str, Any]]) -> None:
+    """Tell spot instances that they are taken back; `metadata.announce` says how a rule looks."""
+    call("POST", "/control/notices", rules)
+
+
 def set_limits(*, on: bool) -> None:
     """Refuse calls that are too many, as EC2 does, or no longer."""
     call("POST", "/control/limits", on)

@@ -136,10 +136,13 @@ class Hosts:
         return running if processes.server_of(running) is not None else None
 
     def follow(self, instance: LocalInstance) -> None:
-        """Tell the host whether its security groups let SSH in."""
+        """Tell the host whether its security groups let SSH in, and what EC2 says of it."""
         from . import ingress  # here, as those who only end hosts need not load moto
+        from .host import metadata
 
         ingress.write(self.layout(instance.id), instance)
+        metadata.write(self.layout(instance.id), instance)
+        metadata.write(self.layout(instance.id), instance)
 
     def has_shut_down(self, instance_id: str) -> bool:
         """Return whether a program on the host has shut it down."""

@@ -18,6 +18,7 @@ from moto.ec2.models.instances import StateReason
 
 from spotcluster.errors import LocalCloudError
 
+from . import clock
 from .cloud import Cloud
 from .instances import LocalInstance
 from .kind import HostKind
@@ -119,6 +120,8 @@ class Reconciler:
     def _action(self, instance: LocalInstance) -> Callable[[LocalInstance], None] | None:
         if instance.state == "running":
             self._hosts.follow(instance)
+            if instance.taken and instance.taken <= clock.seconds():
+                return self._take
             if instance.reboot_wanted:
                 return self._reboot
             return self._lose if self._hosts.find(instance.id) is None else None
@@ -184,6 +187,12 @@ class Reconciler:
         with self._cloud.lock:
             log.info("%s has ended", instance.id)
             instance.has_ended(console)
+
+    def _take(self, instance: LocalInstance) -> None:
+        log.warning("%s is taken back", instance.id)
+        with self._cloud.lock:
+            if instance.state == "running":
+                instance.ec2_backend.host_died(instance)
 
     def _lose(self, instance: LocalInstance) -> None:
         shut_down = self._hosts.has_shut_down(instance.id)

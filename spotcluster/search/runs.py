@@ -11,6 +11,7 @@ from functools import partial
 from textwrap import shorten
 from typing import Any
 
+from spotcluster import notify
 from spotcluster.errors import SearchError
 from spotcluster.ipyparallel_private import session_key
 from spotcluster.published import controller_of
@@ -134,6 +135,7 @@ class Run:
     def prepare(self, view: Any, *, open: bool) -> None:  # noqa: A002 - as the dispatcher's
         """Make ready to start; candidates may be added from now on."""
         controller = controller_of(session_key(view.client))
+        self._client = view.client
         self._progress = Progress(
             *(self._id, self._kind, self.path, controller),
             *(self._look, self._rank, self._describe),
@@ -225,6 +227,17 @@ class Run:
             self._ledger.close()
         if self._progress is not None:
             self._progress.end()
+        self._say_so()
+
+    def _say_so(self) -> None:
+        """Tell the hook of the cluster's user, but not of what that user has ended."""
+        done, total = len(self.results), self.results.total
+        failure = self.dispatcher.failure if self.dispatcher else None
+        if done < total and failure is None:
+            return
+        end = "is done" if failure is None else f"has stopped: {type(failure).__name__}"
+        text = f"The {self._kind} {end}; {done} of {total} evaluations are finished."
+        notify.tell_for(self._client, "search done", text, done=done, total=total)
 
     def _look(self) -> tuple[int, int, list[str]]:
         with self.changed:

@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -24,7 +25,7 @@ from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV, ShuffleSplit
 from sklearn.svm import SVC
 
-from spotcluster import depots
+from spotcluster import depots, notify
 from spotcluster.errors import SearchError
 from spotcluster.search import GridSearch, RandomizedSearch
 
@@ -66,6 +67,17 @@ class Deadly(ClassifierMixin, BaseEstimator):
 
     def score(self, X: Any, y: Any) -> float:
         return float(self.n)
+
+
+class Computing(Gated):
+    """A gated one that leaves a file when it waits."""
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Computing:
+        mine = Path(self.gate) / str(os.getpid())
+        if mine.exists():
+            mine.with_suffix(".waits").touch()
+        super().fit(X, y, sample_weight)
+        return self
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +212,37 @@ def test_a_draining_host_is_given_nothing(machines: Machines, iris: list[str]) -
     late = Counter(item.node for item in search.evaluations() if item.started > drained)
     assert late["node001"] > 10
     assert late["node002"] <= 1  # it had looked for the flag and was about to begin
+
+
+def test_report_and_picture_tell_of_a_host_that_ec2_takes_back_while_it_computes(
+    machines: Machines, iris: list[str], gated: Gated
+) -> None:
+    pytest.importorskip("matplotlib").use("agg")
+    machines.start("node001", 1)
+    machines.start("node002", 2)
+    machines.warm()
+    search = launch_gated(machines, iris, Computing(gate=gated.gate))
+    until(lambda: len(list(Path(gated.gate).glob("*.waits"))) == 3, "all engines compute")
+    flag = machines.drain_flag("node002")
+    flag.parent.mkdir(exist_ok=True)
+    # 12:31 of this computer's time zone
+    at = time.mktime((2026, 11, 29, 12, 31, 0, 0, 0, -1))
+    flag.with_name("notices").write_text(f"interruption {at:.0f} 2026-11-29T12:33:00Z\n")
+    flag.touch()
+    # Its engines can answer nothing: their evaluations do not end.
+    said = "node002 is taken back, as EC2 said at 12:31: nothing new begins there."
+    until(lambda: said in search.report(), "the report says that it is taken back")
+    machines.stop_engines(but=1)
+    said = "node002 was taken back at 12:31; 2 evaluations run again."
+    until(lambda: said in search.report(), "the report says that it was taken back")
+    gated.open()
+    assert search.wait(LIMIT)
+    assert said in search.report()
+    assert search.evaluations_per_node()["node002"] == 2
+    (axis,) = search.work_per_engine().axes
+    assert "EC2 says that it is taken back" in [
+        text.get_text() for text in axis.get_legend().get_texts()
+    ]
 
 
 def test_the_drain_flag_may_be_elsewhere(
@@ -476,3 +519,18 @@ def test_launching_again_with_the_same_ledger_goes_on(
         RandomizedSearch(machines.client, n_iter=4, ledger=ledger).launch_for_splits(
             clone(gated).set_params(C=2.0), space, iris
         )
+
+
+def test_search_tells_the_hook_of_its_client_when_it_is_done(
+    machines: Machines, iris: list[str], tmp_path: Path
+) -> None:
+    told = tmp_path / "told"
+    notify.use(machines.client, f"cat >{told}.new; mv {told}.new {told}", "mycluster")
+    machines.start("node001", 1)
+    search = GridSearch(machines.client).launch_for_splits(SVC(), {"C": [1.0, 2.0]}, iris)
+    assert search.wait(LIMIT)
+    until(told.exists, "the hook is told")
+    said = json.loads(told.read_text())
+    assert (said["event"], said["cluster"]) == ("search done", "mycluster")
+    assert (said["done"], said["total"]) == (6, 6)
+    assert said["text"].endswith(" is done; 6 of 6 evaluations are finished.")

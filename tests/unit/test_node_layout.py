@@ -26,6 +26,7 @@ FIXED = {
     "CLIENT_FILE": "~/.spotcluster/ipython/security/ipcontroller-client.json",
     "ENGINE_FILE": "~/.spotcluster/ipython/security/ipcontroller-engine.json",
     "DRAIN": "~/.spotcluster/drain",
+    "NOTICES": "~/.spotcluster/notices",
     "SERVICES": "~/.spotcluster/services",
     "DONE": 78,
 }
@@ -37,6 +38,7 @@ SHELL = {
     "client_file": node_layout.CLIENT_FILE,
     "engine_file": node_layout.ENGINE_FILE,
     "drain": node_layout.DRAIN,
+    "notices": node_layout.NOTICES,
     "services": node_layout.SERVICES,
     "stay_ended": node_layout.DONE,
 }

@@ -183,7 +183,7 @@ def start(
                 format_new=format_new,
             )
         result = _offer_format(result)
-        return show_result(session, result, as_json=as_json)
+        return show_result(session, result, context.hook, as_json=as_json)
     except (KeyboardInterrupt, CloudError):
         say_what_exists(session, name)
         raise
@@ -235,7 +235,7 @@ def addnode(
                 reporter=reporter,
                 on_failure=OnFailure(on_failure),
             )
-        return show_result(cluster.session, result, as_json=as_json)
+        return show_result(cluster.session, result, context.hook, as_json=as_json)
     except (KeyboardInterrupt, CloudError):
         say_what_exists(cluster.session, name)
         raise
@@ -283,7 +283,7 @@ def restart(context: Context, name: str, *, as_json: bool) -> int:
         with output.progress() as reporter:
             cluster.reporter = reporter
             result = restarting.restart(cluster)
-        return show_result(cluster.session, result, as_json=as_json)
+        return show_result(cluster.session, result, context.hook, as_json=as_json)
     except (KeyboardInterrupt, CloudError):
         say_what_exists(cluster.session, name)
         raise

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spotcluster import wording
+from spotcluster import notify, wording
 from spotcluster.cli import output, results
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.interrupts import nothing_done_yet, say_what_exists
@@ -79,6 +79,7 @@ def _stop(context: Context, name: str, *, yes: bool) -> None:
     except (KeyboardInterrupt, CloudError):
         say_what_exists(cluster.session, name, f"stop {name}     ")
         raise
+    notify.tell(context.hook, "stopped", name, f"'{name}' is stopped; only disks cost money.")
     output.out.print(
         f"Stopped '{name}'; only disks cost money now. Kept with its disk: {kept}. Terminated:"
         f" {wording.listed((one.alias for one in done.ended), 'nothing')}.\n"
@@ -159,6 +160,7 @@ def terminate(context: Context, names: tuple[str, ...], *, yes: bool, timeout: f
         except KeyboardInterrupt:
             say_what_exists(session, name, "")
             raise
+        notify.tell(config.global_settings.hook, "stopped", name, f"'{name}' is terminated.")
         output.out.print(
             f"Terminated '{name}': {done.nodes} node(s) ended; EC2 has nothing of it any more."
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from spotcluster import notify
 from spotcluster.cli.context import Context, pass_context
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def _namespace(context: Context, name: str | None) -> Iterator[tuple[dict[str, A
 
     cluster = context.cluster(name)
     with contextlib.closing(cluster), contextlib.closing(connect.client_of(cluster)) as client:
+        notify.use(client, context.hook, name)
         things |= {
             "cluster": cluster,
             "client": client,

@@ -15,7 +15,7 @@ from spotcluster.cluster import hooks, limits
 from spotcluster.cluster.bringup import autostop
 from spotcluster.cluster.bringup.failures import Failure, GivenUp, OnFailure, can_be_cured, examine
 from spotcluster.cluster.bringup.member import ADDRESS, LAUNCH, READY, SET_UP, SSH, Member
-from spotcluster.cluster.bringup.set_up import Equipped, equip
+from spotcluster.cluster.bringup.set_up import Equipped, equip, watching
 from spotcluster.cluster.bringup.tagging import Tagger
 from spotcluster.cluster.bringup.watcher import Watcher
 from spotcluster.cluster.cluster import Cluster
@@ -350,7 +350,8 @@ class Pipeline:
 
     def _introduce(self, node: Node) -> None:
         master = self.cluster.master
-        let_in(master, node, autostop.following(self.cluster, node, master))
+        own = [*autostop.following(self.cluster, node, master), *watching(node)]
+        let_in(master, node, own)
 
         def name(workers: Sequence[Node]) -> None:
             introduce(master, workers)

@@ -8,9 +8,10 @@ from spotcluster import ssh, templates
 from spotcluster.cluster.bringup import autostop, hostkeys, naming
 from spotcluster.cluster.bringup.tagging import Tagger
 from spotcluster.cluster.cluster import Cluster
-from spotcluster.cluster.node import Account, Node, asking
+from spotcluster.cluster.node import Account, Facts, Node, asking
 from spotcluster.cluster.volumes import mounting
 from spotcluster.cluster.volumes.mounting import Outcome
+from spotcluster.plugins import supervisor
 from spotcluster.steps import Step
 
 UID = 2016
@@ -18,6 +19,7 @@ UID = 2016
 
 _ALIASES = "/etc/spotcluster/ssh"
 _PROGRAMS = "/etc/spotcluster/bin"
+_NOTICES = "notices"  # the service
 _MACHINE, _TMUX = "making it a node", "installing tmux"
 
 
@@ -50,24 +52,16 @@ def equip(cluster: Cluster, node: Node, tagger: Tagger, *, format_new: bool = Fa
     facts = node.learn(made[0])
     login = node.target.user
     account = template.cluster_user if facts.sudo and template.cluster_user != login else ""
-    left_out: list[str] = []
+    left_out = _lacking(cluster, facts)
     steps: list[Step] = []
     if facts.has_units and not hostkeys.is_own(node):
         steps += hostkeys.announce(tagger, node, made[1])
     if facts.sudo:
         hostname = naming.hostname(cluster.name, node.alias, dns_prefix=template.dns_prefix)
         steps.append(_machine(node, hostname, template.cluster_user, template.cluster_shell))
-    else:
-        left_out += [f"the user {template.cluster_user}", "host names", "/etc/hosts"]
-    if not facts.python:
-        left_out.append("the autostop, which needs a Python")
-    if not facts.has_units:
-        left_out += ["systemd units", "a host key of the node's own"]
     if facts.sudo and facts.package_manager and not facts.tmux:
         script = templates.script("tmux.sh", manager=facts.package_manager)
         steps.append(Step(script, _TMUX, timeout=120, user="root"))
-    elif not facts.tmux:
-        left_out.append("tmux")
     steps += [
         _folders(node, user, account, cluster.public_key) for user in (login, account) if user
     ]
@@ -81,12 +75,40 @@ def equip(cluster: Cluster, node: Node, tagger: Tagger, *, format_new: bool = Fa
         left_out += said.get(what, "").splitlines()
     volumes = Outcome()
     if node.is_master:
+        if watched := watching(node):
+            node.run_each(watched)
         if not facts.cluster_key:
             give_cluster_key(node)
             node.prepare()
         volumes = mounting.bring(cluster, node, format_new=format_new)
         left_out += volumes.left_out
     return Equipped(tuple(left_out), volumes)
+
+
+def _lacking(cluster: Cluster, facts: Facts) -> list[str]:
+    """Return what a node is left without, by what its machine has."""
+    found = []
+    if not facts.sudo:
+        found += [f"the user {cluster.record.template.cluster_user}", "host names", "/etc/hosts"]
+    if not facts.python:
+        found.append("the autostop, which needs a Python")
+    if not facts.has_units:
+        found += ["systemd units", "a host key of the node's own"]
+    if not (facts.tmux or (facts.sudo and facts.package_manager)):
+        found.append("tmux")
+    return found
+
+
+def watching(node: Node) -> list[Step]:
+    """Return the steps that have a node watch for what EC2 says of its machine.
+
+    They need its account. There are none on demand, as such a node is not taken back.
+    """
+    if not node.instance.spot:
+        return []
+    script = templates.read(f"{_NOTICES}.sh")
+    starting = supervisor.of(node).starting(_NOTICES)
+    return [supervisor.installing(node, _NOTICES, script), *starting]
 
 
 def give_cluster_key(master: Node) -> None:

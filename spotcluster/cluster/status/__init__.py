@@ -5,6 +5,7 @@
     listing.py      clusters as a list      costs.py       what they have cost
     receipts.py     what those have cost that have ended
     observer.py     one cluster: its nodes, engines, jobs and searches
+    notices.py      what EC2 says of machines
     vitals.py       what machines say       controller.py  what the controller knows
     searches.py     searches, as all who know of them tell
     quick.py        what the master says at once, for who is about to end it

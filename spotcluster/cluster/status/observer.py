@@ -23,7 +23,7 @@ from spotcluster.cluster import records
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
 from spotcluster.cluster.records import Record
-from spotcluster.cluster.status import costs, listing
+from spotcluster.cluster.status import costs, listing, notices
 from spotcluster.cluster.status.controller import Answer, Controller
 from spotcluster.cluster.status.vitals import Examiner, RunningJob, Vitals
 from spotcluster.errors import ClusterError, SpotclusterError
@@ -92,6 +92,8 @@ class Status:
         Seconds by which the master's clock is ahead of ours.
     budget : float or None
         The most in USD that it may cost.
+    taken : tuple of Instance
+        Nodes that EC2 has taken back, as far as it still shows them.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Status:
     problem: str
     clock_ahead: float = 0.0
     budget: float | None = None
+    taken: tuple[Instance, ...] = ()
 
     @property
     def jobs(self) -> tuple[RunningJob, ...] | None:
@@ -166,6 +169,7 @@ class _Cloud:
     nodes: tuple[Instance, ...]
     prices: Mapping[str, float | None] = field(default_factory=dict)
     cost: float | None = None
+    taken: tuple[Instance, ...] = ()
 
 
 class _Source(threading.Thread, Generic[T]):
@@ -302,6 +306,7 @@ class Observer:
             problem=said.problem(watching=self._watching) if self._controller else _NO_MASTER,
             clock_ahead=ahead[0] if ahead else 0.0,
             budget=cloud.record.template.budget,
+            taken=cloud.taken,
         )
 
     def _node(self, one: Instance) -> NodeStatus:
@@ -356,7 +361,8 @@ class Observer:
             self._priced = time.monotonic()
         prices = {one.id: listing.price_of(session, one, self._prices) for one in nodes}
         cost = costs.so_far(session, record, found, self._tariff)
-        return _Cloud(record, nodes, prices, cost)
+        own = [one for one in found if one.tags.get(tags.ID, record.id) == record.id]
+        return _Cloud(record, nodes, prices, cost, notices.taken(own))
 
 
 def _within(ask: Callable[[float], T], limit: float) -> Callable[[], T]:
@@ -406,6 +412,14 @@ def as_json(status: Status, searches: Sequence[Mapping[str, Any]]) -> dict[str, 
         "autostop": None
         if status.of_master is None
         else {"seconds_left": status.of_master.idle_left, "busy": list(status.of_master.busy)},
+        "taken_back": [
+            {
+                "alias": one.alias,
+                "id": one.id,
+                "at": one.ended.isoformat() if one.ended else None,
+            }
+            for one in status.taken
+        ],
         "jobs": None
         if status.jobs is None
         else [_job_as_json(one, status.clock_ahead) for one in status.jobs],
@@ -457,4 +471,5 @@ def _node_as_json(node: NodeStatus, answer: Answer | None, now: datetime) -> dic
         "load": list(vitals.load) if vitals else None,
         "memory_total_mb": vitals.memory_total_mb if vitals else None,
         "memory_used_mb": vitals.memory_used_mb if vitals else None,
+        "notices": notices.as_json(vitals),
     }

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from spotcluster import ssh, templates, wording
 from spotcluster.cluster.node import Node
@@ -20,6 +21,25 @@ class RunningJob:
     id: int
     command: tuple[str, ...]
     started: float
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What EC2 has said of a machine; times in seconds of the epoch by that machine's clock.
+
+    Attributes
+    ----------
+    kind : str
+        "interruption": it is taken back; "rebalance": it may be soon.
+    seen : float
+        When its watcher saw it.
+    time : datetime or None
+        When it is taken back, or since when it may be, as EC2 says.
+    """
+
+    kind: str
+    seen: float
+    time: datetime | None
 
 
 @dataclass(frozen=True)
@@ -46,6 +66,8 @@ class Vitals:
         Seconds after which it shuts itself down if it stays idle; None where it does not.
     busy : tuple of str
         Why it was not idle at the last look.
+    notices : tuple of Notice
+        What EC2 has said of it.
     """
 
     cores: int
@@ -59,6 +81,7 @@ class Vitals:
     packages: str = ""
     idle_left: float | None = None
     busy: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
     @classmethod
     def parse(cls, text: str, now: float) -> Vitals:
@@ -82,6 +105,7 @@ class Vitals:
             packages=given.get("packages", ""),
             idle_left=left,
             busy=busy,
+            notices=tuple(_notices(lines)),
         )
 
 
@@ -93,6 +117,19 @@ def _idle(said: str) -> tuple[float | None, tuple[str, ...]]:
         busy = tuple(wording.visible(str(one)) for one in state["busy"])
         return None if left is None else float(left), busy
     return None, ()
+
+
+def _notices(lines: Iterable[str]) -> Iterable[Notice]:
+    """Yield what notices.sh has written."""
+    for line in lines:
+        name, _, said = line.partition("=")
+        words = said.split()
+        if name == "notice" and len(words) >= 2 and words[0] in ("interruption", "rebalance"):
+            when: datetime | None = None
+            with contextlib.suppress(ValueError, IndexError):
+                when = datetime.fromisoformat(words[2])
+            with contextlib.suppress(ValueError):
+                yield Notice(words[0], float(words[1]), when)
 
 
 def _jobs(lines: Iterable[str], given: Mapping[str, str]) -> Iterable[RunningJob]:

@@ -7,6 +7,7 @@ One process, an SSH server on a loopback address, with a folder for its files. I
 
     layout.py        where things are in a host's folder
     userdata.py      what the instance's user data says to us, as cloud-init would read it
+    metadata.py      what it reads of itself, where a machine of EC2's asks its metadata service
     image.py         the programs that a host has: its ``bin`` folder and its first files
     environment.py   the environment of a session
     names.py         the host's name, for Python on it

@@ -117,6 +117,8 @@ def session_environment(
         # The hosts of one local cloud share one disk, so they share one package cache too: what
         # the first one downloads, the others link (uv hard-links where the file system can).
         "UV_CACHE_DIR": settings.cache,
+        # A host is no machine of EC2's, though the laptop may be one.
+        "SPOTCLUSTER_METADATA": layout.metadata.as_uri(),
         MARK: layout.instance_id,
     }
 

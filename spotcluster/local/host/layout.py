@@ -73,6 +73,7 @@ class Layout:
         self.ssh_config = self.etc / "ssh_config"
         self.ingress = self.etc / "ingress"
         self.shut_down = self.etc / "shut-down"  # there from when the host has shut itself down
+        self.metadata = self.etc / "metadata"
         self.python_site = self.etc / "python"
 
     @property

@@ -141,10 +141,19 @@ compute_evaluation.__module__ = "__main__"
 
 @dataclass(frozen=True)
 class Presence:
-    """When an engine was there, in seconds since 1970; `left` is None while it still is."""
+    """When an engine was there, in seconds since 1970.
+
+    Attributes
+    ----------
+    left : float or None
+        None while it still is.
+    taken : float or None
+        When EC2 was seen to say that it takes its host back.
+    """
 
     node: str
     engine: int
     uuid: str
     joined: float
     left: float | None = None
+    taken: float | None = None

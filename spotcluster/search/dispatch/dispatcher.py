@@ -425,6 +425,7 @@ class Dispatcher(threading.Thread):
 
     def _lost(self, message: Message, loss: Loss) -> None:
         keys, alone = self._backlog.open(message), self._backlog.only_in(message)
+        uuid = message.uuid or message.pending.metadata.get("engine_uuid")
         if loss.death:
             self._backlog.isolate(keys)
         for key in keys:
@@ -439,6 +440,7 @@ class Dispatcher(threading.Thread):
                 self._fail(key, message, f"{text}; in the end {loss.why}.", killed=True)
             else:
                 self._news.append(Retry(*key, loss.why, lost=loss.death))
+                self._roster.lost(uuid)
         self._backlog.give_up(message)
 
     def _timed_out(self, message: Message) -> bool:
@@ -464,6 +466,8 @@ class Dispatcher(threading.Thread):
             if name == "started":
                 message.starts(note["who"], note["clock"])
                 self._roster.works(note["who"])
+            elif name == "taken":
+                self._roster.is_taken(note)
             elif name.startswith("results"):
                 for key, result in message.results(note, int(name.split()[1])):
                     self._arrived(message, key, message.who, result)

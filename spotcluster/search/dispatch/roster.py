@@ -19,6 +19,7 @@ from spotcluster.search.dispatch.spread import Spread
 from spotcluster.search.engine import here, peer
 
 RETRY = 5.0  # seconds until something that failed on a host, or a draining engine, is tried again
+APART = 180.0  # seconds between two notices of hosts of one name, at least
 SELDOM = 120.0  # seconds that it is at most between two trials of a host that is left out
 FAREWELL = 1.0  # seconds that the end of a search waits for engines to hear of it
 STALLED = 120.0  # seconds without an answer after which another engine of the host delivers
@@ -35,6 +36,34 @@ class Engine:
     node: str = ""
     draining: bool = False
     look_again: float = 0.0
+
+
+@dataclass
+class Taken:
+    """A host that EC2 takes back, or has taken.
+
+    Attributes
+    ----------
+    at : float
+        When EC2 was seen to say so, in seconds since 1970 by the host's clock.
+    engines : set of str
+        The uuids of its engines that have said so.
+    lost : int
+        Evaluations that were lost with it and are run again.
+    """
+
+    node: str
+    at: float
+    engines: set[str]
+    lost: int = 0
+
+    def describe(self, *, over: bool) -> str:
+        """Return it in words, by whether its engines have gone; the time is local."""
+        when = time.strftime("%H:%M", time.localtime(self.at))
+        if not over:
+            return f"{self.node} is taken back, as EC2 said at {when}: nothing new begins there."
+        lost = f"{self.lost} evaluation{'s run' if self.lost > 1 else ' runs'} again"
+        return f"{self.node} was taken back at {when}{f'; {lost}' if self.lost else ''}."
 
 
 @dataclass
@@ -91,6 +120,7 @@ class Roster:
         self.engines: dict[int, Engine] = {}
         self.hosts: dict[str, Host] = {}
         self._presence: dict[str, Presence] = {}  # by uuid
+        self._taken: dict[str, list[Taken]] = {}  # by host, which may have a successor
 
     def refresh(self) -> list[str]:
         """Look at what has changed; return the hosts that have become ready."""
@@ -163,6 +193,20 @@ class Roster:
         """Return whether an engine, which may have gone, is known to have taken nothing new."""
         return uuid in self._drained
 
+    def is_taken(self, who: dict[str, Any]) -> None:
+        """Take note of what an engine says of when its host is taken back, if it is."""
+        if (at := who.get("taken")) is None:
+            return
+        before = self._taken.setdefault(who["node"], [])
+        if not before or abs(at - before[-1].at) > APART:
+            before.append(Taken(who["node"], at, {who["uuid"]}))
+        before[-1].engines.add(who["uuid"])
+
+    def lost(self, uuid: str | None) -> None:
+        """Take note that an evaluation was lost with its engine."""
+        for one in self._taken.get(self.node(uuid), [])[-1:]:
+            one.lost += 1
+
     def works(self, who: dict[str, Any]) -> None:
         """Take note that an engine has started an evaluation: its host has the files."""
         if who["engine"] in self.engines and not self.engines[who["engine"]].node:
@@ -170,6 +214,7 @@ class Roster:
 
     def refused(self, who: dict[str, Any], reason: str, why: str = "") -> None:
         """Take note that an engine has refused an evaluation."""
+        self.is_taken(who)
         if reason == "draining":
             self._drained.add(who["uuid"])
         known = self.engines.get(who["engine"])
@@ -190,7 +235,9 @@ class Roster:
 
     def presence(self) -> list[Presence]:
         """Return when engines were there, those that have gone too."""
-        return list(self._presence.values())
+        taken = [one for each in self._taken.values() for one in each]
+        at = {uuid: one.at for one in taken for uuid in one.engines}
+        return [replace(one, taken=at.get(uuid)) for uuid, one in self._presence.items()]
 
     def remarks(self) -> list[str]:
         """Return what the user should know of the hosts, one line each."""
@@ -200,12 +247,15 @@ class Roster:
             if host.problem
         ]
         present = {engine.node for engine in self.engines.values()}
+        there = {engine.uuid for engine in self.engines.values()}
+        taken = [one for each in self._taken.values() for one in each]
         failed += [
             f"{host.name} is left out: {host.unable}."
             for host in self.hosts.values()
             if host.unable and host.name in present
         ]
-        return failed + sorted({host.remark for host in self.hosts.values() if host.remark})
+        failed += sorted({host.remark for host in self.hosts.values() if host.remark})
+        return failed + [one.describe(over=not one.engines & there) for one in taken]
 
     def close(self) -> None:
         """Stop what is under way."""
@@ -255,6 +305,7 @@ class Roster:
             return
         # By the id we asked for: a controller that was restarted may have given it another one.
         host = self._meet({**answer, "engine": engine.id})
+        self.is_taken(answer)
         if host.delivery is None:
             host.ready = answer["ready"]
         if answer["unable"]:

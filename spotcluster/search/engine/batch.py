@@ -34,6 +34,7 @@ LONGEST = 2000  # characters of a warning that are told
 LONGEST_WHY = 300  # characters of why an engine cannot begin
 MOST = 20  # different warnings of an evaluation that are told
 PYTHON = "Python"  # beside names of packages: code that comes by value is of one version of it
+LOOK = 1.0  # seconds between two looks at whether the host is taken back
 AGAIN = 1.0  # seconds after which it is interrupted again, should it go on
 
 _commons: OrderedDict[bytes, tuple[dict[str, Any], dict[str, Any]]] = OrderedDict()
@@ -88,6 +89,7 @@ def perform(
         with (
             _importable(modules),
             peer.working(bundle),
+            _heralded(who),
             # One that closes the doors behind it: without them IPython gives no answer any more.
             contextlib.redirect_stdout(sys.stdout),
             contextlib.redirect_stderr(sys.stderr),
@@ -109,6 +111,24 @@ def perform(
     if results:
         here.able(bundle)
     return who, pickle.dumps(results)
+
+
+@contextlib.contextmanager
+def _heralded(who: dict[str, Any]) -> Iterator[None]:
+    """Tell, as long as this is open, that the host is taken back: after that nobody would."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while (taken := here.taken()) is None:
+            if over.wait(LOOK):
+                return
+        here.publish(taken={**who, "taken": taken})
+
+    threading.Thread(target=watch, name="spotcluster herald", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _entries(bundle: str) -> dict[str, Any]:

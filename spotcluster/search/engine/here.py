@@ -48,6 +48,16 @@ def drain_flag() -> Path:
     return Path(path).expanduser() if path else Path.home() / ".spotcluster" / "drain"
 
 
+def taken() -> float | None:
+    """Return when EC2 was seen to say that it takes this host back, in seconds since 1970."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in drain_flag().with_name("notices").read_text().splitlines():
+            words = line.split()
+            if words[0] == "interruption":
+                return float(words[1])
+    return None
+
+
 def identity() -> dict[str, Any]:
     """Return which engine this is: its host, process, and id and uuid in ipyparallel."""
     who: dict[str, Any] = {"node": node_name(), "pid": os.getpid(), "engine": None, "uuid": None}
@@ -77,7 +87,8 @@ def refuse(reason: str, why: str = "") -> NoReturn:
     from ipyparallel.error import UnmetDependency
 
     who = identity()
-    publish(**{f"refused {who['uuid']}": {**who, "reason": reason, "why": why}})
+    note = {**who, "reason": reason, "why": why, "taken": taken()}
+    publish(**{f"refused {who['uuid']}": note})
     raise UnmetDependency(f"{who['node']}: {why or reason}")
 
 
@@ -96,11 +107,11 @@ def able(bundle: str) -> None:
 
 
 def probe(bundle: str) -> dict[str, Any]:
-    """Return who this engine is, whether its host has the files of `bundle` or is leaving, and
-    why it could not begin what it was sent last; empty if it could."""
+    """Return who this engine is, whether its host has the files of `bundle` or is leaving, why it
+    could not begin what it was sent last, empty if it could, and when it was `taken`."""
     ready, draining = entries_of(bundle) is not None, drain_flag().exists()
     why = _unable.get(bundle, "")
-    return {**identity(), "ready": ready, "draining": draining, "unable": why}
+    return {**identity(), "ready": ready, "draining": draining, "unable": why, "taken": taken()}
 
 
 def locate(bundle: str, files: list[dict[str, Any]]) -> list[str]:

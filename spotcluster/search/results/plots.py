@@ -284,7 +284,8 @@ def work_per_engine(
     axis.set_ylim(places[-1] + 0.7, -0.7)
     axis.set_xlim(-0.01 * (end - start) / unit, 1.015 * (end - start) / unit)
     axis.set_xlabel(name)
-    _legend(axis, failed=any(item.error for item in work))
+    taken = any(lane.taken for lane in lanes)
+    _legend(axis, failed=any(item.error for item in work), taken=taken)
     _quiet(axis, grid="x")
     axis.spines["left"].set_visible(False)
     return figure
@@ -318,6 +319,9 @@ def _draw_lane(
     margin = 0.01 * (end - start)
     if lane.joined > start + margin:
         axis.plot(left, place, ">", color=colour, markersize=5)
+    if lane.taken is not None:
+        at = (min(max(lane.taken, start), end) - start) / unit
+        axis.plot(at, place, "d", color=TRAIN, markersize=5)
     if lane.left is not None and lane.left < end - margin:
         axis.plot(right, place, "x", color=WRONG, markersize=6, mew=1.8)
 
@@ -352,7 +356,7 @@ def _lanes(work: Sequence[Evaluation], presence: Sequence[Presence]) -> list[Pre
     )
 
 
-def _legend(axis: Any, *, failed: bool) -> None:
+def _legend(axis: Any, *, failed: bool, taken: bool) -> None:
     lines = importlib.import_module("matplotlib.lines")
     patches = importlib.import_module("matplotlib.patches")
     handles = [
@@ -361,6 +365,9 @@ def _legend(axis: Any, *, failed: bool) -> None:
         lines.Line2D([], [], ls="", marker=">", color=QUIET, label="joins"),
         lines.Line2D([], [], ls="", marker="x", color=WRONG, mew=1.8, label="leaves"),
     ]
+    if taken:
+        style = {"marker": "d", "color": TRAIN, "markersize": 5}
+        handles.append(lines.Line2D([], [], ls="", label="EC2 says that it is taken back", **style))
     if failed:
         handles.insert(1, patches.Patch(facecolor=WRONG, label="it failed"))
     axis.legend(
