@@ -176,7 +176,8 @@ class Watch:
         was = self.read(STATE) if (self.folder / STATE).exists() else {}
         with contextlib.suppress(KeyError, TypeError, ValueError):
             self.settings = dict(was["settings"])  # in case that ours cannot be read
-            if was["boot"] == boot():
+            # A local host that comes back has the boot of the computer that it is on.
+            if was["boot"] == boot() and not was["ends"] and now - was["at"] < 2 * LONGEST:
                 self.countdown.since, self.countdown.sure = float(was["since"]), float(was["sure"])
                 self.postponed = str(was["postponed"])
             if was["until"] is not None:
@@ -244,6 +245,7 @@ class Watch:
                 "own": [*own],
                 "load": os.getloadavg()[0],
                 "ends": ends,
+                "at": now,
                 "ceiling": over,
                 "set": self.set,
                 "until": self.until,

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.util
 import json
 import os
 import shutil
 import stat
 import threading
-import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +32,6 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     found = load("autostop")
     monkeypatch.setattr(found, "CEILING", tmp_path / "ceiling")
     return found
-
-
-@pytest.fixture
-def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    return load("autostop_work")
 
 
 # When.
@@ -142,95 +132,6 @@ def test_what_a_session_left_behind_is_nobody_and_a_program_in_tmux_is(
     assert program.sessions(OURS, proc) == []
     process(proc, 92, 91, "python", address=OURS, sid=91, tty=34817)
     assert program.sessions(OURS, proc) == ["a program in tmux or screen"]
-
-
-def test_tasks_are_seen_by_what_the_controller_says(work: Any, tmp_path: Path) -> None:
-    assert work.tasks() == []  # there has never been a controller
-    said = tmp_path / ".spotcluster" / "tasks"
-    said.parent.mkdir()
-    said.write_text("3\n")
-    assert work.tasks() == ["tasks at the controller"]
-    said.write_text("0\n")
-    assert work.tasks() == []
-
-
-@pytest.mark.parametrize("ahead", [-3600.0, 3600.0])
-def test_controller_that_says_nothing_or_a_clock_that_jumped_is_not_taken_for_idle(
-    work: Any, tmp_path: Path, ahead: float
-) -> None:
-    said = tmp_path / ".spotcluster" / "tasks"
-    said.parent.mkdir()
-    said.write_text("0\n")
-    now = time.time() + ahead
-    os.utime(said, (now, now))
-    (one,) = work.work()
-    assert one.startswith("? tasks: the controller has said nothing for ")
-
-
-def test_what_cannot_be_found_out_hides_nothing_else(
-    work: Any, tmp_path: Path, jupyter: list[str]
-) -> None:
-    """A notebook server that did not answer as it should hid the jobs."""
-    (tmp_path / ".spotcluster" / "notebook" / "token").write_text("wrong")
-    (tmp_path / ".spotcluster" / "tasks").write_text("1")
-    first, second = work.work()
-    assert first == "tasks at the controller"
-    assert second.startswith("? kernels: HTTP Error 403")
-
-
-def test_job_runs_as_long_as_somebody_holds_it(work: Any, tmp_path: Path) -> None:
-    folder = tmp_path / ".spotcluster" / "jobs" / "3"
-    folder.mkdir(parents=True)
-    (folder / "begun.json").write_text("{}")
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        assert work.jobs() == ["job 3"]
-        (folder / "end.json").write_text("{}")
-        assert work.jobs() == []
-        (folder / "end.json").unlink()
-    assert work.jobs() == []  # lost, with its machine
-
-
-@pytest.fixture
-def jupyter(tmp_path: Path) -> Iterator[list[str]]:
-    """Serve as JupyterLab, with kernels in these states."""
-    states: list[str] = []
-
-    class Kernels(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            allowed = self.headers["Authorization"] == "token secret"
-            self.send_response(200 if allowed else 403)
-            self.end_headers()
-            self.wfile.write(json.dumps([{"execution_state": one} for one in states]).encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Kernels)
-    own = tmp_path / ".spotcluster" / "notebook"
-    own.mkdir(parents=True)
-    (own / "port").write_text(f"{server.server_port}\n")
-    (own / "token").write_text("secret\n")
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield states
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_notebook_that_computes_is_work_and_one_that_is_open_is_not(
-    work: Any, jupyter: list[str]
-) -> None:
-    jupyter += ["idle", "starting"]
-    assert work.kernels() == []
-    jupyter += ["busy"]
-    assert work.kernels() == ["1 busy notebook kernel(s)"]
-
-
-def test_notebook_that_was_stopped_is_no_work(work: Any, jupyter: list[str]) -> None:
-    (work.ROOT / "notebook" / "port").write_text("1")
-    assert work.kernels() == []
 
 
 # The service.
@@ -512,3 +413,18 @@ def test_workers_that_cannot_be_told_keep_the_master_from_nothing(
     monkeypatch.setattr(watching, "on_workers", fail)
     watching.end()
     assert called(host) == ["shutdown -h now"]
+
+
+@pytest.mark.parametrize("changes", [{"ends": True}, {"at": -1e6}])
+def test_host_that_comes_back_with_the_boot_of_its_computer_counts_anew(
+    program: Any, host: Path, changes: dict[str, Any]
+) -> None:
+    """It ended again as soon as it had come back."""
+    now = program.time.monotonic()
+    watch(program, host).stand(now)
+    was = {**state(host), "since": now - 9000.0, "sure": now - 9000.0, **changes}
+    (host / "autostop.state").write_text(json.dumps(was))
+    again = program.Watch(host)
+    again.stand(program.time.monotonic(), unseen=True)
+    assert called(host) == []
+    assert state(host)["left"] > 590
