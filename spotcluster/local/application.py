@@ -147,13 +147,20 @@ class Application:
             code = "RequestLimitExceeded"
             return answers.error(caller.service, code, "Request limit exceeded.", 503)
         environ["wsgi.input"] = io.BytesIO(body)
-        if caller.service == "pricing":
-            response = pricing.answer(action, json.loads(body or b"{}"))
-        else:
-            response = self._call_moto(environ, caller, action, rule)
+        response = self._served(environ, caller, action, body, rule)
         if rule is not None and rule.after and (refused := _fail(environ, caller, rule)):
             return refused
         return response
+
+    def _served(
+        self, environ: dict[str, Any], caller: Caller, action: str, body: bytes, rule: Rule | None
+    ) -> Response:
+        """Answer a call by the service that it is for."""
+        if caller.service == "pricing":
+            return pricing.answer(action, json.loads(body or b"{}"))
+        if caller.service == "servicequotas":
+            return self._cloud.quotas.answer(action, json.loads(body or b"{}"), caller.region)
+        return self._call_moto(environ, caller, action, rule)
 
     def _lets_in(self, caller: Caller) -> bool:
         if not caller.is_owner(self._credentials) and self._renewed is not None:
@@ -208,16 +215,19 @@ class Application:
             return answers.document(faults.listed())
         if path == "/control/faults" and method == "GET":
             return answers.document(faults.listed())
-        if path in ("/control/capacity", "/control/prices") and method == "POST":
+        told = ("/control/capacity", "/control/prices", "/control/quotas")
+        if path in told and method == "POST":
             rules = json.loads(body or b"[]")
             try:
                 with self._cloud.lock:
                     if path == "/control/prices":
                         market.tell(rules)
                         self._cloud.save()
+                    elif path == "/control/quotas":
+                        self._cloud.quotas.replace(rules or {})
                     else:
                         self._cloud.capacity.replace(rules)
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, AttributeError) as error:
                 return answers.document({"error": str(error)}, 400)
             return answers.document(rules)
         if path == "/control/limits" and method == "POST":

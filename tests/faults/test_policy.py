@@ -17,6 +17,7 @@ SERVICES = {
     "GetParametersByPath": "ssm",
     "PutParameter": "ssm",
     "GetProducts": "pricing",
+    "GetServiceQuota": "servicequotas",
 }
 OURS = {"aws:ResourceTag/spotcluster:cluster", "aws:ResourceTag/spotcluster:volume"}
 NOT_SEEN = {
