@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from spotcluster import notify
 from spotcluster.cli import output
 from spotcluster.errors import SpotclusterError
 
@@ -126,6 +125,8 @@ def _nodes(nodes: Iterable[PlannedNode]) -> list[tuple[str, ...]]:
 
 def show_result(session: Session, result: Result, hook: str | None, *, as_json: bool) -> int:
     """Print what came of start or addnode, tell it, and conclude it; return the exit status."""
+    from spotcluster import notify
+
     try:
         if result.nodes and not result.failed:
             name, nodes = result.cluster.name, len(result.cluster.nodes)

@@ -209,7 +209,7 @@ class Application:
             return answers.document(faults.listed())
         if path == "/control/faults" and method == "GET":
             return answers.document(faults.listed())
-        tellers = {
+        tellers: dict[str, Callable[[list[dict[str, Any]]], None]] = {
             "/control/capacity": self._cloud.capacity.replace,
             "/control/prices": market.tell,
             "/control/notices": lambda told: metadata.announce(told, self._cloud.instances()),
