@@ -16,8 +16,9 @@ from pathlib import Path
 from part import FOLDER, Part, about, end
 
 ROOT = Path(__file__).resolve().parent.parent
-# In this order; the longest of the tests early, so that none is left to run alone for long.
-DAILY = ["install", "lint", "types", "deps", "quick", "local", "sweep", "machines", "docs"]
+# In this order; the longest of the tests first, and what uses one core only, so that none is left to
+# run alone for long.
+DAILY = ["install", "lint", "types", "deps", "machines", "quick", "local", "sweep", "docs"]
 AT_ONCE = 2
 CLOSING = re.compile(r"^(?:FAILED|ERROR) .*|^=+ .* in [0-9.]+s.*", re.MULTILINE)
 

@@ -2,13 +2,15 @@
 
     python _stub_client.py CHECKOUT WORKERS
 
-EC2 is at AWS_ENDPOINT_URL, in another process; so all that this one uses is the client's.
+EC2 is at AWS_ENDPOINT_URL, in another process; so all that this one uses is the client's. With
+BENCH_FAR=1 every round trip takes what it takes to a region that is far, and machines boot first.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import resource
 import sys
 import threading
@@ -18,6 +20,34 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+_ROUND_TRIP = 0.05  # seconds
+_TO_CONNECT = 4  # round trips: TCP, versions, keys, who asks
+_BOOT = (20.0, 40.0)  # seconds
+
+
+class _Far:
+    """What takes time where machines are far and have to boot; a lone worker is of the slowest."""
+
+    def __init__(self, workers: int) -> None:
+        self._random = random.Random(0)
+        self._alone = workers == 1
+        self._booted: set[str] = set()
+        self._lock = threading.Lock()
+
+    def connecting(self, target: Any) -> None:
+        with self._lock:
+            is_first = target.host_key_alias not in self._booted
+            self._booted.add(target.host_key_alias)
+            takes = _BOOT[1] if self._alone else self._random.uniform(*_BOOT)
+        time.sleep(_TO_CONNECT * _ROUND_TRIP + (takes if is_first else 0))
+
+    def calling(self, send: Callable[..., Any]) -> Callable[..., Any]:
+        def slow(*args: Any, **options: Any) -> Any:
+            time.sleep(_ROUND_TRIP)
+            return send(*args, **options)
+
+        return slow
 
 
 class _Connection:
@@ -64,6 +94,22 @@ def _peak() -> float:
     return 0.0
 
 
+def _looks(run: Callable[[list[str]], int]) -> list[float]:
+    """Return how many times as long `listclusters` takes as what it needs of EC2, of some times."""
+    import boto3
+
+    pages = boto3.client("ec2", "us-east-1").get_paginator("describe_instances")
+    found = []
+    for _ in range(5):
+        began = time.monotonic()
+        instances = sum(len(page["Reservations"]) for page in pages.paginate())
+        between = time.monotonic()
+        assert instances
+        assert run(["listclusters"]) == 0
+        found.append((time.monotonic() - between) / (between - began))
+    return found[1:]  # the first imports
+
+
 def main() -> None:
     """Run it."""
     tree, workers = Path(sys.argv[1]), int(sys.argv[2])
@@ -78,13 +124,23 @@ def main() -> None:
     trips: Counter[str] = Counter()
     connections: Counter[str] = Counter()
 
+    far = _Far(workers) if os.environ.get("BENCH_FAR") else None
+    if far:
+        from botocore.httpsession import URLLib3Session
+
+        URLLib3Session.send = far.calling(URLLib3Session.send)
+
     def ask(asked: dict[str, Any]) -> dict[str, Any]:
+        if far and asked["kind"] != "ssh":
+            time.sleep(_ROUND_TRIP)
         with lock:
             (connections if asked["kind"] == "ssh" else trips)[asked["alias"]] += 1
             answer: dict[str, Any] = machines.answer(asked)
         return answer
 
     def connect(target: Any, **_: Any) -> Any:
+        if far:
+            far.connecting(target)
         return _Connection(target, ask)
 
     ssh.connect = ssh.wait_for = connect
@@ -110,7 +166,10 @@ def main() -> None:
     sys.stdout.flush()
     out = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    began = time.monotonic()
     status = program.run(["start", "-c", "bare", "-s", str(workers + 1), "mycluster"])
+    took = time.monotonic() - began
+    looks = _looks(program.run) if os.environ.get("BENCH_LOOKS") else []
     if profile:
         import pstats
 
@@ -123,6 +182,8 @@ def main() -> None:
     master, own = trips.pop("master", 0), connections.pop("master", 0)
     found = {
         "status": status,
+        "wall": took,
+        "looks": looks,
         "cpu": used.ru_utime + used.ru_stime,
         "memory": _peak(),
         "trips": sorted(set(trips.values())),

@@ -1,11 +1,15 @@
 """What a start costs for each worker: round trips, connections, the client's processor and memory.
 
-Usage: python benchmarks/many_nodes.py [--against CHECKOUT] [WORKERS ...]
+Usage: python benchmarks/many_nodes.py [--against CHECKOUT] [--wall] [--looks] [WORKERS ...]
 
 EC2 is the one of the tests, in a process of its own, and the machines are stubs in the client's,
 which answer at once: so all that is measured is this program's. For 200 workers unless given; 1000
 take some minutes. CHECKOUT is the folder of another version, measured in the same run. Also how
 long `spotcluster --help` takes, with the imports that are most of it.
+
+With --wall how long this version takes, against one worker alone: each round trip takes 50 ms,
+machines boot for 20 to 40 s (the one alone for 40), and EC2 limits calls as its documents say. With
+--looks what `listclusters` takes, against one bare DescribeInstances of the same nodes.
 """
 
 from __future__ import annotations
@@ -25,6 +29,8 @@ import _bench
 
 _HERE = Path(__file__).parent
 _TRIPS, _OF_THE_MASTER, _CPU, _MEMORY, _HELP = 6, 0.1, 15.0, 350.0, 150.0  # the targets
+_LOOK = 1.2
+_CALLS, _OF_MANY, _MAKING, _WALL = 60, 80, 3, 1.25  # calls of up to 200 workers, and of more
 
 
 def main() -> None:
@@ -40,6 +46,8 @@ def _measure() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workers", nargs="*", type=int, default=[200])
     parser.add_argument("--against", type=Path)
+    parser.add_argument("--wall", action="store_true")
+    parser.add_argument("--looks", action="store_true")
     given = parser.parse_args()
     trees = {"this": _HERE.parent}
     if given.against:
@@ -48,6 +56,19 @@ def _measure() -> None:
     for workers in given.workers:
         for name, tree in trees.items():
             _show(name, workers, _start(tree, workers), alone[name])
+    if given.looks:
+        for workers in given.workers:
+            looks = _start(_HERE.parent, workers, BENCH_LOOKS="1")["looks"]
+            rows = [("times one bare DescribeInstances", _bench.spread(looks))]
+            _bench.show(f"this: listclusters with {workers} workers", rows)
+            print(_bench.verdict("listclusters", statistics.median(looks), _LOOK))
+    if given.wall:
+        slowest = _start(_HERE.parent, 1, BENCH_FAR="1")["wall"]
+        for workers in given.workers:
+            taken = _start(_HERE.parent, workers, BENCH_FAR="1")["wall"]
+            rows = [("seconds", f"{taken:.1f}"), ("one worker alone", f"{slowest:.1f}")]
+            _bench.show(f"this: start of {workers} workers that are far", rows)
+            print(_bench.verdict("of one worker's time", taken / slowest, _WALL))
     for name, tree in trees.items():
         _help(tree)
         taken = [_help(tree) for _ in range(5)]
@@ -56,10 +77,11 @@ def _measure() -> None:
         print("slowest imports:", ", ".join(_imports(tree)))
 
 
-def _start(tree: Path, workers: int) -> dict[str, Any]:
+def _start(tree: Path, workers: int, **environment: str) -> dict[str, Any]:
     program = str(_HERE / "_stub_cloud.py")
     words = [sys.executable, program, str(tree), str(workers)]
-    done = subprocess.run(words, stdout=subprocess.PIPE, check=True)
+    own = {**os.environ, **environment}
+    done = subprocess.run(words, stdout=subprocess.PIPE, check=True, env=own)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -77,6 +99,10 @@ def _show(name: str, workers: int, many: dict[str, Any], one: dict[str, Any]) ->
         ("API calls", f"{sum(many['calls'].values())} {_calls(many['calls'])}"),
     ]
     _bench.show(f"{name}: start of {workers} workers", rows)
+    making = sum(many["calls"].get(call, 0) for call in ("RunInstances", "CreateFleet"))
+    most = _CALLS if workers <= 200 else _OF_MANY
+    print(_bench.verdict("API calls", sum(many["calls"].values()), most))
+    print(_bench.verdict("calls that make workers", making - 1, _MAKING))  # one makes the master
     print(_bench.verdict("round trips", max(many["trips"]), _TRIPS))
     print(_bench.verdict("round trips of the master", on_master, _OF_THE_MASTER))
     print(_bench.verdict("processor", cpu, _CPU))

@@ -103,6 +103,12 @@ def listed(items: Iterable[object], nothing: str = "none") -> str:
     return ", ".join(map(str, items)) or nothing
 
 
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows as lines in which the cells of a column stand below one another."""
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
 def some(items: Sequence[object], number: int = 3) -> str:
     """Return the first few of some things, and how many more there are: ``a, b, c and 4 more``."""
     more = len(items) - number

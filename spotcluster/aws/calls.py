@@ -149,6 +149,11 @@ def call(operation: Callable[..., Any], /, **parameters: Any) -> Any:
     return _repeat(operation, parameters, passing=())
 
 
+def once(operation: Callable[..., Any], /, **parameters: Any) -> Any:
+    """Make a call as `call` does, but not again: what it is asked for is not needed."""
+    return _once(operation, parameters)
+
+
 def every(operation: Callable[..., Any], key: str, /, **parameters: Any) -> Iterator[Any]:
     """Make a call that lists things, and go on as long as EC2 says that there are more.
 
@@ -293,4 +298,5 @@ def refused(name: str, code: str, message: str, *, service: str = "ec2") -> Clou
 
 def _service(error: Any) -> str:
     operation = getattr(error, "operation_name", "")
-    return {"GetParameter": "ssm", "GetProducts": "pricing"}.get(operation, "ec2")
+    services = {"GetParameter": "ssm", "GetProducts": "pricing", "GetServiceQuota": "servicequotas"}
+    return services.get(operation, "ec2")

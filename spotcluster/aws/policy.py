@@ -35,6 +35,7 @@ _LOOK = (
     "ec2:DescribeVolumesModifications",
     "ec2:GetSpotPlacementScores",
     "pricing:GetProducts",
+    "servicequotas:GetServiceQuota",
 )
 _MAKE = (
     "CreateFleet",

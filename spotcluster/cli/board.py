@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from spotcluster import wording
-from spotcluster.cli import output
+from spotcluster.cli import output, tables
 from spotcluster.cli.output import Text
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from spotcluster.cluster.status.observer import NodeStatus, Status
     from spotcluster.cluster.status.vitals import RunningJob
 
-_WIDE = 120  # columns that one table of nodes needs
 _COLOURS = {
     "ready": "green",
     "running": "green",
@@ -70,30 +69,22 @@ def _lines(drawn: RenderableType, width: int) -> int:
 
 
 def _nodes(seen: Status, width: int) -> list[RenderableType]:
-    """Return the nodes as one table, or as two where that is too wide."""
+    """Return the nodes as one table, or as several where that is too wide."""
     from spotcluster.cluster.status import notices
 
-    about = _table("node", "state", "type", "market", "address", "uptime", "price")
-    does = _table("node", "engines", "load", "memory")
-    whole = _table(
+    columns = (
         *("node", "state", "type", "market", "address", "uptime", "price"),
         *("engines", "load", "memory"),
     )
-    problems = []
-    for node in seen.nodes:
-        first, second = _about(node), _does(node, seen)
-        about.add_row(*first)
-        does.add_row(first[0], *second)
-        whole.add_row(*first, *second)
-        if problem := seen.problem_of(node):
-            problems.append(Text(f"{node.alias}: {problem}", style="yellow"))
-    tables: list[RenderableType] = [whole] if width >= _WIDE else [about, Text(), does]
-    vitals = {node.alias: node.vitals for node in seen.nodes}
-    remarks = [
-        *problems,
-        *(Text(one, style="yellow") for one in notices.sentences(seen.taken, vitals)),
+    rows = [(*_about(node), *_does(node, seen)) for node in seen.nodes]
+    problems = [
+        f"{node.alias}: {problem}" for node in seen.nodes if (problem := seen.problem_of(node))
     ]
-    return [*tables, *([Text(), *remarks] if remarks else [])]
+    vitals = {node.alias: node.vitals for node in seen.nodes}
+    remarks = [*problems, *notices.sentences(seen.taken, vitals)]
+    said = [Text(one, style="yellow") for one in remarks]
+    nodes = tables.fitted(columns, rows, width, header_style="dim")
+    return [*nodes, *([Text(), *said] if said else [])]
 
 
 def _table(*names: str) -> Table:

@@ -20,6 +20,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text as RichText
 
+from spotcluster.cli import tables
 from spotcluster.errors import SpotclusterError
 from spotcluster.wording import plain
 
@@ -74,24 +75,23 @@ def document(value: Any) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table."""
+def table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, keys: int = 1
+) -> None:
+    """Print a table; `keys` is how many of its first columns say what a row is of."""
     # As it is: rich would take the [ and ] of a config's section for a style. And not as the
     # table's title, which is folded at the table's width.
     if title:
         out.print(Text(title, style="italic"))
-    shown = Table(box=None, pad_edge=False)
-    for column in columns:
-        shown.add_column(column, overflow="fold")
-    for row in rows:
-        shown.add_row(*(Text(cell) for cell in row))
     # Where there is no terminal there is no width either: a row is a line.
     console = (
         out
         if out.is_terminal
         else Console(width=_PIPE_WIDTH, highlight=False, force_terminal=_TERMINAL)
     )
-    console.print(shown)
+    cells = [[Text(cell) for cell in row] for row in rows]
+    for part in tables.fitted(columns, cells, console.width, keys=keys):
+        console.print(part)
 
 
 def dollars(price: float | None) -> str:

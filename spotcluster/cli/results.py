@@ -23,8 +23,6 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
     """Print what would be launched, and what else might be."""
     from spotcluster.cluster.bringup import pools
 
-    is_choice = len({one.per_vcpu for one in plan.offers}) > 1
-    ranked = pools.ranked(session, plan.offers, _POOLS) if is_choice else []
     if as_json:
         output.document(
             {
@@ -60,16 +58,20 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
                         "type": one.offer.type.name,
                         "zone": one.offer.pool.zone,
                         "usd_per_hour": one.offer.price,
-                        "usd_per_vcpu_hour": one.offer.price and one.offer.per_vcpu,
+                        "usd_per_vcpu_hour": (
+                            None if one.offer.price is None else one.offer.per_vcpu
+                        ),
                         "on_demand_usd_per_hour": one.on_demand,
                         "saving": one.saving,
                         "chosen": one.offer.chosen,
                     }
-                    for one in ranked
+                    for one in pools.ranked(session, plan.offers)
                 ],
             }
         )
         return
+    is_choice = len({one.per_vcpu for one in plan.offers}) > 1
+    ranked = pools.ranked(session, plan.offers[:_POOLS]) if is_choice else []
     output.table(
         f"'{plan.cluster}' in {plan.region}, zone {plan.subnet.zone}; nothing has been made.",
         ("node", "type", "vCPUs", "memory", "market", "price now"),
@@ -78,7 +80,7 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
     if ranked:
         rest = len(plan.offers) - len(ranked)
         output.table(
-            "Where workers may come from, by the price per vCPU, which is what a search pays for:",
+            "Where workers may come from, by the price per vCPU (what a search pays for):",
             ("type", "zone", "price now", "per vCPU", "on demand", "saving", ""),
             [
                 (
@@ -92,9 +94,10 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
                 )
                 for one in ranked
             ],
+            keys=2,
         )
         if rest:
-            output.out.print(f"... and {rest} more.")
+            output.out.print(f"... and {rest} more; --json lists all.")
     for image in dict.fromkeys(one.image for one in plan.nodes):
         output.out.print(f"Image: {image.id} {image.name}, login {image.login}")
     output.out.print(

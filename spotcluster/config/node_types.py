@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Self
 
 from pydantic import GetCoreSchemaHandler
@@ -63,6 +64,11 @@ class NodeTypes(str):
     def named(self) -> int:
         """How many workers have a type of their own."""
         return sum(group.count or 0 for group in self.groups)
+
+    @property
+    def firsts(self) -> list[int]:
+        """The numbers of the workers that are the first of a group, or of the rest."""
+        return list(accumulate((group.count or 0 for group in self.groups), initial=1))
 
     def of(self, alias: str) -> NodeGroup:
         """Return what the node `alias` is; it depends on the alias only, so it never changes."""

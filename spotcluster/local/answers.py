@@ -20,7 +20,7 @@ _QUERY = (
     "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message>"
     "</Error><RequestId>{request}</RequestId></ErrorResponse>"
 )
-_JSON_TYPE = "application/x-amz-json-1.1"
+JSON_TYPE = "application/x-amz-json-1.1"
 
 WSGI = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -37,8 +37,8 @@ def document(value: object, status: int = 200, content_type: str = "application/
 
 def error(service: str, code: str, message: str, status: int = 400) -> Response:
     """Return an error as `service` words it."""
-    if service in ("ssm", "pricing", "events", "kms", "tagging"):
-        return document({"__type": code, "message": message}, status, _JSON_TYPE)
+    if service in ("ssm", "pricing", "servicequotas", "events", "kms", "tagging"):
+        return document({"__type": code, "message": message}, status, JSON_TYPE)
     form = _QUERY if service in ("sts", "iam", "autoscaling") else _EC2
     body = form.format(code=escape(code), message=escape(message), request=uuid.uuid4())
     return Response(body, status=status, content_type="text/xml; charset=utf-8")

@@ -148,13 +148,20 @@ class Application:
             code = "RequestLimitExceeded"
             return answers.error(caller.service, code, "Request limit exceeded.", 503)
         environ["wsgi.input"] = io.BytesIO(body)
-        if caller.service == "pricing":
-            response = pricing.answer(action, json.loads(body or b"{}"))
-        else:
-            response = self._call_moto(environ, caller, action, rule)
+        response = self._served(environ, caller, action, body, rule)
         if rule is not None and rule.after and (refused := _fail(environ, caller, rule)):
             return refused
         return response
+
+    def _served(
+        self, environ: dict[str, Any], caller: Caller, action: str, body: bytes, rule: Rule | None
+    ) -> Response:
+        """Answer a call by the service that it is for."""
+        if caller.service == "pricing":
+            return pricing.answer(action, json.loads(body or b"{}"))
+        if caller.service == "servicequotas":
+            return self._cloud.quotas.answer(action, json.loads(body or b"{}"), caller.region)
+        return self._call_moto(environ, caller, action, rule)
 
     def _lets_in(self, caller: Caller) -> bool:
         if not caller.is_owner(self._credentials) and self._renewed is not None:
@@ -209,9 +216,10 @@ class Application:
             return answers.document(faults.listed())
         if path == "/control/faults" and method == "GET":
             return answers.document(faults.listed())
-        tellers: dict[str, Callable[[list[dict[str, Any]]], None]] = {
+        tellers: dict[str, Callable[[Any], None]] = {
             "/control/capacity": self._cloud.capacity.replace,
             "/control/prices": market.tell,
+            "/control/quotas": lambda told: self._cloud.quotas.replace(told or {}),
             "/control/notices": lambda told: metadata.announce(told, self._cloud.instances()),
         }
         if path in tellers and method == "POST":
@@ -220,7 +228,7 @@ class Application:
                 with self._cloud.lock:
                     tellers[path](rules)
                     self._cloud.save()
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, AttributeError) as error:
                 return answers.document({"error": str(error)}, 400)
             self._changed()
             return answers.document(rules)

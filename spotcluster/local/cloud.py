@@ -14,7 +14,7 @@ from moto.ssm.models import ssm_backends
 
 from . import images, market, persistence
 from .addresses import Addresses
-from .capacity import Capacity
+from .capacity import Capacity, Quotas
 from .ec2 import LocalEC2Backend
 from .faults import Faults
 from .instances import LocalInstance
@@ -47,6 +47,7 @@ class Cloud:
         self.addresses = Addresses(folder)
         self.faults = Faults()
         self.capacity = Capacity()
+        self.quotas = Quotas()
         market.told.clear()
         self.limits = Limits()
         self.most_instances = MOST_INSTANCES

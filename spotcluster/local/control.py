@@ -289,6 +289,11 @@ def set_capacity(rules: list[dict[str, Any]]) -> None:
     call("POST", "/control/capacity", rules)
 
 
+def set_quotas(values: dict[str, float]) -> None:
+    """Let the account have so many virtual cores, by codes of Service Quotas; ``{}`` ends it."""
+    call("POST", "/control/quotas", values)
+
+
 def set_prices(rules: list[dict[str, Any]]) -> None:
     """Tell pools their spot prices; `market.tell` says how a rule looks, ``[]`` ends it."""
     call("POST", "/control/prices", rules)

@@ -228,6 +228,9 @@ class LaunchAnswers(NetworkAnswers):
         held = self.cloud.capacity.left(spec.instance_type, spec.zone, lifecycle, taken)
         if held < least:
             raise _insufficient(self.region, spec, lifecycle)
+        quotas = self.cloud.quotas
+        allowed = quotas.left(spec.instance_type, lifecycle, taken)
+        quotas.check(allowed, least, lifecycle)
         room = self.cloud.most_instances - len(live) - sum(n for _, _, n in reserved)
         if room < least:
             raise EC2ClientError(
@@ -235,7 +238,7 @@ class LaunchAnswers(NetworkAnswers):
                 f"There is room for {room} more instances only: the local cloud runs at most "
                 f"{self.cloud.most_instances}.",
             )
-        return int(min(free, room, held))
+        return int(min(free, room, held, allowed))
 
     def request_spot_instances(self) -> ActionResult:
         """Answer RequestSpotInstances."""

@@ -21,6 +21,18 @@ def set_value(name: str, value: Any) -> None:
     setattr(found, own, value)
 
 
+def few_names() -> None:
+    """Let the program fail when it makes more than a few names of workers."""
+    made: list[int] = []
+
+    def alias(number: int) -> str:
+        made.append(number)
+        assert len(made) < 10, f"the names of {made} were made"
+        return f"node{number:03d}"
+
+    set_value("spotcluster.aws.blocks.alias", alias)
+
+
 def can_ask() -> None:
     """Let the terminal look like one before which somebody sits."""
     set_value("spotcluster.cli.output.can_ask", lambda: True)
@@ -66,3 +78,13 @@ def log_on_a_full_disk() -> None:
         return made
 
     logfile._file = on_full_disk
+
+
+def at_columns(number: int) -> None:
+    """Let the terminal be so wide."""
+    from rich.console import Console
+
+    narrow = Console(
+        width=number, force_terminal=True, highlight=False, soft_wrap=True, color_system=None
+    )
+    set_value("spotcluster.cli.output.out", narrow)

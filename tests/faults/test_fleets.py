@@ -161,9 +161,8 @@ def test_dry_run_of_many_nodes_fits_a_screen(world: World) -> None:
     assert len(lines) < 30
     assert any(line.startswith("node001 to node299 ") for line in lines)
     assert sum(line.rstrip().endswith("chosen") for line in lines) == 12
-    assert any(re.fullmatch(r"\.\.\. and \d+ more\.", line) for line in lines)
+    assert any(re.fullmatch(r"\.\.\. and \d+ more; .*", line) for line in lines)
 
 
 def test_dry_run_on_demand_of_one_type_has_nothing_to_rank(world: World) -> None:
-    said = world.run("start", "-c", "steady", "--dry-run", "--json", "mycluster").out
-    assert json.loads(said)["pools"] == []
+    assert "chosen" not in world.run("start", "-c", "steady", "--dry-run", "mycluster").out

@@ -12,7 +12,7 @@ from spotcluster.local import answers
 
 from .world import REGION, World
 
-SERVICES = {"GetParameter": "ssm", "GetProducts": "pricing"}
+SERVICES = {"GetParameter": "ssm", "GetProducts": "pricing", "GetServiceQuota": "servicequotas"}
 OURS = {"aws:ResourceTag/spotcluster:cluster", "aws:ResourceTag/spotcluster:volume"}
 NOT_SEEN = {
     "iam:CreateServiceLinkedRole",  # AWS calls it by itself, for an account's first spot instance

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from spotcluster.aws import prices
+from spotcluster.aws.session import Session
+from spotcluster.local import market
 from spotcluster.local.images import UBUNTU
 
 from .world import REGION, World
@@ -207,3 +210,42 @@ def test_each_node_gets_as_many_engines_as_it_is_large(wide: World) -> None:
     }
     assert started == {name: CORES[kind] for name, kind in kinds.items()}
     assert f"with {sum(started.values())} engine(s)" in (done.out + done.err).replace("\n", " ")
+
+
+# Too few.
+
+
+def test_words_that_are_said_where_there_is_no_room_get_the_nodes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First by a higher bid, then of another type."""
+    monkeypatch.setattr(market, "told", [])
+    market.tell([{}])  # they stay as they are
+    here = Session(REGION)
+    told = {place[1]: price for place, price in prices.spot_pools(here, ["c5.large"]).items()}
+    dearest = max(told, key=lambda zone: (told[zone], zone))
+    bid = (max(told.values()) + max(p for z, p in told.items() if z != dearest)) / 2
+    kind = {"instance_type": "c5.large", "lifecycle": "spot"}
+    world.cloud.capacity.replace(
+        [{**kind, "zone": dearest, "capacity": 2}, {**kind, "capacity": 0}]
+    )
+    drop = ("--on-failure", "drop")
+    bid_of = ("-b", f"{bid:.6f}")
+    said = world.run("start", "-c", "bare", "-s", "3", *bid_of, *drop, "mycluster", status=1)
+    assert said.err.count("no room for 2 spot worker(s)") == 1
+    assert re.search(rf"c5\.large  {dearest}  \$\d\.\d+/h", said.err), said.err
+    world.run(*words_said(said.err))
+    assert world.ready() == ["master", "node001", "node002"]
+    said = world.run("addnode", "-s", "2", "-b", "9", *drop, "mycluster", status=1)
+    assert "Others like these that the bid is enough for" in said.err
+    world.run(*words_said(said.err))
+    assert len(world.ready()) == 5
+    assert {one for one, _ in places(world).values()} - {"c5.large"}
+    world.run("terminate", "-y", "mycluster")
+    assert world.left() == []
+
+
+def words_said(text: str) -> list[str]:
+    """Return the words that a user is told to type, without the name of the program."""
+    (found,) = re.findall(r"^Type `spotcluster ([^`]*)`\.$", text, re.MULTILINE)
+    return list(found.split())

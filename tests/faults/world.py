@@ -302,7 +302,7 @@ class World:
         """Run the program to its end, which must be `status`."""
         done = self.terminal(*words).wait(timeout)
         assert done.status == status, f"{words}: {done.status}\n{done.out}\n{done.err}"
-        assert "Traceback" not in done.err
+        assert "Traceback" not in done.err, done.err
         return done
 
 

@@ -118,6 +118,7 @@ def _show(
             )
             for kind, one in pairs
         ],
+        keys=2,
     )
     if len(found) == 1:  # in StarCluster's words
         (zones,) = found.values()

@@ -6,8 +6,8 @@ import ipaddress
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spotcluster import ssh
@@ -17,13 +17,15 @@ from spotcluster.aws.instance_types import InstanceType
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.objects import Bucket
 from spotcluster.aws.session import Session
-from spotcluster.cluster.bringup import hostnames, pools, userdata
+from spotcluster.cluster.bringup import hostnames, pools, room, userdata
+from spotcluster.cluster.bringup.naming import Names
 from spotcluster.cluster.bringup.pools import Offer
+from spotcluster.cluster.bringup.room import Need, Wish
 from spotcluster.cluster.volumes import mounting
 from spotcluster.cluster.volumes.mounting import PlannedVolume
 from spotcluster.config import NodeGroup, Template
 from spotcluster.config.names import bounds
-from spotcluster.errors import CapacityError, UsageError
+from spotcluster.errors import UsageError
 
 MASTER = "master"
 
@@ -106,37 +108,37 @@ def check_blocks(blocks: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def aliases_after(taken: Sequence[str], number: int) -> list[str]:
-    """Return the next `number` node names after the highest one that was ever taken."""
-    used = [int(found[1]) for name in taken if (found := re.fullmatch(r"node(\d+)", name))]
-    first = max(used, default=0) + 1
-    return [f"node{index:03d}" for index in range(first, first + number)]
-
-
-def aliases_left(seen: Sequence[str], number: int) -> list[str]:
-    """Return the `number` names that a run which was cut off had still to give.
-
-    The nodes of a run are launched at the same time, so it may have got to the second name and
-    not to the first; a name that was never seen is taken before one after the highest.
-    """
-    used = {int(found[1]) for name in seen if (found := re.fullmatch(r"node(\d+)", name))}
-    passed = [f"node{index:03d}" for index in range(1, max(used, default=0)) if index not in used]
-    gaps = passed[:number]
-    return [*gaps, *aliases_after(seen, number - len(gaps))]
-
-
-def make(session: Session, cluster: str, template: Template, aliases: Sequence[str]) -> Plan:
+def make(
+    session: Session,
+    cluster: str,
+    template: Template,
+    aliases: Sequence[str],
+    *,
+    running: Collection[str] = (),
+    there: int = 0,
+) -> Plan:
     """Check the template against EC2 and return what would be launched.
+
+    Parameters
+    ----------
+    aliases : sequence of str
+        The nodes' names; those of `Names` are made when there is room for all.
+    running : collection of str
+        Those of them that are to be set up only.
+    there : int
+        How many nodes there are already of the number that the user gives.
 
     Raises
     ------
     UsageError, CloudError
         Something in the template does not exist in the region, or the key is not the right one.
     CapacityError
-        The bid is below the spot price, or the subnet has too few addresses.
+        The bid is below the spot price, the subnets have too few addresses, or a quota is used up.
     """
+    wish = Wish(len(aliases) - len(running), there)
+    some = Names.of(aliases).examples(template.node_instance_type.firsts)
     _check_user_data(template)
-    for alias in aliases:
+    for alias in some:
         hostnames.of(cluster, alias, dns_prefix=template.dns_prefix)
     _check_key(session, template)
     _check_jump(template)
@@ -150,13 +152,13 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
         # The master is where its volumes are; workers may be anywhere.
         template = on_volumes.model_copy(update={"availability_zone": template.availability_zone})
     recorded, template = template, _with_types(session, template)
-    kinds = {alias: _kind(template, alias) for alias in aliases}
+    kinds = {alias: _kind(template, alias) for alias in some}
     # Where all nodes are there and are to be set up only, there is a subnet to name all the same.
     wanted = {name for alias in kinds for name in _types(template, alias)}
     wanted = wanted or {template.node_instance_type.rest.type}
     types = instance_types.describe(session, wanted)
     zones = instance_types.zones_of(session, wanted)
-    for alias in aliases:
+    for alias in some:
         for name in _types(template, alias):
             pools.check(types[name], spot=_is_spot(template, alias))
     home = zones[kinds[MASTER].type] if MASTER in kinds else set().union(*zones.values())
@@ -166,32 +168,34 @@ def make(session: Session, cluster: str, template: Template, aliases: Sequence[s
             f"The subnet {subnet.id} is in {subnet.zone}, and the volumes are in {zone}.",
             "Name a subnet of that zone with SUBNET_ID, or leave it out.",
         )
+    offers = _Offers(session, template, types, zones)
+    places = {one.id: one for one in (subnet, *(offers.subnets if set(kinds) - {MASTER} else ()))}
+    room.check_addresses(session, template, list(places.values()), wish)
     found = _images(session, dict.fromkeys(kinds.values()), types)
     for alias, group in kinds.items():
         for name in _types(template, alias):
             _check_architecture(found[group], types[name])
-    offers = _Offers(session, template, types, zones)
-    nodes = []
-    for alias in aliases:
-        kind = types[kinds[alias].type]
+    likes: dict[tuple[bool, NodeGroup], PlannedNode] = {}
+    needs: list[Need] = []
+    for alias, group in kinds.items():
         spot = _is_spot(template, alias)
-        names = _types(template, alias)
         on = [subnet] if alias == MASTER else None
-        chosen = pools.chosen(offers.of(names, on, spot=spot))
+        chosen = pools.chosen(offers.of(_types(template, alias), on, spot=spot))
         best = chosen[0]
-        bid = template.spot_bid if spot else None
-        nodes.append(
-            PlannedNode(
-                alias,
-                kind if alias == MASTER else best.type,
-                found[kinds[alias]],
-                spot,
-                bid,
-                best.price,
-                tuple(one.pool for one in chosen),
-            )
+        likes[alias == MASTER, group] = PlannedNode(
+            alias,
+            types[group.type] if alias == MASTER else best.type,
+            found[group],
+            spot,
+            template.spot_bid if spot else None,
+            best.price,
+            tuple(one.pool for one in chosen),
         )
-    offers.check_room(len(aliases), subnet)
+        needs.append(Need(0 if alias in running else some[alias], spot, chosen))
+    room.check_quota(session, template, needs, wish)
+    nodes = [
+        replace(likes[alias == MASTER, _kind(template, alias)], alias=alias) for alias in aliases
+    ]
     return Plan(
         cluster,
         session.region,
@@ -255,7 +259,7 @@ class _Offers:
                 self._session,
                 [self._types[name] for name in names],
                 self._zones,
-                self._all() if subnets is None else subnets,
+                self.subnets if subnets is None else subnets,
                 spot=spot,
                 bid=self._template.spot_bid if spot else None,
             )
@@ -268,7 +272,9 @@ class _Offers:
         }
         return tuple(sorted(found, key=lambda one: one.order))
 
-    def _all(self) -> list[network.Subnet]:
+    @property
+    def subnets(self) -> list[network.Subnet]:
+        """Those that workers may be in."""
         if not self._subnets:
             template = self._template
             self._subnets = network.find_subnets(
@@ -278,18 +284,6 @@ class _Offers:
                 set().union(*self._zones.values()),
             )
         return self._subnets
-
-    def check_room(self, number: int, subnet: network.Subnet) -> None:
-        """Refuse more nodes than there are addresses for."""
-        there = {one.id: one for one in (*self._subnets, subnet)}
-        free = sum(one.free for one in there.values())
-        if free >= number:
-            return
-        where = f"subnet {subnet.id} has" if len(there) == 1 else f"{len(there)} subnets have"
-        raise CapacityError(
-            f"The {where} {free} free addresses; {number} are needed.",
-            "Choose another subnet with SUBNET_ID, or a smaller size.",
-        )
 
 
 def refusals(template: Template) -> list[UsageError]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from spotcluster import threads
 from spotcluster.aws import prices
 from spotcluster.aws.fleets import Pool
 from spotcluster.aws.instance_types import InstanceType
@@ -113,14 +114,15 @@ def chosen(found: Sequence[Offer]) -> tuple[Offer, ...]:
     return tuple(one for one in found if one.chosen)[:_MOST]
 
 
-def ranked(session: Session, found: Sequence[Offer], most: int) -> list[Ranked]:
-    """Return the cheapest offers with the prices on demand, which are asked for once a type."""
-    best = found[:most]
-    told = {
-        name: prices.on_demand(session, name)
-        for name in dict.fromkeys(one.type.name for one in best)
-    }
-    return [Ranked(one, told[one.type.name]) for one in best]
+def ranked(session: Session, found: Sequence[Offer]) -> list[Ranked]:
+    """Return offers with the prices on demand, which are asked for once a type, side by side."""
+    told: dict[str, float | None] = {}
+
+    def ask(name: str) -> None:
+        told[name] = prices.on_demand(session, name)
+
+    threads.on_each(dict.fromkeys(one.type.name for one in found), ask)
+    return [Ranked(one, told.get(one.type.name)) for one in found]
 
 
 def _below(found: Sequence[Offer], bid: float) -> CapacityError:

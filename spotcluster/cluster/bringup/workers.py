@@ -29,6 +29,7 @@ from spotcluster.cluster import owner, records
 from spotcluster.cluster.bringup import shortage
 from spotcluster.cluster.bringup.making import Making, ended_elsewhere
 from spotcluster.cluster.bringup.plans import MASTER, PlannedNode
+from spotcluster.cluster.bringup.shortage import Lack
 from spotcluster.errors import CapacityError, CloudError, ClusterError, SpotclusterError
 
 log = logging.getLogger("spotcluster.workers")
@@ -47,6 +48,7 @@ class Workers:
     def __init__(self, making: Making, found: Sequence[Instance]) -> None:
         self._making = making
         self._session = making.cluster.session
+        self._told: set[bool] = set()  # markets of which it was said that there is too little
         planned = [number_of(one.alias) for one in making.todo.nodes]
         self._highest = max([0, *planned, *map(_highest, found)])
         allowed = making.todo.template.on_demand_fallback
@@ -150,12 +152,18 @@ class Workers:
             pools = [one for one in pools if one not in refused]
             attempt = self._making.launched.count(rest.aliases[0])
         if rest.count:
-            error = shortage.why(refusals)
-            offers = self._making.todo.offers if like.spot else ()
-            if said := shortage.told(self._session, refusals, offers, rest.count):
-                self._making.cluster.note(said)
-            made += [error] * rest.count
+            self._tell(refusals, rest.count, spot=like.spot)
+            made += [shortage.why(refusals)] * rest.count
         return made
+
+    def _tell(self, refusals: Sequence[Refusal], lacking: int, *, spot: bool) -> None:
+        """Say what there is too little of, once for each market in all that a command does."""
+        if not refusals or spot in self._told or (spot and self._fallback >= lacking):
+            return
+        self._told.add(spot)
+        making = self._making
+        lack = Lack(self._session, making.cluster.name, lacking, spot, bool(making.addition))
+        making.cluster.note(shortage.told(lack, refusals, making.todo.offers))
 
     def _is_foreign(self, by: str | None) -> bool:
         return bool(self._making.addition) and by != self._making.addition

@@ -8,7 +8,7 @@ from dataclasses import replace
 from spotcluster.aws import instances, tags
 from spotcluster.cluster import records
 from spotcluster.cluster.additions import Addition
-from spotcluster.cluster.bringup import plans, workers
+from spotcluster.cluster.bringup import naming, plans, workers
 from spotcluster.cluster.bringup.bringup import Result, bring_up, is_wanted
 from spotcluster.cluster.bringup.failures import OnFailure
 from spotcluster.cluster.bringup.launch import Launcher
@@ -71,18 +71,20 @@ def add_nodes(
     addition = _addition(record, number, reporter)
     there = [one for one in instances.present(found) if one.tags.get(tags.BY) == addition.id]
     unready = [one for one in there if not one.ready]
-    names = plans.aliases_left if addition in record.additions else plans.aliases_after
+    names = naming.left if addition in record.additions else naming.after
     fresh = names([one.alias for one in found], max(0, number - len(there)))
-    todo = plans.make(session, cluster.name, template, [*(one.alias for one in unready), *fresh])
+    waiting = [one.alias for one in unready]
+    wanted = fresh.behind(waiting)
+    todo = plans.make(session, cluster.name, template, wanted, running=waiting, there=len(there))
     addition = addition.taken_over()
     size = len(instances.staying(found)) + len(fresh)
     with unless_ended(record.name):
         record = records.resize(session, record, size, addition.tag)
         record = open_group(session, record, template)
     cluster.record = replace(record, additions=(addition,))
-    new = [one for one in todo.nodes if one.alias in fresh]
+    new = [one for one in todo.nodes if one.alias not in waiting]
     workers.take_over(session, cluster.name, unready, new)
-    launcher = Launcher(cluster, todo, found, addition.id, [one.alias for one in unready])
+    launcher = Launcher(cluster, todo, found, addition.id, waiting)
     members = [launched(launcher, session, one, cluster.key_path, unready) for one in todo.nodes]
     return bring_up(cluster, members, begin, on_failure)
 

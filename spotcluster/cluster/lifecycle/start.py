@@ -18,12 +18,13 @@ from spotcluster.aws import instances
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import ingress, records
-from spotcluster.cluster.bringup import plans, workers
+from spotcluster.cluster.bringup import naming, plans, workers
 from spotcluster.cluster.bringup.bringup import Result, bring_up
 from spotcluster.cluster.bringup.failures import OnFailure
 from spotcluster.cluster.bringup.launch import Launcher
 from spotcluster.cluster.bringup.making import unless_ended
 from spotcluster.cluster.bringup.member import brought_back, launched
+from spotcluster.cluster.bringup.naming import Names
 from spotcluster.cluster.bringup.plans import MASTER, Plan
 from spotcluster.cluster.cluster import (
     Cluster,
@@ -78,13 +79,13 @@ def plan(
     plans.check_name(name)
     record = seen.record
     if record is None:
-        aliases = [MASTER, *plans.aliases_after([], template.cluster_size - 1)]
+        aliases = naming.after([], template.cluster_size - 1).behind([MASTER])
         todo = plans.make(session, name, template, aliases)
     else:
         found = record.own(seen.instances)
         missing = _missing(record, found, size)
         own = _again(record, template, bid)
-        todo = plans.make(session, name, own, missing)
+        todo = plans.make(session, name, own, missing, there=len(instances.present(found)))
         back = tuple(one for one in instances.present(found) if one.returning)
         todo = replace(todo, returning=back)
     for section in todo.template.plugins:
@@ -198,7 +199,8 @@ def start(
     unready = [one for one in there if not one.ready and one not in returning]
     whole = todo
     if unready:  # one that fails is launched anew
-        again = plans.make(session, name, todo.template, [one.alias for one in unready])
+        names = [one.alias for one in unready]
+        again = plans.make(session, name, todo.template, names, running=names)
         mounting.check_format(again.volumes, format_new=format_new)
         whole = replace(todo, nodes=(*todo.nodes, *again.nodes))
     workers.take_over(session, name, unready, todo.nodes)
@@ -263,7 +265,7 @@ def _again(record: Record, template: Template, bid: float | None) -> Template:
     return own if bid is None else own.with_overrides(bid=bid)
 
 
-def _missing(record: Record, found: Sequence[Instance], size: int | None = None) -> list[str]:
+def _missing(record: Record, found: Sequence[Instance], size: int | None = None) -> Names:
     """Return the names of the nodes that a cluster lacks."""
     if record.ending:
         raise is_ending(record.name)
@@ -286,5 +288,5 @@ def _missing(record: Record, found: Sequence[Instance], size: int | None = None)
         )
     has_master = any(one.is_master for one in live)
     number = wanted - 1 - sum(not one.is_master for one in live)
-    names = plans.aliases_left([one.alias for one in found], max(0, number))
-    return names if has_master else [MASTER, *names]
+    names = naming.left([one.alias for one in found], max(0, number))
+    return names if has_master else names.behind([MASTER])

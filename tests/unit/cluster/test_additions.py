@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from spotcluster.cluster import additions, owner
 from spotcluster.cluster.additions import Addition
-from spotcluster.cluster.bringup import plans
+from spotcluster.cluster.bringup import naming
 
 ELSEWHERE = "0123456789ab/1/1.0"
 
@@ -62,7 +62,7 @@ def test_line_that_cannot_be_read_is_no_addition(value: str) -> None:
 @given(st.sets(st.integers(1, 50), max_size=20), st.integers(0, 20))
 def test_names_that_were_passed_over_come_first(seen: set[int], number: int) -> None:
     names = [f"node{index:03d}" for index in seen]
-    fresh = plans.aliases_left(["master", *names], number)
+    fresh = naming.left(["master", *names], number)
     assert len(set(fresh)) == number
     assert not set(fresh) & set(names)
     free = [index for index in range(1, 100) if index not in seen]

@@ -15,7 +15,7 @@ from moto import mock_aws
 from spotcluster import files, ssh
 from spotcluster.aws import keypairs
 from spotcluster.aws.session import Session
-from spotcluster.cluster.bringup import plans, pools
+from spotcluster.cluster.bringup import naming, plans, pools
 from spotcluster.cluster.bringup.plans import PlannedNode
 from spotcluster.config import Template
 from spotcluster.errors import CapacityError, UsageError
@@ -24,14 +24,14 @@ from spotcluster.errors import CapacityError, UsageError
 @given(st.lists(st.integers(1, 2000), max_size=20), st.integers(0, 20))
 def test_new_names_are_new_and_in_order(taken: list[int], number: int) -> None:
     names = [f"node{index:03d}" for index in taken]
-    fresh = plans.aliases_after(["master", *names], number)
+    fresh = naming.after(["master", *names], number)
     assert len(set(fresh)) == number
     assert not set(fresh) & set(names)
     assert [int(name[4:]) for name in fresh] == sorted(int(name[4:]) for name in fresh)
 
 
 def test_names_after_node999_go_on() -> None:
-    assert plans.aliases_after(["node999"], 2) == ["node1000", "node1001"]
+    assert list(naming.after(["node999"], 2)) == ["node1000", "node1001"]
 
 
 @pytest.mark.parametrize("name", ["", "-x", "a b", "a/b", "x" * 64, "a;rm", "ü"])

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -44,6 +45,8 @@ class EC2:
         self.moulds: dict[str, str] = {}
         self.tags: dict[str, dict[str, str]] = {}
         self.scores: dict[str, int] = {}
+        self.prices: dict[tuple[str, str], float] = {}
+        self.types: list[tuple[str, int, int]] = []
 
     def create_launch_template(self, **asked: Any) -> dict[str, Any]:
         self.asked["CreateLaunchTemplate"] += 1
@@ -91,6 +94,33 @@ class EC2:
         found = [{"AvailabilityZoneId": one, "Score": score} for one, score in self.scores.items()]
         return {"SpotPlacementScores": [{"Region": "us-east-1", **one} for one in found]}
 
+    def describe_spot_price_history(self, **asked: Any) -> dict[str, Any]:
+        now = datetime.now(UTC)
+        return {
+            "SpotPriceHistory": [
+                {
+                    "InstanceType": kind,
+                    "AvailabilityZone": zone,
+                    "SpotPrice": str(price),
+                    "Timestamp": now,
+                }
+                for (kind, zone), price in self.prices.items()
+                if kind in asked["InstanceTypes"]
+            ]
+        }
+
+    def describe_instance_types(self, **_: Any) -> dict[str, Any]:
+        return {
+            "InstanceTypes": [
+                {
+                    "InstanceType": name,
+                    "VCpuInfo": {"DefaultVCpus": cores},
+                    "MemoryInfo": {"SizeInMiB": memory},
+                }
+                for name, cores, memory in self.types
+            ]
+        }
+
     def describe_availability_zones(self, **_: Any) -> dict[str, Any]:
         zones = {"use1-az4": "us-east-1a", "use1-az6": "us-east-1b"}
         return {"AvailabilityZones": [{"ZoneId": k, "ZoneName": v} for k, v in zones.items()]}
@@ -117,7 +147,14 @@ def session(ec2: EC2) -> Any:
 
 
 def launched(
-    ec2: EC2, number: int, pools: Sequence[Pool] = (CHEAP,), **settings: Any
+    ec2: EC2,
+    number: int,
+    pools: Sequence[Pool] = (CHEAP,),
+    *,
+    offers: Sequence[Pool] = (CHEAP, DEAR, OUT),
+    addition: str = "",
+    times: int = 1,
+    **settings: Any,
 ) -> tuple[dict[str, Any], list[str]]:
     """Launch workers from a thread each; return what came of each, and what was noted."""
     template = Template.model_validate(
@@ -135,17 +172,20 @@ def launched(
         nodes=nodes,
         subnet=SimpleNamespace(id="subnet-a", zone="us-east-1a"),
         offers=[
-            Offer(one, KIND, price) for one, price in ((CHEAP, 0.05), (DEAR, 0.06), (OUT, 0.2))
+            Offer(one, KIND, price)
+            for one, price in ((CHEAP, 0.05), (DEAR, 0.06), (OUT, 0.2))
+            if one in offers
         ],
     )
-    launcher = Launcher(cluster, todo, ())  # type: ignore[arg-type]
+    launcher = Launcher(cluster, todo, (), addition)  # type: ignore[arg-type]
     came: dict[str, Any] = {}
 
     def one(node: PlannedNode) -> None:
-        try:
-            came[node.alias] = launcher.launch(node)
-        except CapacityError as error:
-            came[node.alias] = error
+        for _ in range(times):
+            try:
+                came[node.alias] = launcher.launch(node)
+            except CapacityError as error:
+                came[node.alias] = error
 
     run([lambda node=node: one(node) for node in nodes])  # type: ignore[misc]
     return came, notes
@@ -247,22 +287,63 @@ def test_what_no_spot_pool_has_is_launched_on_demand_as_far_as_it_may(
     assert not ec2.moulds
 
 
-def test_no_capacity_at_all_says_what_each_pool_said_once() -> None:
+def test_no_capacity_at_all_says_what_each_pool_said_and_the_words_to_type() -> None:
     came, notes = launched(EC2(), 3, [CHEAP, DEAR])
     assert all(isinstance(one, CapacityError) for one in came.values())
     (table,) = notes
     assert table.splitlines() == [
-        "what each pool said:",
-        "    c5.large       us-east-1a     InsufficientInstanceCapacity",
-        "    c5.large       us-east-1b     InsufficientInstanceCapacity",
-        "a higher bid (-b) would have had:",
-        "    c5.large       us-east-1c     $0.2/h now",
+        "no room for 3 spot worker(s) of 'c'; each pool said:",
+        "type      zone        answer",
+        "c5.large  us-east-1a  InsufficientInstanceCapacity",
+        "c5.large  us-east-1b  InsufficientInstanceCapacity",
+        "A higher bid would have had:",
+        "type      zone        price now  per vCPU",
+        "c5.large  us-east-1c  $0.2000/h  $0.1000",
+        "Type `spotcluster -r us-east-1 start c -b 0.2`.",
     ]
+
+
+def test_words_to_type_have_the_price_of_now() -> None:
+    ec2 = EC2()
+    ec2.prices = {("c5.large", "us-east-1a"): 0.123456, ("c5.large", "us-east-1c"): 0.3}
+    _, (table,) = launched(ec2, 3, [CHEAP, DEAR])
+    assert "c5.large  us-east-1a  $0.1235/h  $0.0617" in table
+    assert table.endswith("Type `spotcluster -r us-east-1 start c -b 0.1235`.")
+
+
+def test_where_there_is_one_pool_others_like_it_are_named() -> None:
+    ec2 = EC2()
+    ec2.types = [("m5.large", 2, 8192), ("c5.large", 2, 4096), ("t9.large", 2, 2048)]
+    ec2.types += [("r5.large", 2, 16384), ("c5.xlarge", 4, 8192)]
+    ec2.prices = {("m5.large", "us-east-1a"): 0.07, ("r5.large", "us-east-1a"): 0.2}
+    _, (table,) = launched(ec2, 2, [CHEAP], offers=[CHEAP])
+    assert table.splitlines()[2:] == [
+        "c5.large  us-east-1a  InsufficientInstanceCapacity",
+        "Others like these that the bid is enough for:",
+        "type      zone        price now  per vCPU",
+        "m5.large  us-east-1a  $0.0700/h  $0.0350",
+        "Type `spotcluster -r us-east-1 addnode c -s 2 -I m5.large -b 0.1`.",
+    ]
+    _, (alone,) = launched(EC2(), 2, [CHEAP], offers=[CHEAP])
+    assert alone.endswith("type `spotcluster -r us-east-1 start c`.")
+    _, (added,) = launched(EC2(), 2, [CHEAP], offers=[CHEAP], addition="x")
+    assert added.endswith("type `spotcluster -r us-east-1 addnode c -s 2`.")
 
 
 def test_no_capacity_says_how_likely_it_is_where_the_credentials_may_ask() -> None:
     ec2 = EC2()
     ec2.scores = {"use1-az4": 3, "use1-az6": 9, "use1-az1": 1}
     _, (table,) = launched(ec2, 3, [CHEAP, DEAR])
-    assert "us-east-1a     InsufficientInstanceCapacity, placement score 3 of 10" in table
-    assert "us-east-1b     InsufficientInstanceCapacity, placement score 9 of 10" in table
+    assert "answer                        placement score\n" in table
+    assert "us-east-1a  InsufficientInstanceCapacity  3 of 10" in table
+    assert "us-east-1b  InsufficientInstanceCapacity  9 of 10" in table
+
+
+def test_what_there_is_too_little_of_is_said_once_however_often_it_is_asked_for() -> None:
+    """It was said again at each replacement."""
+    _, notes = launched(EC2(), 3, [CHEAP, DEAR], times=3)
+    assert len(notes) == 1
+    _, notes = launched(EC2(), 3, [CHEAP, DEAR], times=2, on_demand_fallback="all")
+    tables = [one for one in notes if one.startswith("no room")]
+    assert ["on-demand worker(s)" in one for one in tables] == [True]
+    assert "`spotcluster -r us-east-1 addnode c -s 3 -I TYPE`" in tables[0]
