@@ -98,13 +98,14 @@ def _nodes(seen: Status, width: int) -> list[RenderableType]:
         *("engines", "load", "memory"),
     )
     rows = [(*_about(node), *_does(node, seen)) for node in seen.nodes]
-    vitals = {node.alias: node.vitals for node in seen.nodes}
-    remarks = [
-        *(f"{node.alias}: {problem}" for node in seen.nodes if (problem := seen.problem_of(node))),
-        *notices.sentences(seen.taken, vitals),
+    problems = [
+        f"{node.alias}: {problem}" for node in seen.nodes if (problem := seen.problem_of(node))
     ]
+    vitals = {node.alias: node.vitals for node in seen.nodes}
+    remarks = [*problems, *notices.sentences(seen.taken, vitals)]
+    said = [Text(one, style="yellow") for one in remarks]
     nodes = tables.fitted(columns, rows, width, header_style="dim")
-    return [*nodes, *([Text()] if remarks else []), *(Text(one, style="yellow") for one in remarks)]
+    return [*nodes, *([Text(), *said] if said else [])]
 
 
 def _table(*names: str) -> Table:

@@ -6,7 +6,7 @@ import itertools
 import time
 from typing import TYPE_CHECKING
 
-from spotcluster import notify, wording
+from spotcluster import wording
 from spotcluster.cli import output
 from spotcluster.errors import SpotclusterError
 
@@ -159,6 +159,8 @@ def show_receipt(receipt: Receipt) -> None:
 
 def show_result(session: Session, result: Result, hook: str | None, *, as_json: bool) -> int:
     """Print what came of start or addnode, tell it, and conclude it; return the exit status."""
+    from spotcluster import notify
+
     try:
         if result.nodes and not result.failed:
             name, nodes = result.cluster.name, len(result.cluster.nodes)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spotcluster import notify, wording
+from spotcluster import wording
 from spotcluster.cli import output, results
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.interrupts import nothing_done_yet, say_what_exists
@@ -50,6 +50,7 @@ def _say_what_runs(jobs: Sequence[RunningJob]) -> None:
 
 
 def _stop(context: Context, name: str, *, yes: bool) -> None:
+    from spotcluster import notify
     from spotcluster.cluster.lifecycle import stop as stopping
     from spotcluster.cluster.status import quick
 
@@ -134,6 +135,7 @@ def autostop(context: Context, name: str, time: str | None, *, budget: float | N
 @pass_context
 def terminate(context: Context, names: tuple[str, ...], *, yes: bool, timeout: float | None) -> int:
     """End clusters: every node, and everything that was made for them; volumes are kept."""
+    from spotcluster import notify
     from spotcluster.cluster import lookup
     from spotcluster.cluster.lifecycle import terminate as end
     from spotcluster.cluster.status import quick

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spotcluster import notify
 from spotcluster.cli.context import Context, pass_context
 
 if TYPE_CHECKING:
@@ -60,6 +59,7 @@ def _namespace(context: Context, name: str | None) -> Iterator[tuple[dict[str, A
             '  spotcluster.connect("NAME") gives a client of a cluster\'s engines\n',
         )
         return
+    from spotcluster import notify
     from spotcluster.cluster import connect
 
     cluster = context.cluster(name)
