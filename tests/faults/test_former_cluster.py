@@ -104,6 +104,8 @@ def test_a_former_cluster_is_told_of_as_it_was(world: Any, said: dict[str, Any])
     assert lasting(listed) == lasting(said["listed"])
     status = json.loads(world.run("-r", REGION, "status", "mycluster", "--json").out)
     assert status.pop("budget_usd") is None
+    assert status.pop("taken_back") == []
+    assert not any(one.pop("notices") for one in status["nodes"])
     assert status.pop("autostop") in (None, {"seconds_left": None, "busy": []})
     assert lasting(status) == lasting(said["status"])
 

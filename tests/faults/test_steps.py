@@ -20,7 +20,8 @@ OF_A_WORKER = [
     " writing /etc/spotcluster/services/autostop, start of autostop,"
     " asking what the machine has",
     "letting the master in, letting the master in, naming master,"
-    " writing /etc/spotcluster/services/master.json",
+    " writing /etc/spotcluster/services/master.json, writing ~/.spotcluster/services/notices,"
+    " start of notices",
     "looking for ipyparallel, listing the packages",
     "looking for ipyparallel, writing the engines' connection file, starting engines,"
     " writing ~/.spotcluster/services/engine, start of engine",
