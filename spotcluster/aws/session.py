@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import http.client
 import ipaddress
@@ -103,6 +104,18 @@ class Session:
             region_name=region,
             profile_name=profile,
         )
+
+    def afresh(self) -> Session:
+        """Return one that makes clients of its own, for what is asked after an interrupt.
+
+        Ctrl-C while a connection is taken from urllib3's pool, or given back, may leave the pool
+        locked for good: whoever asks by the same client then waits for ever.
+        """
+        new = copy.copy(self)
+        new.__dict__.pop("ec2", None)
+        new._clients = {}
+        new._lock = threading.Lock()
+        return new
 
     def client(self, service: str, **overrides: Any) -> Any:
         """Return a boto3 client of `service` at this region's endpoint, made once."""

@@ -36,7 +36,7 @@ def say_what_exists(session: Session, name: str, going_on: str | None = None) ->
     from spotcluster.cluster.lifecycle import terminate
 
     try:
-        left = terminate.remains(session, name)
+        left = terminate.remains(session.afresh(), name)
         there = f"Of '{name}' there is now {left}." if left else ""
     except SpotclusterError as error:
         there = f"EC2 does not tell what there is of '{name}' now: {error.message}"

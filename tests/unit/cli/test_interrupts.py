@@ -1,0 +1,30 @@
+"""What is said after an interrupt."""
+
+from __future__ import annotations
+
+import pytest
+
+from spotcluster.aws.session import Credentials, Session
+from spotcluster.cli.interrupts import say_what_exists
+from spotcluster.cluster.lifecycle import terminate
+
+
+def test_a_client_that_an_interrupt_has_left_locked_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C within urllib3's pool of connections left its lock taken, and the program hung."""
+    session = Session("us-east-1", credentials=Credentials("AKIATEST", "secret"))
+    before = session.ec2
+    asked: list[Session] = []
+
+    def remains(session: Session, _: str) -> str:
+        asked.append(session)
+        return "1 node"
+
+    monkeypatch.setattr(terminate, "remains", remains)
+    say_what_exists(session, "mycluster")
+    assert "Of 'mycluster' there is now 1 node." in capsys.readouterr().err
+    (other,) = asked
+    assert other.ec2 is not before
+    assert other.client("sts") is not session.client("sts")
+    assert session.ec2 is before
