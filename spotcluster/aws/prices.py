@@ -16,12 +16,6 @@ _MONTH = 730.0  # hours, as in AWS's own calculator
 _DISK = 0.08  # USD for a GiB of gp3 and a month: us-east-1, where the price list may not be read
 
 
-def spot_now(session: Session, name: str, zone: str | None = None) -> float | None:
-    """Return the spot price of a type now in USD per hour, in `zone` or the cheapest."""
-    found = spot_pools(session, [name], zone)
-    return min(found.values(), default=None)
-
-
 def spot_pools(
     session: Session, names: Sequence[str], zone: str | None = None
 ) -> dict[tuple[str, str], float]:
@@ -111,29 +105,40 @@ class ZoneHistory:
     changes: tuple[tuple[datetime, float], ...] = field(repr=False)
 
 
+def spot_changes(
+    session: Session, names: Sequence[str], since: datetime, zone: str | None = None
+) -> dict[tuple[str, str], tuple[tuple[datetime, float], ...]]:
+    """Return from when each spot price of types held, by type and zone, the oldest first.
+
+    The price that held at `since` is the first, the one that holds now is the last.
+    """
+    told: dict[tuple[str, str], list[tuple[datetime, float]]] = {}
+    for item in every(
+        session.ec2.describe_spot_price_history,
+        "SpotPriceHistory",
+        InstanceTypes=list(names),
+        ProductDescriptions=[_LINUX],
+        StartTime=since,
+        AvailabilityZone=zone,
+    ):
+        place = (item["InstanceType"], item["AvailabilityZone"])
+        told.setdefault(place, []).append((item["Timestamp"], float(item["SpotPrice"])))
+    return {place: tuple(sorted(changes)) for place, changes in told.items()}
+
+
 def spot_history(
     session: Session, name: str, *, days: float, zone: str | None = None
 ) -> list[ZoneHistory]:
     """Return the spot prices of a type over the last days, by zone, the cheapest now first."""
     now = datetime.now(UTC)
     start = now - timedelta(days=days)
-    changes: dict[str, list[tuple[datetime, float]]] = {}
-    for item in every(
-        session.ec2.describe_spot_price_history,
-        "SpotPriceHistory",
-        InstanceTypes=[name],
-        ProductDescriptions=[_LINUX],
-        StartTime=start,
-        AvailabilityZone=zone,
-    ):
-        change = (item["Timestamp"], float(item["SpotPrice"]))
-        changes.setdefault(item["AvailabilityZone"], []).append(change)
-    found = [_summary(place, sorted(prices), start, now) for place, prices in changes.items()]
+    told = spot_changes(session, [name], start, zone)
+    found = [_summary(place, changes, start, now) for (_, place), changes in told.items()]
     return sorted(found, key=lambda one: (one.current, one.zone))
 
 
 def _summary(
-    zone: str, told: list[tuple[datetime, float]], start: datetime, now: datetime
+    zone: str, told: Sequence[tuple[datetime, float]], start: datetime, now: datetime
 ) -> ZoneHistory:
     """Sum up prices, the oldest first, from `start` to `now`.
 

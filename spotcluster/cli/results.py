@@ -172,11 +172,11 @@ def show_result(session: Session, result: Result, hook: str | None, *, as_json: 
 
 
 def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
-    from spotcluster.cluster.status import listing
+    from spotcluster.cluster.status import costs
 
     cluster = result.cluster
     region = f"-r {session.region} "
-    price = listing.hourly(session, tuple(node.instance for node in cluster.nodes))
+    price = costs.Tariff(session).rate_of_all(node.instance for node in cluster.nodes)
     if as_json:
         output.document(
             {

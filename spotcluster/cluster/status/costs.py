@@ -19,10 +19,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from spotcluster.aws import network, prices, tags
+from spotcluster.aws import instances, network, prices, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import records
@@ -78,7 +79,14 @@ class Tariff:
         self._session = session
         self._disk: float | None = None
         self._on_demand: dict[str, float | None] = {}
-        self._spot: dict[tuple[str, str], tuple[datetime, Sequence[tuple[datetime, float]]]] = {}
+        self._since: dict[str, datetime] = {}
+        self._spot: dict[tuple[str, str], Sequence[tuple[datetime, float]]] = {}
+
+    def know(self, found: Iterable[Instance]) -> None:
+        """Ask in one call for the spot prices of instances, where they are not known yet."""
+        lacking = [one for one in found if one.spot and self._lacks(one)]
+        if lacking:
+            self._ask({one.type for one in lacking}, min(one.launched for one in lacking))
 
     def cost(self, one: Instance, now: datetime, *, on_demand: bool = False) -> float | None:
         """Return what an instance has cost in USD since it was started last, with its disk.
@@ -90,8 +98,31 @@ class Tariff:
         if on_demand or not one.spot:
             price = self.on_demand(one.type)
             return None if price is None else price * _hours(end - begin) + disk
-        changes = self._changes(one.type, one.zone, begin, now)
+        changes = self._changes(one)
         return integral(changes, begin, end) + disk if changes else None
+
+    def rate(self, one: Instance) -> float | None:
+        """Return what an instance and its disk cost now in USD per hour; None: not known.
+
+        One that has stopped is charged for its disk, one that is ending for nothing.
+        """
+        if one.state not in instances.PRESENT:
+            return 0.0
+        disk = one.disk_gb * self.disk_hour
+        if one.state in instances.STOPPED:
+            return disk
+        if one.spot:
+            changes = self._changes(one)
+            machine = changes[-1][1] if changes else None
+        else:
+            machine = self.on_demand(one.type)
+        return None if machine is None else machine + disk
+
+    def rate_of_all(self, found: Iterable[Instance]) -> float | None:
+        """Return what instances cost now in USD per hour; None when one's price is not known."""
+        rates = [self.rate(one) for one in found]
+        known = [one for one in rates if one is not None]
+        return sum(known) if len(known) == len(rates) else None
 
     def disk(self, one: Instance, begin: datetime, end: datetime) -> float:
         """Return what the disk of an instance costs in USD from `begin` to `end`."""
@@ -99,9 +130,14 @@ class Tariff:
 
     def disk_of(self, size: int, begin: datetime, end: datetime) -> float:
         """Return what a node's disk of so many GiB costs in USD from `begin` to `end`."""
+        return max(0.0, size * self.disk_hour * _hours(end - begin))
+
+    @property
+    def disk_hour(self) -> float:
+        """What a GiB of a disk costs in USD per hour."""
         if self._disk is None:
             self._disk = prices.disk_hour(self._session)
-        return max(0.0, size * self._disk * _hours(end - begin))
+        return self._disk
 
     def on_demand(self, name: str) -> float | None:
         """Return the on-demand price of a type."""
@@ -109,16 +145,18 @@ class Tariff:
             self._on_demand[name] = prices.on_demand(self._session, name)
         return self._on_demand[name]
 
-    def _changes(
-        self, name: str, zone: str, begin: datetime, now: datetime
-    ) -> Sequence[tuple[datetime, float]]:
-        since, known = self._spot.get((name, zone), (None, ()))
-        if since is None or begin < since:
-            days = (now - begin) / timedelta(days=1)
-            found = prices.spot_history(self._session, name, days=days, zone=zone)
-            known = next((one.changes for one in found if one.zone == zone), ())
-            self._spot[name, zone] = (begin, known)
-        return known
+    def _changes(self, one: Instance) -> Sequence[tuple[datetime, float]]:
+        if self._lacks(one):
+            self._ask({one.type}, one.launched)
+        return self._spot.get((one.type, one.zone), ())
+
+    def _lacks(self, one: Instance) -> bool:
+        since = self._since.get(one.type)
+        return since is None or one.launched < since
+
+    def _ask(self, names: AbstractSet[str], since: datetime) -> None:
+        self._spot |= prices.spot_changes(self._session, sorted(names), since)
+        self._since |= dict.fromkeys(names, since)
 
 
 def integral(changes: Sequence[tuple[datetime, float]], begin: datetime, end: datetime) -> float:

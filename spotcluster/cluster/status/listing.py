@@ -8,14 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from spotcluster import files, wording
-from spotcluster.aws import instances, prices, regions
+from spotcluster.aws import instances, regions
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import records
 from spotcluster.cluster.status import costs
 from spotcluster.errors import CloudError
-
-_DISK = ("gp3", False, "")  # among prices of instances: that of a GiB
 
 _NEARLY = 0.8  # of a budget, from where on it is said
 
@@ -98,15 +96,15 @@ def clusters(session: Session) -> list[Listed]:
     for one in instances.live(everything):
         by_name.setdefault(one.cluster, []).append(one)
     known = {record.name: record for record in records.find_all(session)}
-    cache: dict[tuple[str, bool, str], float | None] = {}
     tariff = costs.Tariff(session)
+    tariff.know(everything)
     found = []
     for name in sorted({*by_name, *known}):
         nodes = tuple(by_name.get(name, ()))
         record = known.get(name)
         created = record.created if record else min(one.launched for one in nodes)
         size = record.size if record else len(nodes)
-        price = hourly(session, nodes, cache)
+        price = tariff.rate_of_all(nodes)
         cost = None
         own = [one for one in everything if one.cluster == name]
         if record:
@@ -192,47 +190,6 @@ def up_since(nodes: Iterable[Instance]) -> datetime | None:
 def seconds_since(when: datetime | None) -> int | None:
     """Return the whole seconds that have passed since `when`, None where there is no such time."""
     return None if when is None else max(0, int((datetime.now(UTC) - when).total_seconds()))
-
-
-def hourly(
-    session: Session,
-    nodes: tuple[Instance, ...],
-    cache: dict[tuple[str, bool, str], float | None] | None = None,
-) -> float | None:
-    """Return what instances cost in USD per hour; None when the price of one is not known."""
-    cache = {} if cache is None else cache
-    total = 0.0
-    for one in nodes:
-        price = price_of(session, one, cache)
-        if price is None:
-            return None
-        total += price
-    return total
-
-
-def price_of(
-    session: Session, one: Instance, cache: dict[tuple[str, bool, str], float | None]
-) -> float | None:
-    """Return what an instance and its disk cost in USD per hour; None when it is not known.
-
-    One that has stopped is charged for its disk, one that is ending for nothing.
-    """
-    if one.state not in instances.PRESENT:
-        return 0.0
-    if _DISK not in cache:
-        cache[_DISK] = prices.disk_hour(session)
-    disk = one.disk_gb * (cache[_DISK] or 0.0)
-    if one.state in instances.STOPPED:
-        return disk
-    key = (one.type, one.spot, one.zone)
-    if key not in cache:
-        cache[key] = (
-            prices.spot_now(session, one.type, one.zone)
-            if one.spot
-            else prices.on_demand(session, one.type)
-        )
-    machine = cache[key]
-    return None if machine is None else machine + disk
 
 
 def uptime(since: datetime) -> str:

@@ -245,7 +245,6 @@ class Observer:
         self._watching = watching
         self._limit = limit
         self._changed = threading.Condition()
-        self._prices: dict[tuple[str, bool, str], float | None] = {}
         self._priced = 0.0
         self._tariff = costs.Tariff(cluster.session)
         self._cloud = self._look()
@@ -356,13 +355,12 @@ class Observer:
         found = instances.describe(session, name)
         nodes = tuple(instances.live(found))
         if time.monotonic() - self._priced > _PRICES:
-            self._prices.clear()
             self._tariff = costs.Tariff(session)
             self._priced = time.monotonic()
-        prices = {one.id: listing.price_of(session, one, self._prices) for one in nodes}
+        self._tariff.know(found)
+        prices = {one.id: self._tariff.rate(one) for one in nodes}
         cost = costs.so_far(session, record, found, self._tariff)
-        own = [one for one in found if one.tags.get(tags.ID, record.id) == record.id]
-        return _Cloud(record, nodes, prices, cost, notices.taken(own))
+        return _Cloud(record, nodes, prices, cost, notices.taken(costs.own(record, found)))
 
 
 def _within(ask: Callable[[float], T], limit: float) -> Callable[[], T]:

@@ -29,10 +29,10 @@ def test_of_two_prices_at_the_start_the_one_that_began_last_holds() -> None:
     def history(**asked: Any) -> dict[str, Any]:
         start = asked["StartTime"]
         items = [(start, "0.1"), (start - timedelta(hours=3), "9.0")]
+        pool = {"InstanceType": "c5.large", "AvailabilityZone": "us-east-1a"}
         return {
             "SpotPriceHistory": [
-                {"Timestamp": when, "SpotPrice": usd, "AvailabilityZone": "us-east-1a"}
-                for when, usd in items
+                {**pool, "Timestamp": when, "SpotPrice": usd} for when, usd in items
             ]
         }
 

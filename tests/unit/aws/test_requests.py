@@ -215,7 +215,7 @@ def test_lists_that_users_see_are_read_to_the_end(session: Session) -> None:
         return {"SpotInstanceRequestId": f"sir-{number}", "State": "open", "CreateTime": made}
 
     def price(number: int) -> dict[str, Any]:
-        zone = {"AvailabilityZone": f"us-east-1{'abc'[number]}"}
+        zone = {"InstanceType": "t3.micro", "AvailabilityZone": f"us-east-1{'abc'[number]}"}
         return {**zone, "Timestamp": when, "SpotPrice": f"0.{number + 1}"}
 
     def volume(number: int) -> dict[str, Any]:

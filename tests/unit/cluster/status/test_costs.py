@@ -6,6 +6,7 @@ import json
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,6 @@ from moto import mock_aws
 
 from spotcluster.aws import network, prices, tags
 from spotcluster.aws.instances import Instance, _instance
-from spotcluster.aws.prices import ZoneHistory
 from spotcluster.cluster.lifecycle import terminate
 from spotcluster.cluster.records import Record
 from spotcluster.cluster.status import costs, receipts
@@ -75,12 +75,12 @@ def books(monkeypatch: pytest.MonkeyPatch) -> Books:
         made.tags |= own
         made.written += 1
 
-    def history(session: Any, name: str, *, days: float, zone: str) -> list[ZoneHistory]:
-        assert (name, zone) == ("c5.large", "a")
-        return [ZoneHistory(zone, 0.05, 0.2, 0.1, CHANGES)]
+    def changes(session: Any, names: list[str], since: datetime) -> dict[Any, Any]:
+        assert names == ["c5.large"]
+        return {("c5.large", "a"): CHANGES}
 
     monkeypatch.setattr(network, "tag", tag)
-    monkeypatch.setattr(prices, "spot_history", history)
+    monkeypatch.setattr(prices, "spot_changes", changes)
     monkeypatch.setattr(prices, "on_demand", lambda session, name: 0.4)
     monkeypatch.setattr(prices, "disk_hour", lambda session: 0.0)
     return made
@@ -208,19 +208,26 @@ def test_tags_that_cannot_be_read_count_as_nothing() -> None:
     )
 
 
-def test_price_history_is_asked_for_once_for_nodes_of_a_kind(
+def test_price_history_is_asked_for_once_for_all_nodes(
     books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
 
-    def history(session: Any, name: str, *, days: float, zone: str) -> list[ZoneHistory]:
-        asked.append(days)
-        return [ZoneHistory(zone, 0.05, 0.2, 0.1, CHANGES)]
+    def changes(session: Any, names: list[str], since: datetime) -> dict[Any, Any]:
+        asked.append((names, since))
+        return {(name, zone): CHANGES for name in names for zone in ("a", "b")}
 
-    monkeypatch.setattr(prices, "spot_history", history)
+    monkeypatch.setattr(prices, "spot_changes", changes)
     tariff = Tariff(None)  # type: ignore[arg-type]
-    for alias in ("node001", "node002", "node003"):
-        tariff.cost(node(alias), NOON + HOUR)
+    nodes = [
+        replace(node(f"node{n:03d}"), type=kind, zone=zone, launched=NOON + n * HOUR)
+        for n, (kind, zone) in enumerate(product(("c5.large", "m5.large"), ("a", "b")))
+    ]
+    tariff.know(reversed(nodes))
+    assert tariff.rate_of_all(nodes) is not None
+    assert all(tariff.cost(one, NOON + 9 * HOUR) for one in nodes)
+    assert asked == [(["c5.large", "m5.large"], NOON)]
+    tariff.know(nodes)
     assert len(asked) == 1
 
 
