@@ -42,6 +42,15 @@ def _check_range(value: str) -> str:
     return value
 
 
+def _check_fallback(value: Any) -> Any:
+    text = str(value).strip().lower()
+    if text == "all" or value is None:
+        return value and text
+    if not re.fullmatch(r"[0-9]{1,6}", text):
+        raise ValueError("is neither a number of workers nor 'all'")
+    return int(text)
+
+
 def instance_types(values: tuple[str, ...]) -> tuple[str, ...]:
     """Refuse a list in which one is no instance type."""
     for value in values:
@@ -193,6 +202,7 @@ KeyName = Annotated[
     ),
 ]
 SectionName = Annotated[str, _shape(_NAME, "a name: up to 64 letters, digits, '_', '-' and '.'")]
+Fallback = Annotated[int | Literal["all"], BeforeValidator(_check_fallback)]
 Range = Annotated[str, AfterValidator(_check_range)]
 InstanceType = Annotated[str, AfterValidator(_check_instance_type)]
 Jump = Annotated[str, AfterValidator(_check_jump)]

@@ -162,7 +162,7 @@ class Template(Settings):
     node_cpus: shapes.Range | None = None
     node_memory: shapes.Range | None = None
     architecture: Literal["x86_64", "arm64"] | None = None
-    on_demand_fallback: Annotated[int, Field(ge=0)] | Literal["all"] | None = None
+    on_demand_fallback: shapes.Fallback | None = None
     master_instance_type: shapes.InstanceType | None = None
     region: shapes.Region | None = None
     availability_zone: shapes.Zone | None = None
@@ -218,8 +218,9 @@ class Template(Settings):
         """Refuse a list of types beside what they must have."""
         if self.node_instance_types and (self.node_cpus or self.node_memory):
             raise ValueError(
-                "NODE_INSTANCE_TYPES names the types of the workers, so NODE_CPUS and NODE_MEMORY"
-                " cannot choose them; leave the one or the others out"
+                f"'{', '.join(self.node_instance_types)}' (NODE_INSTANCE_TYPES) names the types of"
+                " the workers, so NODE_CPUS and NODE_MEMORY cannot choose them; leave the one or"
+                " the others out"
             )
         return self
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -249,3 +250,50 @@ def words_said(text: str) -> list[str]:
     """Return the words that a user is told to type, without the name of the program."""
     (found,) = re.findall(r"^Type `spotcluster ([^`]*)`\.$", text, re.MULTILINE)
     return list(found.split())
+
+
+def test_prices_that_rise_between_plan_and_launch_are_said_as_they_are_by_then(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(market, "told", [])
+    market.tell([{"usd": 0.1}])
+
+    def rise(number: int, name: str, do: Callable[[], Any]) -> Any:
+        if name == "CreateFleet" and len(market.told) == 1:
+            market.tell([{"zone": "*[!b]", "usd": 0.25}, {"zone": "*b", "usd": 0.2123}])
+        return do()
+
+    world.on_call = rise
+    drop = ("--on-failure", "drop")
+    said = world.run("start", "-c", "bare", "-b", "0.2", *drop, "mycluster", status=1)
+    assert "SpotMaxPriceTooLow" in said.err
+    assert "c5.large  us-east-1b  $0.2123/h" in said.err, said.err
+    words = words_said(said.err)
+    assert words[-2:] == ["-b", "0.2123"]
+    world.run(*words)
+    assert places(world)["node001"] == ("c5.large", "us-east-1b")
+    world.run("terminate", "-y", "mycluster")
+    assert world.left() == []
+
+
+# Architectures.
+
+
+def test_workers_of_another_architecture_than_the_master_have_the_image_of_theirs(
+    world: World, spotcluster_home: Path
+) -> None:
+    """ARCHITECTURE was good for nothing but a refusal."""
+    config = spotcluster_home / "config"
+    arm = "[cluster arm]\nEXTENDS = bare\nNODE_CPUS = 4\nARCHITECTURE = arm64\nSPOT_BID = 9\n"
+    mixed = "[cluster mixed]\nEXTENDS = wide\nNODE_INSTANCE_TYPES = c5.large, c6g.large\n"
+    config.write_text(config.read_text() + WIDE + arm + mixed)
+    said = json.loads(world.run("start", "-c", "arm", "--dry-run", "--json", "mycluster").out)
+    master, worker = said["nodes"]
+    assert master["type"] == "c5.large"
+    assert worker["vcpus"] == 4
+    assert master["image"] != worker["image"]
+    world.begin()
+    wrong = world.run("start", "-c", "mixed", "mycluster", status=2).err
+    assert "c5.large is x86_64, but c6g.large is arm64" in wrong
+    assert "Name types of one architecture in NODE_INSTANCE_TYPES." in wrong
+    assert all(one.startswith(("Describe", "Get")) for one in world.calls)

@@ -6,7 +6,7 @@ import ipaddress
 import os
 import re
 import shlex
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -189,10 +189,13 @@ def make(
     offers = _Offers(session, template, types, zones)
     places = {one.id: one for one in (subnet, *(offers.subnets if set(kinds) - {MASTER} else ()))}
     room.check_addresses(session, template, list(places.values()), wish)
-    found = _images(session, dict.fromkeys(kinds.values()), types)
-    for alias, group in kinds.items():
-        for name in _types(template, alias):
-            _check_architecture(found[group], types[name])
+    found = _images(
+        session,
+        {
+            alias: (kind, [types[name] for name in _types(template, alias)])
+            for alias, kind in kinds.items()
+        },
+    )
     per_gb = prices.disk_hour(session) if some else 0.0
     likes: dict[tuple[bool, NodeGroup], PlannedNode] = {}
     needs: list[Need] = []
@@ -201,11 +204,11 @@ def make(
         on = [subnet] if alias == MASTER else None
         chosen = pools.chosen(offers.of(_types(template, alias), on, spot=spot))
         best = chosen[0]
-        disk_gb = template.root_volume_size or found[group].root_gb
+        disk_gb = template.root_volume_size or found[alias].root_gb
         likes[alias == MASTER, group] = PlannedNode(
             alias,
             types[group.type] if alias == MASTER else best.type,
-            found[group],
+            found[alias],
             spot,
             template.spot_bid if spot else None,
             None if best.price is None else best.price + disk_gb * per_gb,
@@ -369,19 +372,33 @@ def _kind(template: Template, alias: str) -> NodeGroup:
 
 
 def _images(
-    session: Session, kinds: Iterable[NodeGroup], types: Mapping[str, InstanceType]
-) -> dict[NodeGroup, images.Image]:
-    """Return the image of each kind of node; each image is looked up once."""
+    session: Session, wanted: Mapping[str, tuple[NodeGroup, Sequence[InstanceType]]]
+) -> dict[str, images.Image]:
+    """Return the image of each node, of whichever of its types it is; each is looked up once.
+
+    Raises
+    ------
+    UsageError
+        It does not boot on one of them.
+    """
     described: dict[tuple[str | None, str], images.Image] = {}
     found = {}
-    for kind in kinds:
-        architecture = types[kind.type].architecture
+    for alias, (kind, types) in wanted.items():
+        architecture = types[0].architecture
+        for one in types:
+            if one.architecture != architecture and not kind.image:
+                raise UsageError(
+                    f"{types[0].name} is {architecture}, but {one.name} is {one.architecture}, and"
+                    " workers that may be either have one image.",
+                    "Name types of one architecture in NODE_INSTANCE_TYPES.",
+                )
         key = (kind.image, architecture)
         if key not in described:
             named = kind.image or images.default_image_id(session, architecture)
             described[key] = images.describe(session, named)
-        found[kind] = described[key]
-        _check_architecture(found[kind], types[kind.type])
+        found[alias] = described[key]
+        for one in types:
+            _check_architecture(found[alias], one)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,11 @@ class Offer:
     def per_vcpu(self) -> float:
         """The price of a virtual core, which is what a search pays for."""
         return float("inf") if self.price is None else self.price / self.type.vcpus
+
+    @property
+    def least_bid(self) -> str:
+        """The bid that is enough for it now, in hundredths of a cent."""
+        return f"{math.ceil(round((self.price or 0) * 10_000, 6)) / 10_000:g}"
 
     @property
     def order(self) -> tuple[float, str, str]:
@@ -131,7 +137,7 @@ def _below(found: Sequence[Offer], bid: float) -> CapacityError:
     return CapacityError(
         f"The bid of ${bid:g}/h is below the spot price of {least.pool.type} in"
         f" {least.pool.zone}{others}, which is ${least.price:g}/h now.",
-        f"Raise the bid (-b {least.price:g} or more), or name more types in NODE_INSTANCE_TYPES.",
+        f"Raise the bid (-b {least.least_bid} or more), or name more types in NODE_INSTANCE_TYPES.",
     )
 
 

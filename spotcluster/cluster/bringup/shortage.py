@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -91,7 +90,7 @@ def _would_help(lack: Lack, said: Sequence[Pool], offers: Sequence[Offer]) -> li
     parts: list[str] = []
     if above:
         parts += ["A higher bid would have had:", *_table(above)]
-        parts.append(f"Type `{lack.again('-b', _bid(above[0]))}`.")
+        parts.append(f"Type `{lack.again('-b', above[0].least_bid)}`.")
     if below and not above:
         parts += ["Others like these that the bid is enough for:", *_table(below)]
         bid = f"{below[0].pool.bid:g}"
@@ -105,11 +104,6 @@ def _table(found: Sequence[Offer]) -> list[str]:
         for one in found[:_MOST]
     ]
     return wording.columns([("type", "zone", "price now", "per vCPU"), *rows])
-
-
-def _bid(one: Offer) -> str:
-    """Return a bid that is enough for a pool now, in hundredths of a cent."""
-    return f"{math.ceil(round((one.price or 0) * 10_000, 6)) / 10_000:g}"
 
 
 def _now(lack: Lack, found: Sequence[Offer]) -> list[Offer]:
