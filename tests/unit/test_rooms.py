@@ -7,6 +7,7 @@ import graphlib
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -158,6 +159,17 @@ def test_a_room_can_be_seen_at_a_glance(room: str) -> None:
         assert len(entries) <= ENTRIES.get(room, 20), folder
         told = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
         assert "::" not in told or [one for one in sorted(entries) if one not in told] == [], folder
+
+
+def test_two_files_of_tests_with_one_name_cannot_be_run_together() -> None:
+    """Of a folder that is no package pytest imports a file by its name alone."""
+    files = [
+        path
+        for path in HOUSE.with_name("tests").rglob("test_*.py")
+        if not (path.parent / "__init__.py").exists()
+    ]
+    times = Counter(path.name for path in files)
+    assert [str(path) for path in files if times[path.name] > 1] == []
 
 
 def test_relative_imports_were_not_counted() -> None:
