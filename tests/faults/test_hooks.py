@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from commands import wait_until
 
+from .commands import a_lost_node
 from .world import World
 
 
@@ -35,6 +36,17 @@ def test_commands_tell_the_hook_what_they_have_done(world: World, tmp_path: Path
         ("stopped", "'mycluster' is terminated."),
     ]
     assert {one["cluster"] for one in notes} == {"mycluster"}
+
+
+def test_keeper_tells_the_hook_of_nodes_that_it_replaces(world: World, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    a_lost_node(world)
+    configure(world, f"cat >>{told}; echo >>{told}")
+    world.run("keep", "--once", "mycluster")
+    wait_until("a note", lambda: told.exists() and told.read_text().endswith("\n"), 60)
+    (note,) = [json.loads(line) for line in told.read_text().splitlines()]
+    assert (note["event"], note["nodes"]) == ("replaced", 1)
+    assert note["text"] == "1 node(s) of 'mycluster' that were lost are replaced."
 
 
 @pytest.mark.parametrize("hook", ["exit 1", "sleep 600", "https://127.0.0.1:1/a-secret"])

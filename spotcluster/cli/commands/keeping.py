@@ -111,7 +111,13 @@ def keep(
     rules = Rules(least, most, target * _MINUTES, idle * _MINUTES, pause, step)
     with nothing_done_yet(name):
         cluster = context.cluster(name)
-    keeper = Keeper(lambda: context.cluster(name, region=cluster.region), rules, _say, once=once)
+    keeper = Keeper(
+        lambda: context.cluster(name, region=cluster.region),
+        rules,
+        _say,
+        hook=context.hook,
+        once=once,
+    )
     try:
         over = keeper.run(cluster)
     except KeyboardInterrupt:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from spotcluster import threads, wording
+from spotcluster import notify, threads, wording
 from spotcluster.aws import instances, network, tags
 from spotcluster.cluster import records
 from spotcluster.cluster.bringup.member import LAUNCH, READY
@@ -110,6 +110,8 @@ class Keeper:
         Returns the cluster as it is now, with the credentials and the key that hold now.
     say : callable
         Gets a line for each thing that is done, with the reason.
+    hook : str, optional
+        Who is told of nodes that are lost and replaced, see `spotcluster.notify`.
     once : bool
         Whether to do what is to be done now, and end.
     """
@@ -120,9 +122,11 @@ class Keeper:
         rules: Rules,
         say: Callable[[str], None],
         *,
+        hook: str | None = None,
         once: bool = False,
     ) -> None:
         self._find = find
+        self._hook = hook
         self._rules = rules
         self._say = say
         self._once = once
@@ -228,6 +232,8 @@ class Keeper:
             seen_by.mark(ids)
             for one, why in done.lost:
                 self._say(f"{one.alias} ({decision.said([one.pool])}) counts no more: {why}")
+                text = f"{one.alias} of '{cluster.name}' is lost: {why}."
+                notify.tell(self._hook, "lost", cluster.name, text, node=one.alias)
         if done.failed:
             instances.terminate(session, [one.id for one in done.failed])
             names = wording.listed(one.alias for one in done.failed)
@@ -277,6 +283,7 @@ class Keeper:
                     costs.settle(cluster.session, cluster.record)
                     if not result.failed:
                         self._asking.worked()
+                        self._tell_replaced(cluster.name, len(result.nodes), done)
                     else:
                         self._failed_to_add(f"{len(result.failed)} node(s) did not get ready.")
             finally:
@@ -289,6 +296,11 @@ class Keeper:
         finally:
             seen_by.forget()
             self._flights.remove(flight)
+
+    def _tell_replaced(self, name: str, number: int, done: Decision) -> None:
+        if number and not done.by_queue:
+            text = f"{number} node(s) of '{name}' that were lost are replaced."
+            notify.tell(self._hook, "replaced", name, text, nodes=number)
 
     def _failed_to_add(self, message: str) -> None:
         pause = self._asking.failed()
