@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -122,9 +123,9 @@ def test_keeper_grows_by_the_queue_and_shrinks_what_is_idle(cluster: str, tmp_pa
         view = client.load_balanced_view()
         tasks = [view.apply_async(time.sleep, 4) for _ in range(12)]
         wait_until("node003", lambda: "node003 is ready" in path.read_text())
-        assert (
-            "12 evaluation(s) wait" in path.read_text() or " evaluation(s) of " in path.read_text()
-        )
+        # How many there are when it looks first is a matter of chance.
+        why = r"asking for \d+ node\(s\): \d+ evaluation\(s\) (of \S+ s )?wait"
+        assert re.search(why, path.read_text())
         for one in tasks:
             one.get(timeout=120)
         wait_until("the workers to leave", lambda: list(nodes(cluster)) == ["master"])

@@ -117,7 +117,13 @@ def autostop(context: Context, name: str, time: str | None, *, budget: float | N
         cluster = context.cluster(name, check_plugins=False)
     with output.progress() as reporter:
         cluster.reporter = reporter
-        limit = stopping.change(cluster, time, budget)
+        try:
+            limit = stopping.change(cluster, time, budget)
+        except KeyboardInterrupt:
+            words = [f"autostop {name}", *([time] if time else [])]
+            words += [f"--budget {budget:g}"] if budget is not None else []
+            say_what_exists(cluster.session, name, " ".join(words))
+            raise
     when = f"ends after {wording.time_left(limit)} idle" if limit else "does not end by itself"
     output.out.print(f"'{name}' {when}{', counted from now' if limit else ''}.")
     results.show_ceiling(cluster)

@@ -67,7 +67,8 @@ class Counted:
         runs = self.runs[-_PER_TAG * _TAGS :]
         parts = [runs[at : at + _PER_TAG] for at in range(0, len(runs), _PER_TAG)]
         return {
-            tags.SPENT: f"{self.usd:.6f} {len(parts)}",
+            # In full: a sum that is rounded would be less than what was shown before.
+            tags.SPENT: f"{self.usd!r} {len(parts)}",
             **{f"{tags.SPENT}:{n}": "".join(part) for n, part in enumerate(parts)},
         }
 
