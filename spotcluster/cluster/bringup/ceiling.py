@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from spotcluster import templates
-from spotcluster.aws import instances, prices, tags
+from spotcluster.aws import instances, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster.bringup.plans import PlannedNode
@@ -109,7 +109,7 @@ def of(
     rates = [_most(tariff, template, one) for one in new]
     rates += [_most_of(tariff, one) for one in there]
     known = [one for one in rates if one is not None]
-    disks = prices.disk_hour(session) * (
+    disks = tariff.disk_hour * (
         sum(one.disk_gb for one in new) + sum(one.disk_gb for one in there)
     )
     if spent is None or len(known) < len(rates):
