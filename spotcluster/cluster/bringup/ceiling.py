@@ -109,9 +109,7 @@ def of(
     rates = [_most(tariff, template, one) for one in new]
     rates += [_most_of(tariff, one) for one in there]
     known = [one for one in rates if one is not None]
-    disks = tariff.disk_hour * (
-        sum(one.disk_gb for one in new) + sum(one.disk_gb for one in there)
-    )
+    disks = tariff.disk_hour * (sum(one.disk_gb for one in new) + sum(one.disk_gb for one in there))
     if spent is None or len(known) < len(rates):
         raise UsageError(
             f"BUDGET = {template.budget:g} cannot be kept: AWS does not tell what these types cost"
