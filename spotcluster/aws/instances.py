@@ -234,14 +234,27 @@ def price(usd: float) -> str:
 
 
 def describe(
-    session: Session, cluster: str | None = None, *, ids: Sequence[str] = ()
+    session: Session,
+    cluster: str | None = None,
+    *,
+    ids: Sequence[str] = (),
+    states: Sequence[str] = (),
 ) -> list[Instance]:
-    """Return the instances of a cluster (or of all clusters), ended ones too, oldest first."""
+    """Return the instances of a cluster (or of all clusters), ended ones too, oldest first.
+
+    Parameters
+    ----------
+    ids, states : sequence of str
+        Only these; in these states. The names of instances that share their tags with others are
+        wrong then, as those follow from all of them.
+    """
     wanted = (
         tags.filters(cluster=cluster)
         if cluster
         else [{"Name": "tag-key", "Values": [tags.CLUSTER]}]
     )
+    if states:
+        wanted = [*wanted, {"Name": "instance-state-name", "Values": [*states]}]
     reservations = every(
         session.ec2.describe_instances,
         "Reservations",

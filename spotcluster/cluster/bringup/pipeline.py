@@ -116,7 +116,7 @@ class Pipeline:
         self._aliases: set[str] = set()
         self._has_new_master = False
         self._coming: set[str] = set()
-        self._tagger = Tagger(cluster.session, 1)
+        self._tagger = Tagger(cluster.session)
 
     @property
     def aborted(self) -> bool:
@@ -142,7 +142,7 @@ class Pipeline:
         }
         self._coming = {member.alias for member in members if not member.is_master}
         self.cluster.expect(lambda: self._coming)
-        self._tagger = Tagger(self.cluster.session, len(self._coming))
+        self._tagger = Tagger(self.cluster.session, self._coming)
         gates = {
             name: Gate(is_open=not with_master)
             for name in (SET_UP, *(name for name, _ in self.plugins), READY)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from spotcluster import threads
 from spotcluster.aws import blocks, network, tags
 from spotcluster.aws.session import Session
 from spotcluster.cluster.node import Node
-
-_PAUSE = 0.003  # seconds for each node of a crowd
 
 
 @dataclass(frozen=True)
@@ -24,29 +23,29 @@ class Tagger:
 
     Parameters
     ----------
-    crowd : int
-        How many workers are brought up. A few have their tags written at once, each by a call of
-        its own. Many wait a moment for one another: what all have alike goes in one call, and what
-        differs in rolls, see `blocks.pack`. The master waits for none of them, as they wait for it.
+    coming : set of str
+        The workers that are brought up, of which those go that are. A few have their tags written
+        at once, each by a call of its own. Many wait a moment for one another: what all have alike
+        goes in one call, and what differs in rolls, see `blocks.pack`. The master waits for none of
+        them, as they wait for it.
     """
 
-    def __init__(self, session: Session, crowd: int) -> None:
+    def __init__(self, session: Session, coming: AbstractSet[str] = frozenset()) -> None:
         self._session = session
-        self._gathered = threads.Gathered[_Wish, None](
-            self._write, expected=crowd, pause=crowd * _PAUSE
-        )
-        self._is_crowd = crowd > blocks.FEW
+        self._rounds = threads.Rounds(lambda: coming)
+        self._is_crowd = len(coming) > blocks.FEW
 
     def put(self, node: Node, own: Mapping[str, str]) -> None:
         """Write tags of a node; one value in them may differ from those of others."""
         wish = _Wish(node.instance.id, own)
         if self._is_crowd and not node.instance.is_master:
-            self._gathered.ask(wish)
+            # What a node has in its life once: who has had it is not waited for.
+            self._rounds.join(tuple(sorted(own)), node.alias, wish, self._write)
         else:
             network.tag(self._session, [wish.id], wish.tags)
         node.instance = replace(node.instance, tags={**node.instance.tags, **own})
 
-    def _write(self, wishes: Sequence[_Wish]) -> list[Exception | None]:
+    def _write(self, wishes: Sequence[_Wish]) -> None:
         alike: dict[tuple[tuple[str, str], ...], list[str]] = {}
         keys: dict[str, str] = {}
         for one in wishes:
@@ -61,4 +60,3 @@ class Tagger:
             network.tag(self._session, ids, roll)
         for given, ids in alike.items():
             network.tag(self._session, ids, dict(given))
-        return [None] * len(wishes)

@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Self
 
 from spotcluster.aws import instances
@@ -17,6 +18,7 @@ POLL = 1.0
 """Seconds between two describe calls; grows to five times this while nothing happens."""
 
 _PAGE = 1000  # instances that EC2 shows in one answer
+_NOT_WELL = (*instances.STOPPED, "shutting-down", "terminated")
 
 
 class Watcher:
@@ -194,12 +196,27 @@ class Watcher:
         )
         return text + (f" EC2 said last: {self._error}" if self._error else "")
 
+    def _describe(self) -> dict[str, Instance]:
+        """Return the instances there are; where nobody waits for one to run, those that do not.
+
+        Then all that is asked is which have been lost, and a thousand that are well are many bytes.
+        """
+        if self._waiting or not self._seen:
+            return {one.id: one for one in instances.describe(self._session, self._cluster)}
+        ended = instances.describe(self._session, self._cluster, states=_NOT_WELL)
+        # Only from all of them follows what each is called.
+        return {
+            one.id: replace(one, tags=before.tags, provisional=before.provisional)
+            for one in ended
+            if (before := self._seen.get(one.id))
+        }
+
     def _watch(self) -> None:
         pause = POLL / 2
         while not self._stop.is_set():
             begin = time.monotonic()
             try:
-                found = {one.id: one for one in instances.describe(self._session, self._cluster)}
+                found = self._describe()
                 self._error = None
             except CloudError as error:  # the limit of whoever waits decides, not one bad answer
                 found = {}

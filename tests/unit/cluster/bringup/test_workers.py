@@ -205,7 +205,7 @@ def run(what: Sequence[Any]) -> None:
 def test_calls_that_make_and_tag_workers_hardly_grow_with_their_number(
     monkeypatch: pytest.MonkeyPatch, number: int, calls: int
 ) -> None:
-    monkeypatch.setattr("spotcluster.cluster.bringup.tagging._PAUSE", 1.0)
+    monkeypatch.setattr(threads, "_LEAST", 30.0)
     monkeypatch.setattr(launch, "_BEGINNING", 100)
     ec2 = EC2(subnet_a=number)
     came, _ = launched(ec2, number)
@@ -215,8 +215,8 @@ def test_calls_that_make_and_tag_workers_hardly_grow_with_their_number(
         "CreateTags",
         "DeleteLaunchTemplate",
     ]
-    tagger = Tagger(session(ec2), number)
-    nodes = {name: SimpleNamespace(instance=one) for name, one in came.items()}
+    nodes = {name: SimpleNamespace(instance=one, alias=name) for name, one in came.items()}
+    tagger = Tagger(session(ec2), nodes.keys())
     keys = {name: KEY + f"{place:043d}" for place, name in enumerate(nodes)}
     for own in (
         lambda name: {tags.NEXT_HOST_KEY: keys[name]},
@@ -235,14 +235,30 @@ def test_calls_that_make_and_tag_workers_hardly_grow_with_their_number(
 
 def test_tags_of_the_master_wait_for_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """They wait for it: so it waited in vain, 3 s of a start of a thousand."""
-    monkeypatch.setattr("spotcluster.cluster.bringup.tagging._PAUSE", 1.0)
+    monkeypatch.setattr(threads, "_LEAST", 1000.0)
     ec2 = EC2(subnet_a=1)
     came, _ = launched(ec2, 1)
     (one,) = came.values()
     master = SimpleNamespace(instance=replace(one, tags={**one.tags, tags.ROLE: "master"}))
-    putting = threads.begin(lambda: Tagger(session(ec2), 999).put(master, {tags.STATE: "ready"}))  # type: ignore[arg-type]
+    tagger = Tagger(session(ec2), {blocks.alias(number) for number in range(1, 1000)})
+    putting = threads.begin(lambda: tagger.put(master, {tags.STATE: "ready"}))  # type: ignore[arg-type]
     assert threads.wait_for(putting, 60)
     assert ec2.tags[one.id][tags.STATE] == "ready"
+
+
+def test_tags_of_the_last_that_came_wait_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that had been tagged before were waited for: 9 s of a start of a thousand."""
+    ec2 = EC2(subnet_a=20)
+    came, _ = launched(ec2, 20)
+    nodes = [SimpleNamespace(instance=one, alias=name) for name, one in came.items()]
+    coming = set(came)
+    monkeypatch.setattr(threads, "_LEAST", 0.01)
+    tagger = Tagger(session(ec2), coming)
+    run([lambda node=node: tagger.put(node, {tags.STATE: "ready"}) for node in nodes[1:-1]])  # type: ignore[misc]
+    monkeypatch.setattr(threads, "_LEAST", 1000.0)
+    coming.discard(nodes[0].alias)  # this one failed
+    putting = threads.begin(lambda: tagger.put(nodes[-1], {tags.STATE: "ready"}))  # type: ignore[arg-type]
+    assert threads.wait_for(putting, 60)
 
 
 def test_what_one_pool_does_not_have_is_asked_for_from_the_others() -> None:
