@@ -24,28 +24,37 @@ from typing import Any
 _ROUND_TRIP = 0.05  # seconds
 _TO_CONNECT = 4  # round trips: TCP, versions, keys, who asks
 _BOOT = (20.0, 40.0)  # seconds
+_MAKING = (b"Action=CreateFleet", b"Action=RunInstances")
 
 
 class _Far:
-    """What takes time where machines are far and have to boot; a lone worker is of the slowest."""
+    """What takes time where machines are far and have to boot; a lone worker is of the slowest.
+
+    They boot from when EC2 has answered the call that made the last of them.
+    """
 
     def __init__(self, workers: int) -> None:
         self._random = random.Random(0)
         self._alone = workers == 1
         self._booted: set[str] = set()
         self._lock = threading.Lock()
+        self._launched = time.monotonic()
 
     def connecting(self, target: Any) -> None:
         with self._lock:
             is_first = target.host_key_alias not in self._booted
             self._booted.add(target.host_key_alias)
             takes = _BOOT[1] if self._alone else self._random.uniform(*_BOOT)
-        time.sleep(_TO_CONNECT * _ROUND_TRIP + (takes if is_first else 0))
+            left = max(0.0, self._launched + takes - time.monotonic())
+        time.sleep(_TO_CONNECT * _ROUND_TRIP + (left if is_first else 0))
 
     def calling(self, send: Callable[..., Any]) -> Callable[..., Any]:
         def slow(*args: Any, **options: Any) -> Any:
             time.sleep(_ROUND_TRIP)
-            return send(*args, **options)
+            answer = send(*args, **options)
+            if any(call in (args[1].body or b"") for call in _MAKING):
+                self._launched = time.monotonic()
+            return answer
 
         return slow
 

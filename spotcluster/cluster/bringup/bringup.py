@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from spotcluster import files
+from spotcluster import files, threads
 from spotcluster.cluster import records
 from spotcluster.cluster.bringup import packages
 from spotcluster.cluster.bringup.failures import OnFailure
@@ -127,6 +127,9 @@ def bring_up(
             raise _aborted(cluster, result)
         if not any(member.is_master for member in result.failed):
             _drop(pipeline, result.failed)
+        # Beside EC2's answer, which shows every instance.
+        listed: list[packages.Listings] = []
+        asking = threads.begin(lambda: listed.append(packages.listings(cluster, result.nodes)))
         record = records.settle(cluster.session, cluster.record)
         if record is None:
             _undo(pipeline, members)
@@ -136,7 +139,9 @@ def bring_up(
             files.forget_cluster(cluster.region, cluster.name)
             raise ended_elsewhere(cluster.name)
         cluster.record = record
-    packages.note_differences(cluster, result.nodes)
+    threads.wait([asking])
+    for found in listed:
+        packages.say_differences(cluster, found)
     return result
 
 

@@ -20,11 +20,17 @@ log = logging.getLogger("spotcluster.packages")
 _NAMED = 5  # of one kind; the others are counted
 
 
+Listings = Mapping[str, Mapping[str, str]]
+"""The versions of the packages on each node, by their names."""
+
+
 def note_differences(cluster: Cluster, nodes: Iterable[Node]) -> None:
     """Name those of the nodes that have other packages than the master, and which."""
-    others = [node for node in nodes if not node.is_master]
-    if not others:
-        return
+    say_differences(cluster, listings(cluster, nodes))
+
+
+def listings(cluster: Cluster, nodes: Iterable[Node]) -> Listings:
+    """Return what the master has and each of the nodes; without those that do not answer."""
     found: dict[str, Mapping[str, str]] = {}
 
     def ask(node: Node) -> None:
@@ -33,11 +39,19 @@ def note_differences(cluster: Cluster, nodes: Iterable[Node]) -> None:
         except SpotclusterError as error:
             log.info("the packages of %s: %s", node.alias, error)
 
-    threads.on_each([cluster.master, *others], ask, lambda node: node.alias)
-    reference = found.get(cluster.master.alias)
-    for node in others:
-        if reference and (own := found.get(node.alias)) and (said := difference(own, reference)):
-            cluster.note(f"{node.alias}: its packages differ from the master's: {said}")
+    others = [node for node in nodes if not node.is_master]
+    if others:
+        threads.on_each([cluster.master, *others], ask, lambda node: node.alias)
+    return found
+
+
+def say_differences(cluster: Cluster, found: Listings) -> None:
+    """Name those of the nodes that were asked and have other packages than the master."""
+    master = cluster.master.alias
+    if reference := found.get(master):
+        for alias in sorted(found.keys() - {master}):
+            if said := difference(found[alias], reference):
+                cluster.note(f"{alias}: its packages differ from the master's: {said}")
 
 
 def difference(own: Mapping[str, str], reference: Mapping[str, str]) -> str:
