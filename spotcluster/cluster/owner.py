@@ -9,13 +9,13 @@ import uuid
 
 import psutil
 
-_SAME_START = 2.0  # seconds by which the clock may have been set since
+from spotcluster import starts
 
 
 def myself() -> str:
     """Return the name of this process: it is never used again, on this computer or another."""
     me = psutil.Process()
-    return f"{this_computer()}/{me.pid}/{me.create_time():.2f}"
+    return f"{this_computer()}/{me.pid}/{starts.start_of(me)}"
 
 
 def has_died(name: str) -> bool | None:
@@ -28,7 +28,7 @@ def has_died(name: str) -> bool | None:
         found = psutil.Process(int(number))
         if found.status() == psutil.STATUS_ZOMBIE:
             return True
-        return bool(abs(found.create_time() - float(start)) > _SAME_START)
+        return not starts.is_of(found, start)
     except psutil.NoSuchProcess:
         return True
     except (psutil.Error, ValueError):

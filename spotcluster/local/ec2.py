@@ -25,6 +25,7 @@ from .fleet_books import SpotFleetAnswers
 from .fleets import FleetAnswers
 from .instances import LocalInstance, live_addresses
 from .launches import Tokens
+from .requirements import RequirementAnswers
 
 KEEP_TERMINATED = 3600.0
 """Seconds for which a terminated instance is still listed."""
@@ -235,6 +236,15 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
         self.tokens.forget(fleets)
         return bool(gone or old or fleets)
 
+    def keep_fleets(self) -> bool:
+        """Launch what fleets have lost, as far as they maintain what they have."""
+        if not self.fleets:
+            return False
+        answers = LocalEC2Response()  # as if somebody had asked; moto looks at the path too
+        answers.cloud, answers.uri_match = self.cloud, {}
+        answers.current_account, answers.region = self.account_id, self.region_name
+        return answers.keep_fleets()
+
     def do_resources_exist(self, resource_ids: list[str]) -> bool:
         """Refuse tags for instances and spot requests that are not there, as for other things."""
         self._by_id([i for i in resource_ids if i.startswith("i-")])
@@ -342,7 +352,9 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
         )
 
 
-class LocalEC2Response(spot.SpotAnswers, SpotFleetAnswers, FleetAnswers, DiskAnswers):
+class LocalEC2Response(
+    spot.SpotAnswers, SpotFleetAnswers, RequirementAnswers, FleetAnswers, DiskAnswers
+):
     """The EC2 API of the local cloud."""
 
     cloud: Any

@@ -1,11 +1,11 @@
-"""What there is of fleets: DescribeFleets, DescribeFleetInstances and DeleteFleets.
+"""What there is of fleets: DescribeFleets, their instances and history, and DeleteFleets.
 
 Spot fleets, EC2's older kind, are moto's, where it fails on what may be left out or is unknown.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from moto.core.responses import ActionResult
@@ -18,12 +18,22 @@ from . import clock
 from .filters import matches
 from .launches import LaunchAnswers, is_true
 
+_EVENTS = 1000  # of a fleet that are kept
+
 VISIBLE_AFTER_END = 2 * 24 * 3600.0
 """Seconds for which a deleted fleet is still told of."""
 
 
 class Fleet(TaggedEC2Resource):
-    """A fleet, as DescribeFleets tells it."""
+    """A fleet, as DescribeFleets tells it.
+
+    Attributes
+    ----------
+    events : tuple of dict
+        What has happened to it, the oldest first.
+    """
+
+    events: tuple[dict[str, Any], ...] = ()  # fleets of earlier versions have none
 
     def __init__(self, backend: Any, asked: dict[str, Any]) -> None:
         self.ec2_backend = backend
@@ -42,6 +52,70 @@ class Fleet(TaggedEC2Resource):
         """Note instances that it has launched from one pool."""
         self.instances.append(group)
         self._weights.update(dict.fromkeys(group["InstanceIds"], weight))
+        for one in group["InstanceIds"]:
+            self.note("instance-change", "launched", one)
+
+    def note(self, kind: str, what: str, instance: str = "", description: str = "") -> None:
+        """Add to its history."""
+        told = {
+            "InstanceId": instance,
+            "EventSubType": what,
+            "EventDescription": description,
+        }
+        said = {name: value for name, value in told.items() if value}
+        event = {"EventInformation": said, "EventType": kind, "Timestamp": clock.stamp()}
+        self.events = (*self.events, event)[-_EVENTS:]
+
+    def fail(self, errors: list[dict[str, Any]]) -> None:
+        """Note why pools gave nothing; what is said again and again is there once."""
+        known = [(one["ErrorCode"], one["ErrorMessage"]) for one in self.errors]
+        self.errors = errors
+        for one in errors:
+            if (one["ErrorCode"], one["ErrorMessage"]) not in known:
+                self.note("service-error", one["ErrorCode"], description=one["ErrorMessage"])
+
+    @property
+    def target(self) -> dict[str, Any]:
+        """What it is to have."""
+        found: dict[str, Any] = self.asked.get("TargetCapacitySpecification", {})
+        return found
+
+    def look(self) -> bool:
+        """Note which instances have ended, and its own end with them; return whether any did."""
+        there = {one.id: one for one in self.ec2_backend.instances()}
+        live = {one.id for one in self.members()}
+        gone = [one for one in self._weights if one not in live] if self.type != "instant" else []
+        ended = [one for one in gone if one not in there or there[one].state == "terminated"]
+        for one in ended:
+            del self._weights[one]
+            self._leave(one)
+        over = self.state in ("deleted_running", "deleted_terminating")
+        if over and not live and not (self.type != "instant" and self._weights):
+            self.state = "deleted"
+            self.note("fleet-change", "deleted")
+        return bool(ended) or (over and self.state == "deleted")
+
+    def _leave(self, instance: str) -> None:
+        self.note("instance-change", "terminated", instance)
+        for group in self.instances:
+            group["InstanceIds"] = [one for one in group["InstanceIds"] if one != instance]
+        self.instances = [group for group in self.instances if group["InstanceIds"]]
+
+    def shrink(self, targets: dict[str, float]) -> None:
+        """End what is there above its targets, the latest first, where its policy says so."""
+        if self.asked.get("ExcessCapacityTerminationPolicy") == "no-termination":
+            return
+        for lifecycle, target in targets.items():
+            left = self.capacity(lifecycle)
+            for one in reversed(self.members(lifecycle)):
+                if left - self._weights[one.id] >= target:
+                    left -= self._weights[one.id]
+                    self.ec2_backend.terminate_instances([one.id])
+
+    def has_expired(self, now: datetime) -> bool:
+        """Return whether it launches nothing any more, by what its maker said."""
+        end = _when(self.asked.get("ValidUntil"))
+        return end is not None and _naive(end) <= _naive(now)
 
     def members(self, lifecycle: str = "") -> list[Any]:
         """Return its instances that are neither ended nor ending."""
@@ -70,6 +144,7 @@ class Fleet(TaggedEC2Resource):
     def delete(self, *, terminate: bool) -> None:
         """Delete it, its instances too or not."""
         self.state = "deleted_terminating" if terminate else "deleted_running"
+        self.note("fleet-change", self.state)
         self.ended = self.ended or clock.seconds()
         if terminate and (found := [one.id for one in self.members()]):
             self.ec2_backend.terminate_instances(found)
@@ -83,7 +158,7 @@ class Fleet(TaggedEC2Resource):
     def described(self) -> dict[str, Any]:
         """Return what DescribeFleets says."""
         asked = self.asked
-        target = asked.get("TargetCapacitySpecification", {})
+        target = self.target
         instant = self.type == "instant"
         configs = [
             {**config, "Overrides": config.get("Overrides", [])}
@@ -151,6 +226,8 @@ class FleetBooks(LaunchAnswers):
             found = [self._fleet(one) for one in ids]
         else:
             found = [one for one in fleets.values() if one.type != "instant"]
+        for one in found:
+            one.look()
         for name, wanted in self._filters_from_querystring().items():
             found = [one for one in found if matches(str(one.get_filter_value(name) or ""), wanted)]
         return ActionResult({"Fleets": [one.described() for one in found]})
@@ -176,6 +253,29 @@ class FleetBooks(LaunchAnswers):
                         "InstanceHealth": "healthy",
                     }
                     for one in fleet.members()
+                ],
+            }
+        )
+
+    def describe_fleet_history(self) -> ActionResult:
+        """Answer DescribeFleetHistory."""
+        fleet = self._fleet(self._get_param("FleetId"))
+        start, kind = _when(self._get_param("StartTime")), self._get_param("EventType")
+        if start is None:
+            raise EC2ClientError(
+                "MissingParameter", "The request must contain the parameter StartTime"
+            )
+        self.error_on_dryrun()
+        fleet.look()
+        return ActionResult(
+            {
+                "FleetId": fleet.id,
+                "StartTime": start,
+                "LastEvaluatedTime": clock.stamp(),
+                "HistoryRecords": [
+                    one
+                    for one in fleet.events
+                    if one["Timestamp"] >= _naive(start) and kind in (None, one["EventType"])
                 ],
             }
         )
@@ -273,6 +373,11 @@ class SpotFleetAnswers(EC2Response):
                 "InvalidSpotFleetRequestId.NotFound",
                 f"The spot fleet request ID '{request_id}' does not exist",
             )
+
+
+def _naive(when: datetime) -> datetime:
+    """Return a time as `clock.stamp` gives it."""
+    return when.astimezone(UTC).replace(tzinfo=None) if when.tzinfo else when
 
 
 def _when(value: Any) -> datetime | None:

@@ -1,7 +1,8 @@
 """CreateFleet: spread over the pools of its overrides, with an error for each that gave nothing.
 
 A fleet of type ``instant`` is answered with its instances; one of the other types launches the same
-way and says nothing of them. No fleet here replaces what it has lost.
+way and says nothing of them. One of type ``maintain`` launches anew what it lacks, whenever it is
+looked after (`FleetAnswers.keep_fleets`), and its target can be changed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.utils import convert_tag_spec
 
-from . import market, spot
+from . import clock, market, requirements, spot
 from .fleet_books import Fleet, FleetBooks
 from .launches import Specification
 from .moto_private import template_of
@@ -34,6 +35,7 @@ class Pool:
         self.override = override
         self.weight = float(override.get("WeightedCapacity", 1) or 1)
         self.priority = float(override.get("Priority", order))
+        self.too_dear: set[str] = set()  # lifecycles in which it is over a limit of requirements
         self.spec: Specification | None = None
         self.refusal: EC2ClientError | None = None
         self.params: dict[str, Any] = {}
@@ -67,7 +69,7 @@ class Pool:
 
 
 class FleetAnswers(FleetBooks):
-    """Part of the EC2 API: CreateFleet."""
+    """Part of the EC2 API: CreateFleet and ModifyFleet."""
 
     def create_fleet(self) -> ActionResult:
         """Answer CreateFleet; a request repeated with its token means the first one."""
@@ -80,8 +82,70 @@ class FleetAnswers(FleetBooks):
         targets = _targets(asked.get("TargetCapacitySpecification", {}))
         self.error_on_dryrun()
         fleet = Fleet(backend, asked)
-        pools = list(self._pools(asked, fleet))
-        errors = self._plan(pools, asked, targets)
+        fleet.note("fleet-change", "submitted")
+        self._fill(fleet, targets)
+        fleet.note("fleet-change", "active")
+        backend.fleets[fleet.id] = fleet
+        backend.tokens.remember("CreateFleet", token, asked, fleet.id)
+        return ActionResult(fleet.answer())
+
+    def modify_fleet(self) -> ActionResult:
+        """Answer ModifyFleet: what a fleet that maintains its capacity is to have from now on."""
+        asked = dict(self.params)
+        fleet = self._fleet(asked.get("FleetId", ""))
+        if fleet.type != "maintain":
+            raise EC2ClientError(
+                "Unsupported",
+                f"Fleet {fleet.id} is {fleet.type} fleet. Only fleets of type maintain can be "
+                "modified.",
+            )
+        if fleet.state != "active":
+            raise EC2ClientError(
+                "FleetNotInModifiableState",
+                f"The fleet '{fleet.id}' is {fleet.state}, and cannot be modified.",
+            )
+        target = {**fleet.target, **asked.get("TargetCapacitySpecification", {})}
+        target.pop("SpotTargetCapacity", None)  # unless it is said again, what is left of the total
+        target |= asked.get("TargetCapacitySpecification", {})
+        _targets(target)
+        self.error_on_dryrun()
+        change = {"TargetCapacitySpecification": target}
+        for name in ("ExcessCapacityTerminationPolicy", "LaunchTemplateConfigs"):
+            if asked.get(name):
+                change[name] = asked[name]
+        fleet.asked = {**fleet.asked, **change}
+        fleet.note("fleet-change", "modify_in_progress")
+        fleet.shrink(_targets(target))
+        self._keep(fleet)
+        fleet.note("fleet-change", "modify_successful")
+        return ActionResult({"Return": True})
+
+    def keep_fleets(self) -> bool:
+        """Launch what fleets that maintain their capacity lack; return whether anything changed."""
+        kept = [one for one in self.ec2_backend.fleets.values() if one.type != "instant"]
+        return sum(self._keep(fleet) for fleet in kept) > 0
+
+    def _keep(self, fleet: Fleet) -> bool:
+        changed = fleet.look()
+        if fleet.type != "maintain" or fleet.state != "active":
+            return changed
+        lacks = {
+            lifecycle: max(0.0, target - fleet.capacity(lifecycle))
+            for lifecycle, target in _targets(fleet.target).items()
+        }
+        if not any(lacks.values()) or fleet.has_expired(clock.now()):
+            return changed
+        before = fleet.capacity()
+        try:
+            self._fill(fleet, lacks)
+        except EC2ClientError as error:  # its launch template was deleted, say
+            fleet.fail([{"ErrorCode": error.code, "ErrorMessage": error.message}])
+        return changed or fleet.capacity() > before
+
+    def _fill(self, fleet: Fleet, targets: dict[str, float]) -> None:
+        """Launch what a fleet is to have more, from where it may."""
+        pools = list(self._pools(fleet.asked, fleet))
+        errors = self._plan(pools, fleet.asked, targets)
         for pool in pools:
             for lifecycle, count in pool.wanted.items():
                 group = {
@@ -91,10 +155,7 @@ class FleetAnswers(FleetBooks):
                     "InstanceType": pool.place.instance_type,
                 }
                 fleet.add(group, pool.weight)
-        fleet.errors = errors
-        backend.fleets[fleet.id] = fleet
-        backend.tokens.remember("CreateFleet", token, asked, fleet.id)
-        return ActionResult(fleet.answer())
+        fleet.fail(errors)
 
     # What a fleet may draw from.
 
@@ -112,9 +173,20 @@ class FleetAnswers(FleetBooks):
                 *params.get("TagSpecifications", []),
                 *_tags(asked, fleet, template),
             ]
+            general = params.pop("InstanceRequirements", None)
             for override in config.get("Overrides") or [{}]:
-                for one in _places(override):
+                wanted = override.get("InstanceRequirements")
+                if wanted and override.get("InstanceType"):
+                    raise EC2ClientError(
+                        "InvalidParameterCombination",
+                        "You can specify either InstanceType or InstanceRequirements, but not "
+                        "both.",
+                    )
+                if not override.get("InstanceType"):
+                    wanted = wanted or general
+                for one, dear in self._typed(override, wanted, params):
                     pool = Pool(template, one, next(order))
+                    pool.too_dear = dear
                     pool.params = copy.deepcopy(params)
                     _override(pool.params, one)
                     try:
@@ -122,6 +194,27 @@ class FleetAnswers(FleetBooks):
                     except EC2ClientError as error:
                         pool.refusal = error
                     yield pool
+
+    def _typed(
+        self, override: dict[str, Any], wanted: dict[str, Any] | None, params: dict[str, Any]
+    ) -> Iterator[tuple[dict[str, Any], set[str]]]:
+        """Yield an override for each place and type, and in which lifecycles it is too dear."""
+        if not wanted:
+            yield from ((one, set()) for one in _places(override))
+            return
+        rest = {name: value for name, value in override.items() if name != "InstanceRequirements"}
+        image = self.ec2_backend.amis.get(override.get("ImageId") or params.get("ImageId"))
+        architectures = [image.architecture] if image else ["x86_64", "arm64"]
+        names = requirements.types_with(wanted, self.region, architectures=architectures)
+        if not names:
+            raise EC2ClientError(
+                "InvalidFleetConfig",
+                "No instance types satisfy the instance requirements in the fleet configuration.",
+            )
+        dear = requirements.too_dear(wanted, self.region, names)
+        for name in names:
+            lifecycles = {lifecycle for lifecycle, those in dear.items() if name in those}
+            yield from ((one, lifecycles) for one in _places({**rest, "InstanceType": name}))
 
     # How much is drawn from which.
 
@@ -151,7 +244,7 @@ class FleetAnswers(FleetBooks):
         if target <= 0:
             return 0
         errors += [p.error(lifecycle, p.refusal) for p in pools if p.refusal is not None]
-        usable = [pool for pool in pools if pool.refusal is None]
+        usable = [p for p in pools if p.refusal is None and lifecycle not in p.too_dear]
         left, reserve = _ordered(usable, lifecycle, options)
         got = spent = 0.0
         most = float(options.get("MaxTotalPrice") or "inf")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from spotcluster import starts
 from spotcluster.errors import LocalCloudError
 
 from .host.layout import MARK, Running
@@ -26,10 +27,9 @@ def server_of(running: Running | None) -> psutil.Process | None:
     """Return the server process that `running` tells of, None when it is no more."""
     if running is None:
         return None
-    with contextlib.suppress(psutil.Error):
+    with contextlib.suppress(psutil.Error, ValueError):
         process = psutil.Process(running.pid)
-        # The clock that start times are made with may be corrected while a process runs.
-        if abs(process.create_time() - running.created) < 1.0 and is_alive(process):
+        if starts.is_of(process, running.created) and is_alive(process):
             return process
     return None
 

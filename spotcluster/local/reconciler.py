@@ -109,6 +109,8 @@ class Reconciler:
                 old = [backend for backend in self._cloud.backends() if backend.forget_old()]
                 if old:
                     self._cloud.save()
+            if sum(backend.keep_fleets() for backend in self._cloud.backends()):
+                self._cloud.save()
             for instance in self._cloud.instances():
                 if instance.id in self._busy or self._stopping:
                     continue

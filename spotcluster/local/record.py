@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from spotcluster import files
+from spotcluster import files, starts
 from spotcluster.errors import LocalCloudError
 
 from .access import Credentials
@@ -34,19 +34,19 @@ class Settings:
 
 @dataclass(frozen=True)
 class Daemon:
-    """The daemon that runs, or ran."""
+    """The daemon that runs, or ran; `created` is what `starts.start_of` says of it."""
 
     pid: int
-    created: float
+    created: str | float
     url: str
 
     def is_alive(self) -> bool:
         """Return whether it still runs."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.created) < 1.0  # False if that is no number
+            same = starts.is_of(process, self.created)
             return same and str(process.status()) != str(psutil.STATUS_ZOMBIE)
-        except (psutil.Error, OverflowError):
+        except (psutil.Error, OverflowError, ValueError):
             return False
 
 
@@ -85,7 +85,7 @@ def _keep(place: Path, made: Settings) -> None:
 def write(place: Path, url: str) -> None:
     """Say that this process is the daemon."""
     process = psutil.Process(os.getpid())
-    data = {"pid": process.pid, "created": process.create_time(), "url": url}
+    data = {"pid": process.pid, "created": starts.start_of(process), "url": url}
     files.write_private(place / "daemon.json", json.dumps(data, indent=1))
 
 
@@ -114,7 +114,7 @@ def search(place: Path, *, silent: bool = False) -> Daemon | None:
             # A process that the daemon has just forked looks like it, and listens nowhere else.
             url = _url_of(process)
             if url or silent:
-                return Daemon(process.pid, process.create_time(), url)
+                return Daemon(process.pid, starts.start_of(process), url)
     return None
 
 
@@ -140,11 +140,13 @@ def _url_of(process: psutil.Process) -> str:
 def _told(data: dict[str, Any]) -> Daemon | None:
     """Return what ``daemon.json`` says, None where that cannot be."""
     pid, created, url = data.get("pid"), data.get("created"), data.get("url")
-    if not (isinstance(pid, int) and 0 < pid < sys.maxsize and isinstance(created, int | float)):
+    if not (isinstance(pid, int) and 0 < pid < sys.maxsize):
+        return None
+    if not (isinstance(created, int | float) or (isinstance(created, str) and ":" in created)):
         return None
     if not (isinstance(url, str) and re.fullmatch(r"http://127\.0\.0\.1:[0-9]{1,5}", url)):
         return None
-    return Daemon(pid, float(created), url)
+    return Daemon(pid, created, url)
 
 
 def remove(place: Path) -> None:

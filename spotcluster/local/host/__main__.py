@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from spotcluster import starts
+
 from . import server
 from .children import become_subreaper, forget_signals
 from .layout import Layout, Running
@@ -32,7 +34,7 @@ async def _main(layout: Layout, ready: int) -> None:
     server.enter(layout)
     port = await host.listen(key)
     process = psutil.Process()
-    running = Running(process.pid, process.create_time(), host.settings.address, port)
+    running = Running(process.pid, starts.start_of(process), host.settings.address, port)
     layout.write_running(running)
     log.info("listening on %s port %d", running.address, running.port)
     os.write(ready, (json.dumps({"port": port}) + "\n").encode())

@@ -45,12 +45,12 @@ class Settings:
 class Running:
     """What a running host says of itself (``etc/running.json``).
 
-    `created` is the start time of the process: with it a process id is never mistaken for that of
-    another process which got the same number later.
+    `created` is what `starts.start_of` says of the process: with it a process id is never mistaken
+    for that of another process which got the same number later.
     """
 
     pid: int
-    created: float
+    created: str | float
     address: str
     port: int
 

@@ -20,8 +20,9 @@ from typing import Any
 
 import psutil
 
+from spotcluster import starts
+
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
-_SECONDS = 2.0  # that two clocks' times of one process's start may differ
 
 
 class Held(Exception):
@@ -98,7 +99,7 @@ class Lock:
 
     def _write(self, path: Path) -> None:
         process = psutil.Process()
-        who = {"pid": process.pid, "began": process.create_time(), "host": platform.node()}
+        who = {"pid": process.pid, "began": starts.start_of(process), "host": platform.node()}
         self._mine = json.dumps({**who, "at": time.time()}).encode()
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "wb") as file:
@@ -122,9 +123,9 @@ def _told(who: dict[str, Any]) -> str:
 
 def _lives(who: dict[str, Any]) -> bool:
     try:
-        began = psutil.Process(who["pid"]).create_time()
+        found = psutil.Process(who["pid"])
+        return "began" not in who or starts.is_of(found, who["began"])
     except psutil.NoSuchProcess:
         return False
-    except psutil.Error:
+    except (psutil.Error, ValueError, TypeError):
         return True
-    return bool(abs(began - float(who.get("began", began))) < _SECONDS)
