@@ -17,8 +17,8 @@ class Backlog:
     ----------
     unfinished : set of Key
         All of them.
-    live : set of Message
-        The messages that we count on, and others that may still answer.
+    live : dict of Message
+        The messages that we count on, and others that may still answer, as they were sent.
     """
 
     def __init__(self, keys: Iterable[Key]) -> None:
@@ -28,7 +28,7 @@ class Backlog:
         self._alone: set[Key] = set()
         self._counted: dict[Key, list[Message]] = {}  # the messages that should bring each
         self.parked: set[Key] = set()  # neither waits nor travels, until it is sent or put back
-        self.live: set[Message] = set()
+        self.live: dict[Message, None] = {}
 
     @property
     def waits(self) -> bool:
@@ -84,7 +84,7 @@ class Backlog:
         for key in message.keys:
             self._counted.setdefault(key, []).append(message)
         self.parked.difference_update(message.keys)
-        self.live.add(message)
+        self.live[message] = None
 
     def open(self, message: Message) -> list[Key]:
         """Return what a message should still bring."""

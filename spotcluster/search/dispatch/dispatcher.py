@@ -340,7 +340,7 @@ class Dispatcher(threading.Thread):
                 self._take(self._answered.get_nowait())
 
     def _take(self, message: Message) -> None:
-        self._backlog.live.discard(message)
+        self._backlog.live.pop(message, None)
         error = message.pending.exception()
         if error is None:
             who, raw = message.pending.result()

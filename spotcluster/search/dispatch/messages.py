@@ -59,6 +59,8 @@ class Message:
         """Yield what its engine has published about it since the last call."""
         data = (client.metadata.get(self.id) or {}).get("data") or {}
         for name in sorted(data, key=lambda name: name != "started"):
+            if name.startswith("results") and "started" not in data:
+                continue  # that hint was lost: nobody says whose they are before the answer does
             # It begins anew on another engine when one could not do it.
             mark = (name, str(data[name]["who"]["uuid"]) if name == "started" else "")
             if mark not in self.heard:

@@ -1,0 +1,85 @@
+"""The dispatcher on simulated engines: hundreds of them, that come and go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from simulated import Times, World
+
+from spotcluster.search.data.evaluations import Key
+
+
+def one_second(_: dict[str, Any]) -> float:
+    return 1.0
+
+
+def keys(number: int) -> list[Key]:
+    return [(n, 0) for n in range(number)]
+
+
+def test_all_are_done_once_and_in_nearly_the_time_that_engines_need() -> None:
+    world = World(one_second)
+    world.join(20)
+    run = world.run(keys(600))
+    assert sorted(run.done) == keys(600)
+    assert run.twice == []
+    assert run.retried == []
+    assert 30 <= run.seconds < 35
+
+
+def test_two_runs_are_alike() -> None:
+    def once() -> tuple[int, float, list[Key]]:
+        world = World(lambda params: 0.1 + params["n"] % 7 / 10, lost_hints=0.2)
+        world.join(8)
+        world.at(3.0, lambda: world.lose([1, 2]))
+        run = world.run(keys(200))
+        return world.sent, run.seconds, list(run.done)
+
+    assert once() == once()
+
+
+def test_results_of_a_message_of_which_nobody_heard_the_beginning_ended_the_search() -> None:
+    class Deaf(World):
+        """Whose client hears of no beginning."""
+
+        def get(self, id: str) -> dict[str, Any] | None:  # noqa: A002 - as the client's
+            known = super().get(id)
+            (known or {"data": {}})["data"].pop("started", None)
+            return known
+
+    world = Deaf(lambda _: 0.4)
+    world.join(2)
+    run = world.run(keys(40))
+    assert world.hints > 10
+    assert sorted(run.done) == keys(40)
+
+
+@pytest.mark.parametrize("lost_hints", [0.0, 0.5, 1.0])
+def test_nothing_is_lost_when_engines_are_and_others_join(lost_hints: float) -> None:
+    world = World(one_second, lost_hints=lost_hints)
+    world.join(24)
+    world.at(5.0, lambda: world.lose(range(8)))
+    world.at(8.0, lambda: world.join(8) and None)
+    world.at(12.0, lambda: world.drain(range(8, 16)))
+    run = world.run(keys(500))
+    assert sorted(run.done) == keys(500)
+    assert not [one for one in run.done.values() if one.error]
+    assert all(one.engine not in range(8) for one in run.done.values() if one.started > 1e6 + 5)
+    # a draining engine begins nothing any more, but what it was asked to do first
+    late = [one for one in run.done.values() if one.engine in range(8, 16)]
+    assert all(one.started <= 1e6 + 12 for one in late)
+
+
+def test_what_kills_its_engines_ends_as_failed_and_nothing_else_does() -> None:
+    def seconds(params: dict[str, Any]) -> float:
+        if params["n"] == 77:
+            raise RuntimeError
+        return 0.3
+
+    world = World(seconds, Times(noticed=2.0))
+    world.join(12)
+    run = world.run(keys(300))
+    assert sorted(run.done) == keys(300)
+    assert [key for key, one in run.done.items() if one.killed] == [(77, 0)]
+    assert len(world.gone) == 3
