@@ -176,7 +176,7 @@ def test_tags_that_change_are_not_looked_at_where_nobody_waits(
     looks: list[float] = []
     enough = threading.Event()
 
-    def describe(*_: object) -> list[Instance]:
+    def describe(*_: object, states: object = ()) -> list[Instance]:
         looks.append(time.monotonic())
         if len(looks) == 5:
             enough.set()
@@ -197,7 +197,7 @@ def test_many_that_come_one_after_another_are_looked_at_no_more_often_than_a_few
     pauses: list[float] = []
     looks = itertools.count()
 
-    def describe(*_: object) -> list[Instance]:
+    def describe(*_: object, states: object = ()) -> list[Instance]:
         now = {"changed": str(next(looks))}
         return [instance(1, tags=now), *(instance(one) for one in range(2, number + 1))]
 
