@@ -153,25 +153,6 @@ def main() -> None:
         return _Connection(target, ask)
 
     ssh.connect = ssh.wait_for = connect
-    profile = None
-    if os.environ.get("BENCH_PROFILE"):
-        import cProfile
-
-        profile = cProfile.Profile(time.thread_time)
-        plain = threading.Thread.run
-
-        def profiled(self: threading.Thread) -> None:
-            own = cProfile.Profile(time.thread_time)
-            try:
-                own.runcall(plain, self)
-            finally:
-                own.create_stats()
-                with lock:
-                    profiles.append(own)
-
-        profiles: list[Any] = []
-        threading.Thread.run = profiled  # type: ignore[method-assign]
-        profile.enable()
     sys.stdout.flush()
     out = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -179,14 +160,6 @@ def main() -> None:
     status = program.run(["start", "-c", "bare", "-s", str(workers + 1), "mycluster"])
     took = time.monotonic() - began
     looks = _looks(program.run) if os.environ.get("BENCH_LOOKS") else []
-    if profile:
-        import pstats
-
-        profile.disable()
-        stats = pstats.Stats(profile, *profiles, stream=sys.stderr)
-        stats.sort_stats(os.environ["BENCH_PROFILE"]).print_stats(
-            *([os.environ["BENCH_ONLY"]] if "BENCH_ONLY" in os.environ else []), 45
-        )
     used = resource.getrusage(resource.RUSAGE_SELF)
     master, own = trips.pop("master", 0), connections.pop("master", 0)
     found = {

@@ -40,13 +40,12 @@ def main() -> None:
             program = Path(__file__).with_name("_stub_client.py")
             done = subprocess.run(
                 [sys.executable, str(program), tree, workers],
-                stdout=subprocess.PIPE,
-                stderr=None if os.environ.get("BENCH_PROFILE") else subprocess.PIPE,
+                capture_output=True,
                 text=True,
                 check=False,
             )
             if done.returncode or json.loads(done.stdout)["status"]:
-                sys.exit(f"the client failed: {done.stdout}\n{(done.stderr or '')[-2000:]}")
+                sys.exit(f"the client failed: {done.stdout}\n{done.stderr[-2000:]}")
             calls = Counter(one for one in world.calls if ": " not in one)
     print(json.dumps({**json.loads(done.stdout), "calls": dict(calls)}))
 

@@ -129,6 +129,12 @@ def _expand(value: Any) -> Any:
     return expanded
 
 
+def _check_not_off(text: str) -> str:
+    if text == durations.OFF:
+        raise ValueError("is no time in which anything could be done; write one, as 15m")
+    return text
+
+
 def _check_cidrs(values: tuple[str, ...]) -> tuple[str, ...]:
     checked = []
     for value in values:
@@ -213,8 +219,10 @@ Cidrs = Annotated[CommaList, AfterValidator(_check_cidrs)]
 MountPath = Annotated[str, AfterValidator(_check_mount_path)]
 LocalPath = Annotated[Path, BeforeValidator(_expand)]
 LocalPaths = Annotated[tuple[LocalPath, ...], BeforeValidator(_split)]
+
 Shell = Literal["bash", "zsh", "csh", "ksh", "tcsh"]
 Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Duration = Annotated[str, AfterValidator(durations.canonical)]
+Target = Annotated[Duration, AfterValidator(_check_not_off)]
 Port = Annotated[int, Field(ge=-1, le=65535)]
 Seconds = Annotated[int, Field(ge=1, le=86_400)]

@@ -146,6 +146,11 @@ class Template(Settings):
         The most in USD that the cluster's instances may cost, whatever fails; without it no limit.
     max_hours : float or None
         The most hours that any of its instances may run from one start on; without it no limit.
+    replace_early : bool
+        Whether `keep` replaces a spot node as soon as EC2 says that it may take it back (its
+        rebalance recommendation), and not only when it does.
+    target : str
+        In what time what waits to be computed is to be done where `keep` has a `--max`, as ``15m``.
     splits_bucket : str or None
         The S3 bucket through which searches bring their split files to the nodes; without it each
         node passes them on to the next.
@@ -193,6 +198,8 @@ class Template(Settings):
     autostop_action: Literal["stop", "terminate"] = "stop"
     budget: shapes.Price | None = None
     max_hours: shapes.Price | None = None
+    replace_early: bool = False
+    target: shapes.Target = "15m"
     splits_bucket: shapes.Bucket | None = None
 
     @model_validator(mode="before")
@@ -306,6 +313,11 @@ class Template(Settings):
         Of the record of a cluster from before there was an autostop that is never.
         """
         return durations.seconds(self.autostop or durations.OFF)
+
+    @property
+    def target_seconds(self) -> int:
+        """Seconds in which what waits is to be done."""
+        return durations.seconds(self.target)
 
     @property
     def key_path(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,6 +88,52 @@ def test_a_node_that_ec2_takes_back_is_replaced_before_it_is_gone(world: World) 
     assert said.count("asking for") == 1
     assert "node001 (c5.large in us-east-1" in said
     assert "counts no more: EC2 takes it back" in said
+
+
+def recommend(world: World, alias: str) -> list[str]:
+    """Let a machine say EC2's rebalance recommendation; return what says when it was drained."""
+    drained: list[str] = []
+
+    def says(asked: dict[str, Any]) -> dict[str, Any] | None:
+        if asked["alias"] != alias:
+            return None
+        if asked["what"] == "draining":
+            drained.append(alias)
+        if asked["what"] != "asking how the machine does":
+            return None
+        now = int(time.time())
+        out = VITALS.format(clock=now, draining=int(bool(drained)))
+        return {"out": f"{out}notice=rebalance {now} 2026-11-29T12:20:00Z\n"}
+
+    world.machines.faults.append(says)
+    return drained
+
+
+def test_recommendation_is_obeyed_where_it_is_to_be(world: World, spotcluster_home: Path) -> None:
+    config = spotcluster_home / "config"
+    early = "[cluster bare]\nREPLACE_EARLY = True\n"
+    config.write_text(config.read_text().replace("[cluster bare]\n", early))
+    two_nodes(world)
+    drained = recommend(world, "node001")
+    keeper = world.terminal("keep", "mycluster")
+    assert await_(lambda: "node002" in live(world), keeper) < 15
+    assert live(world) == ["master", "node001", "node002"]
+    await_(lambda: drained, keeper)
+    await_(lambda: "node002" in world.ready(), keeper)
+    zones = [world.instances()[one][0].placement for one in ("node001", "node002")]
+    assert zones[0] != zones[1]  # another pool
+    said = end(world, keeper)
+    assert said.count("asking for") == drained.count("node001") == 1
+    assert "counts no more: EC2 says that it may take it back soon" in said
+
+
+def test_recommendation_changes_nothing_otherwise(world: World) -> None:
+    two_nodes(world)
+    drained = recommend(world, "node001")
+    done = world.run("keep", "--once", "mycluster")
+    assert "has the nodes that it should, 2" in done.out
+    assert live(world) == ["master", "node001"]
+    assert not drained
 
 
 def test_two_keepers_replace_a_node_once(world: World) -> None:

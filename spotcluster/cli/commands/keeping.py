@@ -43,10 +43,8 @@ Examples:
 @click.option(
     "--target",
     type=click.FloatRange(min=0, min_open=True),
-    default=15.0,
-    show_default=True,
     metavar="MINUTES",
-    help="With --max: enough nodes to do what waits in that time.",
+    help="With --max: enough nodes to do what waits in that time (TARGET of the template: 15).",
 )
 @click.option(
     "--idle",
@@ -85,7 +83,7 @@ def keep(
     *,
     least: int | None,
     most: int | None,
-    target: float,
+    target: float | None,
     idle: float,
     pause: float,
     step: int | None,
@@ -108,9 +106,10 @@ def keep(
             )
     if least is not None and most is not None and least > most:
         raise click.UsageError(f"--min {least} is more than --max {most}.")
-    rules = Rules(least, most, target * _MINUTES, idle * _MINUTES, pause, step)
     with nothing_done_yet(name):
         cluster = context.cluster(name)
+    within = cluster.record.template.target_seconds if target is None else target * _MINUTES
+    rules = Rules(least, most, within, idle * _MINUTES, pause, step)
     keeper = Keeper(
         lambda: context.cluster(name, region=cluster.region),
         rules,

@@ -55,6 +55,18 @@ def test_node_taken_back_is_replaced_at_once_and_from_another_pool() -> None:
     assert done.why == "4 nodes are wanted, 3 are there"
 
 
+def test_node_that_may_be_taken_back_is_replaced_and_told_to_begin_nothing_new() -> None:
+    seen = with_workers(cluster(2), worker(2, Phase.TAKEN, pool=B, early=True, drains=False))
+    done = decide(seen, Rules())
+    assert [why for _, why in done.lost] == ["EC2 says that it may take it back soon"]
+    assert (done.size, done.avoid, done.failed, done.drain) == (3, {B}, (), ("node002",))
+    # So it is where a keeper was killed before it told the node.
+    seen = with_workers(cluster(2), worker(2, Phase.LEAVING, lost=3.0, drains=False))
+    assert decide(replace(seen, asked=1), Rules()).drain == ("node002",)
+    by_hand = with_workers(cluster(2), worker(2, Phase.LEAVING, drains=False))
+    assert decide(by_hand, Rules()).drain == ()  # `removenode` does it
+
+
 def test_all_that_are_taken_back_at_once_are_replaced_at_once() -> None:
     seen = replace(cluster(3), workers=[worker(n, Phase.TAKEN) for n in (1, 2, 3)])
     done = decide(seen, Rules())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from spotcluster import wording
@@ -19,6 +19,9 @@ LINGERS = 600.0
 """Seconds after which a node that EC2 was to take back, and did not, is terminated."""
 
 
+_SAID = {False: "EC2 takes it back", True: "EC2 says that it may take it back soon"}
+
+
 class Phase(Enum):
     """Where a worker is in its life."""
 
@@ -26,7 +29,7 @@ class Phase(Enum):
     """It is being made or set up, by whomever."""
     READY = auto()
     TAKEN = auto()
-    """EC2 has said that it takes it back, and nobody has written that down yet."""
+    """EC2 has said that it takes it back, or may, and nobody has written that down yet."""
     LEAVING = auto()
     """It does not count any more."""
 
@@ -45,6 +48,10 @@ class Worker:
         Seconds for which nobody has heard of it: neither its machine answers nor has it an engine.
     lost : float or None
         Seconds since a keeper wrote down that it is lost; None where none did.
+    early : bool
+        Whether EC2 has only said that it may take it back, and that is to do.
+    drains : bool
+        Whether it is known to begin nothing new, or cannot be told so.
     """
 
     alias: str
@@ -55,6 +62,8 @@ class Worker:
     idle: float = 0.0
     silent: float = 0.0
     lost: float | None = None
+    early: bool = False
+    drains: bool = True
 
 
 @dataclass(frozen=True)
@@ -162,6 +171,8 @@ class Decision:
         Workers that do not count any more, and why.
     failed : tuple of Worker
         Those to terminate at once, as they do nothing.
+    drain : tuple of str
+        Those to be told to begin nothing new.
     size : int or None
         Bring the cluster to that many nodes; None to leave it.
     avoid : frozenset of Pool
@@ -178,6 +189,7 @@ class Decision:
 
     lost: tuple[tuple[Worker, str], ...] = ()
     failed: tuple[Worker, ...] = ()
+    drain: tuple[str, ...] = ()
     size: int | None = None
     avoid: AbstractSet[Pool] = frozenset()
     bid: float | None = None
@@ -195,7 +207,7 @@ class Decision:
 def decide(seen: Seen, rules: Rules, past: Past | None = None) -> Decision:
     """Return what is to be done about what is seen."""
     past = past or Past()
-    lost = [(one, "EC2 takes it back") for one in seen.workers if one.phase is Phase.TAKEN]
+    lost = [(one, _SAID[one.early]) for one in seen.workers if one.phase is Phase.TAKEN]
     dead = [
         (one, f"it has answered nobody for {wording.duration(one.silent)}")
         for one in seen.workers
@@ -216,6 +228,12 @@ def decide(seen: Seen, rules: Rules, past: Past | None = None) -> Decision:
     base = Decision(
         lost=(*lost, *dead),
         failed=(*(one for one, _ in dead), *lingering),
+        # Also those of a keeper that was killed before it told them.
+        drain=tuple(
+            one.alias
+            for one in seen.workers
+            if not one.drains and (one.phase is Phase.TAKEN or one.lost is not None)
+        ),
         avoid=_pools_lost(seen, [one for one, _ in (*lost, *dead)]),
         bid=_bid(seen, [one for one, _ in (*lost, *dead)], seen.size - there),
     )
@@ -223,29 +241,15 @@ def decide(seen: Seen, rules: Rules, past: Past | None = None) -> Decision:
     if past.wait <= 0 and (wanted > there or (seen.cut_off and not seen.asked)):
         if wanted <= there:
             why = f"{seen.cut_off} node(s) of an addition that was cut off are gone on with"
-        return _with(base, size=max(wanted, there), why=why, by_queue=by_queue)
+        return replace(base, size=max(wanted, there), why=why, by_queue=by_queue)
     leave = _leaving(seen, rules, past, staying, wanted if by_queue else there)
     if leave:
         idle = min(one.idle for one in leave)
         why = f"nothing to do for {wording.duration(idle)}, and the queue needs {wanted} node(s)"
-        return _with(base, leave=tuple(one.alias for one in leave), why=why, by_queue=True)
+        return replace(base, leave=tuple(one.alias for one in leave), why=why, by_queue=True)
     if by_queue and wanted <= there < seen.size:
-        return _with(base, record=there, why=why)
-    return _with(base, why=why)
-
-
-def _with(
-    base: Decision,
-    *,
-    why: str,
-    size: int | None = None,
-    leave: tuple[str, ...] = (),
-    record: int | None = None,
-    by_queue: bool = False,
-) -> Decision:
-    return Decision(
-        base.lost, base.failed, size, base.avoid, base.bid, leave, record, why, by_queue
-    )
+        return replace(base, record=there, why=why)
+    return replace(base, why=why)
 
 
 def _wanted(seen: Seen, rules: Rules, past: Past, there: int) -> tuple[int, str, bool]:

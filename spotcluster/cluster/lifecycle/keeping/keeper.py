@@ -24,6 +24,7 @@ from spotcluster.cluster.lifecycle.keeping.decision import Decision, Past, Rules
 from spotcluster.cluster.lifecycle.keeping.observation import LOST, NoMaster, Observation, Over
 from spotcluster.cluster.status import costs
 from spotcluster.errors import SpotclusterError
+from spotcluster.node_layout import DRAIN
 
 log = logging.getLogger("spotcluster.keeper")
 
@@ -135,6 +136,7 @@ class Keeper:
         self._looking = Backoff(self._clock)
         self._flights: list[Flight] = []
         self._removing = 0
+        self._draining: set[str] = set()
         self._changed: float | None = None
         self._trouble = ""
 
@@ -234,6 +236,9 @@ class Keeper:
                 self._say(f"{one.alias} ({decision.said([one.pool])}) counts no more: {why}")
                 text = f"{one.alias} of '{cluster.name}' is lost: {why}."
                 notify.tell(self._hook, "lost", cluster.name, text, node=one.alias)
+        for alias in sorted({*done.drain} - self._draining):
+            self._draining.add(alias)
+            threads.begin(lambda alias=alias: self._drain(alias), "draining")  # type: ignore[misc]
         if done.failed:
             instances.terminate(session, [one.id for one in done.failed])
             names = wording.listed(one.alias for one in done.failed)
@@ -305,6 +310,20 @@ class Keeper:
     def _failed_to_add(self, message: str) -> None:
         pause = self._asking.failed()
         self._say(f"{message} More is asked for in {wording.duration(pause)}.")
+
+    def _drain(self, alias: str) -> None:
+        """Have a node begin nothing new; where that fails it is asked again later."""
+        try:
+            cluster = self._find()
+            try:
+                cluster.node(alias).account.run(f"touch {DRAIN}", what="draining", timeout=30)
+            finally:
+                cluster.close()
+            time.sleep(_SHOWN)  # until it is seen
+        except Exception:
+            log.warning("draining %s", alias, exc_info=True)
+        finally:
+            self._draining.discard(alias)
 
     def _remove(self, aliases: tuple[str, ...], seen_by: Observation) -> None:
         try:

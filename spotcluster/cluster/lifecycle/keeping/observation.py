@@ -122,7 +122,10 @@ class Observation:
         engines = [one.node for one in answer.engines] if answer else []
         return Seen(
             size=record.size,
-            workers=[self._worker(one, status, answer, draining) for one in found],
+            workers=[
+                self._worker(one, status, answer, draining, early=record.template.replace_early)
+                for one in found
+            ],
             asked=asked,
             cut_off=sum(one.number for one in record.cut_off) if master.ready else 0,
             queue=queue,
@@ -158,7 +161,13 @@ class Observation:
         )
 
     def _worker(
-        self, one: Instance, status: Status, answer: Answer | None, draining: set[str]
+        self,
+        one: Instance,
+        status: Status,
+        answer: Answer | None,
+        draining: set[str],
+        *,
+        early: bool,
     ) -> Worker:
         machine = next((node for node in status.nodes if node.instance.id == one.id), None)
         mine = [each for each in answer.engines if each.node == one.alias] if answer else []
@@ -166,9 +175,12 @@ class Observation:
         ready = one.ready and one.state == "running"
         dead = ready and answer is not None and not mine and bool(machine and machine.problem)
         lost = self._lost(one)
+        vitals = machine.vitals if machine and not machine.problem else None
+        said = {notice.kind for notice in vitals.notices} if vitals else set()
+        early = early and "rebalance" in said and "interruption" not in said
         if one.leaving or lost is not None:
             phase = Phase.LEAVING
-        elif ready and one.spot and one.id in draining:
+        elif ready and one.spot and (one.id in draining or early):
             phase = Phase.TAKEN
         else:
             phase = Phase.READY if ready else Phase.COMING
@@ -181,6 +193,8 @@ class Observation:
             idle=self._for(one.id, "idle", holds=ready and idle),
             silent=self._for(one.id, "silent", holds=dead),
             lost=lost,
+            early=early,
+            drains=vitals is None or vitals.draining,
         )
 
     def _lost(self, one: Instance) -> float | None:
