@@ -8,6 +8,7 @@ FILE``; `programs` asks for them.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import json
@@ -18,6 +19,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -97,6 +99,8 @@ def _forget_ended() -> None:
 def _beside(given: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
     """Stay, to tell how it ended, and return in the one that is to run the program."""
     *streams, told = descriptors
+    if given["within"] is not None:
+        _enter(given["within"])
     with socket.socket(fileno=told) as telling:
         pid = os.fork()
         if pid:
@@ -111,6 +115,20 @@ def _beside(given: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         os.dup2(stream, number)
         os.close(stream)
     return given
+
+
+def _enter(process: int) -> None:
+    """Be in another process's namespaces; of processes, what is forked from now on is."""
+    setns = ctypes.CDLL(None, use_errno=True).setns
+    # All are opened first: what is in /proc is another thing once the mounts are others.
+    with ExitStack() as stack:
+        spaces = [
+            stack.enter_context(Path("/proc", str(process), "ns", kind).open())
+            for kind in ("pid", "net", "mnt")
+        ]
+        for space in spaces:
+            if setns(space.fileno(), 0):
+                raise OSError(ctypes.get_errno(), f"{space.name} cannot be entered")
 
 
 def become(given: dict[str, Any]) -> None:

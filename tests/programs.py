@@ -30,8 +30,6 @@ class Maker:
     ----------
     kind : {"program", "terminal", "engine"}
         What it has imported.
-    entering : sequence of str
-        What comes before its command, such as ``nsenter ...``.
     env : mapping of str to str, optional
         Its environment while it imports; this one's by default.
     """
@@ -40,7 +38,6 @@ class Maker:
         self,
         kind: str = "program",
         *,
-        entering: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
     ) -> None:
         self._asking = threading.Lock()
@@ -48,7 +45,7 @@ class Maker:
         self._requests.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         with theirs:
             process = subprocess.Popen(
-                [*entering, sys.executable, str(_FILE), str(theirs.fileno()), kind],
+                [sys.executable, str(_FILE), str(theirs.fileno()), kind],
                 env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -98,6 +95,8 @@ class Program:
         Whether it leaves its session, so that signals to the group do not reach it.
     maker : Maker, optional
         What makes it; one of this process's by default.
+    within : int, optional
+        A process: it is in that one's namespaces of mounts, network and processes.
     """
 
     def __init__(
@@ -111,6 +110,7 @@ class Program:
         cwd: Path | None = None,
         start_new_session: bool = False,
         maker: Maker | None = None,
+        within: int | None = None,
     ) -> None:
         python, *words = command
         assert python == sys.executable, f"{python} is not what runs here"
@@ -122,6 +122,7 @@ class Program:
             "environment": dict(os.environ if env is None else env),
             "folder": str(cwd or Path.cwd()),
             "new_session": start_new_session,
+            "within": within,
         }
         streams = [one if isinstance(one, int) else one.fileno() for one in (stdin, stdout, stderr)]
         with telling:
@@ -187,8 +188,7 @@ def run(
         try:
             program.wait(timeout)
         except BaseException:
-            if "maker" not in options:  # else its number means another process here
-                program.kill()
+            program.kill()
             raise
         for file in (out, err):
             file.seek(0)

@@ -97,7 +97,6 @@ class Lab:
         self.key_path.write_text(self._key.private)
         self._cgroups = Cgroups(owner)
         self._process: subprocess.Popen[str] | None = None
-        self._maker: programs.Maker | None = None
         self._api: tuple[str, int] = ("", 0)
         self._owner = owner
 
@@ -146,9 +145,6 @@ class Lab:
 
     def close(self) -> None:
         """End everything in the lab."""
-        if self._maker is not None:
-            self._maker.close()
-            self._maker = None
         if self._process is not None:
             assert self._process.stdin is not None
             assert self._process.stdout is not None
@@ -252,9 +248,7 @@ class Lab:
         self, command: Sequence[str], *, timeout: float = _PROGRAM_LIMIT
     ) -> subprocess.CompletedProcess[str]:
         """Run a program of ours to its end, as `call` does, but with what it imports there."""
-        if self._maker is None:
-            self._maker = programs.Maker(entering=self._entering())
-        return programs.run(command, timeout=timeout, env=self.environment, maker=self._maker)
+        return programs.run(command, timeout=timeout, env=self.environment, within=self._first)
 
     def python(self, program: str, *, timeout: float = _PROGRAM_LIMIT) -> str:
         """Run a Python program on the laptop of the lab; return what it prints."""

@@ -20,6 +20,7 @@ _HOST_KEY = "spotcluster:host-key"
 _LIMIT = 180.0
 _BOOT_LIMIT = 300.0
 _PATIENCE = 30.0
+_PAUSE = 1.0
 
 
 class LabError(Exception):
@@ -225,8 +226,12 @@ class Machine:
 
 def wait_until(what: str, true: Callable[[], Any], timeout: float = _LIMIT) -> None:
     """Wait until something is true; say what, when it does not become so."""
-    end = time.monotonic() + timeout
+    begin = asked = time.monotonic()
     while not true():
-        if time.monotonic() > end:
+        now = time.monotonic()
+        if now > begin + timeout:
             raise LabError(f"waited {timeout:.0f} s for {what}")
-        time.sleep(0.05)
+        # Twice as long as it took to ask: most asks start a process, and what is waited for, a
+        # boot for the most part, needs the same cores.
+        time.sleep(min(max(0.05, 2 * (now - asked)), _PAUSE))
+        asked = time.monotonic()
