@@ -24,7 +24,7 @@ from typing import Any
 _ROUND_TRIP = 0.05  # seconds
 _TO_CONNECT = 4  # round trips: TCP, versions, keys, who asks
 _BOOT = (20.0, 40.0)  # seconds
-_MAKING = (b"Action=CreateFleet", b"Action=RunInstances")
+_MAKING = ("Action=CreateFleet", "Action=RunInstances")
 
 
 class _Far:
@@ -52,7 +52,7 @@ class _Far:
         def slow(*args: Any, **options: Any) -> Any:
             time.sleep(_ROUND_TRIP)
             answer = send(*args, **options)
-            if any(call in (args[1].body or b"") for call in _MAKING):
+            if any(call in str(args[1].body) for call in _MAKING):
                 self._launched = time.monotonic()
             return answer
 

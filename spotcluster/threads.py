@@ -86,10 +86,15 @@ class Rounds:
     ----------
     coming : callable
         Returns who may still come; nobody is waited for unless given.
+    least : float
+        Seconds for which others are waited for where the share is less.
     """
 
-    def __init__(self, coming: Callable[[], AbstractSet[str]] = frozenset) -> None:
+    def __init__(
+        self, coming: Callable[[], AbstractSet[str]] = frozenset, *, least: float = _LEAST
+    ) -> None:
         self._coming = coming
+        self._least = least
         self._begin = time.monotonic()
         self._open: dict[object, _Round] = {}
         self._been: dict[object, set[str]] = {}
@@ -129,7 +134,7 @@ class Rounds:
 
     def _await_others(self, what: object) -> None:
         now = time.monotonic()
-        end = now + max(_LEAST, _SHARE * (now - self._begin))
+        end = now + max(self._least, _SHARE * (now - self._begin))
         while (left := end - time.monotonic()) > 0 and self._coming() - self._been[what]:
             self._changed.wait(min(left, _STEP))
 

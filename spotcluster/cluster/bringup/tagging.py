@@ -11,6 +11,8 @@ from spotcluster.aws import blocks, network, tags
 from spotcluster.aws.session import Session
 from spotcluster.cluster.node import Node
 
+_LEAST = 0.003  # seconds for each node of a crowd that its first waits for the others
+
 
 @dataclass(frozen=True)
 class _Wish:
@@ -32,7 +34,7 @@ class Tagger:
 
     def __init__(self, session: Session, coming: AbstractSet[str] = frozenset()) -> None:
         self._session = session
-        self._rounds = threads.Rounds(lambda: coming)
+        self._rounds = threads.Rounds(lambda: coming, least=_LEAST * len(coming))
         self._is_crowd = len(coming) > blocks.FEW
 
     def put(self, node: Node, own: Mapping[str, str]) -> None:

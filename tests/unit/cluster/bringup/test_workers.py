@@ -19,7 +19,7 @@ from spotcluster.aws.calls import Patience
 from spotcluster.aws.fleets import Pool
 from spotcluster.aws.images import Image
 from spotcluster.aws.instance_types import InstanceType
-from spotcluster.cluster.bringup import launch
+from spotcluster.cluster.bringup import launch, tagging
 from spotcluster.cluster.bringup.launch import Launcher
 from spotcluster.cluster.bringup.plans import PlannedNode
 from spotcluster.cluster.bringup.pools import Offer
@@ -205,7 +205,7 @@ def run(what: Sequence[Any]) -> None:
 def test_calls_that_make_and_tag_workers_hardly_grow_with_their_number(
     monkeypatch: pytest.MonkeyPatch, number: int, calls: int
 ) -> None:
-    monkeypatch.setattr(threads, "_LEAST", 30.0)
+    monkeypatch.setattr(tagging, "_LEAST", 30.0)
     monkeypatch.setattr(launch, "_BEGINNING", 100)
     ec2 = EC2(subnet_a=number)
     came, _ = launched(ec2, number)
@@ -235,7 +235,7 @@ def test_calls_that_make_and_tag_workers_hardly_grow_with_their_number(
 
 def test_tags_of_the_master_wait_for_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """They wait for it: so it waited in vain, 3 s of a start of a thousand."""
-    monkeypatch.setattr(threads, "_LEAST", 1000.0)
+    monkeypatch.setattr(tagging, "_LEAST", 1000.0)
     ec2 = EC2(subnet_a=1)
     came, _ = launched(ec2, 1)
     (one,) = came.values()
@@ -251,12 +251,13 @@ def test_tags_of_the_last_that_came_wait_for_nobody(monkeypatch: pytest.MonkeyPa
     ec2 = EC2(subnet_a=20)
     came, _ = launched(ec2, 20)
     nodes = [SimpleNamespace(instance=one, alias=name) for name, one in came.items()]
-    coming = set(came)
-    monkeypatch.setattr(threads, "_LEAST", 0.01)
+    monkeypatch.setattr(tagging, "_LEAST", 1000.0)
+    coming = {one.alias for one in nodes[1:]}
     tagger = Tagger(session(ec2), coming)
-    run([lambda node=node: tagger.put(node, {tags.STATE: "ready"}) for node in nodes[1:-1]])  # type: ignore[misc]
-    monkeypatch.setattr(threads, "_LEAST", 1000.0)
-    coming.discard(nodes[0].alias)  # this one failed
+    before = nodes[1:-1]
+    coming.discard(nodes[-1].alias)  # these do not wait for it, so that the test does not
+    run([lambda node=node: tagger.put(node, {tags.STATE: "ready"}) for node in before])  # type: ignore[misc]
+    coming.add(nodes[-1].alias)
     putting = threads.begin(lambda: tagger.put(nodes[-1], {tags.STATE: "ready"}))  # type: ignore[arg-type]
     assert threads.wait_for(putting, 60)
 
