@@ -152,8 +152,11 @@ def test_controller_writes_how_many_tasks_keep_the_cluster_from_ending(
     """Queued ones too, of a view that balances loads as of one that names engines."""
     until(lambda: cluster.tasks() == "0", "an idle controller")
     gate = tmp_path / "gate"
-    waiting = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.05)"
-    running = cluster.client[:].execute(waiting)
+    begins = f"import os, time\nopen({str(tmp_path)!r} + f'/begun-{{os.getpid()}}', 'w').close()\n"
+    waiting = f"while not os.path.exists({str(gate)!r}): time.sleep(0.05)"
+    running = cluster.client[:].execute(begins + waiting)
+    # What goes through the balancer would reach an engine first, now and then, and be done at once.
+    until(lambda: len(list(tmp_path.glob("begun-*"))) == 2, "two that run")
     queued = [cluster.client.load_balanced_view().apply_async(len, "abc") for _ in range(3)]
     until(lambda: cluster.tasks() == "5", "two that run and three that wait")
     gate.touch()
