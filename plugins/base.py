@@ -128,6 +128,10 @@ class Cluster(Protocol):
         """Whether it is being terminated: its nodes do not come back, and their disks go."""
 
     @property
+    def installed_later(self) -> Sequence[str]:
+        """What somebody has installed on the master with pip, as requirements."""
+
+    @property
     def drain_timeout(self) -> float:
         """Seconds that what runs on a node may still take when it leaves (``DRAIN_TIMEOUT``)."""
 

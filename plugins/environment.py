@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from packaging.requirements import Requirement
@@ -21,6 +22,34 @@ BASE = ("ipyparallel", "cloudpickle", "joblib", "psutil", "rich", "pip")
 
 _PIP = f"{node_layout.PYTHON} -m pip --disable-pip-version-check"
 _LISTING = "listing the packages"
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What is in a node's environment.
+
+    Attributes
+    ----------
+    versions : dict of str
+        The versions of the packages, by their names.
+    later : frozenset of str
+        Those that somebody has asked pip for, beside what `install` has brought.
+    """
+
+    versions: Mapping[str, str]
+    later: frozenset[str] = frozenset()
+
+    @classmethod
+    def read(cls, printed: str) -> Installed:
+        """Read what `listing` has printed."""
+        versions, later = {}, set()
+        for line in printed.splitlines():
+            name, _, version = line.removesuffix(" *").rpartition("-")
+            if name:
+                versions[name] = version
+                if line.endswith(" *"):
+                    later.add(name)
+        return cls(versions, frozenset(later))
 
 
 def laptop_python() -> str:
@@ -110,6 +139,7 @@ def install(
         packages=wanted,
         constraints=constraints(free),
         one_pip=templates.read("one_pip.py"),
+        list=templates.read("packages.sh"),
     )
     steps = [Step(script, "installing packages", timeout, user=node.account.name)]
     if node.facts.sudo:
@@ -128,19 +158,13 @@ def has(node: Node, module: str) -> bool:
 
 
 def listing(node: Node) -> Step:
-    """Return the step that prints what is in a node's environment; see `versions`."""
+    """Return the step that prints what is in a node's environment; see `Installed.read`."""
     return Step(templates.read("packages.sh"), _LISTING, user=node.account.name)
 
 
-def versions(printed: str) -> dict[str, str]:
-    """Return the versions of the packages that `listing` printed, by their names."""
-    pairs = (line.rpartition("-") for line in printed.splitlines())
-    return {name: version for name, _, version in pairs if name}
-
-
-def installed(node: Node) -> dict[str, str]:
-    """Return the versions of the packages in a node's environment, by their names."""
-    return versions(node.run_each([listing(node)])[0])
+def installed(node: Node) -> Installed:
+    """Return what is in a node's environment."""
+    return Installed.read(node.run_each([listing(node)])[0])
 
 
 def frozen(node: Node) -> list[Requirement]:
@@ -186,6 +210,25 @@ def follow(
         # All that they need is among them, in the versions that go together there.
         install = f"{_PIP} install --quiet --no-deps {shlex.join(packages)}"
         node.account.run(install, what="installing what the master has", timeout=900)
+
+
+def requirements(node: Node, names: Collection[str]) -> list[Requirement]:
+    """Return what would bring these packages of a node elsewhere, in the same versions."""
+    wanted = {canonicalize_name(name) for name in names}
+    return [one for one in frozen(node) if canonicalize_name(one.name) in wanted]
+
+
+def bring_back(node: Node, lines: Sequence[str]) -> None:
+    """Install on a new master what somebody had installed on the former one.
+
+    Raises
+    ------
+    RemoteCommandFailed
+        The installation failed; carries what it printed.
+    """
+    if lines:
+        install = f"{_PIP} install --quiet {shlex.join(lines)}"
+        node.account.run(install, what="installing what the former master had", timeout=900)
 
 
 def run_with(node: Node, module: str, steps: Sequence[Step]) -> list[str]:

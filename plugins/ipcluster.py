@@ -58,14 +58,19 @@ class IPCluster(Plugin):
         if node.is_master:
             if not environment.has(node, "ipyparallel"):
                 environment.install(node)
+            _bring_back(cluster, node)
+        self._start(cluster, node)
+
+    def restart(self, cluster: Cluster, node: Node) -> None:
+        """Start them again: a stopped node has kept its files, not its processes."""
+        self._start(cluster, node)
+
+    def _start(self, cluster: Cluster, node: Node) -> None:
+        if node.is_master:
             self._start_controller(cluster, node)
         else:
             _follow_master(cluster, node)
         self._start_engines(cluster, node)
-
-    def restart(self, cluster: Cluster, node: Node) -> None:
-        """Start them again: a stopped node has kept its files, not its processes."""
-        self.setup(cluster, node)
 
     def remove(self, cluster: Cluster, node: Node) -> None:
         """Let the node's engines finish what they run, and take nothing new."""
@@ -168,6 +173,14 @@ class IPClusterRestartEngines(IPCluster):
         self._start_engines(cluster, node)
 
 
+def _bring_back(cluster: Cluster, master: Node) -> None:
+    """Give a new master what was installed on the former one; without it it is of use too."""
+    try:
+        environment.bring_back(master, cluster.installed_later)
+    except RemoteCommandFailed as error:
+        cluster.note(str(error))
+
+
 def _follow_master(cluster: Cluster, node: Node) -> None:
     """Give a node the packages that the master has by now; without them it is of use all the same.
 
@@ -178,8 +191,10 @@ def _follow_master(cluster: Cluster, node: Node) -> None:
     try:
         environment.follow(
             node,
-            environment.versions(printed),
-            cluster.together(("packages", master), node, lambda _: environment.installed(master)),
+            environment.Installed.read(printed).versions,
+            cluster.together(
+                ("packages", master), node, lambda _: environment.installed(master).versions
+            ),
             lambda: cluster.together(
                 ("requirements", master), node, lambda _: environment.frozen(master)
             ),

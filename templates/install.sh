@@ -1,6 +1,6 @@
 # Make ~/.spotcluster/env with $python and install $packages into it, within $constraints.
 # Given: python=3.12 index=URL-or-empty trusted=its-host-if-without-TLS packages=(...)
-#        constraints=LINES one_pip=PROGRAM
+#        constraints=LINES one_pip=PROGRAM list=SCRIPT, which is packages.sh
 umask 077
 . layout.sh
 mkdir -p "$root"
@@ -59,10 +59,14 @@ with_pip() {
     "$env_python" -m pip install --quiet --constraint "$root/constraints.txt" "${packages[@]}"
 }
 
+later=$(bash -c "$list" | sed -n 's/ \*$//p')
 if ! with_uv; then
     echo "uv did not do it; trying pip." >&2
     with_pip
 fi
+# Written aside, as a half would tell what is ours for somebody's.
+bash -c "$list" | sed 's/ \*$//' | grep -vxF -e "$later" >"$env/given.new"
+mv "$env/given.new" "$env/given.txt"
 
 # What engines and people install with pip afterwards comes from the same index, one pip at a time.
 if [ -n "$index" ]; then

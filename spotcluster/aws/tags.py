@@ -66,6 +66,8 @@ KEY = "spotcluster:key"
 
 _CHUNK = 250  # EC2 takes 256 characters in a value
 _TEXT = "spotcluster:template:"
+INSTALLED = "spotcluster:installed:"
+"""Before the numbers of the tags that say what was installed on the master with pip."""
 
 
 def pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:
@@ -95,19 +97,19 @@ def filters(**values: str | list[str]) -> list[dict[str, Any]]:
     ]
 
 
-def split_text(text: str) -> dict[str, str]:
+def split_text(text: str, before: str = _TEXT) -> dict[str, str]:
     """Return a long text as tags that `join_text` puts together again."""
     return {
-        f"{_TEXT}{number:02d}": text[start : start + _CHUNK]
+        f"{before}{number:02d}": text[start : start + _CHUNK]
         for number, start in enumerate(range(0, len(text), _CHUNK))
     }
 
 
-def join_text(tags: Mapping[str, str]) -> str:
+def join_text(tags: Mapping[str, str], before: str = _TEXT) -> str:
     """Return the text that `split_text` made tags of; empty when there is none."""
-    return "".join(tags[key] for key in of_text(tags))
+    return "".join(tags[key] for key in of_text(tags, before))
 
 
-def of_text(tags: Iterable[str]) -> list[str]:
+def of_text(tags: Iterable[str], before: str = _TEXT) -> list[str]:
     """Return the keys of those that `split_text` made, in order."""
-    return sorted(key for key in tags if key.startswith(_TEXT))
+    return sorted(key for key in tags if key.startswith(before))

@@ -84,6 +84,11 @@ class Cluster:
         return self.record.ending
 
     @property
+    def installed_later(self) -> tuple[str, ...]:
+        """What somebody has installed on the master with pip, as requirements."""
+        return self.record.installed_later
+
+    @property
     def drain_timeout(self) -> float:
         """Seconds that what runs on a node may still take when it leaves."""
         return self.record.template.drain_timeout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,6 +44,8 @@ class Record:
         Highest price of the spot workers that take the place of those that ended with a stop.
     new : bool
         Whether this process has made it, so that EC2 may not know of it yet.
+    installed_later : tuple of str
+        What somebody has installed on its master with pip, as requirements.
     tags : mapping of str to str
         All that is written down of it.
     ssh : mapping of str to str
@@ -62,6 +65,7 @@ class Record:
     stops: int = 0
     bid: float | None = None
     new: bool = False
+    installed_later: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -215,6 +219,15 @@ def amend(session: Session, record: Record, template: Template) -> Record:
     return replace(record, template=template, tags={**record.tags, **own})
 
 
+def remember_installed(session: Session, record: Record, lines: Sequence[str]) -> Record:
+    """Write down what somebody has installed on the master with pip, for one made in its place."""
+    written = tags.split_text(json.dumps(lines), tags.INSTALLED)
+    emptied = dict.fromkeys(tags.of_text(record.tags, tags.INSTALLED), "")
+    own = {**emptied, **written}
+    network.tag(session, [record.group_id], own)
+    return replace(record, installed_later=tuple(lines), tags={**record.tags, **own})
+
+
 def is_wanted(record: Record, now: Record | None) -> bool:
     """Return whether nobody has ended or stopped the cluster, or begun to, by its record `now`."""
     return (
@@ -325,6 +338,7 @@ def _parse(name: str, group: network.Group, template: Template) -> Record:
         template=template,
         additions=additions.read(group.tags),
         ending=tags.ENDING in group.tags,
+        installed_later=tuple(json.loads(tags.join_text(group.tags, tags.INSTALLED) or "[]")),
         tags=group.tags,
         ssh=group.ssh,
         stopped=tags.STOPPED in group.tags,

@@ -31,6 +31,11 @@ def without_secrets(template: Template) -> Template:
     )
 
 
+def has_password(text: str) -> bool:
+    """Return whether there is a URL with a password or token in it."""
+    return bool(_PASSWORD_IN_URL.search(text))
+
+
 def with_secrets(section: PluginSection, own: Mapping[str, PluginSection]) -> dict[str, str]:
     """Return a plugin's settings, with the secret ones that this computer has.
 
@@ -56,7 +61,7 @@ def _withhold(section: PluginSection) -> PluginSection:
     secret = [
         key
         for key, value in section.settings.items()
-        if key in declared or wording.sounds_secret(key) or _PASSWORD_IN_URL.search(value)
+        if key in declared or wording.sounds_secret(key) or has_password(value)
     ]
     rest = {key: value for key, value in section.settings.items() if key not in secret}
     names = tuple(dict.fromkeys([*section.withheld, *secret]))

@@ -16,6 +16,8 @@ from commands import cli, nodes, wait_until
 
 import spotcluster
 from spotcluster import files, local
+from spotcluster.aws import instances
+from spotcluster.aws.session import Session
 
 CONFIG = """
 [key mykey]
@@ -163,6 +165,17 @@ def test_restart_ends_what_ran_and_brings_the_engines_back(cluster: str, module_
         assert len(client.ids) == 2
     finally:
         client.close()
+
+
+def test_master_made_anew_lacked_what_pip_had_installed_on_the_former_one(cluster: str) -> None:
+    cli("sshmaster", cluster, "pip install --quiet tabulate==0.9.0")  # not the newest
+    cli("addnode", cluster)
+    former = nodes(cluster)["master"]["id"]
+    instances.terminate(Session("local"), [former])
+    wait_until("the master to be gone", lambda: "master" not in nodes(cluster))
+    cli("start", cluster)
+    assert nodes(cluster)["master"]["id"] != former
+    assert "tabulate==0.9.0" in cli("sshmaster", cluster, "pip freeze").split()
 
 
 def test_terminate_of_a_stopped_cluster_deletes_its_disk(cluster: str, module_home: Path) -> None:

@@ -141,7 +141,7 @@ def bring_up(
         cluster.record = record
     threads.wait([asking])
     for found in listed:
-        packages.say_differences(cluster, found)
+        packages.conclude(cluster, found)
     return result
 
 

@@ -219,19 +219,37 @@ def test_a_pip_waits_so_long_for_another_one_and_says_for_which(tmp_path: Path) 
 # --- what the master has --------------------------------------------------------------------------
 
 
-def test_names_with_dashes_are_read_as_pip_writes_them(tmp_path: Path) -> None:
-    site = tmp_path / ".spotcluster" / "env" / "lib" / "python3.11" / "site-packages"
+def listed(home: Path, *, asked_for: Sequence[str]) -> environment.Installed:
+    """Return what the script lists of an environment in which some packages were asked for."""
+    site = home / ".spotcluster" / "env" / "lib" / "python3.11" / "site-packages"
     for name in ("scikit_learn-1.9.1", "a.b-2.0rc1"):
-        (site / f"{name}.dist-info").mkdir(parents=True)
-    script = templates.read("packages.sh")
+        folder = site / f"{name}.dist-info"
+        folder.mkdir(parents=True, exist_ok=True)
+        if name in asked_for:
+            (folder / "REQUESTED").touch()
     said = subprocess.run(
-        ["bash", "-euc", script],
-        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        ["bash", "-euc", templates.read("packages.sh")],
+        env={"HOME": str(home), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    assert environment.versions(said) == {"a.b": "2.0rc1", "scikit_learn": "1.9.1"}
+    return environment.Installed.read(said)
+
+
+def test_names_with_dashes_are_read_as_pip_writes_them(tmp_path: Path) -> None:
+    found = listed(tmp_path, asked_for=[])
+    assert found.versions == {"a.b": "2.0rc1", "scikit_learn": "1.9.1"}
+
+
+def test_what_the_cluster_brought_is_told_from_what_somebody_asked_for(tmp_path: Path) -> None:
+    both = ["a.b-2.0rc1", "scikit_learn-1.9.1"]
+    assert listed(tmp_path, asked_for=both).later == frozenset()  # by a release before this
+    given = tmp_path / ".spotcluster" / "env" / "given.txt"
+    given.write_text("scikit_learn-1.9.1\n")
+    assert listed(tmp_path, asked_for=both).later == {"a.b"}
+    given.write_text("scikit_learn-1.9.0\na.b-2.0rc1\n")  # another version, by hand
+    assert listed(tmp_path, asked_for=both).later == {"scikit_learn"}
 
 
 class Installed:

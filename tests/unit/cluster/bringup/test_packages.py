@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from moments import A_DATE
 
 from spotcluster import templates
-from spotcluster.aws import tags
+from spotcluster.aws import network, tags
 from spotcluster.cluster import records
 from spotcluster.cluster.bringup import packages
 from spotcluster.cluster.lifecycle import runplugin
@@ -38,12 +38,15 @@ def test_difference_is_said_in_words() -> None:
 
 
 class Node:
-    """A node with packages; None where it does not answer."""
+    """A node with packages; None where it does not answer. `later` were installed by hand."""
 
-    def __init__(self, alias: str, found: dict[str, str] | None) -> None:
-        self.alias, self.found = alias, found
+    def __init__(
+        self, alias: str, found: dict[str, str] | None, later: dict[str, str] | None = None
+    ) -> None:
+        self.alias, self.found, self.later = alias, found, later or {}
         self.is_master = alias == "master"
-        self.account = SimpleNamespace(name="ipuser")
+        frozen = "\n".join(self.later.values())
+        self.account = SimpleNamespace(name="ipuser", run=lambda *_, **__: frozen)
 
     def run_each(self, steps: Sequence[Step]) -> list[str]:
         assert [(one.script, one.user) for one in steps] == [
@@ -51,14 +54,17 @@ class Node:
         ]
         if self.found is None:
             raise NodeError(self.alias, "it is busy.")
-        return ["".join(f"{name}-{version}\n" for name, version in self.found.items())]
+        marks = {name: " *" if name in self.later else "" for name in self.found}
+        lines = [f"{name}-{version}{marks[name]}\n" for name, version in self.found.items()]
+        return ["".join(lines)]
 
 
 def test_node_with_other_packages_than_the_master_is_named() -> None:
     master, same = Node("master", MASTER), Node("node001", MASTER)
     other, silent = Node("node002", {**MASTER, "numpy": "2.4.5"}), Node("node003", None)
     notes: list[str] = []
-    cluster: Any = SimpleNamespace(master=master, note=notes.append)
+    record = SimpleNamespace(installed_later=())
+    cluster: Any = SimpleNamespace(master=master, note=notes.append, record=record)
     nodes: Any = [master, same, other, silent]
     packages.note_differences(cluster, nodes)
     assert notes == [
@@ -85,8 +91,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(records.network, "tag", lambda _, __, own: kept.update(own))
     monkeypatch.setattr(runplugin.packages, "note_differences", lambda *_: None)
     monkeypatch.setattr(runplugin.hooks, "call", lambda *_: None)
-    now = datetime.now(UTC)
-    record = Record("demo", "id", "sg-1", "vpc-1", 2, now, template, tags=dict(kept))
+    record = Record("demo", "id", "sg-1", "vpc-1", 2, A_DATE, template, tags=dict(kept))
     reporter = SimpleNamespace(stage=lambda *_: None, failed=lambda *_: None)
     master = Node("master", {})
     return SimpleNamespace(
@@ -131,3 +136,43 @@ def test_packages_that_the_master_could_not_install_are_not_remembered(
     with pytest.raises(ClusterError, match="failed on master"):
         run(cluster, section("pypackages", packages="no-such"))
     assert cluster.kept == former
+
+
+# --- what pip has installed since -----------------------------------------------------------------
+
+
+def remembered(cluster: Any, **later: str) -> tuple[str, ...]:
+    """Look at a master on which somebody has installed something; return what EC2 then says."""
+    cluster.notes = []
+    cluster.note = cluster.notes.append
+    cluster.master = Node("master", {**MASTER, **dict.fromkeys(later, "1.0")}, later)
+    worker = Node("node001", MASTER)
+    packages.conclude(cluster, packages.listings(cluster, [cluster.master, worker]))  # type: ignore[list-item]
+    group = network.Group("sg-1", "spotcluster-demo", "vpc-1", dict(cluster.kept))
+    assert records._read(group).installed_later == cluster.record.installed_later
+    return cluster.record.installed_later
+
+
+def test_what_pip_had_installed_was_on_the_masters_disk_only(cluster: Any) -> None:
+    assert remembered(cluster) == ()
+    assert not tags.of_text(cluster.kept, tags.INSTALLED)
+    theirs = "Theirs @ git+https://example.org/theirs.git@c0ffee"
+    assert remembered(cluster, Theirs=theirs, more_itertools="more-itertools==1.0") == (
+        theirs,
+        "more-itertools==1.0",
+    )
+    assert remembered(cluster, more_itertools="more-itertools==1.0") == ("more-itertools==1.0",)
+    assert remembered(cluster) == ()  # somebody has taken it away again
+
+
+def test_address_with_a_password_does_not_get_into_the_tags(cluster: Any) -> None:
+    secret = "theirs @ git+https://me:pass@example.org/theirs.git"
+    assert remembered(cluster, theirs=secret) == ()
+    assert "pass@" not in str(cluster.kept)
+    assert "would not have theirs, which pip has brought: name it in PACKAGES" in cluster.notes[-1]
+
+
+def test_very_many_do_not_take_all_tags_of_the_group(cluster: Any) -> None:
+    many = {f"package{number}": f"package{number}==1.0" for number in range(200)}
+    assert remembered(cluster, **many) == ()
+    assert "package4 and 195 more" in cluster.notes[-1]
