@@ -1,0 +1,132 @@
+"""Workers on machines that boot: eight against one, and against ipyparallel's own SSH launchers.
+
+Usage: sudo python benchmarks/booted.py [WORKERS]
+
+From the command to engines that have answered, with 50 ms more for every round trip to a machine:
+a `start` of one worker, one of WORKERS (8). Then, on the machines of the second, which are up and
+have their packages: the controller and the engines by `runplugin`, and the same engines by
+ipyparallel's SSHEngineSetLauncher, from the master, with a controller of its own. The machines are
+those of tests/machines, so it needs what these need. All of them share this computer's cores: a
+boot is mostly work for those, which is why the cores and the seconds of processor are said.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import _bench
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from machines.bed.lab import Lab  # type: ignore[import-not-found]
+
+_ROUND_TRIP = 0.05
+_LIMIT = 1.3
+_SSH_LAUNCHERS = """
+import json, sys, time
+from pathlib import Path
+import ipyparallel
+
+hosts = json.loads(sys.argv[1])
+folder = Path.home() / "peer"
+folder.mkdir(exist_ok=True)
+begin = time.monotonic()
+cluster = ipyparallel.Cluster(
+    ipython_dir=str(folder), engines="ssh", controller_ip="*", n=len(hosts), log_level=40,
+    engine_timeout=120,
+)
+cluster.config.SSHEngineSetLauncher.engines = dict.fromkeys(hosts, 1)
+cluster.config.SSHLauncher.remote_python = sys.executable
+cluster.config.SSHEngineSetLauncher.remote_python = sys.executable
+cluster.config.SSHEngineLauncher.remote_python = sys.executable
+try:
+    client = cluster.start_and_connect_sync()
+    client.wait_for_engines(len(hosts), timeout=300, interactive=False)
+    client[:].apply_sync(int)
+    print("TOOK", time.monotonic() - begin)
+finally:
+    cluster.stop_cluster_sync()
+"""
+
+
+@contextmanager
+def _far(lab: Lab) -> Iterator[None]:
+    """Delay every machine from the moment that it is there."""
+    over = threading.Event()
+    delayed: set[str] = set()
+
+    def watch() -> None:
+        while not over.wait(0.2):
+            for machine in lab.machines:
+                if machine.id not in delayed and machine.state == "running":
+                    machine.delay(_ROUND_TRIP)
+                    delayed.add(machine.id)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _busy() -> float:
+    """Return the seconds that this computer's cores have been at work."""
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    ticks = [int(field) for field in fields]
+    idle = ticks[3] + ticks[4]
+    return (sum(ticks) - idle) / os.sysconf("SC_CLK_TCK")
+
+
+def _start(lab: Lab, workers: int) -> tuple[float, float]:
+    """Return the seconds that a start takes, and those of processor."""
+    busy, begin = _busy(), time.monotonic()
+    with _far(lab):
+        lab.run("start", "-s", str(workers + 1), "-b", "0.5", "mycluster")
+    return time.monotonic() - begin, _busy() - busy
+
+
+def main() -> None:
+    """Measure and print."""
+    workers = int(sys.argv[1]) if len(sys.argv) > 1 else 8
+    with Lab() as lab:
+        lab.configure()
+        _start(lab, 1)  # what is downloaded once is there from now on
+        lab.run("terminate", "-y", "mycluster")
+        alone, alone_busy = _start(lab, 1)
+        lab.run("terminate", "-y", "mycluster")
+        many, many_busy = _start(lab, workers)
+        hosts = [f"node{number:03d}" for number in range(1, workers + 1)]
+        (lab.home / "config").open("a").write(
+            "\n[plugin halt]\nSETUP_CLASS = spotcluster.plugins.ipcluster.IPClusterStop\n"
+        )
+        lab.run("runplugin", "halt", "mycluster")
+        ours = _bench.seconds(lambda: lab.run("runplugin", "ipcluster", "mycluster"))
+        lab.run("runplugin", "halt", "mycluster")
+        # As the image's login, which has the key that lets it into the workers.
+        words = ["python", "-c", _SSH_LAUNCHERS, json.dumps(hosts)]
+        said = lab.run("sshmaster", "mycluster", shlex.join(words))
+        theirs = float(said.split("TOOK")[1].split()[0])
+        lab.run("terminate", "-y", "mycluster")
+    rows = [
+        ("start of 1 worker, s", f"{alone:.1f}, of which {alone_busy:.1f} s of processor"),
+        (f"start of {workers} workers, s", f"{many:.1f}, of which {many_busy:.1f} s of processor"),
+        ("engines on hosts that are up, ours, s", f"{ours:.1f}"),
+        ("the same, ipyparallel's SSH launchers, s", f"{theirs:.1f}"),
+    ]
+    _bench.show("machines that boot, round trips of 50 ms", rows)
+    print(_bench.verdict(f"{workers} workers against 1", many / alone, _LIMIT))
+    print(_bench.against(ours, {"ipyparallel's SSH launchers": theirs}))
+
+
+if __name__ == "__main__":
+    main()
