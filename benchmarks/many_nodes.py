@@ -4,8 +4,7 @@ Usage: python benchmarks/many_nodes.py [--against CHECKOUT] [--wall] [--looks] [
 
 EC2 is the one of the tests, in a process of its own, and the machines are stubs in the client's,
 which answer at once: so all that is measured is this program's. For 200 workers unless given; 1000
-take some minutes. CHECKOUT is the folder of another version, measured in the same run. Also how
-long `spotcluster --help` takes, with the imports that are most of it.
+take some minutes. CHECKOUT is the folder of another version, measured in the same run.
 
 With --wall how long this version takes, against one worker alone: each round trip takes 50 ms,
 machines boot for 20 to 40 s (the one alone for 40), and EC2 limits calls as its documents say. With
@@ -17,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -28,7 +26,7 @@ from typing import Any
 import _bench
 
 _HERE = Path(__file__).parent
-_TRIPS, _OF_THE_MASTER, _CPU, _MEMORY, _HELP = 6, 0.1, 15.0, 350.0, 150.0  # the targets
+_TRIPS, _OF_THE_MASTER, _CPU, _MEMORY = 6, 0.1, 15.0, 350.0  # the targets
 _LOOK = 1.2
 _CALLS, _OF_MANY, _MAKING, _WALL = 60, 80, 3, 1.25  # calls of up to 200 workers, and of more
 
@@ -69,12 +67,6 @@ def _measure() -> None:
             rows = [("seconds", f"{taken:.1f}"), ("one worker alone", f"{slowest:.1f}")]
             _bench.show(f"this: start of {workers} workers that are far", rows)
             print(_bench.verdict("of one worker's time", taken / slowest, _WALL))
-    for name, tree in trees.items():
-        _help(tree)
-        taken = [_help(tree) for _ in range(5)]
-        _bench.show(f"{name}: spotcluster --help", [("milliseconds", _bench.spread(taken))])
-        print(_bench.verdict("milliseconds", statistics.median(taken), _HELP))
-        print("slowest imports:", ", ".join(_imports(tree)))
 
 
 def _start(tree: Path, workers: int, **environment: str) -> dict[str, Any]:
@@ -116,31 +108,6 @@ def _range(found: list[int]) -> str:
 def _calls(found: dict[str, int]) -> str:
     most = sorted(found.items(), key=lambda one: -one[1])[:4]
     return f"({', '.join(f'{name} {number}' for name, number in most)}, ...)"
-
-
-def _help(tree: Path) -> float:
-    """Return the milliseconds that it takes."""
-    return 1000 * _bench.seconds(lambda: _run(tree))
-
-
-def _imports(tree: Path) -> list[str]:
-    """Return the imports that take longest by themselves, as Python says."""
-    said = _run(tree, "-X", "importtime").stderr
-    found = re.findall(r"import time: +(\d+) \| +\d+ \| +(\S+)", said)
-    longest = sorted(((int(taken), name) for taken, name in found), reverse=True)[:6]
-    return [f"{name} {taken / 1000:.0f} ms" for taken, name in longest]
-
-
-def _run(tree: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, *options, "-c", "from spotcluster.cli.main import main; main()"]
-    return subprocess.run(
-        [*words, "--help"],
-        cwd=tree,  # which comes first of all that Python looks in
-        env={**os.environ, "PYTHONPATH": str(tree)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
 
 
 if __name__ == "__main__":
