@@ -17,7 +17,7 @@ from spotcluster.search.data.parameters import BadParameter
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.origins import Origins
 from spotcluster.search.outcome import plain_filters
-from spotcluster.search.results.ledger import Header
+from spotcluster.search.results.record import Header
 from spotcluster.search.runs import Plan
 from spotcluster.search.sklearn_private import scorers_of, without_callbacks
 

@@ -22,8 +22,9 @@ from spotcluster.search.data.folds import Dataset
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.dispatch.dispatcher import Dispatcher, News
 from spotcluster.search.outcome import Outcome
-from spotcluster.search.results.ledger import Header, Ledger
+from spotcluster.search.results.ledger import Ledger
 from spotcluster.search.results.progress import LEADERS, Progress
+from spotcluster.search.results.record import Header
 from spotcluster.search.results.results import Best, Results
 
 STOP_LIMIT = 30.0

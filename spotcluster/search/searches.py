@@ -25,7 +25,8 @@ from spotcluster.search.following import FollowedSearch
 from spotcluster.search.origins import Origins
 from spotcluster.search.question import Question, as_json, cloned, planned, sent
 from spotcluster.search.results import ledger as ledgers
-from spotcluster.search.results.ledger import Header, Ledger
+from spotcluster.search.results.ledger import Ledger
+from spotcluster.search.results.record import Header
 from spotcluster.search.runs import NOT_LAUNCHED, Plan, Run
 from spotcluster.search.sklearn_private import scorers_of
 

@@ -14,7 +14,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 from spotcluster import search as searches
-from spotcluster.search.results import ledger as ledgers
+from spotcluster.search.results import record as ledgers
 
 from .conftest import LIMIT, Machines
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 Key = tuple[int, int]
@@ -86,12 +86,15 @@ class Evaluation:
         )
 
     def as_plain(self) -> dict[str, Any]:
-        plain = asdict(self)
-        del plain["exception"], plain["calls"]
-        for name in ("warned", "fit_times", "score_times"):  # which most do not have
-            if not plain[name]:
-                del plain[name]
+        # Not by `asdict`, which copies all of it: there may be millions of these.
+        plain = {name: getattr(self, name) for name in _ALWAYS}
+        plain |= {name: value for name in _SELDOM if (value := getattr(self, name))}
         return plain
+
+
+_SELDOM = ("warned", "fit_times", "score_times")
+_NEVER = ("exception", "calls")
+_ALWAYS = tuple(one.name for one in fields(Evaluation) if one.name not in (*_SELDOM, *_NEVER))
 
 
 @dataclass(frozen=True)

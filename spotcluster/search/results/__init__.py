@@ -4,6 +4,7 @@
 
     results.py        ranks, scikit-learn's table, the report as text
     ledger.py         on disk, so that another client can go on; locks.py: one at a time
+    record.py         what its lines say
     display.py        live            progress.py     for other processes
     plots.py          pictures        frames.py       pandas
 """

@@ -19,8 +19,9 @@ from sklearn.svm import SVC
 from spotcluster.errors import SearchError
 from spotcluster.search.origins import Origins, digest, examine
 from spotcluster.search.parcels import parcel
-from spotcluster.search.results import ledger as ledgers
-from spotcluster.search.results.ledger import Header, Ledger
+from spotcluster.search.results import record as ledgers
+from spotcluster.search.results.ledger import Ledger
+from spotcluster.search.results.record import Header
 
 CELL = """
 import numpy as np

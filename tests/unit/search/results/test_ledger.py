@@ -19,8 +19,9 @@ from spotcluster import files
 from spotcluster.errors import SearchError
 from spotcluster.search.data.candidates import Candidate, Part
 from spotcluster.search.data.evaluations import Evaluation, Retry
-from spotcluster.search.results import ledger
-from spotcluster.search.results.ledger import Header, Ledger
+from spotcluster.search.results import record as ledgers
+from spotcluster.search.results.ledger import Ledger
+from spotcluster.search.results.record import Header
 
 HEADER = Header(
     id="abc",
@@ -59,7 +60,7 @@ def test_any_ledger_cut_anywhere_can_be_read(tmp_path: Path, items: list[Any], c
     header_size = path.stat().st_size
     book.append(items)
     book.close()
-    whole = ledger.read(path)
+    whole = ledgers.read(path)
     assert same(whole.header.settings, HEADER.settings)
     assert same(whole.retries, [item for item in items if isinstance(item, Retry)])
     first: dict[Any, Evaluation] = {}
@@ -69,7 +70,7 @@ def test_any_ledger_cut_anywhere_can_be_read(tmp_path: Path, items: list[Any], c
     assert same(whole.evaluations, first)
 
     os.truncate(path, header_size + cut % (path.stat().st_size - header_size + 1))
-    record = ledger.read(path)
+    record = ledgers.read(path)
     lines = path.read_bytes().count(b"\n")
     assert len(record.evaluations) <= lines
     # after a damaged end, going on makes a sound ledger again
@@ -77,8 +78,8 @@ def test_any_ledger_cut_anywhere_can_be_read(tmp_path: Path, items: list[Any], c
         assert same(book.go_on(), record)
         book.append([Retry(3, 4, "again")])
         book.close()
-    assert same(ledger.read(path).retries[-1].reason, "again")
-    assert len(ledger.read(path).retries) == len(record.retries) + 1
+    assert same(ledgers.read(path).retries[-1].reason, "again")
+    assert len(ledgers.read(path).retries) == len(record.retries) + 1
 
 
 def test_damage_in_the_middle_is_said(tmp_path: Path) -> None:
@@ -89,23 +90,23 @@ def test_damage_in_the_middle_is_said(tmp_path: Path) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + b"{damaged\n" + lines[2])
     with pytest.raises(SearchError, match=r"Line 2 of the ledger .* is damaged"):
-        ledger.read(path)
+        ledgers.read(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"not json\n", b"[1]\n", b'{"kind": "x"}\n'])
 def test_what_is_no_ledger_is_said(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "ledger"
     with pytest.raises(SearchError, match="cannot be read"):
-        ledger.read(path)
+        ledgers.read(path)
     path.write_bytes(content)
     with pytest.raises(SearchError):
-        ledger.read(path)
+        ledgers.read(path)
 
 
 def test_model_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
     Ledger.create(path, HEADER).close()
-    model, scoring = ledger.read(path).header.objects
+    model, scoring = ledgers.read(path).header.objects
     assert (repr(model), scoring) == ("SVC()", None)
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -124,7 +125,7 @@ def test_a_pickle_from_elsewhere_is_not_loaded(tmp_path: Path, how: str) -> None
         path.write_text(json.dumps(line) + "\n")
     else:
         (files.home() / "ledger.key").unlink()
-    assert ledger.read(path).header.objects is None
+    assert ledgers.read(path).header.objects is None
     assert not (tmp_path / "exploded").exists()
 
 
@@ -136,7 +137,7 @@ def test_candidates_come_back(tmp_path: Path, params: dict[str, Any]) -> None:
     book.append([Evaluation(0, 0, 0.5)])
     book.add([Candidate(params, 2, Part(train_fraction=0.5, seed=1))])
     book.close()
-    assert repr(ledger.read(path).candidates) == repr(
+    assert repr(ledgers.read(path).candidates) == repr(
         [
             Candidate(params, 0),
             Candidate(params, 1, Part(n_samples=10), {"iter": 2}),
@@ -144,15 +145,15 @@ def test_candidates_come_back(tmp_path: Path, params: dict[str, Any]) -> None:
         ]
     )
     (files.home() / "ledger.key").unlink(missing_ok=True)
-    assert (ledger.read(path).candidates is None) == ("kernel" in params)
+    assert (ledgers.read(path).candidates is None) == ("kernel" in params)
 
 
 def test_what_json_gives_back() -> None:
     import numpy as np
 
-    assert ledger.jsonable([{"a": 1, "b": [1.5, "x", None, True]}])
+    assert ledgers.jsonable([{"a": 1, "b": [1.5, "x", None, True]}])
     for thing in ((1, 2), np.float64(1), {1: 2}, object(), [SVC()]):
-        assert not ledger.jsonable(thing)
+        assert not ledgers.jsonable(thing)
 
 
 class FullDisk:
@@ -179,7 +180,7 @@ def test_a_full_disk_left_half_a_line_and_could_not_be_closed(tmp_path: Path) ->
         book.append([Evaluation(0, 1, 0.5)])
     book.close()
     assert path.stat().st_size == size
-    assert list(ledger.read(path).evaluations) == [(0, 0)]
+    assert list(ledgers.read(path).evaluations) == [(0, 0)]
 
 
 def test_a_ledger_that_could_not_be_begun_stayed_locked(tmp_path: Path) -> None:
@@ -198,6 +199,6 @@ def test_a_class_of_a_notebook_became_a_copy_when_its_ledger_was_read(tmp_path: 
     book = Ledger.create(tmp_path / "ledger", replace(HEADER, objects={"model": cell["Model"]()}))
     book.close()
     exec("def helper(): return 2", cell)
-    read = ledger.read(tmp_path / "ledger").header.objects
+    read = ledgers.read(tmp_path / "ledger").header.objects
     assert type(read["model"]) is cell["Model"]
     assert cell["Model"]().fit() == 2

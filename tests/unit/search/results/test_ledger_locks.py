@@ -19,8 +19,9 @@ import pytest
 
 from spotcluster.errors import SearchError
 from spotcluster.search.data.evaluations import Evaluation
-from spotcluster.search.results import ledger
-from spotcluster.search.results.ledger import Header, Ledger
+from spotcluster.search.results import record as ledgers
+from spotcluster.search.results.ledger import Ledger
+from spotcluster.search.results.record import Header
 
 HEADER = Header("abc", "GridSearch", "q", {}, [])
 HERE = f"process {os.getpid()}"
@@ -72,20 +73,21 @@ def test_one_search_writes_at_a_time(path: Path, disk: str) -> None:
 def test_what_was_told_between_reading_and_locking_was_cut_off(path: Path) -> None:
     book = Ledger.create(path, HEADER)
     book.append([Evaluation(0, 0, 0.5)])
-    seen = ledger.read(path)
+    seen = ledgers.read(path)
     book.append([Evaluation(0, n, 0.5) for n in range(1, 12)])
     book.close()
     with Ledger.claimed(path) as again:
         record = again.go_on()
         again.close()
     assert (len(seen.evaluations), len(record.evaluations)) == (1, 12)
-    assert len(ledger.read(path).evaluations) == 12
+    assert len(ledgers.read(path).evaluations) == 12
 
 
 WRITER = """
 import os, sys, time
 from pathlib import Path
-from spotcluster.search.results.ledger import Header, Ledger
+from spotcluster.search.results.ledger import Ledger
+from spotcluster.search.results.record import Header
 book = Ledger.create(Path(sys.argv[1]), Header("abc", "GridSearch", "q", {}, []))
 child = os.fork() if sys.argv[2] == "fork" else -1
 if child:
@@ -184,4 +186,4 @@ def test_a_ledger_was_put_in_its_place_between_opening_and_locking(
         book.append([Evaluation(0, 0, 0.5)])
         book.close()
     assert len(opened) == 2
-    assert list(ledger.read(path).evaluations) == [(0, 0)]
+    assert list(ledgers.read(path).evaluations) == [(0, 0)]
