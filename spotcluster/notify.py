@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from spotcluster import files
 
-EVENTS = ("ready", "lost", "replaced", "stopped", "search done")
+EVENTS = ("ready", "lost", "replaced", "budget", "stopped", "search done")
 LIMIT = 30.0
 """Seconds that a hook may take."""
 _LOG = 1 << 20  # bytes after which the log begins anew

@@ -54,6 +54,8 @@ ENDING = "spotcluster:ending"
 """When `terminate` began: nothing may be made for the cluster any more."""
 SPENT = "spotcluster:spent"
 """What the cluster's ended instances have cost, see `spotcluster.cluster.status.costs`."""
+TOLD = "spotcluster:told"
+"""What the hook has been told of, see `spotcluster.cluster.status.events`."""
 
 VOLUME = "spotcluster:volume"
 """The name of a volume that `createvolume` made; it belongs to no cluster, so no cluster's tag."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import wait_until
@@ -47,6 +50,68 @@ def test_keeper_tells_the_hook_of_nodes_that_it_replaces(world: World, tmp_path:
     (note,) = [json.loads(line) for line in told.read_text().splitlines()]
     assert (note["event"], note["nodes"]) == ("replaced", 1)
     assert note["text"] == "1 node(s) of 'mycluster' that were lost are replaced."
+
+
+def a_spent_budget(world: World) -> None:
+    world.run("start", "-c", "bare", "-s", "1", "--budget", "0.05", "mycluster")
+    (master,) = world.instances()["master"]
+    master.launch_time = "2020-01-01T00:00:00.000Z"
+
+
+def log_of(world: World) -> list[str]:
+    """Return what became of each note, once none is under way."""
+    log = world.home / "notify.log"
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def test_budget_that_is_nearly_spent_is_told_once_whoever_looks(
+    world: World, tmp_path: Path
+) -> None:
+    a_spent_budget(world)
+    # Who has no hook leaves it to others.
+    assert "of the BUDGET of $0.05" in world.run("listclusters").out
+    told = tmp_path / "told"
+    configure(world, f"cat >>{told}; echo >>{told}")
+    for words in (("status",), ("listclusters",), ("keep", "--once"), ("costs", "--json")):
+        world.run(*words, "mycluster")
+    wait_until("a note", lambda: told.exists() and told.read_text().endswith("\n"), 60)
+    (note,) = [json.loads(line) for line in told.read_text().splitlines()]
+    assert (note["event"], note["cluster"], note["budget_usd"]) == ("budget", "mycluster", 0.05)
+    assert "% of the BUDGET of $0.05 of 'mycluster' is spent; at 100%" in note["text"]
+    assert note["usd"] > 1
+    assert len(log_of(world)) == 1
+    # Another budget is another matter.
+    world.run("autostop", "--budget", f"{note['usd'] * 1.1:.2f}", "mycluster")
+    said = world.run("keep", "--once", "mycluster").out
+    assert "91% of the BUDGET" in said
+    wait_until("a note", lambda: len(log_of(world)) == 2, 60)
+
+
+def test_two_who_look_at_once_tell_it_once(world: World, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    a_spent_budget(world)
+    configure(world, f"cat >>{told}; echo >>{told}")
+    both = threading.Barrier(2)
+
+    def together(number: int, name: str, do: Callable[[], Any]) -> Any:
+        if name == "CreateTags" and not both.broken:
+            both.wait(60)
+        return do()
+
+    world.on_call = together
+    terminals = [world.terminal("listclusters") for _ in range(2)]
+    assert [one.wait().status for one in terminals] == [0, 0]
+    world.on_call = None
+    wait_until("a note", lambda: told.exists() and told.read_text().endswith("\n"), 60)
+    assert len(log_of(world)) == len(told.read_text().splitlines()) == 1
+
+
+def test_who_may_write_no_tags_looks_all_the_same(world: World, tmp_path: Path) -> None:
+    a_spent_budget(world)
+    configure(world, f"touch {tmp_path}/told")
+    world.cloud.faults.replace([{"action": "CreateTags", "code": "UnauthorizedOperation"}])
+    assert "of the BUDGET of $0.05" in world.run("listclusters").out
+    assert log_of(world) == []
 
 
 @pytest.mark.parametrize("hook", ["exit 1", "sleep 600", "https://127.0.0.1:1/a-secret"])

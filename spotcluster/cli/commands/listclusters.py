@@ -28,7 +28,7 @@ def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> 
     The cost is about what EC2 charges for the instances, those that have ended too, and their own
     disks; volumes and traffic are not in it.
     """
-    from spotcluster.cluster.status import listing
+    from spotcluster.cluster.status import events, listing
 
     sessions = context.sessions(*names)
     found, refused = listing.everywhere(sessions)
@@ -56,11 +56,12 @@ def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> 
     status = 1 if refused else 0
     if as_json:
         output.document([one.as_json() for one in found])
-        return status
-    if not found:
+    elif not found:
         output.out.print(f"There are no clusters in {places}.")
-    for one in found:
-        _show(one)
+    else:
+        for one in found:
+            _show(one)
+    events.tell_all(sessions, found, context.hook)
     return status
 
 
@@ -78,7 +79,7 @@ def _left(one: Listed) -> str:
 
 
 def _show(one: Listed) -> None:
-    from spotcluster.cluster.status import listing
+    from spotcluster.cluster.status import events, listing
 
     idle = f", ends after {wording.time_left(one.idle_limit)} idle" if one.idle_limit else ""
     up = f", up {listing.uptime(one.up_since)}" if one.up_since else ""
@@ -101,8 +102,9 @@ def _show(one: Listed) -> None:
     )
     if one.ended:
         output.out.print(_left(one))
-    elif spent := listing.used_up(one.cost, one.budget):
-        output.out.print(f"'{one.name}': {spent}")
+        return
+    for event in events.near_ceiling(one):
+        output.out.print(event.text)
 
 
 def _length(_context: click.Context, _parameter: click.Parameter, text: str) -> timedelta:
@@ -141,7 +143,7 @@ def costs(context: Context, name: str | None, *, since: timedelta, as_json: bool
     cost about that so far. Volumes and traffic are not in it.
     """
     from spotcluster.aws import regions
-    from spotcluster.cluster.status import listing, receipts
+    from spotcluster.cluster.status import events, listing, receipts
 
     sessions = context.sessions(*([name] if name else []))
     there, refused = listing.everywhere(sessions)
@@ -182,6 +184,7 @@ def costs(context: Context, name: str | None, *, since: timedelta, as_json: bool
         reasons = dict.fromkeys(f"{one.name}: {one.at_most}." for one in ended if one.at_most)
         for reason in reasons:
             output.out.print(reason)
+    events.tell_all(sessions, running, context.hook)
     return 1 if refused or unread else 0
 
 

@@ -15,8 +15,6 @@ from spotcluster.cluster import records
 from spotcluster.cluster.status import costs
 from spotcluster.errors import CloudError
 
-_NEARLY = 0.8  # of a budget, from where on it is said
-
 
 @dataclass(frozen=True)
 class Listed:
@@ -39,6 +37,8 @@ class Listed:
         Its master, where that has done so and nothing of the cluster runs any more.
     budget : float or None
         The most in USD that it may cost.
+    max_hours : float or None
+        The most that it may run for.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Listed:
     idle_limit: int = 0
     ended: Instance | None = None
     budget: float | None = None
+    max_hours: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values for ``--json``."""
@@ -127,6 +128,7 @@ def clusters(session: Session) -> list[Listed]:
                 limit,
                 ended,
                 record.template.budget if record else None,
+                record.template.max_hours if record else None,
             )
         )
     return found
@@ -161,16 +163,6 @@ def ended_by_itself(found: Iterable[Instance]) -> Instance | None:
         return None
     last = max(masters, key=lambda one: one.launched)
     return last if last.shut_itself_down else None
-
-
-def used_up(cost: float | None, budget: float | None) -> str:
-    """Return how much of its budget a cluster has spent where that is 80% or more; else nothing."""
-    if not cost or not budget or cost < _NEARLY * budget:
-        return ""
-    return (
-        f"{cost / budget:.0%} of its BUDGET of ${budget:g} is spent; at 100% it ends by itself,"
-        " whatever runs; `spotcluster autostop NAME --budget` raises it."
-    )
 
 
 def counted(nodes: Iterable[Instance], size: int) -> str:

@@ -90,8 +90,8 @@ class Status:
         Why the controller says nothing, empty when it does.
     clock_ahead : float
         Seconds by which the master's clock is ahead of ours.
-    budget : float or None
-        The most in USD that it may cost.
+    budget, max_hours : float or None
+        The most in USD that it may cost, and that it may run for.
     taken : tuple of Instance
         Nodes that EC2 has taken back, as far as it still shows them.
     """
@@ -109,6 +109,7 @@ class Status:
     problem: str
     clock_ahead: float = 0.0
     budget: float | None = None
+    max_hours: float | None = None
     taken: tuple[Instance, ...] = ()
 
     @property
@@ -305,6 +306,7 @@ class Observer:
             problem=said.problem(watching=self._watching) if self._controller else _NO_MASTER,
             clock_ahead=ahead[0] if ahead else 0.0,
             budget=cloud.record.template.budget,
+            max_hours=cloud.record.template.max_hours,
             taken=cloud.taken,
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -23,6 +23,7 @@ from spotcluster.cluster.lifecycle.keeping import decision
 from spotcluster.cluster.lifecycle.keeping.decision import Decision, Past, Rules, Seen, decide
 from spotcluster.cluster.lifecycle.keeping.observation import LOST, NoMaster, Observation, Over
 from spotcluster.cluster.status import costs
+from spotcluster.cluster.status.events import Event, Teller
 from spotcluster.errors import SpotclusterError
 from spotcluster.node_layout import DRAIN
 
@@ -139,9 +140,12 @@ class Keeper:
         self._draining: set[str] = set()
         self._changed: float | None = None
         self._trouble = ""
+        self._noted: set[str] = set()
+        self._teller: Teller | None = None
 
     def run(self, cluster: Cluster) -> Over:
         """Keep it; return why there is nothing to keep any more, or to do."""
+        self._teller = Teller(cluster.session, cluster.name, self._hook)
         with Observation(cluster, self._clock) as seen_by:
             self._say(f"keeping '{cluster.name}' at {self._described(cluster.record.size)}")
             try:
@@ -211,10 +215,19 @@ class Keeper:
         done = decide(seen, self._rules, Past(changed, self._asking.left))
         tries = 0 < self._asking.failures <= cluster.record.template.replacements
         busy = bool(self._flights or self._removing or tries)
-        if self._once and done.does_nothing and not busy:
-            return self._at_the_end(cluster, seen, done)
-        self._act(cluster, seen_by, seen, done)
-        return None
+        is_over = self._once and done.does_nothing and not busy
+        if not is_over:
+            self._act(cluster, seen_by, seen, done)
+        self._note(seen_by.happened)  # what is to be done comes first: this takes a moment
+        return self._at_the_end(cluster, seen, done) if is_over else None
+
+    def _note(self, events: Sequence[Event]) -> None:
+        for one in events:
+            if one.key not in self._noted:
+                self._say(one.text)
+            self._noted.add(one.key)
+        if self._teller:
+            self._teller.tell(events)
 
     def _at_the_end(self, cluster: Cluster, seen: Seen, done: Decision) -> Over:
         if self._asking.failures:

@@ -15,8 +15,9 @@ from spotcluster.cluster import records
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.lifecycle.keeping.decision import Phase, Pool, Queue, Seen, Worker
 from spotcluster.cluster.records import Snapshot
-from spotcluster.cluster.status import searches
+from spotcluster.cluster.status import events, searches
 from spotcluster.cluster.status.controller import Answer
+from spotcluster.cluster.status.events import Event
 from spotcluster.cluster.status.observer import LIMIT, Observer, Status
 from spotcluster.errors import ClusterError
 
@@ -49,6 +50,11 @@ class Observation:
     ----------
     clock : callable
         As `time.monotonic`.
+
+    Attributes
+    ----------
+    happened : list of Event
+        What the last look has shown besides what there is.
     """
 
     def __init__(self, cluster: Cluster, clock: Callable[[], float] = time.monotonic) -> None:
@@ -60,6 +66,7 @@ class Observation:
         self._marked: dict[str, float] = {}
         self._drained: set[str] = set()
         self._meter = Meter()
+        self.happened: list[Event] = []
 
     def __enter__(self) -> Self:
         self._observer.__enter__()
@@ -98,6 +105,7 @@ class Observation:
             if over := self._over(records.look(self._cluster.session, self._cluster.name)):
                 return over
             raise
+        self.happened = events.near_ceiling(status)
         draining = {
             one.instance.id
             for one in status.nodes
