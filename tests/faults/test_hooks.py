@@ -87,6 +87,21 @@ def test_budget_that_is_nearly_spent_is_told_once_whoever_looks(
     wait_until("a note", lambda: len(log_of(world)) == 2, 60)
 
 
+def test_end_of_a_cluster_by_itself_is_told_once(world: World, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    configure(world, f"test $SPOTCLUSTER_EVENT != stopped || {{ cat >>{told}; echo >>{told}; }}")
+    world.run("start", "-c", "bare", "mycluster")
+    for there in world.instances().values():
+        for one in there:
+            one.ec2_backend.host_shut_down(one)
+    world.settle()
+    for words in (("listclusters",), ("costs",), ("listclusters",)):
+        world.run(*words, "mycluster")
+    wait_until("a note", lambda: told.exists() and told.read_text().endswith("\n"), 60)
+    (note,) = [json.loads(line) for line in told.read_text().splitlines()]
+    assert note["text"] == "'mycluster' has stopped by itself; only disks cost money."
+
+
 def test_two_who_look_at_once_tell_it_once(world: World, tmp_path: Path) -> None:
     told = tmp_path / "told"
     a_spent_budget(world)

@@ -71,8 +71,13 @@ def _left(one: Listed) -> str:
     what = f"the disk of {', '.join(kept)} costs money" if kept else "nothing of it costs money"
     when = f" on {one.ended.ended:%Y-%m-%d at %H:%M} UTC" if one.ended and one.ended.ended else ""
     then = "brings it back" if kept else "starts it anew"
+    spent = ""
+    if (receipt := one.receipt) and receipt.usd is not None:
+        most, why = ("at most ", f": {receipt.at_most}") if receipt.at_most else ("", "")
+        spent = f" It cost {most}${receipt.usd:.2f}{why}."
+    was = "was idle, or at its ceiling," if one.budget or one.max_hours else "was idle"
     return (
-        f"'{one.name}' was idle and ended by itself{when}; {what}."
+        f"'{one.name}' {was} and ended by itself{when}; {what}.{spent}"
         f" `spotcluster start {one.name}` {then}, `spotcluster terminate {one.name}` takes away"
         " what is left."
     )
@@ -100,7 +105,7 @@ def _show(one: Listed) -> None:
             for node in one.nodes
         ],
     )
-    if one.ended:
+    if one.ended or one.receipt:
         output.out.print(_left(one))
         return
     for event in events.near_ceiling(one):
@@ -152,8 +157,13 @@ def costs(context: Context, name: str | None, *, since: timedelta, as_json: bool
         raise next(iter(refused.values()))
     for region, error in (unread | refused).items():
         output.error(f"{region} could not be looked in: {error.message}")
-    running = [one for one in there if name in (None, one.name)]
-    ended = [one for _, some in told for one in some]
+    mine = [one for one in there if name in (None, one.name)]
+    running = [one for one in mine if one.receipt is None]
+    # Of one that was started again the former sum is in the new one.
+    known = {one.id for one in there}
+    ended = [one for _, some in told for one in some if one.id not in known]
+    ended += [one.receipt for one in mine if one.receipt]
+    ended.sort(key=lambda one: one.ended)
     if as_json:
         output.document(
             {

@@ -18,9 +18,10 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from spotcluster import notify
-from spotcluster.aws import network, tags
+from spotcluster.aws import instances, network, tags
 from spotcluster.aws.session import Session
 from spotcluster.cluster import records
+from spotcluster.cluster.status.listing import Listed
 from spotcluster.errors import SpotclusterError
 
 log = logging.getLogger("spotcluster.events")
@@ -62,8 +63,6 @@ class Looked(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def region(self) -> str: ...
-    @property
     def cost(self) -> float | None: ...
     @property
     def budget(self) -> float | None: ...
@@ -98,6 +97,16 @@ def near_ceiling(seen: Looked, now: datetime | None = None) -> list[Event]:
     return found
 
 
+def ended(seen: Listed) -> list[Event]:
+    """Return that a cluster has ended by itself, if it has."""
+    if seen.ended is None:
+        return []
+    text = f"'{seen.name}' has ended by itself."
+    if any(one.state in instances.STOPPED for one in seen.nodes):
+        text = f"'{seen.name}' has stopped by itself; only disks cost money."
+    return [Event("stopped", f"ended {seen.ended.id} {seen.ended.launched.isoformat()}", text)]
+
+
 class Teller:
     """Tells a hook what has happened to a cluster, if nobody has told it yet.
 
@@ -129,11 +138,11 @@ class Teller:
                 notify.tell(self._hook, one.name, self._name, one.text, **one.facts)
 
 
-def tell_all(sessions: Sequence[Session], found: Iterable[Looked], hook: str | None) -> None:
+def tell_all(sessions: Sequence[Session], found: Iterable[Listed], hook: str | None) -> None:
     """Tell what is seen of clusters of several regions."""
     by_region = {one.region: one for one in sessions}
     for one in found:
-        Teller(by_region[one.region], one.name, hook).tell(near_ceiling(one))
+        Teller(by_region[one.region], one.name, hook).tell([*near_ceiling(one), *ended(one)])
 
 
 def _claim(session: Session, name: str, keys: Sequence[str]) -> set[str]:

@@ -12,7 +12,8 @@ from spotcluster.aws import instances, regions
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import records
-from spotcluster.cluster.status import costs
+from spotcluster.cluster.status import costs, receipts
+from spotcluster.cluster.status.receipts import Receipt
 from spotcluster.errors import CloudError
 
 
@@ -22,6 +23,8 @@ class Listed:
 
     Attributes
     ----------
+    id : str
+        Its own, see `records.Record`; empty where nothing is left of its record.
     price : float or None
         What its instances and their disks cost now, in USD per hour, what is stopped by its disk
         alone; None when AWS does not tell us.
@@ -39,6 +42,8 @@ class Listed:
         The most in USD that it may cost.
     max_hours : float or None
         The most that it may run for.
+    receipt : Receipt or None
+        What it has cost, where it has ended by itself and nothing of it costs money any more.
     """
 
     name: str
@@ -54,6 +59,8 @@ class Listed:
     ended: Instance | None = None
     budget: float | None = None
     max_hours: float | None = None
+    receipt: Receipt | None = None
+    id: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values for ``--json``."""
@@ -70,6 +77,7 @@ class Listed:
             "ended": self.ended.ended.isoformat() if self.ended and self.ended.ended else None,
             "usd_per_hour": self.price,
             "usd_so_far": None if self.cost is None else round(self.cost, 6),
+            "at_most": (self.receipt.at_most if self.receipt else "") or None,
             "nodes": [
                 {
                     "alias": one.alias,
@@ -106,10 +114,11 @@ def clusters(session: Session) -> list[Listed]:
         created = record.created if record else min(one.launched for one in nodes)
         size = record.size if record else len(nodes)
         price = tariff.rate_of_all(nodes)
-        cost = None
+        cost, receipt = None, None
         own = [one for one in everything if one.cluster == name]
         if record:
             cost = costs.so_far(session, record, own, tariff)
+            receipt = receipts.settle(session, record, own)
         state = state_of(nodes, size, stopped=record is not None and record.stopped)
         since = up_since(nodes)
         limit = record.template.idle_limit if record else 0
@@ -123,12 +132,14 @@ def clusters(session: Session) -> list[Listed]:
                 since,
                 size,
                 price,
-                cost,
+                receipt.usd if receipt else cost,
                 nodes,
                 limit,
                 ended,
                 record.template.budget if record else None,
                 record.template.max_hours if record else None,
+                receipt,
+                record.id if record else "",
             )
         )
     return found

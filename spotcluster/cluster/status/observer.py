@@ -23,7 +23,7 @@ from spotcluster.cluster import records
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
 from spotcluster.cluster.records import Record
-from spotcluster.cluster.status import costs, listing, notices
+from spotcluster.cluster.status import costs, listing, notices, receipts
 from spotcluster.cluster.status.controller import Answer, Controller
 from spotcluster.cluster.status.vitals import Examiner, RunningJob, Vitals
 from spotcluster.errors import ClusterError, SpotclusterError
@@ -362,6 +362,7 @@ class Observer:
         self._tariff.know(found)
         prices = {one.id: self._tariff.rate(one) for one in nodes}
         cost = costs.so_far(session, record, found, self._tariff)
+        receipts.settle(session, record, found)
         return _Cloud(record, nodes, prices, cost, notices.taken(costs.own(record, found)))
 
 
