@@ -136,6 +136,30 @@ def test_recommendation_changes_nothing_otherwise(world: World) -> None:
     assert not drained
 
 
+@pytest.mark.parametrize(
+    ("setting", "words", "size"),
+    [
+        ("", (), 3),  # 5400 s of work in 15 minutes: 6 engines, of which a worker has four
+        ("TARGET = 1h\n", (), 2),
+        ("TARGET = 1h\n", ("--target", "15"), 3),
+        ("", ("--target", "5"), 6),
+    ],
+)
+def test_what_waits_is_to_be_done_in_the_target_of_the_template_or_of_the_command(
+    world: World, spotcluster_home: Path, setting: str, words: tuple[str, ...], size: int
+) -> None:
+    config = spotcluster_home / "config"
+    own = f"[cluster bare]\n{setting}"
+    config.write_text(config.read_text().replace("[cluster bare]\n", own))
+    two_nodes(world)
+    world.change(changes.work_waits, 90, 60.0)
+    done = world.run("keep", "--once", "--max", "10", *words, "mycluster")
+    assert len(world.ready()) == size, done.out
+    if size > 2:
+        minutes = words[1] if words else "15"
+        assert f"90 evaluation(s) of 60 s wait, to be done in {minutes} min" in done.out
+
+
 def test_two_keepers_replace_a_node_once(world: World) -> None:
     two_nodes(world)
     keepers = [world.terminal("keep", "mycluster") for _ in range(2)]

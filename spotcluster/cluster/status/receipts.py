@@ -305,8 +305,10 @@ def begin_anew(
     EC2 forgets then when stopped instances ran, and nobody would know that others did.
     """
     now = now or datetime.now(UTC)
-    if any(one.state not in _OVER for one in costs.own(record, found)):
-        costs.wake(session, record, found)
+    states = {one.state for one in costs.own(record, found)}
+    if states - set(_OVER):
+        if "stopped" in states:
+            costs.wake(session, record, found)
         return
     also = {tags.BEGUN: now.isoformat(timespec="microseconds")}
     more, reasons = 0.0, _unsaid(record, [one for one in found if one.state == "terminated"])
