@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +15,8 @@ from spotcluster.aws import tags
 from spotcluster.local import answers, market
 from spotcluster.local.market import Told
 
-from . import changes
+from . import changes, sweep
+from .commands import END, GO_ON
 from .test_keeping import OBSERVATION
 from .world import REGION, World
 
@@ -254,3 +256,37 @@ def test_who_may_keep_no_receipt_sees_it_all_the_same(world: World) -> None:
     world.cloud.faults.replace([{"action": "PutParameter", "code": "AccessDeniedException"}])
     (receipt,) = costs(world)["ended"]
     assert sum(one["nodes"] for one in receipt["lines"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "ended", "calls"),
+    [(("listclusters",), True, 3), (GO_ON, True, 3), (END, False, 20)],
+    ids=["listclusters", "start", "terminate"],
+)
+def test_killed_around_each_call_that_has_to_do_with_it_there_is_one_receipt_and_it_is_right(
+    world: World, words: tuple[str, ...], calls: int, *, ended: bool
+) -> None:
+    a_cluster_of(world, 3, *SPOT)
+    saved = world.save()
+    world.run(*END)
+    (right,) = costs(world)["ended"]
+    world.restore(saved)
+    if ended:
+        shut_down(world)
+        saved = world.save()
+    table = sweep.record(world, words, saved)
+    changing = [one for one in table.calls() if not sweep.only_reads(one.name)]
+    at = [one for one in changing if not sweep.is_remote(one.name)][:calls]
+    assert len(at) >= 3
+    for row in at:
+        for after in (False, True):
+            where = f"killed {'after' if after else 'before'} {row.name} ({row.number})"
+            world.restore(saved)
+            hit = sweep.called(row.name, table.occurrence(row))
+            assert sweep.cut_off(world, words, hit, signal.SIGKILL, after=after)[0], where
+            done = world.terminal(*END).wait()
+            assert done.status == 0 or "There is no cluster" in done.err, where
+            assert world.left() == []
+            (receipt,) = costs(world)["ended"]
+            assert receipt["usd"] == pytest.approx(right["usd"], rel=0.02), where
+            assert receipt["at_most"] == "", where
