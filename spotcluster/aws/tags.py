@@ -61,7 +61,7 @@ SETTLED = "spotcluster:settled"
 AT_MOST = "spotcluster:at-most"
 """Why `SPENT` may be more than what was really spent."""
 TOLD = "spotcluster:told"
-"""What the hook has been told of, see `spotcluster.cluster.status.events`."""
+"""What the hook has been told of, see `spotcluster.cluster.reporter`."""
 
 VOLUME = "spotcluster:volume"
 """The name of a volume that `createvolume` made; it belongs to no cluster, so no cluster's tag."""

@@ -11,9 +11,16 @@ from typing import Any
 
 import pytest
 from commands import wait_until
+from moto.ec2.models.instances import StateReason
 
 from .commands import a_lost_node
+from .machines import VITALS
 from .world import World
+
+TAKEN = (
+    "Server.SpotInstanceTermination: Spot instance termination",
+    "Server.SpotInstanceTermination",
+)
 
 
 def configure(world: World, hook: str) -> None:
@@ -58,6 +65,18 @@ def a_spent_budget(world: World) -> None:
     master.launch_time = "2020-01-01T00:00:00.000Z"
 
 
+def notes(told: Path, number: int) -> list[dict[str, Any]]:
+    """Return what the hook was told, which must be so many notes."""
+
+    def all_told() -> bool:
+        return told.exists() and len(told.read_text().splitlines()) >= number
+
+    wait_until(f"{number} notes", all_told, 60)
+    found = [json.loads(line) for line in told.read_text().splitlines()]
+    assert len(found) == number
+    return found
+
+
 def log_of(world: World) -> list[str]:
     """Return what became of each note, once none is under way."""
     log = world.home / "notify.log"
@@ -100,6 +119,41 @@ def test_end_of_a_cluster_by_itself_is_told_once(world: World, tmp_path: Path) -
     wait_until("a note", lambda: told.exists() and told.read_text().endswith("\n"), 60)
     (note,) = [json.loads(line) for line in told.read_text().splitlines()]
     assert note["text"] == "'mycluster' has stopped by itself; only disks cost money."
+
+
+def take(world: World, alias: str) -> None:
+    """Let EC2 take a node back that nobody looks at."""
+    (one,) = world.instances()[alias]
+    one.terminate(StateReason(*TAKEN))
+    world.settle()
+
+
+@pytest.mark.parametrize("first", ["listclusters", "status"])
+def test_node_that_is_taken_back_is_told_once_whoever_sees_it(
+    world: World, tmp_path: Path, first: str
+) -> None:
+    told = tmp_path / "told"
+    world.run("start", "-s", "3", "-c", "bare", "mycluster")
+    configure(world, f"test $SPOTCLUSTER_EVENT != lost || {{ cat >>{told}; echo >>{told}; }}")
+    take(world, "node001")
+    for words in ((first,), ("keep", "--once"), ("listclusters",), ("status",)):
+        world.run(*words, "mycluster")
+    (note,) = notes(told, 1)
+    assert note["text"] == "node001 of 'mycluster' is lost: EC2 has taken it back."
+    assert note["node"] == "node001"
+
+    def says(asked: dict[str, Any]) -> dict[str, Any] | None:
+        if asked["alias"] != "node002" or asked["what"] != "asking how the machine does":
+            return None
+        notice = f"notice=interruption {int(time.time())} 2026-11-29T12:20:00Z\n"
+        return {"out": VITALS.format(clock=int(time.time()), draining=1) + notice}
+
+    world.machines.faults.append(says)
+    for words in (("keep", "--once"), ("status",), ("listclusters",)):
+        world.run(*words, "mycluster")
+    take(world, "node002")
+    world.run("listclusters")
+    assert notes(told, 2)[1]["text"] == "node002 of 'mycluster' is lost: EC2 takes it back."
 
 
 def test_two_who_look_at_once_tell_it_once(world: World, tmp_path: Path) -> None:

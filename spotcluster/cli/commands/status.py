@@ -14,7 +14,7 @@ from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.options import json_option
 
 if TYPE_CHECKING:
-    from spotcluster.cluster.status.events import Teller
+    from spotcluster.cluster.reporter import Teller
     from spotcluster.cluster.status.observer import Observer, Status
 
 _REDRAW = 1.0
@@ -39,6 +39,7 @@ def status(context: Context, name: str, *, watch: bool, as_json: bool) -> None:
     the engines nothing. The best five candidates of a search are known on the computer that runs
     it, elsewhere the best one.
     """
+    from spotcluster.cluster.reporter import Teller
     from spotcluster.cluster.status import events, searches
     from spotcluster.cluster.status import observer as statuses
 
@@ -46,7 +47,7 @@ def status(context: Context, name: str, *, watch: bool, as_json: bool) -> None:
         raise click.UsageError("--json prints one document and ends; leave out --watch.")
     live = watch and output.out.is_terminal
     cluster = context.cluster(name)
-    teller = events.Teller(cluster.session, name, context.hook)
+    teller = Teller(cluster.session, name, context.hook)
     with statuses.Observer(cluster, watching=live) as observer:
         if live:
             _watch(observer, teller)
@@ -58,7 +59,7 @@ def status(context: Context, name: str, *, watch: bool, as_json: bool) -> None:
         output.document(statuses.as_json(seen, told))
     else:
         _show(seen, told)
-    teller.tell(events.near_ceiling(seen))
+    teller.tell([*events.near_ceiling(seen), *events.taken(seen, seen.leaving)])
 
 
 def _show(seen: Status, told: Sequence[dict[str, Any]]) -> None:
@@ -86,5 +87,5 @@ def _watch(observer: Observer, teller: Teller) -> None:
             seen = observer.look()
             drawn = picture(seen, searches.of(seen), console.width, console.height - 1)
             live.update(drawn, refresh=True)
-            teller.tell(events.near_ceiling(seen))
+            teller.tell([*events.near_ceiling(seen), *events.taken(seen, seen.leaving)])
             time.sleep(_REDRAW)

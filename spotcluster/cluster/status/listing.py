@@ -12,7 +12,7 @@ from spotcluster.aws import instances, regions
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import records
-from spotcluster.cluster.status import costs, receipts
+from spotcluster.cluster.status import costs, notices, receipts
 from spotcluster.cluster.status.receipts import Receipt
 from spotcluster.errors import CloudError
 
@@ -42,6 +42,8 @@ class Listed:
         The most in USD that it may cost.
     max_hours : float or None
         The most that it may run for.
+    taken : tuple of Instance
+        Nodes that EC2 has taken back, as far as it still shows them.
     receipt : Receipt or None
         What it has cost, where it has ended by itself and nothing of it costs money any more.
     """
@@ -61,6 +63,7 @@ class Listed:
     max_hours: float | None = None
     receipt: Receipt | None = None
     id: str = ""
+    taken: tuple[Instance, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values for ``--json``."""
@@ -140,6 +143,7 @@ def clusters(session: Session) -> list[Listed]:
                 record.template.max_hours if record else None,
                 receipt,
                 record.id if record else "",
+                notices.taken(costs.own(record, own)) if record else (),
             )
         )
     return found

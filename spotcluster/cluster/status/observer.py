@@ -113,6 +113,15 @@ class Status:
     taken: tuple[Instance, ...] = ()
 
     @property
+    def leaving(self) -> tuple[Instance, ...]:
+        """The nodes that EC2 has said it takes back, as far as they have told."""
+        return tuple(
+            one.instance
+            for one in self.nodes
+            if one.vitals and any(said.kind == "interruption" for said in one.vitals.notices)
+        )
+
+    @property
     def jobs(self) -> tuple[RunningJob, ...] | None:
         """The jobs that run on the master; None when it has said nothing yet."""
         return self.of_master.jobs if self.of_master else None

@@ -22,8 +22,8 @@ from spotcluster.cluster.lifecycle import add, remove
 from spotcluster.cluster.lifecycle.keeping import decision
 from spotcluster.cluster.lifecycle.keeping.decision import Decision, Past, Rules, Seen, decide
 from spotcluster.cluster.lifecycle.keeping.observation import LOST, NoMaster, Observation, Over
+from spotcluster.cluster.reporter import Event, Teller, lost
 from spotcluster.cluster.status import costs
-from spotcluster.cluster.status.events import Event, Teller
 from spotcluster.errors import SpotclusterError
 from spotcluster.node_layout import DRAIN
 
@@ -218,16 +218,17 @@ class Keeper:
         is_over = self._once and done.does_nothing and not busy
         if not is_over:
             self._act(cluster, seen_by, seen, done)
-        self._note(seen_by.happened)  # what is to be done comes first: this takes a moment
+        gone = [lost(cluster.name, one.alias, one.id, why) for one, why in done.lost]
+        self._note(seen_by.happened, gone)  # what is to be done comes first: this takes a moment
         return self._at_the_end(cluster, seen, done) if is_over else None
 
-    def _note(self, events: Sequence[Event]) -> None:
-        for one in events:
+    def _note(self, happened: Sequence[Event], gone: Sequence[Event]) -> None:
+        for one in happened:
             if one.key not in self._noted:
                 self._say(one.text)
             self._noted.add(one.key)
         if self._teller:
-            self._teller.tell(events)
+            self._teller.tell([*happened, *gone])
 
     def _at_the_end(self, cluster: Cluster, seen: Seen, done: Decision) -> Over:
         if self._asking.failures:
@@ -247,8 +248,6 @@ class Keeper:
             seen_by.mark(ids)
             for one, why in done.lost:
                 self._say(f"{one.alias} ({decision.said([one.pool])}) counts no more: {why}")
-                text = f"{one.alias} of '{cluster.name}' is lost: {why}."
-                notify.tell(self._hook, "lost", cluster.name, text, node=one.alias)
         for alias in sorted({*done.drain} - self._draining):
             self._draining.add(alias)
             threads.begin(lambda alias=alias: self._drain(alias), "draining")  # type: ignore[misc]

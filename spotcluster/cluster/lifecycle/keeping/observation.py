@@ -15,9 +15,9 @@ from spotcluster.cluster import records
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.lifecycle.keeping.decision import Phase, Pool, Queue, Seen, Worker
 from spotcluster.cluster.records import Snapshot
+from spotcluster.cluster.reporter import Event
 from spotcluster.cluster.status import events, searches
 from spotcluster.cluster.status.controller import Answer
-from spotcluster.cluster.status.events import Event
 from spotcluster.cluster.status.observer import LIMIT, Observer, Status
 from spotcluster.errors import ClusterError
 

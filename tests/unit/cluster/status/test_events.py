@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from spotcluster.aws.instances import Instance
+from spotcluster.cluster import reporter
 from spotcluster.cluster.status import events
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -15,11 +17,11 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 @dataclass
 class Cluster:
     name: str = "c"
-    region: str = "us-east-1"
     cost: float | None = None
     budget: float | None = None
     max_hours: float | None = None
     up_since: datetime | None = NOW - timedelta(hours=8)
+    taken: tuple[Instance, ...] = ()
 
 
 @pytest.mark.parametrize(
@@ -47,8 +49,8 @@ def test_ceilings_used_up_by_80_percent_are_said(cluster: Cluster, said: list[st
 
 def test_what_was_told_is_read_as_it_was_written_and_the_oldest_is_forgotten() -> None:
     told = {f"{number:06d}": f"{number:03d}" for number in range(100)}
-    written = events._as_tags(told)
+    written = reporter._as_tags(told)
     assert all(len(value) <= 256 for value in written.values())
     assert len(written) == 3
-    assert events._read(written) == dict(list(told.items())[-84:])
-    assert events._read({}) == {}
+    assert reporter._read(written) == dict(list(told.items())[-84:])
+    assert reporter._read({}) == {}
