@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from spotcluster import notify, threads, wording
 from spotcluster.aws import instances, network, tags
 from spotcluster.cluster import records
+from spotcluster.cluster.bringup import autostop, ceiling
 from spotcluster.cluster.bringup.member import LAUNCH, READY
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.lifecycle import add, remove
@@ -34,6 +35,7 @@ _FIRST, _LONGEST = 5.0, 300.0
 """Seconds that are waited after a failure; each time twice as long, up to the second."""
 _LAST_LAUNCH = 15.0  # seconds that an interrupt waits for launches under way
 _LAST_NODES = 120.0  # and the end of a cluster for nodes that are being set up
+_COUNTED = 600.0  # seconds for which a ceiling stands as it was counted
 _SHOWN = 20.0  # seconds in which EC2 shows what it has launched
 
 
@@ -141,6 +143,7 @@ class Keeper:
         self._changed: float | None = None
         self._trouble = ""
         self._noted: set[str] = set()
+        self._counted = self._clock() + _COUNTED  # when it is counted next
         self._teller: Teller | None = None
 
     def run(self, cluster: Cluster) -> Over:
@@ -218,9 +221,39 @@ class Keeper:
         is_over = self._once and done.does_nothing and not busy
         if not is_over:
             self._act(cluster, seen_by, seen, done)
+            self._move_on(seen_by, seen)
         gone = [lost(cluster.name, one.alias, one.id, why) for one, why in done.lost]
         self._note(seen_by.happened, gone)  # what is to be done comes first: this takes a moment
         return self._at_the_end(cluster, seen, done) if is_over else None
+
+    def _move_on(self, seen_by: Observation, seen: Seen) -> None:
+        """Count the ceiling anew, now and then, as the nodes' timers go by the highest prices."""
+        record = seen_by.record
+        if record is None or record.template.budget is None or self._clock() < self._counted:
+            return
+        # Who adds nodes has counted them, and has set the timers by that.
+        if self._flights or self._removing or record.additions or not _at_rest(seen):
+            return
+        self._counted = self._clock() + _COUNTED
+        threads.begin(self._count, "counting")
+
+    def _count(self) -> None:
+        try:
+            cluster = self._find()
+            try:
+                ceiling.move_on(cluster)
+                failed = {}
+                if cluster.deadline is not None:
+                    failed = autostop.tell(cluster, postpones=False)
+                for alias, why in failed.items():  # it ends by what it knew, which is sooner
+                    log.warning("%s is not told its ceiling: %s", alias, why)
+                now = records.find(cluster.session, cluster.name)
+                if now is None or now.additions:  # whose nodes were not counted
+                    self._counted = self._clock()
+            finally:
+                cluster.close()
+        except Exception:
+            log.warning("counting the ceiling", exc_info=True)
 
     def _note(self, happened: Sequence[Event], gone: Sequence[Event]) -> None:
         for one in happened:
@@ -352,3 +385,8 @@ class Keeper:
         finally:
             seen_by.forget()
             self._removing -= 1
+
+
+def _at_rest(seen: Seen) -> bool:
+    phases = (decision.Phase.READY, decision.Phase.LEAVING)
+    return not seen.asked and all(one.phase in phases for one in seen.workers)

@@ -14,7 +14,7 @@ from spotcluster.aws.instances import Instance
 from spotcluster.cluster import records
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.lifecycle.keeping.decision import Phase, Pool, Queue, Seen, Worker
-from spotcluster.cluster.records import Snapshot
+from spotcluster.cluster.records import Record, Snapshot
 from spotcluster.cluster.reporter import Event
 from spotcluster.cluster.status import events, searches
 from spotcluster.cluster.status.controller import Answer
@@ -90,6 +90,11 @@ class Observation:
     def forget(self) -> None:
         """Ask EC2 again when it is looked at next."""
         self._snapshot = Snapshot(None, (), -1e9)
+
+    @property
+    def record(self) -> Record | None:
+        """What EC2 remembers of the cluster."""
+        return self._snapshot.record
 
     def look(self, asked: int = 0) -> Seen | Over:
         """Return what there is now.
