@@ -15,19 +15,22 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 import weakref
+from collections.abc import Callable
 from typing import IO, Any
 
 from spotcluster import files
 
-EVENTS = ("ready", "lost", "replaced", "stopped", "search done")
+EVENTS = ("ready", "lost", "replaced", "budget", "stopped", "search done")
 LIMIT = 30.0
 """Seconds that a hook may take."""
 _LOG = 1 << 20  # bytes after which the log begins anew
 _SAID = 2000  # characters of what a command says that are kept
 _hooks: weakref.WeakKeyDictionary[Any, tuple[str, str]] = weakref.WeakKeyDictionary()
+_lost: weakref.WeakKeyDictionary[Any, Callable[[str], object]] = weakref.WeakKeyDictionary()
 
 
 def tell(hook: str | None, event: str, cluster: str, message: str, **facts: Any) -> None:
@@ -65,10 +68,20 @@ def tell(hook: str | None, event: str, cluster: str, message: str, **facts: Any)
             process.stdin.write(given)
 
 
-def use(client: Any, hook: str | None, cluster: str) -> None:
-    """Have the searches of an ipyparallel client tell a hook."""
+def use(
+    client: Any, hook: str | None, cluster: str, lost: Callable[[str], object] | None = None
+) -> None:
+    """Have the searches of an ipyparallel client tell a hook.
+
+    Parameters
+    ----------
+    lost : callable, optional
+        Called with a node that EC2 takes back, to tell that once, as others may see it too.
+    """
     if hook:
         _hooks[client] = (hook, cluster)
+    if hook and lost:
+        _lost[client] = lost
 
 
 def tell_for(client: Any, event: str, message: str, **facts: Any) -> None:
@@ -77,6 +90,13 @@ def tell_for(client: Any, event: str, message: str, **facts: Any) -> None:
         if client in _hooks:
             hook, cluster = _hooks[client]
             tell(hook, event, cluster, message, **facts)
+
+
+def node_lost(client: Any, node: str) -> None:
+    """Tell, for whoever uses a client, that EC2 takes a node back; wait for nothing."""
+    with contextlib.suppress(TypeError):
+        if lost := _lost.get(client):
+            threading.Thread(target=lost, args=(node,), name=f"{node} is lost", daemon=True).start()
 
 
 def is_url(hook: str) -> bool:

@@ -205,7 +205,7 @@ class Watch:
         reasons = [*own]
         if not self.settings["is_master"] and self.has_master(now):
             reasons.append("its master is there")
-        if self.settings.get("postponed", "") != self.postponed:
+        if self.settings.get("postponed", self.postponed) != self.postponed:
             self.postponed = self.settings["postponed"]
             reasons.append("it was postponed")
         left = self.countdown.look(now, self.limit, busy=bool(reasons), sure=not unknown)

@@ -66,10 +66,9 @@ def picture(
 
 def _idle(seen: Status) -> list[Text]:
     """Return when the cluster ends by itself, as its master says, and how near its ceiling is."""
-    from spotcluster.cluster.status import listing
+    from spotcluster.cluster.status import events
 
-    spent = listing.used_up(seen.cost, seen.budget)
-    ceiling = [Text(spent, style="bold yellow")] if spent else []
+    ceiling = [Text(one.text, style="bold yellow") for one in events.near_ceiling(seen)]
     said = seen.of_master
     if said is None or said.idle_left is None:
         return ceiling

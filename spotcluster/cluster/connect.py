@@ -13,6 +13,7 @@ from spotcluster.aws.objects import Bucket
 from spotcluster.cluster import lookup
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
+from spotcluster.cluster.reporter import tell_lost
 from spotcluster.errors import ClusterError, ConnectionFailed, SpotclusterError
 from spotcluster.ipyparallel_private import signed_by_curve
 from spotcluster.node_layout import CLIENT_FILE
@@ -121,9 +122,16 @@ def connect(
     >>> view = client.load_balanced_view()  # doctest: +SKIP
     """
     read = configs.load_if_there(config)
-    client = client_of(lookup.locate(read, name, region), timeout=timeout)
-    notify.use(client, read.global_settings.hook, name)
+    cluster = lookup.locate(read, name, region)
+    client = client_of(cluster, timeout=timeout)
+    tell_of(client, cluster, read.global_settings.hook)
     return client
+
+
+def tell_of(client: ipyparallel.Client, cluster: Cluster, hook: str | None) -> None:
+    """Have the searches of a client tell a hook, and that once what others see too."""
+    session, name = cluster.session, cluster.name
+    notify.use(client, hook, name, lambda node: tell_lost(session, name, hook, node))
 
 
 def client_of(cluster: Cluster, *, timeout: float = 60.0) -> ipyparallel.Client:

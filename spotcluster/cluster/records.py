@@ -75,6 +75,17 @@ class Record:
         return f"{self.id}.{self.stops}" if self.stops else self.id
 
     @property
+    def begun(self) -> datetime:
+        """When it was started, last when nothing of it ran."""
+        return _time(self.tags.get(tags.BEGUN)) or self.created
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that it has cost is written down, as nothing has run since."""
+        settled = _time(self.tags.get(tags.SETTLED))
+        return settled is not None and settled >= self.begun
+
+    @property
     def cut_off(self) -> tuple[Addition, ...]:
         """The additions that nobody runs any more, as far as one computer can know."""
         # Those of another computer by the limits of their waits.
@@ -312,6 +323,13 @@ def mark_started(session: Session, record: Record, size: int, bid: float | None)
     if record.stopped:
         network.untag(session, [record.group_id], [tags.STOPPED])
     return replace(record, stopped=False, bid=bid)
+
+
+def _time(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
 
 
 def _read(group: network.Group) -> Record:

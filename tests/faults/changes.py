@@ -7,6 +7,7 @@ import importlib
 import logging
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,22 @@ def set_value(name: str, value: Any) -> None:
     found = importlib.import_module(module)
     assert hasattr(found, own), name
     setattr(found, own, value)
+
+
+def work_waits(evaluations: int, seconds: float) -> None:
+    """Let keepers see so many evaluations that wait, each of so many seconds."""
+    from spotcluster.cluster.lifecycle.keeping.decision import Queue, Seen
+    from spotcluster.cluster.lifecycle.keeping.observation import Observation
+
+    look = Observation.look
+
+    def with_work(self: Observation, asked: int = 0) -> Any:
+        seen = look(self, asked)
+        if isinstance(seen, Seen):
+            return replace(seen, queue=Queue(evaluations, seconds))
+        return seen
+
+    Observation.look = with_work  # type: ignore[method-assign]
 
 
 def few_names() -> None:

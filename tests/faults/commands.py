@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from .machines import VITALS
 from .world import World
 
 
@@ -51,6 +54,26 @@ def a_lost_node(world: World) -> None:
     world.settle()
 
 
+def a_taken_node(world: World) -> None:
+    """Make a cluster whose worker says what it says after EC2's notice: nothing new is begun."""
+    two_nodes(world)
+
+    def drains(asked: dict[str, Any]) -> dict[str, Any] | None:
+        if asked["what"] == "asking how the machine does" and asked["alias"] == "node001":
+            return {"out": VITALS.format(clock=int(time.time()), draining=1)}
+        return None
+
+    world.machines.faults.append(drains)
+
+
+def a_cluster_that_ended_by_itself(world: World) -> None:
+    world.run("start", "-s", "2", "-c", "bare", "-b", "0.5", "--force-spot-master", "mycluster")
+    for there in world.instances().values():
+        for one in there:
+            one.ec2_backend.host_shut_down(one)
+    world.settle()
+
+
 def workers_of_both_kinds(world: World) -> None:
     world.run("start", "-c", "steady", "mycluster")
     world.run("addnode", "-b", "0.5", "mycluster")
@@ -75,7 +98,14 @@ COMMANDS = {
     "addnode": Command(("addnode", "mycluster"), a_master, ["master", "node001"], 2),
     "removenode": Command(("removenode", "-y", "mycluster", "node001"), two_nodes, ["master"], 1),
     "start again": Command(START, a_lost_node, ["master", "node002"], 2),
+    "start with a budget": Command((*START, "--budget", "20"), nothing, ["master", "node001"], 2),
+    "start of one that ended": Command(
+        GO_ON, a_cluster_that_ended_by_itself, ["master", "node002"], 2
+    ),
     "keep": Command(KEEP, a_lost_node, ["master", "node002"], 2),
+    "keep of a node that is taken": Command(
+        KEEP, a_taken_node, ["master", "node001", "node002"], 2
+    ),
     "stop": Command(
         STOP,
         workers_of_both_kinds,

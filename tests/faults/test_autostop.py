@@ -151,7 +151,7 @@ def test_budget_that_is_80_percent_spent_is_said(world: World) -> None:
     (master,) = world.instances()["master"]
     master.launch_time = "2020-01-01T00:00:00.000Z"
     said = " ".join(world.run("listclusters").out.split())
-    assert "of its BUDGET of $0.05 is spent; at 100% it ends by itself" in said
+    assert "of the BUDGET of $0.05 of 'mycluster' is spent; at 100% it ends by itself" in said
     (listed,) = json.loads(world.run("listclusters", "--json").out)
     assert listed["budget_usd"] == 0.05
 

@@ -99,8 +99,8 @@ def ids(world: Any) -> dict[str, str]:
 def test_a_former_cluster_is_told_of_as_it_was(world: Any, said: dict[str, Any]) -> None:
     listed = json.loads(world.run("-r", REGION, "listclusters", "--json").out)
     for one in listed:  # it was made before there was an autostop
-        names = ("autostop_seconds", "ended_by_itself", "ended", "budget_usd")
-        assert [one.pop(name) for name in names] == [None, False, None, None]
+        names = ("autostop_seconds", "ended_by_itself", "ended", "budget_usd", "at_most")
+        assert [one.pop(name) for name in names] == [None, False, None, None, None]
     assert lasting(listed) == lasting(said["listed"])
     status = json.loads(world.run("-r", REGION, "status", "mycluster", "--json").out)
     assert status.pop("budget_usd") is None

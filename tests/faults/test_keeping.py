@@ -15,6 +15,7 @@ from . import changes
 from .commands import a_lost_node, two_nodes
 from .machines import VITALS
 from .terminals import Terminal
+from .test_autostop import settings
 from .world import World
 
 KEEPER = "spotcluster.cluster.lifecycle.keeping.keeper"
@@ -134,6 +135,50 @@ def test_recommendation_changes_nothing_otherwise(world: World) -> None:
     assert "has the nodes that it should, 2" in done.out
     assert live(world) == ["master", "node001"]
     assert not drained
+
+
+@pytest.mark.parametrize(
+    ("setting", "words", "size"),
+    [
+        ("", (), 3),  # 5400 s of work in 15 minutes: 6 engines, of which a worker has four
+        ("TARGET = 1h\n", (), 2),
+        ("TARGET = 1h\n", ("--target", "15"), 3),
+        ("", ("--target", "5"), 6),
+    ],
+)
+def test_what_waits_is_to_be_done_in_the_target_of_the_template_or_of_the_command(
+    world: World, spotcluster_home: Path, setting: str, words: tuple[str, ...], size: int
+) -> None:
+    config = spotcluster_home / "config"
+    own = f"[cluster bare]\n{setting}"
+    config.write_text(config.read_text().replace("[cluster bare]\n", own))
+    two_nodes(world)
+    world.change(changes.work_waits, 90, 60.0)
+    done = world.run("keep", "--once", "--max", "10", *words, "mycluster")
+    assert len(world.ready()) == size, done.out
+    if size > 2:
+        minutes = words[1] if words else "15"
+        assert f"90 evaluation(s) of 60 s wait, to be done in {minutes} min" in done.out
+
+
+def test_keeper_moves_the_ceiling_on_and_the_end_of_an_idle_cluster_stays(world: World) -> None:
+    """The timers go by the bid, and what is really paid is a part of it."""
+    world.run("start", "-s", "2", "-c", "bare", "--budget", "20", "mycluster")
+    before = {one: settings(world, one) for one in ("master", "node001")}
+    world.change(changes.set_value, f"{KEEPER}._COUNTED", 0.5)
+    keeper = world.terminal("keep", "mycluster")
+
+    def moved() -> bool:
+        now = {one: settings(world, one) for one in before}
+        return all(now[one]["set"] != before[one]["set"] for one in before)
+
+    await_(moved, keeper)
+    now = {one: settings(world, one) for one in before}
+    for alias, one in now.items():
+        # Nothing of it was spent in these seconds: so long from now, and not from the start.
+        assert one["ceiling"] == pytest.approx(before[alias]["ceiling"], rel=0.01)
+        assert "postponed" not in one
+    end(world, keeper)
 
 
 def test_two_keepers_replace_a_node_once(world: World) -> None:

@@ -111,3 +111,17 @@ def test_searches_tell_the_hook_of_their_client(tmp_path: Path) -> None:
     notify.tell_for(mine, "search done", "yes")
     wait_until("the hook", lambda: "search done: told" in log(), 60)
     assert json.loads((tmp_path / "told").read_text())["text"] == "yes"
+
+
+def test_node_that_a_search_sees_taken_is_told_as_the_clients_cluster_tells_it() -> None:
+    class Client:
+        pass
+
+    told: list[str] = []
+    mine, other, silent = Client(), Client(), Client()
+    notify.use(mine, "true", "mycluster", told.append)
+    notify.use(other, "true", "mycluster")
+    notify.use(silent, None, "mycluster", told.append)
+    for one in (other, silent, object(), mine):
+        notify.node_lost(one, "node001")
+    wait_until("it", lambda: told == ["node001"], 60)

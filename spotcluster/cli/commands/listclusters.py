@@ -28,7 +28,7 @@ def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> 
     The cost is about what EC2 charges for the instances, those that have ended too, and their own
     disks; volumes and traffic are not in it.
     """
-    from spotcluster.cluster.status import listing
+    from spotcluster.cluster.status import events, listing
 
     sessions = context.sessions(*names)
     found, refused = listing.everywhere(sessions)
@@ -56,11 +56,12 @@ def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> 
     status = 1 if refused else 0
     if as_json:
         output.document([one.as_json() for one in found])
-        return status
-    if not found:
+    elif not found:
         output.out.print(f"There are no clusters in {places}.")
-    for one in found:
-        _show(one)
+    else:
+        for one in found:
+            _show(one)
+    events.tell_all(sessions, found, context.hook)
     return status
 
 
@@ -70,15 +71,20 @@ def _left(one: Listed) -> str:
     what = f"the disk of {', '.join(kept)} costs money" if kept else "nothing of it costs money"
     when = f" on {one.ended.ended:%Y-%m-%d at %H:%M} UTC" if one.ended and one.ended.ended else ""
     then = "brings it back" if kept else "starts it anew"
+    spent = ""
+    if (receipt := one.receipt) and receipt.usd is not None:
+        most, why = ("at most ", f": {receipt.at_most}") if receipt.at_most else ("", "")
+        spent = f" It cost {most}${receipt.usd:.2f}{why}."
+    was = "was idle, or at its ceiling," if one.budget or one.max_hours else "was idle"
     return (
-        f"'{one.name}' was idle and ended by itself{when}; {what}."
+        f"'{one.name}' {was} and ended by itself{when}; {what}.{spent}"
         f" `spotcluster start {one.name}` {then}, `spotcluster terminate {one.name}` takes away"
         " what is left."
     )
 
 
 def _show(one: Listed) -> None:
-    from spotcluster.cluster.status import listing
+    from spotcluster.cluster.status import events, listing
 
     idle = f", ends after {wording.time_left(one.idle_limit)} idle" if one.idle_limit else ""
     up = f", up {listing.uptime(one.up_since)}" if one.up_since else ""
@@ -99,10 +105,11 @@ def _show(one: Listed) -> None:
             for node in one.nodes
         ],
     )
-    if one.ended:
+    if one.ended or one.receipt:
         output.out.print(_left(one))
-    elif spent := listing.used_up(one.cost, one.budget):
-        output.out.print(f"'{one.name}': {spent}")
+        return
+    for event in events.near_ceiling(one):
+        output.out.print(event.text)
 
 
 def _length(_context: click.Context, _parameter: click.Parameter, text: str) -> timedelta:
@@ -141,7 +148,7 @@ def costs(context: Context, name: str | None, *, since: timedelta, as_json: bool
     cost about that so far. Volumes and traffic are not in it.
     """
     from spotcluster.aws import regions
-    from spotcluster.cluster.status import listing, receipts
+    from spotcluster.cluster.status import events, listing, receipts
 
     sessions = context.sessions(*([name] if name else []))
     there, refused = listing.everywhere(sessions)
@@ -150,8 +157,13 @@ def costs(context: Context, name: str | None, *, since: timedelta, as_json: bool
         raise next(iter(refused.values()))
     for region, error in (unread | refused).items():
         output.error(f"{region} could not be looked in: {error.message}")
-    running = [one for one in there if name in (None, one.name)]
-    ended = [one for _, some in told for one in some]
+    mine = [one for one in there if name in (None, one.name)]
+    running = [one for one in mine if one.receipt is None]
+    # Of one that was started again the former sum is in the new one.
+    known = {one.id for one in there}
+    ended = [one for _, some in told for one in some if one.id not in known]
+    ended += [one.receipt for one in mine if one.receipt]
+    ended.sort(key=lambda one: one.ended)
     if as_json:
         output.document(
             {
@@ -182,6 +194,7 @@ def costs(context: Context, name: str | None, *, since: timedelta, as_json: bool
         reasons = dict.fromkeys(f"{one.name}: {one.at_most}." for one in ended if one.at_most)
         for reason in reasons:
             output.out.print(reason)
+    events.tell_all(sessions, running, context.hook)
     return 1 if refused or unread else 0
 
 

@@ -59,12 +59,11 @@ def _namespace(context: Context, name: str | None) -> Iterator[tuple[dict[str, A
             '  spotcluster.connect("NAME") gives a client of a cluster\'s engines\n',
         )
         return
-    from spotcluster import notify
     from spotcluster.cluster import connect
 
     cluster = context.cluster(name)
     with contextlib.closing(cluster), contextlib.closing(connect.client_of(cluster)) as client:
-        notify.use(client, context.hook, name)
+        connect.tell_of(client, cluster, context.hook)
         things |= {
             "cluster": cluster,
             "client": client,

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.options import json_option
+
+if TYPE_CHECKING:
+    from spotcluster.cluster.reporter import Teller
+    from spotcluster.cluster.status.observer import Observer, Status
 
 _REDRAW = 1.0
 
@@ -34,23 +39,30 @@ def status(context: Context, name: str, *, watch: bool, as_json: bool) -> None:
     the engines nothing. The best five candidates of a search are known on the computer that runs
     it, elsewhere the best one.
     """
+    from spotcluster.cluster.reporter import Teller
+    from spotcluster.cluster.status import events, searches
     from spotcluster.cluster.status import observer as statuses
-    from spotcluster.cluster.status import searches
 
     if watch and as_json:
         raise click.UsageError("--json prints one document and ends; leave out --watch.")
     live = watch and output.out.is_terminal
     cluster = context.cluster(name)
+    teller = Teller(cluster.session, name, context.hook)
     with statuses.Observer(cluster, watching=live) as observer:
         if live:
-            _watch(observer)
+            _watch(observer, teller)
             return
         observer.wait(statuses.LIMIT + 3.0)
         seen = observer.look()
         told = searches.of(seen)
     if as_json:
         output.document(statuses.as_json(seen, told))
-        return
+    else:
+        _show(seen, told)
+    teller.tell([*events.near_ceiling(seen), *events.taken(seen, seen.leaving)])
+
+
+def _show(seen: Status, told: Sequence[dict[str, Any]]) -> None:
     from rich.console import Console
 
     from spotcluster.cli.board import picture
@@ -60,13 +72,13 @@ def status(context: Context, name: str, *, watch: bool, as_json: bool) -> None:
     console.print(picture(seen, told, console.width), soft_wrap=False)
 
 
-def _watch(observer: Any) -> None:
+def _watch(observer: Observer, teller: Teller) -> None:
     """Redraw until Ctrl-C, which is the way to end it."""
     from rich.console import Console
     from rich.live import Live
 
     from spotcluster.cli.board import picture
-    from spotcluster.cluster.status import searches
+    from spotcluster.cluster.status import events, searches
 
     console = Console(highlight=False)
     with contextlib.suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
@@ -75,4 +87,5 @@ def _watch(observer: Any) -> None:
             seen = observer.look()
             drawn = picture(seen, searches.of(seen), console.width, console.height - 1)
             live.update(drawn, refresh=True)
+            teller.tell([*events.near_ceiling(seen), *events.taken(seen, seen.leaving)])
             time.sleep(_REDRAW)

@@ -36,15 +36,20 @@ def following(cluster: Cluster, node: Node, master: Node) -> list[Step]:
     return [_write(node, "master.json", json.dumps(where))]
 
 
-def tell(cluster: Cluster) -> dict[str, SpotclusterError]:
-    """Tell all nodes what the record and the ceiling are now, and to count idle time anew.
+def tell(cluster: Cluster, *, postpones: bool = True) -> dict[str, SpotclusterError]:
+    """Tell all nodes what the record and the ceiling are now.
+
+    Parameters
+    ----------
+    postpones : bool
+        Whether they are to count idle time anew.
 
     Returns
     -------
     dict of str to SpotclusterError
         Why some could not be told, by their aliases.
     """
-    mark = secrets.token_hex(4)
+    mark = secrets.token_hex(4) if postpones else None
     failed: dict[str, SpotclusterError] = {}
 
     def one(node: Node) -> None:
@@ -57,7 +62,7 @@ def tell(cluster: Cluster) -> dict[str, SpotclusterError]:
     return failed
 
 
-def _settings(cluster: Cluster, node: Node, mark: str = "") -> str:
+def _settings(cluster: Cluster, node: Node, mark: str | None = "") -> str:
     template = cluster.record.template
     left = {}
     if cluster.deadline is not None:
@@ -72,7 +77,7 @@ def _settings(cluster: Cluster, node: Node, mark: str = "") -> str:
             "account": template.cluster_user if node.facts.sudo else node.account.name,
             "login": node.target.user,
             "root": node.facts.sudo,
-            "postponed": mark,
+            **({} if mark is None else {"postponed": mark}),
         }
     )
 

@@ -35,7 +35,7 @@ from spotcluster.cluster.cluster import (
 )
 from spotcluster.cluster.records import Record, Snapshot
 from spotcluster.cluster.reporter import Reporter
-from spotcluster.cluster.status import costs
+from spotcluster.cluster.status import receipts
 from spotcluster.cluster.volumes import mounting
 from spotcluster.cluster.volumes.mounting import Outcome
 from spotcluster.config import Template
@@ -179,9 +179,9 @@ def start(
     if not record.new:
         if _is_asleep(record, found):
             reporter.note(f"'{name}' is stopped; bringing it back with what its disks hold")
-            costs.wake(session, record, seen.instances)
         else:
             reporter.note(f"'{name}' is there already; going on with what it lacks")
+        receipts.begin_anew(session, record, seen.instances)
     key_path = todo.template.key_path
     there = instances.present(found)
     # Those that were set up for a master that is no more are brought to the new one.

@@ -4,6 +4,7 @@
 
     listing.py      clusters as a list      costs.py       what they have cost
     receipts.py     what those have cost that have ended
+    events.py       what has happened that the hook is to be told of
     observer.py     one cluster: its nodes, engines, jobs and searches
     notices.py      what EC2 says of machines
     vitals.py       what machines say       controller.py  what the controller knows

@@ -204,6 +204,8 @@ def so_far(
     now: datetime | None = None,
     *,
     waking: bool = False,
+    also: Mapping[str, str] | None = None,
+    more: float = 0.0,
 ) -> float | None:
     """Return what a cluster has cost so far in USD; None when a price is not known.
 
@@ -215,12 +217,16 @@ def so_far(
         All of the cluster's that EC2 shows, ended ones too.
     waking : bool
         Whether those that are stopped are about to be started, so that their stop ends.
+    also : mapping of str to str, optional
+        Tags to write in the same call.
+    more : float
+        What was spent besides, of which EC2 shows nothing, to be written down too.
     """
     now = now or datetime.now(UTC)
     tariff = tariff or Tariff(session)
     there = own(record, found)
     counted = Counted.read(record.tags)
-    total, ended, known = counted.usd, list[tuple[str, float]](), True
+    total, ended, known = counted.usd + more, list[tuple[str, float]](), True
     for one in there:
         over = one.state not in ("pending", "running")
         stop = run_of(one, stopped=True)
@@ -238,16 +244,16 @@ def so_far(
         total += cost
         if over and (one.ended or one.state in ("stopped", "terminated")):
             ended.append((run_of(one), cost))
-    if ended:
+    if ended or also or more:
         shown = {run_of(one, stopped=stopped) for one in there for stopped in (False, True)}
         kept = [run for run in counted.runs if run in shown]
         now_counted = Counted(
-            counted.usd + sum(cost for _, cost in ended),
+            counted.usd + more + sum(cost for _, cost in ended),
             (*kept, *(run for run, _ in ended)),
         )
         # Who may only look sees the right sum as well, as long as EC2 shows the instances.
         with contextlib.suppress(CloudError):
-            network.tag(session, [record.group_id], now_counted.as_tags())
+            network.tag(session, [record.group_id], {**now_counted.as_tags(), **(also or {})})
     return total if known else None
 
 

@@ -12,10 +12,9 @@ from spotcluster.aws import instances, regions
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import records
-from spotcluster.cluster.status import costs
+from spotcluster.cluster.status import costs, notices, receipts
+from spotcluster.cluster.status.receipts import Receipt
 from spotcluster.errors import CloudError
-
-_NEARLY = 0.8  # of a budget, from where on it is said
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,8 @@ class Listed:
 
     Attributes
     ----------
+    id : str
+        Its own, see `records.Record`; empty where nothing is left of its record.
     price : float or None
         What its instances and their disks cost now, in USD per hour, what is stopped by its disk
         alone; None when AWS does not tell us.
@@ -39,6 +40,12 @@ class Listed:
         Its master, where that has done so and nothing of the cluster runs any more.
     budget : float or None
         The most in USD that it may cost.
+    max_hours : float or None
+        The most that it may run for.
+    taken : tuple of Instance
+        Nodes that EC2 has taken back, as far as it still shows them.
+    receipt : Receipt or None
+        What it has cost, where it has ended by itself and nothing of it costs money any more.
     """
 
     name: str
@@ -53,6 +60,10 @@ class Listed:
     idle_limit: int = 0
     ended: Instance | None = None
     budget: float | None = None
+    max_hours: float | None = None
+    receipt: Receipt | None = None
+    id: str = ""
+    taken: tuple[Instance, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values for ``--json``."""
@@ -69,6 +80,7 @@ class Listed:
             "ended": self.ended.ended.isoformat() if self.ended and self.ended.ended else None,
             "usd_per_hour": self.price,
             "usd_so_far": None if self.cost is None else round(self.cost, 6),
+            "at_most": (self.receipt.at_most if self.receipt else "") or None,
             "nodes": [
                 {
                     "alias": one.alias,
@@ -105,10 +117,11 @@ def clusters(session: Session) -> list[Listed]:
         created = record.created if record else min(one.launched for one in nodes)
         size = record.size if record else len(nodes)
         price = tariff.rate_of_all(nodes)
-        cost = None
+        cost, receipt = None, None
         own = [one for one in everything if one.cluster == name]
         if record:
             cost = costs.so_far(session, record, own, tariff)
+            receipt = receipts.settle(session, record, own)
         state = state_of(nodes, size, stopped=record is not None and record.stopped)
         since = up_since(nodes)
         limit = record.template.idle_limit if record else 0
@@ -122,11 +135,15 @@ def clusters(session: Session) -> list[Listed]:
                 since,
                 size,
                 price,
-                cost,
+                receipt.usd if receipt else cost,
                 nodes,
                 limit,
                 ended,
                 record.template.budget if record else None,
+                record.template.max_hours if record else None,
+                receipt,
+                record.id if record else "",
+                notices.taken(costs.own(record, own)) if record else (),
             )
         )
     return found
@@ -161,16 +178,6 @@ def ended_by_itself(found: Iterable[Instance]) -> Instance | None:
         return None
     last = max(masters, key=lambda one: one.launched)
     return last if last.shut_itself_down else None
-
-
-def used_up(cost: float | None, budget: float | None) -> str:
-    """Return how much of its budget a cluster has spent where that is 80% or more; else nothing."""
-    if not cost or not budget or cost < _NEARLY * budget:
-        return ""
-    return (
-        f"{cost / budget:.0%} of its BUDGET of ${budget:g} is spent; at 100% it ends by itself,"
-        " whatever runs; `spotcluster autostop NAME --budget` raises it."
-    )
 
 
 def counted(nodes: Iterable[Instance], size: int) -> str:

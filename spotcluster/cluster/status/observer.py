@@ -23,7 +23,7 @@ from spotcluster.cluster import records
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
 from spotcluster.cluster.records import Record
-from spotcluster.cluster.status import costs, listing, notices
+from spotcluster.cluster.status import costs, listing, notices, receipts
 from spotcluster.cluster.status.controller import Answer, Controller
 from spotcluster.cluster.status.vitals import Examiner, RunningJob, Vitals
 from spotcluster.errors import ClusterError, SpotclusterError
@@ -90,8 +90,8 @@ class Status:
         Why the controller says nothing, empty when it does.
     clock_ahead : float
         Seconds by which the master's clock is ahead of ours.
-    budget : float or None
-        The most in USD that it may cost.
+    budget, max_hours : float or None
+        The most in USD that it may cost, and that it may run for.
     taken : tuple of Instance
         Nodes that EC2 has taken back, as far as it still shows them.
     """
@@ -109,7 +109,17 @@ class Status:
     problem: str
     clock_ahead: float = 0.0
     budget: float | None = None
+    max_hours: float | None = None
     taken: tuple[Instance, ...] = ()
+
+    @property
+    def leaving(self) -> tuple[Instance, ...]:
+        """The nodes that EC2 has said it takes back, as far as they have told."""
+        return tuple(
+            one.instance
+            for one in self.nodes
+            if one.vitals and any(said.kind == "interruption" for said in one.vitals.notices)
+        )
 
     @property
     def jobs(self) -> tuple[RunningJob, ...] | None:
@@ -305,6 +315,7 @@ class Observer:
             problem=said.problem(watching=self._watching) if self._controller else _NO_MASTER,
             clock_ahead=ahead[0] if ahead else 0.0,
             budget=cloud.record.template.budget,
+            max_hours=cloud.record.template.max_hours,
             taken=cloud.taken,
         )
 
@@ -360,6 +371,7 @@ class Observer:
         self._tariff.know(found)
         prices = {one.id: self._tariff.rate(one) for one in nodes}
         cost = costs.so_far(session, record, found, self._tariff)
+        receipts.settle(session, record, found)
         return _Cloud(record, nodes, prices, cost, notices.taken(costs.own(record, found)))
 
 

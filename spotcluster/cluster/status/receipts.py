@@ -3,12 +3,17 @@
 A receipt is a standard parameter of SSM's, which costs nothing, named by the cluster and its id. It
 is written when all instances have ended and before the security group is deleted, by which a
 repeated `terminate` finds the cluster: cut off anywhere, the repetition writes the same again.
+
+Of a cluster that has ended by itself, with nobody there, whoever looks at it next writes it. While
+EC2 shows what has ended, it is exact, and the cluster's tags say so (`tags.SETTLED`); after that it
+is the most that the cluster can have cost. One that is started again goes on with that sum.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -27,10 +32,16 @@ from spotcluster.config import Template
 from spotcluster.config.node_types import NodeGroup
 from spotcluster.errors import SpotclusterError
 
+log = logging.getLogger("spotcluster.receipts")
+
+_AND = ", and "
+_TAG = 256  # characters that EC2 takes
+_OVER = ("stopped", "terminated")
 _PATH = "/spotcluster/receipts"
 _LINES = 20  # of 150 characters each at most, as a standard parameter holds 4096
 _CENT = 0.005
 _SHOWN = timedelta(minutes=45)  # for which EC2 shows what has ended, at least
+_QUIET = timedelta(minutes=10)  # after which nobody makes anew what has failed
 _NOT_SHOWN = "not shown"  # in place of a type
 
 
@@ -122,10 +133,7 @@ def draw_up(
     counted = Counted.read(record.tags)
     usd = costs.so_far(session, record, found, tariff, now)
     lines: dict[tuple[str, str, bool], Line] = {}
-    unsaid = []
     for one in costs.own(record, found):
-        if one.ended is None:
-            unsaid.append(one.alias)
         # What was written down of others is all that is known of them.
         if costs.run_of(one, stopped=True) in counted.runs or (
             one.ended is None and costs.run_of(one) in counted.runs
@@ -140,24 +148,24 @@ def draw_up(
     if rest > _CENT / 100:
         # As if nothing had been saved: nobody knows what these were.
         _add(lines, ("", "", False), 0.0, rest, rest)
-    reasons = [f"EC2 does not say when {wording.some(unsaid)} ended"] if unsaid else []
+    reasons = _unsaid(record, found)
     if forgotten := _forgotten(record, found, tariff, now):
         line, until = forgotten
-        reasons.append(
-            f"EC2 does not show {line.nodes} of its nodes any more, which are taken to have run on"
-            f" demand until {until:%Y-%m-%d %H:%M} UTC"
-        )
+        reasons.append(_not_shown(line, until))
         lines[line.type, line.zone, line.spot] = line
         usd = None if usd is None else usd + line.usd
-    at_most = ", and ".join(reasons)
+    if before := record.tags.get(tags.AT_MOST):
+        reasons += before.split(_AND)
+    at_most = _AND.join(dict.fromkeys(reasons))
     said = record.tags.get(tags.ENDING)
+    last = max((one.ended for one in costs.own(record, found) if one.ended), default=now)
     whole = None if usd is None else sum(one.on_demand for one in lines.values())
     return Receipt(
         record.name,
         record.id,
         session.region,
         record.created,
-        datetime.fromisoformat(said) if said else now,
+        datetime.fromisoformat(said) if said else last,
         None if usd is None else round(usd, 6),
         None if whole is None else round(whole, 6),
         _fitting(list(lines.values())),
@@ -174,7 +182,7 @@ def _forgotten(
     knows which they were.
     """
     # `stop` has written down what it ended.
-    if record.stopped or now - record.created < _SHOWN:
+    if record.stopped or record.is_settled or now - record.begun < _SHOWN:
         return None
     shown = costs.own(record, found)
     masters = [one for one in shown if one.is_master]
@@ -189,10 +197,10 @@ def _forgotten(
     of_master = _dearest(tariff, {template.master_instance_type or _rest(template).type})
     if of_worker is None or of_master is None:
         return None
-    hours = (until - record.created) / timedelta(hours=1)
+    hours = (until - record.begun) / timedelta(hours=1)
     hourly = missing * of_worker if masters else (missing - 1) * of_worker + of_master
     size = template.root_volume_size or images.USUAL_GB
-    usd = hourly * hours + missing * tariff.disk_of(size, record.created, until)
+    usd = hourly * hours + missing * tariff.disk_of(size, record.begun, until)
     line = Line(
         type=_NOT_SHOWN,
         zone="",
@@ -205,6 +213,29 @@ def _forgotten(
     return line, until
 
 
+def _unsaid(record: Record, found: Sequence[Instance]) -> list[str]:
+    """Return in words of which nodes EC2 does not say when they ended, if there are some."""
+    unsaid = [one.alias for one in costs.own(record, found) if one.ended is None]
+    return [f"EC2 does not say when {wording.some(unsaid)} ended"] if unsaid else []
+
+
+def _kept_reasons(record: Record, reasons: Sequence[str]) -> dict[str, str]:
+    """Return the tag by which it is known later why what is written down may be too much."""
+    before = record.tags.get(tags.AT_MOST, "")
+    told = dict.fromkeys([*reasons, *(before.split(_AND) if before else [])])
+    text = _AND.join(told)
+    if len(text) > _TAG:  # the newest are the ones that count most
+        text = f"{text[: _TAG - 2]} …"
+    return {tags.AT_MOST: text} if text else {}
+
+
+def _not_shown(line: Line, until: datetime) -> str:
+    return (
+        f"EC2 does not show {line.nodes} of its nodes any more, which are taken to have run on"
+        f" demand until {until:%Y-%m-%d %H:%M} UTC"
+    )
+
+
 def _rest(template: Template) -> NodeGroup:
     return template.node_instance_type.rest
 
@@ -213,6 +244,81 @@ def _dearest(tariff: Tariff, types: Iterable[str]) -> float | None:
     """Return the highest price on demand, which is more than any on the spot market."""
     told = [tariff.on_demand(one) for one in types]
     return max((one for one in told if one is not None), default=None)
+
+
+def settle(
+    session: Session, record: Record, found: Sequence[Instance], now: datetime | None = None
+) -> Receipt | None:
+    """Write down what a cluster has cost that has ended by itself, if EC2 lets us.
+
+    Parameters
+    ----------
+    found : sequence of Instance
+        All of it that EC2 shows.
+
+    Returns
+    -------
+    Receipt or None
+        Its receipt; None where something of it runs, or costs money.
+    """
+    now = now or datetime.now(UTC)
+    if not _is_over(record, found, now):
+        return None
+    tariff = Tariff(session)
+    known = all(tariff.cost(one, now) is not None for one in costs.own(record, found))
+    if known and not record.is_settled and _forgotten(record, found, tariff, now) is None:
+        also = _kept_reasons(record, _unsaid(record, found))
+        also[tags.SETTLED] = now.isoformat(timespec="microseconds")
+        costs.so_far(session, record, found, tariff, now, also=also)
+    if any(one.state != "terminated" for one in costs.own(record, found)):
+        return None
+    told = draw_up(session, record, found, now)
+    try:
+        if before := _before(session, record, told):
+            return before
+        keep(session, told)
+    except SpotclusterError as error:  # who may only look sees it as well
+        log.info("the receipt of %s is not kept: %s", record.name, error)
+    return told
+
+
+def _is_over(record: Record, found: Sequence[Instance], now: datetime) -> bool:
+    """Return whether nothing of a cluster runs, and nobody is about to start something."""
+    own = costs.own(record, found)
+    if record.ending or record.stopped or any(one.state not in _OVER for one in own):
+        return False
+    # Those before are of an earlier life, and there may be a `start` that has made none yet.
+    lately = [one for one in own if one.launched >= record.begun]
+    if not lately:
+        return record.is_settled or now - record.begun >= _SHOWN
+    if any(one.is_master and one.shut_itself_down for one in lately):
+        return True
+    ends = [one.ended for one in lately if one.ended]
+    return bool(ends) and now - max(ends) >= _QUIET  # until then failed nodes are made anew
+
+
+def begin_anew(
+    session: Session, record: Record, found: Sequence[Instance], now: datetime | None = None
+) -> None:
+    """Write down what a cluster has cost before it is started again.
+
+    EC2 forgets then when stopped instances ran, and nobody would know that others did.
+    """
+    now = now or datetime.now(UTC)
+    states = {one.state for one in costs.own(record, found)}
+    if states - set(_OVER):
+        if "stopped" in states:
+            costs.wake(session, record, found)
+        return
+    also = {tags.BEGUN: now.isoformat(timespec="microseconds")}
+    more, reasons = 0.0, _unsaid(record, [one for one in found if one.state == "terminated"])
+    if forgotten := _forgotten(record, found, Tariff(session), now):
+        line, until = forgotten
+        more = line.usd
+        reasons.append(_not_shown(line, until))
+    also |= _kept_reasons(record, reasons)
+    with contextlib.suppress(SpotclusterError):
+        costs.so_far(session, record, found, now=now, waking=True, also=also, more=more)
 
 
 def close(session: Session, name: str) -> Receipt | None:
@@ -224,10 +330,17 @@ def close(session: Session, name: str) -> Receipt | None:
     if seen.record is None:
         return None
     told = draw_up(session, seen.record, seen.instances)
-    if told.at_most:
-        with contextlib.suppress(SpotclusterError):
-            told = next((one for one in kept(session, name) if one.id == told.id), told)
+    with contextlib.suppress(SpotclusterError):
+        return _before(session, seen.record, told) or told
     return told
+
+
+def _before(session: Session, record: Record, told: Receipt) -> Receipt | None:
+    """Return the receipt that was kept of what has ended, where nothing better is known now."""
+    if not (told.at_most or record.is_settled):
+        return None
+    own = (one for one in kept(session, record.name) if one.id == record.id)
+    return next((one for one in own if one.ended >= record.begun), None)
 
 
 def keep(session: Session, receipt: Receipt) -> None:

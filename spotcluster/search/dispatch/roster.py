@@ -11,6 +11,7 @@ from typing import Any
 
 import ipyparallel
 
+from spotcluster import notify
 from spotcluster.search import shipping
 from spotcluster.search.data.evaluations import Presence
 from spotcluster.search.data.splits import Bundle
@@ -200,6 +201,7 @@ class Roster:
         before = self._taken.setdefault(who["node"], [])
         if not before or abs(at - before[-1].at) > APART:
             before.append(Taken(who["node"], at, {who["uuid"]}))
+            notify.node_lost(self._client, who["node"])
         before[-1].engines.add(who["uuid"])
 
     def lost(self, uuid: str | None) -> None:

@@ -170,6 +170,12 @@ def test_grows_by_the_work_that_waits(
     assert decide(seen, GROWING).size == size
 
 
+@pytest.mark.parametrize(("target", "size"), [(300.0, 10), (900.0, 4), (1800.0, 3), (5400.0, None)])
+def test_the_shorter_the_target_the_more_nodes(target: float, size: int | None) -> None:
+    seen = cluster(1, queue=Queue(90, 60.0))
+    assert decide(seen, replace(GROWING, target=target)).size == size
+
+
 def test_grows_by_one_while_no_duration_is_known() -> None:
     assert decide(cluster(2, queue=Queue(50, None)), GROWING).size == 4
 

@@ -54,3 +54,15 @@ def test_equal_durations_are_equal_settings() -> None:
 def test_cluster_of_a_former_version_has_no_autostop() -> None:
     given = '{"name":"t","keyname":"k","node_instance_type":"c5.large"}'
     assert Template.model_validate_json(given).idle_limit == 0
+
+
+def test_target_is_a_time_of_15_minutes_unless_it_is_said() -> None:
+    def made(**own: str) -> Template:
+        return Template.model_validate(
+            {"name": "t", "keyname": "k", "node_instance_type": "c5.large", **own}
+        )
+
+    assert made().target_seconds == 900
+    assert made(target="2 h").target_seconds == 7200
+    with pytest.raises(ValueError, match="is no time in which anything could be done"):
+        made(target="off")

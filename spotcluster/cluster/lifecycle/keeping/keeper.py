@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from spotcluster import notify, threads, wording
 from spotcluster.aws import instances, network, tags
 from spotcluster.cluster import records
+from spotcluster.cluster.bringup import autostop, ceiling
 from spotcluster.cluster.bringup.member import LAUNCH, READY
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.lifecycle import add, remove
 from spotcluster.cluster.lifecycle.keeping import decision
 from spotcluster.cluster.lifecycle.keeping.decision import Decision, Past, Rules, Seen, decide
 from spotcluster.cluster.lifecycle.keeping.observation import LOST, NoMaster, Observation, Over
+from spotcluster.cluster.reporter import Event, Teller, lost
 from spotcluster.cluster.status import costs
 from spotcluster.errors import SpotclusterError
 from spotcluster.node_layout import DRAIN
@@ -33,6 +35,7 @@ _FIRST, _LONGEST = 5.0, 300.0
 """Seconds that are waited after a failure; each time twice as long, up to the second."""
 _LAST_LAUNCH = 15.0  # seconds that an interrupt waits for launches under way
 _LAST_NODES = 120.0  # and the end of a cluster for nodes that are being set up
+_COUNTED = 600.0  # seconds for which a ceiling stands as it was counted
 _SHOWN = 20.0  # seconds in which EC2 shows what it has launched
 
 
@@ -139,9 +142,13 @@ class Keeper:
         self._draining: set[str] = set()
         self._changed: float | None = None
         self._trouble = ""
+        self._noted: set[str] = set()
+        self._counted = self._clock() + _COUNTED  # when it is counted next
+        self._teller: Teller | None = None
 
     def run(self, cluster: Cluster) -> Over:
         """Keep it; return why there is nothing to keep any more, or to do."""
+        self._teller = Teller(cluster.session, cluster.name, self._hook)
         with Observation(cluster, self._clock) as seen_by:
             self._say(f"keeping '{cluster.name}' at {self._described(cluster.record.size)}")
             try:
@@ -211,10 +218,50 @@ class Keeper:
         done = decide(seen, self._rules, Past(changed, self._asking.left))
         tries = 0 < self._asking.failures <= cluster.record.template.replacements
         busy = bool(self._flights or self._removing or tries)
-        if self._once and done.does_nothing and not busy:
-            return self._at_the_end(cluster, seen, done)
-        self._act(cluster, seen_by, seen, done)
-        return None
+        is_over = self._once and done.does_nothing and not busy
+        if not is_over:
+            self._act(cluster, seen_by, seen, done)
+            self._move_on(seen_by, seen)
+        gone = [lost(cluster.name, one.alias, one.id, why) for one, why in done.lost]
+        self._note(seen_by.happened, gone)  # what is to be done comes first: this takes a moment
+        return self._at_the_end(cluster, seen, done) if is_over else None
+
+    def _move_on(self, seen_by: Observation, seen: Seen) -> None:
+        """Count the ceiling anew, now and then, as the nodes' timers go by the highest prices."""
+        record = seen_by.record
+        if record is None or record.template.budget is None or self._clock() < self._counted:
+            return
+        # Who adds nodes has counted them, and has set the timers by that.
+        if self._flights or self._removing or record.additions or not _at_rest(seen):
+            return
+        self._counted = self._clock() + _COUNTED
+        threads.begin(self._count, "counting")
+
+    def _count(self) -> None:
+        try:
+            cluster = self._find()
+            try:
+                ceiling.move_on(cluster)
+                failed = {}
+                if cluster.deadline is not None:
+                    failed = autostop.tell(cluster, postpones=False)
+                for alias, why in failed.items():  # it ends by what it knew, which is sooner
+                    log.warning("%s is not told its ceiling: %s", alias, why)
+                now = records.find(cluster.session, cluster.name)
+                if now is None or now.additions:  # whose nodes were not counted
+                    self._counted = self._clock()
+            finally:
+                cluster.close()
+        except Exception:
+            log.warning("counting the ceiling", exc_info=True)
+
+    def _note(self, happened: Sequence[Event], gone: Sequence[Event]) -> None:
+        for one in happened:
+            if one.key not in self._noted:
+                self._say(one.text)
+            self._noted.add(one.key)
+        if self._teller:
+            self._teller.tell([*happened, *gone])
 
     def _at_the_end(self, cluster: Cluster, seen: Seen, done: Decision) -> Over:
         if self._asking.failures:
@@ -234,8 +281,6 @@ class Keeper:
             seen_by.mark(ids)
             for one, why in done.lost:
                 self._say(f"{one.alias} ({decision.said([one.pool])}) counts no more: {why}")
-                text = f"{one.alias} of '{cluster.name}' is lost: {why}."
-                notify.tell(self._hook, "lost", cluster.name, text, node=one.alias)
         for alias in sorted({*done.drain} - self._draining):
             self._draining.add(alias)
             threads.begin(lambda alias=alias: self._drain(alias), "draining")  # type: ignore[misc]
@@ -340,3 +385,8 @@ class Keeper:
         finally:
             seen_by.forget()
             self._removing -= 1
+
+
+def _at_rest(seen: Seen) -> bool:
+    phases = (decision.Phase.READY, decision.Phase.LEAVING)
+    return not seen.asked and all(one.phase in phases for one in seen.workers)

@@ -14,8 +14,9 @@ from spotcluster.aws.instances import Instance
 from spotcluster.cluster import records
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.lifecycle.keeping.decision import Phase, Pool, Queue, Seen, Worker
-from spotcluster.cluster.records import Snapshot
-from spotcluster.cluster.status import searches
+from spotcluster.cluster.records import Record, Snapshot
+from spotcluster.cluster.reporter import Event
+from spotcluster.cluster.status import events, searches
 from spotcluster.cluster.status.controller import Answer
 from spotcluster.cluster.status.observer import LIMIT, Observer, Status
 from spotcluster.errors import ClusterError
@@ -49,6 +50,11 @@ class Observation:
     ----------
     clock : callable
         As `time.monotonic`.
+
+    Attributes
+    ----------
+    happened : list of Event
+        What the last look has shown besides what there is.
     """
 
     def __init__(self, cluster: Cluster, clock: Callable[[], float] = time.monotonic) -> None:
@@ -60,6 +66,7 @@ class Observation:
         self._marked: dict[str, float] = {}
         self._drained: set[str] = set()
         self._meter = Meter()
+        self.happened: list[Event] = []
 
     def __enter__(self) -> Self:
         self._observer.__enter__()
@@ -84,6 +91,11 @@ class Observation:
         """Ask EC2 again when it is looked at next."""
         self._snapshot = Snapshot(None, (), -1e9)
 
+    @property
+    def record(self) -> Record | None:
+        """What EC2 remembers of the cluster."""
+        return self._snapshot.record
+
     def look(self, asked: int = 0) -> Seen | Over:
         """Return what there is now.
 
@@ -98,6 +110,7 @@ class Observation:
             if over := self._over(records.look(self._cluster.session, self._cluster.name)):
                 return over
             raise
+        self.happened = events.near_ceiling(status)
         draining = {
             one.instance.id
             for one in status.nodes

@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,33 @@ def test_ceiling_that_is_said_anew_holds_from_then(program: Any, host: Path) -> 
     watching.look(1000.0)
     assert state(host)["ceiling"] == 600.0
     watching.look(1600.0)
+    assert called(host) == ["shutdown -h now"]
+
+
+def test_ceiling_that_is_moved_on_by_a_keeper_postpones_nothing(program: Any, host: Path) -> None:
+    watching = watch(program, host, postponed="1f")
+    watching.look(0.0)
+    found = json.loads((host / "autostop.json").read_text())
+    del found["postponed"]
+    (host / "autostop.json").write_text(json.dumps({**found, "ceiling": 3600.0, "set": 2.0}))
+    watching.look(500.0)
+    assert (state(host)["left"], state(host)["ceiling"]) == (100.0, 3600.0)
+
+
+@pytest.mark.parametrize("ahead", [-3600.0, 3600.0])
+def test_clock_that_is_wrong_or_set_meanwhile_changes_no_end(
+    program: Any, host: Path, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    now = time.time()
+    watching = watch(program, host, ceiling=3600.0, set=now)
+    monkeypatch.setattr(program.time, "time", lambda: now + ahead)
+    watching.look(0.0)
+    assert (state(host)["left"], state(host)["ceiling"]) == (600.0, 3600.0)
+    monkeypatch.setattr(program.time, "time", lambda: now - ahead)
+    watching.look(599.0)
+    assert (state(host)["left"], state(host)["ceiling"]) == (1.0, 3001.0)
+    assert called(host) == []
+    watching.look(600.0)
     assert called(host) == ["shutdown -h now"]
 
 
