@@ -35,12 +35,14 @@ from spotcluster.search.dispatch import (
     detector,
     dispatcher,
     durations,
+    feeder,
     hope,
     messages,
     roster,
     sender,
     spread,
     suspicions,
+    verdicts,
 )
 from spotcluster.search.dispatch.dispatcher import Dispatcher
 from spotcluster.search.engine import batch
@@ -49,7 +51,7 @@ BEGIN = 1_000_000.0  # on the clock, when the simulation begins
 ENGINES_PER_HOST = 16
 _MODULES = (
     *(backlog, detector, dispatcher, durations, hope, messages, roster, sender, spread),
-    suspicions,
+    *(suspicions, feeder, verdicts),
 )
 
 

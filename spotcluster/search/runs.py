@@ -20,7 +20,8 @@ from spotcluster.search.data.candidates import Candidate
 from spotcluster.search.data.evaluations import Evaluation, Key, Presence, Retry
 from spotcluster.search.data.folds import Dataset
 from spotcluster.search.data.splits import Bundle
-from spotcluster.search.dispatch.dispatcher import Dispatcher, News
+from spotcluster.search.dispatch.dispatcher import Dispatcher
+from spotcluster.search.dispatch.verdicts import News
 from spotcluster.search.outcome import Outcome
 from spotcluster.search.results.ledger import Header, Ledger
 from spotcluster.search.results.progress import LEADERS, Progress

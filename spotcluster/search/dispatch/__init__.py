@@ -2,7 +2,8 @@
 
 ::
 
-    dispatcher.py     the thread that does it, with these:
+    dispatcher.py     the thread that does it, step by step, with these:
+    feeder.py         what is sent when            verdicts.py    what comes of it
     backlog.py        what is still to do          durations.py   what it may take
     roster.py         which engines there are      detector.py    which messages are lost
     sender.py         evaluations as messages.py   spread.py      who brings which file to whom

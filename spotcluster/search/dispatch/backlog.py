@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from spotcluster.search.data.evaluations import Key
 from spotcluster.search.dispatch.durations import Durations
@@ -27,6 +27,7 @@ class Backlog:
         self._known = set(self._waiting)
         self._alone: set[Key] = set()
         self._counted: dict[Key, list[Message]] = {}  # the messages that should bring each
+        self._due: dict[Message, int] = {}  # how many evaluations each should still bring
         self.parked: set[Key] = set()  # neither waits nor travels, until it is sent or put back
         self.live: dict[Message, None] = {}
 
@@ -58,14 +59,14 @@ class Backlog:
             return []
         if self._waiting[0] in self._alone:
             return [self._waiting.popleft()]
-        keys: list[Key] = []
+        keys: dict[Key, None] = {}
         for _ in range(durations.batch(self._waiting, engines)):
             if self._waiting[0] in self._alone:
                 break
             key = self._waiting.popleft()
-            if self._to_send(key) and key not in keys:
-                keys.append(key)
-        return keys
+            if self._to_send(key):
+                keys[key] = None
+        return list(keys)
 
     def _to_send(self, key: Key) -> bool:
         return key in self.unfinished and key not in self._counted
@@ -83,16 +84,23 @@ class Backlog:
         """Expect from a message what it was sent for."""
         for key in message.keys:
             self._counted.setdefault(key, []).append(message)
+        self._due[message] = len(message.keys)
         self.parked.difference_update(message.keys)
         self.live[message] = None
 
+    def expects(self, message: Message) -> bool:
+        """Return whether a message should still bring something."""
+        return message in self._due
+
     def open(self, message: Message) -> list[Key]:
         """Return what a message should still bring."""
+        if message not in self._due:
+            return []
         return [key for key in message.keys if message in self._counted.get(key, ())]
 
-    def under_way(self) -> list[Message]:
-        """Return the messages that should still bring something."""
-        return [message for message in self.live if self.open(message)]
+    def under_way(self) -> Collection[Message]:
+        """Return the messages that should still bring something, as they were sent."""
+        return self._due.keys()
 
     def only_in(self, message: Message) -> list[Key]:
         """Return what only this message should bring."""
@@ -100,23 +108,33 @@ class Backlog:
 
     def park(self, key: Key, message: Message) -> None:
         """Count on a message no longer for one of its evaluations, which does not wait either."""
-        others = [other for other in self._counted.pop(key) if other is not message]
-        if others:
-            self._counted[key] = others
-        else:
+        if not self._release(key, message):
             self.parked.add(key)
 
     def give_up(self, message: Message) -> None:
         """Count on a message no longer; what no other one should bring waits again."""
         for key in reversed(self.open(message)):
-            others = [other for other in self._counted.pop(key) if other is not message]
-            if others:
-                self._counted[key] = others
-            else:
+            if not self._release(key, message):
                 self._waiting.appendleft(key)
 
     def finish(self, key: Key) -> list[Message]:
         """Take one as finished; return the messages that should have brought it."""
         self.unfinished.discard(key)
         self.parked.discard(key)
-        return self._counted.pop(key, [])
+        messages = self._counted.pop(key, [])
+        for message in messages:
+            self._one_less(message)
+        return messages
+
+    def _release(self, key: Key, message: Message) -> bool:
+        """Count on a message no longer for one; return whether others should bring it."""
+        others = [other for other in self._counted.pop(key) if other is not message]
+        if others:
+            self._counted[key] = others
+        self._one_less(message)
+        return bool(others)
+
+    def _one_less(self, message: Message) -> None:
+        self._due[message] -= 1
+        if not self._due[message]:
+            del self._due[message]

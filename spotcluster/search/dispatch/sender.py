@@ -65,7 +65,7 @@ class Sender:
         """
         limit = max(QUEUE_LIMIT, 3 * self._durations.longest)
         items = parcels.parcel([self._work(key) for key in keys]).data
-        budget = 2 * self._durations.work(keys)
+        work = self._durations.work(keys)
         if not targets:  # which would mean any engine
             return None
         try:
@@ -74,11 +74,11 @@ class Sender:
             pending = shipping.send(
                 self._view,
                 batch.perform,
-                *(self._bundle, self._common, items, budget, self._timeout),
+                *(self._bundle, self._common, items, 2 * work, self._timeout),
             )
         except (ipyparallel.error.IPythonError, KeyError, IndexError):
             return None  # a target has gone in this moment
-        return Message(tuple(keys), pending, time.monotonic(), limit)
+        return Message(tuple(keys), pending, time.monotonic(), limit, work=work)
 
     def withdraw(self, messages: Iterable[Message]) -> None:
         """Have the engines drop messages that they have not started."""

@@ -31,7 +31,7 @@ def test_what_killed_an_engine_alone_was_sent_again_with_innocent_others() -> No
     pending: Any = Mock()
     message = Message(tuple(first), pending, sent=0.0, limit=1.0)
     made._backlog.count_on(message)
-    made._lost(message, Loss("engine 4 on node001 died", death=True))
+    made._verdicts.lost(message, Loss("engine 4 on node001 died", death=True))
     assert messages(made, 0.001) == [[(1, 0)], [(2, 0), (3, 0)]]
 
 
