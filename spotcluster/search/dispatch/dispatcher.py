@@ -23,7 +23,6 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -46,7 +45,6 @@ from spotcluster.search.engine import prune
 from spotcluster.search.results.progress import Progress
 
 TICK = 0.1  # seconds between two looks at what has changed; a result is seen at once
-TELL = 0.5  # seconds between two looks at what the user should know
 
 _CLOSED = (
     "The ipyparallel client of the search was closed.",
@@ -135,7 +133,6 @@ class Dispatcher(threading.Thread):
             *(self._backlog, self._roster, self._sender, self._durations, self._detector),
             *(self._suspicions, self._verdicts, timeout, self._listen),
         )
-        self._told = 0.0
 
     def stop(self) -> None:
         """Send nothing more, and take back what no engine has started."""
@@ -263,10 +260,7 @@ class Dispatcher(threading.Thread):
 
     def _tell(self) -> None:
         """Have others know what is new."""
-        now = time.monotonic()
-        if now - self._told >= TELL:
-            self._told = now
-            self.remarks = self._remarks()
+        self.remarks = self._remarks()
         if self._verdicts.news:
             news, self._verdicts.news = self._verdicts.news, []
             self._record(news)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 import uuid
 from collections.abc import Callable, Collection
@@ -124,7 +125,8 @@ class Roster:
         self._drained: set[str] = set()  # uuids, those that have gone too
         self._seen: list[int] = []  # the ids at the last look
         self._asked: dict[int, Engine] = {}  # those that are to be asked who they are, and how
-        self._fit: list[int] | None = None  # what `ready` gave, until something changes it
+        self._fit: list[int] | None = None  # what `ready` gave, until something changes it, or
+        self._fit_until = 0.0  # a host that is left out is tried again
         self.engines: dict[int, Engine] = {}
         self.gone: set[int] = set()
         self.hosts: dict[str, Host] = {}
@@ -160,22 +162,22 @@ class Roster:
 
     def ready(self) -> list[int]:
         """Return the engines that may be given evaluations now."""
-        if self._fit is not None:
-            return self._fit
         now = time.monotonic()
+        if self._fit is not None and now < self._fit_until:
+            return self._fit
         hosts = {
             host.name
             for host in self.hosts.values()
             if host.ready and (not host.unable or now >= host.trial)
         }
-        fit = [
+        self._fit = [
             engine.id
             for engine in self.engines.values()
             if engine.node in hosts and not engine.draining
         ]
-        if not any(host.unable for host in self.hosts.values()):  # whose trial comes with time
-            self._fit = fit
-        return fit
+        trials = (host.trial for host in self.hosts.values() if host.unable and host.trial > now)
+        self._fit_until = min(trials, default=math.inf)
+        return self._fit
 
     def elsewhere(self, nodes: Collection[str]) -> bool:
         """Return whether there are engines on other hosts than these that work, or soon may."""
@@ -279,6 +281,9 @@ class Roster:
             for host in self.hosts.values()
             if host.problem
         ]
+        failed += sorted({host.remark for host in self.hosts.values() if host.remark})
+        if not self._taken and not any(host.unable for host in self.hosts.values()):
+            return failed
         present = {engine.node for engine in self.engines.values()}
         there = {engine.uuid for engine in self.engines.values()}
         taken = [one for each in self._taken.values() for one in each]
@@ -287,7 +292,6 @@ class Roster:
             for host in self.hosts.values()
             if host.unable and host.name in present
         ]
-        failed += sorted({host.remark for host in self.hosts.values() if host.remark})
         return failed + [one.describe(over=not one.engines & there) for one in taken]
 
     def close(self) -> None:
