@@ -36,6 +36,7 @@ from spotcluster.search.dispatch import (
     dispatcher,
     durations,
     feeder,
+    forecast,
     hope,
     messages,
     roster,
@@ -51,7 +52,7 @@ BEGIN = 1_000_000.0  # on the clock, when the simulation begins
 ENGINES_PER_HOST = 16
 _MODULES = (
     *(backlog, detector, dispatcher, durations, hope, messages, roster, sender, spread),
-    *(suspicions, feeder, verdicts),
+    *(suspicions, feeder, forecast, verdicts),
 )
 
 

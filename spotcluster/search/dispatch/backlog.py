@@ -32,9 +32,9 @@ class Backlog:
         self.live: dict[Message, None] = {}
 
     @property
-    def waits(self) -> bool:
-        """Whether there is something that no message has."""
-        return bool(self._waiting)
+    def waiting(self) -> int:
+        """How many there are that no message has."""
+        return len(self._waiting)
 
     @property
     def travels(self) -> bool:
@@ -51,8 +51,8 @@ class Backlog:
         else:
             self._waiting.extend(keys)
 
-    def next(self, durations: Durations, engines: int) -> list[Key]:
-        """Take the evaluations of the next message from those that wait."""
+    def next(self, durations: Durations, wanted: float) -> list[Key]:
+        """Take the evaluations of the next message, of so many seconds, from those that wait."""
         while self._waiting and not self._to_send(self._waiting[0]):
             self._waiting.popleft()
         if not self._waiting:
@@ -60,7 +60,7 @@ class Backlog:
         if self._waiting[0] in self._alone:
             return [self._waiting.popleft()]
         keys: dict[Key, None] = {}
-        for _ in range(durations.batch(self._waiting, engines)):
+        for _ in range(durations.batch(self._waiting, wanted)):
             if self._waiting[0] in self._alone:
                 break
             key = self._waiting.popleft()

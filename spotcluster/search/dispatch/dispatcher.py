@@ -35,6 +35,7 @@ from spotcluster.search.dispatch.backlog import Backlog
 from spotcluster.search.dispatch.detector import LossDetector
 from spotcluster.search.dispatch.durations import Durations
 from spotcluster.search.dispatch.feeder import Feeder
+from spotcluster.search.dispatch.forecast import Forecast
 from spotcluster.search.dispatch.hope import Hope
 from spotcluster.search.dispatch.messages import Message
 from spotcluster.search.dispatch.roster import Roster
@@ -125,13 +126,31 @@ class Dispatcher(threading.Thread):
         self._detector = LossDetector(self._client, self._roster, self._durations)
         self._suspicions = Suspicions(self._roster, self._backlog)
         self._hope = Hope(self._roster, self._backlog)
+        forecast = Forecast()
         self._verdicts = Verdicts(
-            *(self._client, self._backlog, self._roster, self._sender, self._durations),
-            *(self._detector, self._suspicions, error_score, deaths, timeout),
+            self._client,
+            self._backlog,
+            self._roster,
+            self._sender,
+            self._durations,
+            self._detector,
+            forecast,
+            self._suspicions,
+            error_score,
+            deaths,
+            timeout,
         )
         self._feeder = Feeder(
-            *(self._backlog, self._roster, self._sender, self._durations, self._detector),
-            *(self._suspicions, self._verdicts, timeout, self._listen),
+            self._backlog,
+            self._roster,
+            self._sender,
+            self._durations,
+            self._detector,
+            forecast,
+            self._suspicions,
+            self._verdicts,
+            timeout,
+            self._listen,
         )
 
     def stop(self) -> None:

@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from spotcluster.search.data.evaluations import Key, Retry
+from spotcluster.search.dispatch import pace
 from spotcluster.search.dispatch.backlog import Backlog
 from spotcluster.search.dispatch.detector import LossDetector
 from spotcluster.search.dispatch.durations import Durations
+from spotcluster.search.dispatch.forecast import Forecast
 from spotcluster.search.dispatch.messages import Message
 from spotcluster.search.dispatch.roster import Roster
 from spotcluster.search.dispatch.sender import Sender
@@ -30,6 +32,7 @@ class Feeder:
         sender: Sender,
         durations: Durations,
         detector: LossDetector,
+        forecast: Forecast,
         suspicions: Suspicions,
         verdicts: Verdicts,
         timeout: float | None,
@@ -40,6 +43,8 @@ class Feeder:
         self._sender = sender
         self._durations = durations
         self._detector = detector
+        self._forecast = forecast
+        self._pace = pace.Pace(durations, forecast)
         self._suspicions = suspicions
         self._verdicts = verdicts
         self._timeout = timeout
@@ -48,13 +53,14 @@ class Feeder:
 
     def send_more(self) -> None:
         """Send as much of what waits as there is room for."""
-        # One message running and one waiting for each engine, and two on their way. No more: what
-        # waits here can go to an engine that joins, or be left out on abort.
+        # What waits here can go to an engine that joins, or be left out on abort.
         ready = len(self._suspicions.ready())
-        room = 2 * ready + 2 - len(self._backlog.under_way()) if ready else 0
-        while room > 0 and (keys := self._backlog.next(self._durations, ready)):
+        room = self._pace.messages(ready) - len(self._backlog.under_way()) if ready else 0
+        while room > 0 and self._backlog.waiting:
             room -= 1
-            if not self._send(keys):
+            wanted = self._pace.wanted(ready, self._backlog.waiting)
+            keys = self._backlog.next(self._durations, wanted)
+            if not keys or not self._send(keys):
                 self._backlog.put_back(keys)
                 return
 
@@ -63,7 +69,7 @@ class Feeder:
         for keys, nodes in self._suspicions.in_doubt():
             engines = self._suspicions.ready(nodes)
             while engines and keys:
-                some = keys[: self._durations.batch(keys, len(engines))]
+                some = keys[: self._durations.batch(keys, pace.SHORT)]
                 if not self._send(some, engines):
                     break
                 del keys[: len(some)]
@@ -73,7 +79,7 @@ class Feeder:
     def duplicate(self) -> None:
         """Have idle engines try what is late elsewhere; the first result wins."""
         now = time.monotonic()
-        if self._backlog.waits or not self._backlog.live or now - self._looked < LOOK:
+        if self._backlog.waiting or not self._backlog.live or now - self._looked < LOOK:
             return
         self._looked = now
         if any(message.engine is None for message in self._backlog.under_way()):
@@ -104,5 +110,6 @@ class Feeder:
             return False
         self._backlog.count_on(message)
         self._detector.sent(message)
+        self._forecast.waits(message)
         self._sent(message)
         return True

@@ -12,6 +12,7 @@ import ipyparallel
 from spotcluster.search import parcels, shipping
 from spotcluster.search.data.evaluations import Key
 from spotcluster.search.data.splits import Bundle
+from spotcluster.search.dispatch import pace
 from spotcluster.search.dispatch.durations import Durations
 from spotcluster.search.dispatch.messages import Message
 from spotcluster.search.engine import batch
@@ -63,7 +64,8 @@ class Sender:
         Message or None
             None where it could not be sent: there are no targets, or one has gone.
         """
-        limit = max(QUEUE_LIMIT, 3 * self._durations.longest)
+        longest = max(self._durations.longest, pace.length(len(targets)))
+        limit = max(QUEUE_LIMIT, 3 * longest)
         items = parcels.parcel([self._work(key) for key in keys]).data
         work = self._durations.work(keys)
         if not targets:  # which would mean any engine
@@ -75,6 +77,7 @@ class Sender:
                 self._view,
                 batch.perform,
                 *(self._bundle, self._common, items, 2 * work, self._timeout),
+                pace.telling(len(targets)),
             )
         except (ipyparallel.error.IPythonError, KeyError, IndexError):
             return None  # a target has gone in this moment

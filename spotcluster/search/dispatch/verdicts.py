@@ -19,6 +19,7 @@ from spotcluster.search.data.evaluations import Evaluation, Key, Retry
 from spotcluster.search.dispatch.backlog import Backlog
 from spotcluster.search.dispatch.detector import Loss, LossDetector
 from spotcluster.search.dispatch.durations import Durations
+from spotcluster.search.dispatch.forecast import Forecast
 from spotcluster.search.dispatch.messages import Message
 from spotcluster.search.dispatch.roster import Roster
 from spotcluster.search.dispatch.sender import Sender
@@ -57,6 +58,7 @@ class Verdicts:
         sender: Sender,
         durations: Durations,
         detector: LossDetector,
+        forecast: Forecast,
         suspicions: Suspicions,
         error_score: float,
         deaths: Mapping[Key, int],
@@ -72,6 +74,7 @@ class Verdicts:
         self._sender = sender
         self._durations = durations
         self._detector = detector
+        self._forecast = forecast
         self._suspicions = suspicions
         self._error_score = error_score
         self._timeout = timeout
@@ -89,7 +92,7 @@ class Verdicts:
             self._backlog.give_up(message)  # what it had no time for
         elif keys := self._backlog.open(message):
             self._failed(message, keys, error)
-        self._detector.ended(message)
+        self._ended(message)
         with contextlib.suppress(RuntimeError):  # the client would keep it for ever
             self._client.purge_local_results([message.id])
 
@@ -103,6 +106,7 @@ class Verdicts:
                 message.starts(note["who"], note["clock"])
                 self._roster.works(note["who"])
                 self._detector.begins(message)
+                self._forecast.begins(message)
             elif name == "taken":
                 self._roster.is_taken(note)
             elif name.startswith("results"):
@@ -110,6 +114,8 @@ class Verdicts:
                     self._arrived(message, key, message.who, result)
             else:
                 message.refused(note)
+                if message.engine is None:
+                    self._forecast.waits(message)
                 self._roster.refused(note, note["reason"], note["why"])
 
     def count(self, key: Key, failure: Failure) -> None:
@@ -168,12 +174,13 @@ class Verdicts:
                 self.news.append(Retry(*key, loss.why, lost=loss.death))
                 self._roster.lost(uuid)
         self._backlog.give_up(message)
-        self._detector.ended(message)
+        self._ended(message)
 
     def send_again(self, message: Message) -> None:
         """Take a message back that waits: a new one will do better."""
         self._sender.withdraw([message])
         self._backlog.give_up(message)
+        self._ended(message)
 
     def _failed(self, message: Message, keys: list[Key], error: BaseException) -> None:
         kind = getattr(error, "ename", type(error).__name__)
@@ -207,6 +214,11 @@ class Verdicts:
                 self._roster.node(uuid), f"{kind}: {getattr(error, 'evalue', error)}"
             )
             self._backlog.give_up(message)
+
+    def _ended(self, message: Message) -> None:
+        """Count on a message for nothing more."""
+        self._detector.ended(message)
+        self._forecast.ended(message)
 
     def _fail(self, key: Key, message: Message, error: str, *, killed: bool = False) -> None:
         score, who = self._error_score, message.who
