@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 
@@ -25,6 +26,7 @@ class Backlog:
         self._waiting = deque(keys)
         self.unfinished = set(self._waiting)
         self._known = set(self._waiting)
+        self._in_order = False  # whether somebody has said what goes first
         self._alone: set[Key] = set()
         self._counted: dict[Key, list[Message]] = {}  # the messages that should bring each
         self._due: dict[Message, int] = {}  # how many evaluations each should still bring
@@ -47,6 +49,7 @@ class Backlog:
         self._known.update(keys)
         self.unfinished.update(keys)
         if first:
+            self._in_order = True
             self.put_back(keys)
         else:
             self._waiting.extend(keys)
@@ -67,6 +70,24 @@ class Backlog:
             if self._to_send(key):
                 keys[key] = None
         return list(keys)
+
+    def longest_first(self, durations: Durations) -> None:
+        """Have what takes longest go first, so that nothing long is begun near the end.
+
+        Before them go the first splits of candidates of which nothing is known, which tell of the
+        others. Those that may be expected to take as long as each other keep their order.
+        """
+        if self._in_order:
+            return
+        tried: set[int] = set()
+        urgency: dict[Key, float] = {}
+        for key in self._waiting:
+            if durations.knows(key) or key[0] in tried:
+                urgency[key] = durations.expected(key) or 0.0
+            else:
+                urgency[key] = math.inf
+            tried.add(key[0])
+        self._waiting = deque(sorted(self._waiting, key=urgency.__getitem__, reverse=True))
 
     def _to_send(self, key: Key) -> bool:
         return key in self.unfinished and key not in self._counted

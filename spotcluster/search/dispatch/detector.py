@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
+import queue
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -57,7 +58,8 @@ class LossDetector:
         self._times: list[tuple[float, int, ReferenceType[Message]]] = []  # when to look at which
         self._numbers = itertools.count()
         self._on: dict[int, dict[Message, None]] = {}  # what has begun, by engine
-        self._close: dict[Message, None] = {}  # those that are looked at each time
+        self._vanished: dict[Message, None] = {}  # whose engines are not there
+        self._answers: queue.SimpleQueue[Message] = queue.SimpleQueue()  # to calls after them
 
     def sent(self, message: Message) -> None:
         """Take note of a message that may be lost from now on."""
@@ -70,11 +72,11 @@ class LossDetector:
             self._on.setdefault(message.engine, {})[message] = None
             self._look_at(message, self._next_look(message))
         else:
-            self._close[message] = None
+            self._vanished[message] = None
 
     def ended(self, message: Message) -> None:
         """Take note that nothing more is expected of a message."""
-        self._close.pop(message, None)
+        self._vanished.pop(message, None)
         if message.engine is not None:
             self._on.get(message.engine, {}).pop(message, None)
 
@@ -94,8 +96,11 @@ class LossDetector:
         """
         now = time.monotonic()
         for engine in gone:
-            self._close.update(self._on.pop(engine, {}))
-        looked = list(self._close)
+            self._vanished.update(self._on.pop(engine, {}))
+        looked = list(self._vanished)
+        with contextlib.suppress(queue.Empty):
+            while True:
+                looked.append(self._answers.get_nowait())
         while self._times and self._times[0][0] <= now:
             message = heapq.heappop(self._times)[2]()
             if message is not None:
@@ -107,10 +112,10 @@ class LossDetector:
             loss = self.look_after(message, hints_arrive=hints_arrive)
             if loss:
                 yield message, loss
-            elif message.vanished or message.call is not None or message.answered:
-                self._close[message] = None
+            elif message.vanished:
+                self._vanished[message] = None
             else:
-                self._close.pop(message, None)
+                self._vanished.pop(message, None)
                 self._look_at(message, max(self._next_look(message), now + AGAIN))
 
     def _look_at(self, message: Message, when: float) -> None:
@@ -119,6 +124,8 @@ class LossDetector:
     def _next_look(self, message: Message) -> float:
         if message.engine is None:
             return message.sent + 3 * message.limit + sender.QUEUE_LIMIT
+        if message.answered:
+            return message.answered + SETTLE
         return message.begun + self._patience(message)
 
     def _patience(self, message: Message) -> float:
@@ -165,6 +172,7 @@ class LossDetector:
             message.call_at = now - message.begun
             with contextlib.suppress(ipyparallel.error.IPythonError, KeyError, IndexError):
                 message.call = shipping.send(self._client[message.engine], here.identity)
+                message.call.add_done_callback(lambda _: self._answers.put(message))
         return None
 
     def blame(self, message: Message, loss: Loss, live: Iterable[Message]) -> Loss:

@@ -28,7 +28,8 @@ class Durations:
     mean : float
         Of the last ones; 0 while nothing is known.
     error : float
-        By what share those differed from what was expected of them, on average.
+        By what share candidates differed from what was expected before any of their splits was
+        known, on average.
     """
 
     def __init__(self) -> None:
@@ -46,8 +47,9 @@ class Durations:
             self.mean = seconds
         else:
             self.mean += _WEIGHT * (seconds - self.mean)
-            error = abs(seconds - before) / max(seconds, before, 1e-9)
-            self.error += _WEIGHT * (error - self.error)
+            if key[0] not in self._of:
+                error = abs(seconds - before) / max(seconds, before, 1e-9)
+                self.error += _WEIGHT * (error - self.error)
         total, count = self._of.get(key[0], (0.0, 0))
         self._of[key[0]] = total + seconds, count + 1
         self._recent.append(seconds)
@@ -60,6 +62,10 @@ class Durations:
             total, count = self._of[key[0]]
             return total / count
         return self._median()
+
+    def knows(self, key: Key) -> bool:
+        """Return whether a split of its candidate was measured."""
+        return key[0] in self._of
 
     def _median(self) -> float | None:
         if self._typical is None and self._recent:

@@ -20,6 +20,9 @@ from spotcluster.wording import listed
 
 COLD = 5.0  # seconds that the first evaluation of an engine may take longer, for its imports
 LOOK = 0.2  # seconds between two looks at what is late
+NEAR = 5.0  # seconds before the end, at least, from which on what takes longest goes first
+ORDER = 0.2  # seconds between two such orders, and
+EACH = 1e-4  # for each evaluation in it, which is a hundred times what its place costs
 
 
 class Feeder:
@@ -49,13 +52,15 @@ class Feeder:
         self._verdicts = verdicts
         self._timeout = timeout
         self._sent = sent
-        self._looked = 0.0
+        self._looked = self._order_next = 0.0
 
     def send_more(self) -> None:
         """Send as much of what waits as there is room for."""
         # What waits here can go to an engine that joins, or be left out on abort.
         ready = len(self._suspicions.ready())
         room = self._pace.messages(ready) - len(self._backlog.under_way()) if ready else 0
+        if room > 0 and self._backlog.waiting:
+            self._order(ready)
         while room > 0 and self._backlog.waiting:
             room -= 1
             wanted = self._pace.wanted(ready, self._backlog.waiting)
@@ -63,6 +68,15 @@ class Feeder:
             if not keys or not self._send(keys):
                 self._backlog.put_back(keys)
                 return
+
+    def _order(self, ready: int) -> None:
+        """Have what takes longest go first when the end is near."""
+        now = time.monotonic()
+        near = max(NEAR, 2 * self._durations.longest, 2 * pace.length(ready))
+        if now < self._order_next or self._pace.left(ready, self._backlog.waiting) > near:
+            return
+        self._backlog.longest_first(self._durations)
+        self._order_next = now + ORDER + self._backlog.waiting * EACH
 
     def ask_others(self) -> None:
         """Have what has failed on a host tried on another one, where it may be the host's doing."""

@@ -58,14 +58,18 @@ class Pace:
             How many evaluations are in no message.
         """
         self._turn = (self._turn + _GOLDEN) % 1.0
-        usual = length(engines) * (0.5 + self._turn)
-        all_done = (self._durations.mean * waiting + self._forecast.work()) / engines
-        left = all_done - self._forecast.start(engines)
-        part = max(THIRD, MOST_OF_IT / (1 + 2 * self._durations.error)) * left
+        sure = max(THIRD, MOST_OF_IT / (1 + 2 * self._durations.error))
+        usual = max(SHORT, engines / MANY, length(engines) * sure) * (0.5 + self._turn)
+        left = self.left(engines, waiting) - self._forecast.start(engines)
+        part = sure * left
         if part >= usual:
             return usual
         least = max(LEAST, engines / BURST)
         return max(LEAST, part, min(left, least))
+
+    def left(self, engines: int, waiting: int) -> float:
+        """Return in how many seconds all could be done."""
+        return (self._durations.mean * waiting + self._forecast.work()) / engines
 
 
 def length(engines: int) -> float:

@@ -19,6 +19,7 @@ from spotcluster.search.engine import batch
 from spotcluster.search.results.progress import Progress
 
 QUEUE_LIMIT = 10.0  # seconds that a message may wait in the scheduler's queue, at least
+OVER = 1.5  # times what was expected of a message, after which it comes back with what it has
 
 Work = Callable[[Key], tuple[str, dict[str, Any]]]
 
@@ -76,7 +77,7 @@ class Sender:
             pending = shipping.send(
                 self._view,
                 batch.perform,
-                *(self._bundle, self._common, items, 2 * work, self._timeout),
+                *(self._bundle, self._common, items, OVER * work, self._timeout),
                 pace.telling(len(targets)),
             )
         except (ipyparallel.error.IPythonError, KeyError, IndexError):

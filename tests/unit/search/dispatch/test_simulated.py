@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 from simulated import Times, World
 
 from spotcluster.search.data.evaluations import Key
+from spotcluster.search.dispatch.backlog import Backlog
+from spotcluster.search.dispatch.detector import LossDetector
+from spotcluster.search.dispatch.messages import Message
 
 
 def one_second(_: dict[str, Any]) -> float:
@@ -83,3 +87,60 @@ def test_what_kills_its_engines_ends_as_failed_and_nothing_else_does() -> None:
     assert sorted(run.done) == keys(300)
     assert [key for key, one in run.done.items() if one.killed] == [(77, 0)]
     assert len(world.gone) == 3
+
+
+def test_short_evaluations_of_a_cluster_end_together_and_need_few_messages() -> None:
+    world = World(lambda _: 0.2)
+    world.join(32)
+    run = world.run([(n // 5, n % 5) for n in range(1600)])
+    assert len(run.done) == 1600
+    assert run.seconds < 1.03 * 10.0
+    assert world.sent / run.seconds < 30
+
+
+def test_many_engines_need_no_more_messages_than_a_controller_carries() -> None:
+    world = World(one_second)
+    world.join(500)
+    run = world.run([(n // 5, n % 5) for n in range(20_000)])
+    assert len(run.done) == 20_000
+    assert run.twice == []
+    assert run.seconds < 1.05 * 40.0
+    assert world.sent / run.seconds < 100
+    assert world.hints / run.seconds < 100 + 16
+
+
+def test_the_longest_were_begun_last() -> None:
+    """One candidate takes very long, and nobody can know which."""
+
+    def seconds(params: dict[str, Any]) -> float:
+        return 6.0 if params["n"] == 310 else 0.3
+
+    world = World(seconds)
+    world.join(32)
+    run = world.run([(n // 5, n % 5) for n in range(1600)])
+    alone = world.work / 32
+    assert run.seconds < 1.1 * alone
+
+
+def test_what_is_looked_at_grows_with_what_happens_and_not_with_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: Counter[str] = Counter()
+
+    def counted(kind: type, name: str) -> None:
+        own = getattr(kind, name)
+
+        def look(*args: Any, **more: Any) -> Any:
+            looks[name] += 1
+            return own(*args, **more)
+
+        monkeypatch.setattr(kind, name, look)
+
+    counted(Message, "hints")
+    counted(LossDetector, "look_after")
+    counted(Backlog, "open")
+    world = World(lambda _: 100.0)  # which is a thousand steps
+    world.join(100)
+    run = world.run(keys(100))
+    assert len(run.done) == 100
+    assert max(looks.values()) < 10 * world.sent
