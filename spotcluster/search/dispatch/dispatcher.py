@@ -24,7 +24,7 @@ import contextlib
 import queue
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from spotcluster.errors import SearchError
@@ -74,6 +74,8 @@ class Dispatcher(threading.Thread):
         The score of what could not be evaluated.
     deaths : mapping
         How many engines an evaluation has killed before.
+    took : sequence of pairs
+        What evaluations are known to have taken before: their keys, and seconds.
     timeout : float, optional
         Seconds that an evaluation may take.
     progress : Progress, optional
@@ -94,6 +96,7 @@ class Dispatcher(threading.Thread):
         error_score: float,
         deaths: Mapping[Key, int],
         *,
+        took: Sequence[tuple[Key, float]] = (),
         timeout: float | None = None,
         progress: Progress | None = None,
         open: bool = False,  # noqa: A002 - what it is
@@ -119,6 +122,7 @@ class Dispatcher(threading.Thread):
         self._stopped = threading.Event()
         self._gone = threading.Event()
         self._durations = Durations()
+        self._durations.recall(took)
         self._sender = Sender(
             *(view, bundle, common, work, self._durations), timeout=timeout, progress=progress
         )

@@ -12,6 +12,7 @@ from spotcluster.search.data.evaluations import Key
 MOST = 1000  # evaluations in a message
 PATIENCE = 2.0  # seconds, and
 LATE = 2.0  # times what was expected, after which a message is late
+RECENT = 64  # evaluations of which the typical one is taken
 _WEIGHT = 0.05  # of the newest, in what is averaged over the last ones
 
 
@@ -37,8 +38,20 @@ class Durations:
         self.mean = 0.0
         self.error = 0.0
         self._of: dict[int, tuple[float, int]] = {}  # sum and count by candidate
-        self._recent: deque[float] = deque(maxlen=64)
+        self._recent: deque[float] = deque(maxlen=RECENT)
         self._typical: float | None = None
+
+    def recall(self, known: Sequence[tuple[Key, float]]) -> None:
+        """Take note of what evaluations took before, which may be very many; the last count most.
+
+        The first of what is left can then be sent in messages of the right length.
+        """
+        for key, seconds in known[:-RECENT]:
+            total, count = self._of.get(key[0], (0.0, 0))
+            self._of[key[0]] = total + seconds, count + 1
+            self.longest = max(self.longest, seconds)
+        for key, seconds in known[-RECENT:]:
+            self.add(key, seconds)
 
     def add(self, key: Key, seconds: float) -> None:
         """Take note of what an evaluation took."""

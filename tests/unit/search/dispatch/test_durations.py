@@ -43,6 +43,15 @@ def test_what_takes_long_does_not_wait_with_what_is_quick() -> None:
     assert durations.batch([(0, 0), (0, 1), (5, 1), (0, 2)], 1.0) == 2
 
 
+def test_what_a_ledger_knows_counts_from_the_first_message_on() -> None:
+    durations = Durations()
+    durations.recall([((n // 2, n % 2), 1.0 + n // 2) for n in range(400)])
+    assert durations.expected((3, 2)) == 4.0
+    assert durations.expected((999, 0)) == pytest.approx(185, abs=16)  # as the last ones
+    assert durations.longest == 200.0
+    assert durations.batch([(3, 2), (4, 2), (5, 2)], 10.0) == 2
+
+
 def test_how_far_expectations_are_off_is_known() -> None:
     assert known(*[2.0] * 20).error == 0.0
     assert known(*[1.0, 4.0] * 20).error > 0.2

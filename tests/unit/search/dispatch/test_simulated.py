@@ -109,6 +109,16 @@ def test_many_engines_need_no_more_messages_than_a_controller_carries() -> None:
     assert world.hints / run.seconds < 100 + 16
 
 
+def test_a_search_that_is_resumed_needs_no_trial_to_fill_its_messages() -> None:
+    world = World(lambda _: 0.2)
+    world.join(32)
+    world.run(keys(1600), took=[((n, 1), 0.2) for n in range(1600)])
+    without = World(lambda _: 0.2)
+    without.join(32)
+    without.run(keys(1600))
+    assert world.sent < without.sent - 32
+
+
 def test_the_longest_were_begun_last() -> None:
     """One candidate takes very long, and nobody can know which."""
 
