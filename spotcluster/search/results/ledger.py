@@ -259,7 +259,7 @@ class Ledger:
             file.close()
 
     def _write(self, lines: list[dict[str, Any]]) -> None:
-        text = "".join(json.dumps(_to_json(line), allow_nan=False) + "\n" for line in lines)
+        text = "".join(f"{_written(line)}\n" for line in lines)
         rest = memoryview(text.encode())
         size = self._file.seek(0, os.SEEK_END)
         try:
@@ -462,6 +462,13 @@ def _signature(search_id: str, data: bytes) -> str:
 
 
 # --- numbers that JSON does not know --------------------------------------------------------------
+
+
+def _written(line: dict[str, Any]) -> str:
+    try:
+        return json.dumps(line, allow_nan=False)
+    except ValueError:  # few lines have a number that JSON does not know
+        return json.dumps(_to_json(line), allow_nan=False)
 
 
 def _to_json(value: Any) -> Any:
