@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import pytest
@@ -154,3 +156,39 @@ def test_what_is_looked_at_grows_with_what_happens_and_not_with_time(
     run = world.run(keys(100))
     assert len(run.done) == 100
     assert max(looks.values()) < 10 * world.sent
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_comes_and_goes_all_is_done_once_and_only_what_kills_fails(seed: int) -> None:
+    chance = random.Random(seed)
+    deadly = set(chance.sample(range(100), chance.choice([0, 0, 1])))
+    typical = chance.choice([0.01, 0.3, 2.0])
+
+    def seconds(params: dict[str, Any]) -> float:
+        if params["n"] in deadly:
+            raise RuntimeError
+        return random.Random(params["n"]).expovariate(1 / typical)
+
+    times = Times(noticed=chance.choice([0.5, 5.0]), imports=chance.choice([0.0, 3.0]))
+    world = World(seconds, times, lost_hints=chance.choice([0.0, 0.3, 1.0]))
+    number = chance.choice([6, 12, 40])
+    world.join(number)
+
+    def happen(what: str) -> None:
+        there = [one for one, engine in world.engines.items() if engine.alive]
+        some = there[: number // 4]
+        if what == "join":
+            world.join(number // 4)
+        elif len(there) > number // 2:
+            (world.lose if what == "lose" else world.drain)(some)
+
+    for _ in range(4):
+        what = chance.choice(["lose", "join", "drain"])
+        world.at(chance.uniform(0.2, 15.0), partial(happen, what))
+    world.at(60.0, lambda: world.join(8) and None)
+    wanted = [(n, split) for n in range(100) for split in range(2)]
+    run = world.run(wanted)
+    assert sorted(run.done) == wanted
+    assert run.twice == []
+    failed = {key[0] for key, one in run.done.items() if one.error}
+    assert failed == {key[0] for key, one in run.done.items() if one.killed} == deadly
