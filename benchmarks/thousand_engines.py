@@ -2,7 +2,7 @@
 
 Usage: python benchmarks/thousand_engines.py [ENGINES] [EVALUATIONS] [--against CHECKOUT]
 
-The engines are those of tests/simulated.py, on a clock of their own that goes on, beside the work,
+The engines are those of tests/simulated, on a clock of their own that goes on, beside the work,
 by what the client uses of its processor. Counted is what the dispatcher does, and not what
 ipyparallel does for each message. ``--against`` measures
 another checkout's search in the same run.

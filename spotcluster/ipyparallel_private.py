@@ -8,7 +8,7 @@ uses, for this is not there: `await_engines.py`, `release_engines.py`, `controll
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -25,6 +25,19 @@ def is_closed(client: Any) -> bool:
 def engine_uuids(client: Any) -> dict[int, str]:
     """Return the uuids of the engines that a client knows of, by their numbers."""
     return dict(client._engines)
+
+
+def on_publication(pending: Any, told: Callable[[], None]) -> None:
+    """Have `told` called when an engine has published data about a task: by the client's thread.
+
+    `pending` is the AsyncResult of one task; what was published is in the client's metadata then.
+    """
+
+    def heard(message: Mapping[str, Any]) -> None:
+        if message["header"]["msg_type"] == "data_message":
+            told()
+
+    pending._children[0].iopub_callbacks.append(heard)
 
 
 def session_key(client: Any) -> bytes:

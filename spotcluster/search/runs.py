@@ -20,7 +20,8 @@ from spotcluster.search.data.candidates import Candidate
 from spotcluster.search.data.evaluations import Evaluation, Key, Presence, Retry
 from spotcluster.search.data.folds import Dataset
 from spotcluster.search.data.splits import Bundle
-from spotcluster.search.dispatch.dispatcher import Dispatcher, News
+from spotcluster.search.dispatch.dispatcher import Dispatcher
+from spotcluster.search.dispatch.verdicts import News
 from spotcluster.search.outcome import Outcome
 from spotcluster.search.results.ledger import Ledger
 from spotcluster.search.results.progress import LEADERS, Progress
@@ -151,6 +152,11 @@ class Run:
             self._ended,
             self.plan.error_score,
             self._deaths,
+            took=[
+                (done.key, done.ended - done.started)
+                for done in self.results.evaluations
+                if done.ended > done.started
+            ],
             timeout=self.plan.timeout,
             progress=self._progress,
             open=open,

@@ -15,7 +15,8 @@ from sklearn.svm import SVC
 from spotcluster.errors import SearchError
 from spotcluster.search.data.evaluations import Evaluation, Key, Retry
 from spotcluster.search.data.splits import Bundle
-from spotcluster.search.dispatch.dispatcher import Dispatcher, News
+from spotcluster.search.dispatch.dispatcher import Dispatcher
+from spotcluster.search.dispatch.verdicts import News
 
 from .conftest import Machines, until
 
@@ -132,7 +133,7 @@ def test_a_straggler_is_tried_on_an_idle_engine(
     pair: Machines, iris: list[str], by_value: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spotcluster.search.dispatch.durations.PATIENCE", 0.3)
-    monkeypatch.setattr("spotcluster.search.dispatch.dispatcher.COLD", 0.0)
+    monkeypatch.setattr("spotcluster.search.dispatch.feeder.COLD", 0.0)
 
     class Straggling(Dispatch):
         model = Sleeper(seconds=250.0, once=str(tmp_path / "met"))

@@ -28,6 +28,7 @@ import moto.ssm.models
 import paramiko
 import pytest
 import sklearn
+from ipyparallel.client.futures import MessageFuture
 from ipyparallel.controller.hub import Hub
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import ParameterSampler
@@ -151,6 +152,10 @@ def test_ipyparallels_client_has_what_we_ask_of_it() -> None:
     for name in ("_query_stream", "_engines", "_closed"):
         assert re.search(rf"\bself\.{name} = |^    {name} = ", source, re.MULTILINE), name
     assert "_idcounter" in Hub.class_trait_names()
+    assert "self._children = children" in inspect.getsource(ipyparallel.AsyncResult)
+    assert MessageFuture("id").iopub_callbacks == []
+    told = "for callback in msg_future.iopub_callbacks"
+    assert source.index("md['data'].update(data)") < source.index(told)
     date = ipyparallel_private.date("2026-11-28T08:00:00+00:00")
     assert date is not None
     assert date.year == 2026

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 Key = tuple[int, int]
@@ -115,7 +115,7 @@ class Retry:
         return f"candidate {self.candidate}, split {self.split}: {self.reason}"
 
     def as_plain(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))
 
 
 def compute_evaluation(cv_split_filename: str, model: Any, params: dict[str, Any]) -> float:

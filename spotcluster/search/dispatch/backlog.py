@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from spotcluster.search.data.evaluations import Key
 from spotcluster.search.dispatch.durations import Durations
@@ -25,15 +26,17 @@ class Backlog:
         self._waiting = deque(keys)
         self.unfinished = set(self._waiting)
         self._known = set(self._waiting)
+        self._in_order = False  # whether somebody has said what goes first
         self._alone: set[Key] = set()
         self._counted: dict[Key, list[Message]] = {}  # the messages that should bring each
+        self._due: dict[Message, int] = {}  # how many evaluations each should still bring
         self.parked: set[Key] = set()  # neither waits nor travels, until it is sent or put back
         self.live: dict[Message, None] = {}
 
     @property
-    def waits(self) -> bool:
-        """Whether there is something that no message has."""
-        return bool(self._waiting)
+    def waiting(self) -> int:
+        """How many there are that no message has."""
+        return len(self._waiting)
 
     @property
     def travels(self) -> bool:
@@ -46,26 +49,45 @@ class Backlog:
         self._known.update(keys)
         self.unfinished.update(keys)
         if first:
+            self._in_order = True
             self.put_back(keys)
         else:
             self._waiting.extend(keys)
 
-    def next(self, durations: Durations, engines: int) -> list[Key]:
-        """Take the evaluations of the next message from those that wait."""
+    def next(self, durations: Durations, wanted: float) -> list[Key]:
+        """Take the evaluations of the next message, of so many seconds, from those that wait."""
         while self._waiting and not self._to_send(self._waiting[0]):
             self._waiting.popleft()
         if not self._waiting:
             return []
         if self._waiting[0] in self._alone:
             return [self._waiting.popleft()]
-        keys: list[Key] = []
-        for _ in range(durations.batch(self._waiting, engines)):
+        keys: dict[Key, None] = {}
+        for _ in range(durations.batch(self._waiting, wanted)):
             if self._waiting[0] in self._alone:
                 break
             key = self._waiting.popleft()
-            if self._to_send(key) and key not in keys:
-                keys.append(key)
-        return keys
+            if self._to_send(key):
+                keys[key] = None
+        return list(keys)
+
+    def longest_first(self, durations: Durations) -> None:
+        """Have what takes longest go first, so that nothing long is begun near the end.
+
+        Before them go the first splits of candidates of which nothing is known, which tell of the
+        others. Those that may be expected to take as long as each other keep their order.
+        """
+        if self._in_order:
+            return
+        tried: set[int] = set()
+        urgency: dict[Key, float] = {}
+        for key in self._waiting:
+            if durations.knows(key) or key[0] in tried:
+                urgency[key] = durations.expected(key) or 0.0
+            else:
+                urgency[key] = math.inf
+            tried.add(key[0])
+        self._waiting = deque(sorted(self._waiting, key=urgency.__getitem__, reverse=True))
 
     def _to_send(self, key: Key) -> bool:
         return key in self.unfinished and key not in self._counted
@@ -83,16 +105,23 @@ class Backlog:
         """Expect from a message what it was sent for."""
         for key in message.keys:
             self._counted.setdefault(key, []).append(message)
+        self._due[message] = len(message.keys)
         self.parked.difference_update(message.keys)
         self.live[message] = None
 
+    def expects(self, message: Message) -> bool:
+        """Return whether a message should still bring something."""
+        return message in self._due
+
     def open(self, message: Message) -> list[Key]:
         """Return what a message should still bring."""
+        if message not in self._due:
+            return []
         return [key for key in message.keys if message in self._counted.get(key, ())]
 
-    def under_way(self) -> list[Message]:
-        """Return the messages that should still bring something."""
-        return [message for message in self.live if self.open(message)]
+    def under_way(self) -> Collection[Message]:
+        """Return the messages that should still bring something, as they were sent."""
+        return self._due.keys()
 
     def only_in(self, message: Message) -> list[Key]:
         """Return what only this message should bring."""
@@ -100,23 +129,33 @@ class Backlog:
 
     def park(self, key: Key, message: Message) -> None:
         """Count on a message no longer for one of its evaluations, which does not wait either."""
-        others = [other for other in self._counted.pop(key) if other is not message]
-        if others:
-            self._counted[key] = others
-        else:
+        if not self._release(key, message):
             self.parked.add(key)
 
     def give_up(self, message: Message) -> None:
         """Count on a message no longer; what no other one should bring waits again."""
         for key in reversed(self.open(message)):
-            others = [other for other in self._counted.pop(key) if other is not message]
-            if others:
-                self._counted[key] = others
-            else:
+            if not self._release(key, message):
                 self._waiting.appendleft(key)
 
     def finish(self, key: Key) -> list[Message]:
         """Take one as finished; return the messages that should have brought it."""
         self.unfinished.discard(key)
         self.parked.discard(key)
-        return self._counted.pop(key, [])
+        messages = self._counted.pop(key, [])
+        for message in messages:
+            self._one_less(message)
+        return messages
+
+    def _release(self, key: Key, message: Message) -> bool:
+        """Count on a message no longer for one; return whether others should bring it."""
+        others = [other for other in self._counted.pop(key) if other is not message]
+        if others:
+            self._counted[key] = others
+        self._one_less(message)
+        return bool(others)
+
+    def _one_less(self, message: Message) -> None:
+        self._due[message] -= 1
+        if not self._due[message]:
+            del self._due[message]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
+import itertools
+import queue
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import ReferenceType, ref
 
 import ipyparallel
 
@@ -22,6 +26,7 @@ from spotcluster.search.engine import here
 GRACE = 1.0  # seconds for the result of an engine that has gone, which may still be on its way
 SILENCE = 15.0  # seconds after which a running evaluation is asked after
 SETTLE = 5.0  # seconds for a result after its engine has turned to something else
+AGAIN = 1.0  # seconds between two looks at a message, at least, if nothing has happened
 SPARED = 3  # engines that may die without blame for an evaluation that was not seen to begin
 
 
@@ -42,7 +47,7 @@ class Loss:
 
 
 class LossDetector:
-    """Looks after the messages that are under way."""
+    """Looks after the messages that are under way: each when its engine has gone, or it is time."""
 
     def __init__(self, client: Any, roster: Roster, durations: Durations) -> None:
         self._client = client
@@ -50,6 +55,83 @@ class LossDetector:
         self._durations = durations
         self._blamed: set[str] = set()  # engines for whose death a message has been blamed
         self._spared: Counter[Key] = Counter()
+        self._times: list[tuple[float, int, ReferenceType[Message]]] = []  # when to look at which
+        self._numbers = itertools.count()
+        self._on: dict[int, dict[Message, None]] = {}  # what has begun, by engine
+        self._vanished: dict[Message, None] = {}  # whose engines are not there
+        self._answers: queue.SimpleQueue[Message] = queue.SimpleQueue()  # to calls after them
+
+    def sent(self, message: Message) -> None:
+        """Take note of a message that may be lost from now on."""
+        self._look_at(message, self._next_look(message))
+
+    def begins(self, message: Message) -> None:
+        """Take note that a message is known to run."""
+        assert message.engine is not None
+        if message.engine in self._roster.engines:
+            self._on.setdefault(message.engine, {})[message] = None
+            self._look_at(message, self._next_look(message))
+        else:
+            self._vanished[message] = None
+
+    def ended(self, message: Message) -> None:
+        """Take note that nothing more is expected of a message."""
+        self._vanished.pop(message, None)
+        if message.engine is not None:
+            self._on.get(message.engine, {}).pop(message, None)
+
+    def losses(
+        self, gone: Collection[int], expected: Callable[[Message], bool], *, hints_arrive: bool
+    ) -> Iterator[tuple[Message, Loss]]:
+        """Yield the messages that are lost.
+
+        Parameters
+        ----------
+        gone : collection of int
+            The engines that are there no more.
+        expected : callable
+            Tells whether a message should still bring something.
+        hints_arrive : bool
+            Whether engines' hints have been heard: without, it may run and nobody says so.
+        """
+        now = time.monotonic()
+        for engine in gone:
+            self._vanished.update(self._on.pop(engine, {}))
+        looked = list(self._vanished)
+        with contextlib.suppress(queue.Empty):
+            while True:
+                looked.append(self._answers.get_nowait())
+        while self._times and self._times[0][0] <= now:
+            message = heapq.heappop(self._times)[2]()
+            if message is not None:
+                looked.append(message)
+        for message in dict.fromkeys(looked):
+            if not expected(message):
+                self.ended(message)
+                continue
+            loss = self.look_after(message, hints_arrive=hints_arrive)
+            if loss:
+                yield message, loss
+            elif message.vanished:
+                self._vanished[message] = None
+            else:
+                self._vanished.pop(message, None)
+                self._look_at(message, max(self._next_look(message), now + AGAIN))
+
+    def _look_at(self, message: Message, when: float) -> None:
+        heapq.heappush(self._times, (when, next(self._numbers), ref(message)))
+
+    def _next_look(self, message: Message) -> float:
+        if message.engine is None:
+            return message.sent + 3 * message.limit + sender.QUEUE_LIMIT
+        if message.answered:
+            return message.answered + SETTLE
+        return message.begun + self._patience(message)
+
+    def _patience(self, message: Message) -> float:
+        """Return the seconds after which a message that runs is asked after."""
+        longest = max(self._durations.longest, message.work)
+        return max(SILENCE, 3 * longest, 2 * message.call_at)
 
     def look_after(self, message: Message, *, hints_arrive: bool) -> Loss | None:
         """Return why a message is lost; None while it may still come back.
@@ -86,10 +168,11 @@ class LossDetector:
         elif message.call is not None and message.call.done():
             message.answered = now if message.call.exception() is None else 0.0
             message.call = None
-        elif now - message.sent > max(SILENCE, 3 * self._durations.longest, 2 * message.call_at):
-            message.call_at = now - message.sent
+        elif now - message.begun >= self._patience(message):
+            message.call_at = now - message.begun
             with contextlib.suppress(ipyparallel.error.IPythonError, KeyError, IndexError):
                 message.call = shipping.send(self._client[message.engine], here.identity)
+                message.call.add_done_callback(lambda _: self._answers.put(message))
         return None
 
     def blame(self, message: Message, loss: Loss, live: Iterable[Message]) -> Loss:

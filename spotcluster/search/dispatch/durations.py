@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections import deque
 from collections.abc import Sequence
 
 from spotcluster.search.data.evaluations import Key
 
-WORK = 1.0  # seconds of work in a message: a message costs some milliseconds
-LEAST = 0.02  # seconds of work in a message near the end
-ROUNDS = 3  # messages for each engine over which what is left is spread
 MOST = 1000  # evaluations in a message
 PATIENCE = 2.0  # seconds, and
 LATE = 2.0  # times what was expected, after which a message is late
+RECENT = 64  # evaluations of which the typical one is taken
+_WEIGHT = 0.05  # of the newest, in what is averaged over the last ones
 
 
 class Durations:
@@ -21,16 +21,48 @@ class Durations:
 
     Splits of one candidate take about as long as each other, so they tell the most; the recent ones
     of all candidates tell something.
+
+    Attributes
+    ----------
+    longest : float
+        The longest that one took.
+    mean : float
+        Of the last ones; 0 while nothing is known.
+    error : float
+        By what share candidates differed from what was expected before any of their splits was
+        known, on average.
     """
 
     def __init__(self) -> None:
         self.longest = 0.0
+        self.mean = 0.0
+        self.error = 0.0
         self._of: dict[int, tuple[float, int]] = {}  # sum and count by candidate
-        self._recent: deque[float] = deque(maxlen=64)
+        self._recent: deque[float] = deque(maxlen=RECENT)
         self._typical: float | None = None
+
+    def recall(self, known: Sequence[tuple[Key, float]]) -> None:
+        """Take note of what evaluations took before, which may be very many; the last count most.
+
+        The first of what is left can then be sent in messages of the right length.
+        """
+        for key, seconds in known[:-RECENT]:
+            total, count = self._of.get(key[0], (0.0, 0))
+            self._of[key[0]] = total + seconds, count + 1
+            self.longest = max(self.longest, seconds)
+        for key, seconds in known[-RECENT:]:
+            self.add(key, seconds)
 
     def add(self, key: Key, seconds: float) -> None:
         """Take note of what an evaluation took."""
+        before = self.expected(key)
+        if before is None:
+            self.mean = seconds
+        else:
+            self.mean += _WEIGHT * (seconds - self.mean)
+            if key[0] not in self._of:
+                error = abs(seconds - before) / max(seconds, before, 1e-9)
+                self.error += _WEIGHT * (error - self.error)
         total, count = self._of.get(key[0], (0.0, 0))
         self._of[key[0]] = total + seconds, count + 1
         self._recent.append(seconds)
@@ -44,25 +76,26 @@ class Durations:
             return total / count
         return self._median()
 
+    def knows(self, key: Key) -> bool:
+        """Return whether a split of its candidate was measured."""
+        return key[0] in self._of
+
     def _median(self) -> float | None:
         if self._typical is None and self._recent:
             self._typical = statistics.median(self._recent)
         return self._typical
 
-    def batch(self, waiting: Sequence[Key], engines: int) -> int:
-        """Return how many of the evaluations that wait the next message should hold.
+    def batch(self, waiting: Sequence[Key], wanted: float) -> int:
+        """Return how many of the evaluations that wait make so many seconds of work.
 
-        Little work when little is left, so that all engines end at about the same time. One while
-        nothing is known.
+        At least one; no more while nothing is known.
         """
         first = self.expected(waiting[0])
         if first is None:
             return 1
-        left = (self._median() or first) * len(waiting) / (ROUNDS * max(engines, 1))
-        wanted = min(WORK, max(LEAST, left))
         count, work = 1, first
-        while count < min(len(waiting), MOST):
-            more = self.expected(waiting[count])
+        for key in itertools.islice(waiting, 1, MOST):
+            more = self.expected(key)
             assert more is not None
             if work + more > wanted:
                 break

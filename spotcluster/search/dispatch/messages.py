@@ -33,6 +33,8 @@ class Message:
         The engines known to have refused it.
     vanished : float
         When its engine was first seen to be gone.
+    work : float
+        Seconds that it may be expected to take; 0 while nothing is known.
     """
 
     keys: tuple[Key, ...]
@@ -50,6 +52,7 @@ class Message:
     call: Any = None
     call_at: float = 0.0
     answered: float = 0.0
+    work: float = 0.0
 
     @property
     def id(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 import uuid
 from collections.abc import Callable, Collection
@@ -101,6 +102,11 @@ class Roster:
 
     Nothing here waits: `refresh` is called again and again and looks at what has arrived. `wake` is
     called, by other threads, when something has.
+
+    Attributes
+    ----------
+    gone : set of int
+        The engines that the last `refresh` has found gone.
     """
 
     def __init__(
@@ -118,41 +124,61 @@ class Roster:
         self._search = uuid.uuid4().hex
         self._names: dict[str, str] = {}  # of engines by uuid, those that have gone too
         self._drained: set[str] = set()  # uuids, those that have gone too
+        self._seen: list[int] = []  # the ids at the last look
+        self._asked: dict[int, Engine] = {}  # those that are to be asked who they are, and how
+        self._fit: list[int] | None = None  # what `ready` gave, until something changes it, or
+        self._fit_until = 0.0  # a host that is left out is tried again
         self.engines: dict[int, Engine] = {}
+        self.gone: set[int] = set()
         self.hosts: dict[str, Host] = {}
         self._presence: dict[str, Presence] = {}  # by uuid
         self._taken: dict[str, list[Taken]] = {}  # by host, which may have a successor
 
     def refresh(self) -> list[str]:
         """Look at what has changed; return the hosts that have become ready."""
-        present = set(self._ids())
-        for gone in self.engines.keys() - present:
+        ids = self._ids()
+        self.gone = set()
+        if ids != self._seen:
+            self._seen = ids
+            self._compare(set(ids))
+        for node, server in self._spread.peers().items():
+            if server not in self.engines:
+                self._spread.left(node)
+        for engine in list(self._asked.values()):
+            self._ask(engine)
+        return [host.name for host in self.hosts.values() if self._deliver(host)]
+
+    def _compare(self, present: set[int]) -> None:
+        """Take note of who has come and who has gone."""
+        self._fit = None
+        self.gone = self.engines.keys() - present
+        for gone in self.gone:
             engine = self.engines.pop(gone)
+            self._asked.pop(gone, None)
             if engine.uuid in self._presence:
                 seen = self._presence[engine.uuid]
                 self._presence[engine.uuid] = replace(seen, left=time.time())
-        for node, server in self._spread.peers().items():
-            if server not in present:
-                self._spread.left(node)
-        for new in present - self.engines.keys():
-            self.engines[new] = Engine(new)
-        for engine in self.engines.values():
-            self._ask(engine)
-        return [host.name for host in self.hosts.values() if self._deliver(host)]
+        for new in sorted(present - self.engines.keys()):
+            self.engines[new] = self._asked[new] = Engine(new)
 
     def ready(self) -> list[int]:
         """Return the engines that may be given evaluations now."""
         now = time.monotonic()
+        if self._fit is not None and now < self._fit_until:
+            return self._fit
         hosts = {
             host.name
             for host in self.hosts.values()
             if host.ready and (not host.unable or now >= host.trial)
         }
-        return [
+        self._fit = [
             engine.id
             for engine in self.engines.values()
             if engine.node in hosts and not engine.draining
         ]
+        trials = (host.trial for host in self.hosts.values() if host.unable and host.trial > now)
+        self._fit_until = min(trials, default=math.inf)
+        return self._fit
 
     def elsewhere(self, nodes: Collection[str]) -> bool:
         """Return whether there are engines on other hosts than these that work, or soon may."""
@@ -168,19 +194,25 @@ class Roster:
         if now >= host.trial:  # and not for each of its engines
             host.trial, host.pause = now + host.pause, min(2 * host.pause, SELDOM)
         host.unable = why
+        self._fit = None
 
     def proved(self, node: str) -> None:
         """Take note that a host can do evaluations."""
         if node in self.hosts and self.hosts[node].unable:
             self.hosts[node].unable, self.hosts[node].pause = "", RETRY
+            self._fit = None
 
     def hopeless(self) -> dict[str, str]:
         """Return why none of the hosts can do evaluations, by host; empty if one can, or may."""
-        if not all(engine.node for engine in self.engines.values()):
-            return {}
-        hosts = [self.hosts[node] for node in {engine.node for engine in self.engines.values()}]
-        why = {host.name: host.unable or host.problem for host in hosts}
-        return dict(sorted(why.items())) if all(why.values()) else {}
+        why: dict[str, str] = {}
+        for engine in self.engines.values():
+            if engine.node in why:
+                continue
+            host = self.hosts.get(engine.node)
+            if host is None or not (host.unable or host.problem):
+                return {}
+            why[host.name] = host.unable or host.problem
+        return dict(sorted(why.items()))
 
     def name(self, uuid: str | None) -> str:
         """Return what to call an engine, which may have gone: ``"engine 3 on node001"``."""
@@ -225,6 +257,7 @@ class Roster:
         host = self._meet(who)
         if reason == "draining":
             known.draining, known.look_again = True, time.monotonic() + RETRY
+            self._asked[known.id] = known
         elif reason == "unable":
             self.leave_out(host.name, why)
         elif host.delivery is None:
@@ -234,6 +267,8 @@ class Roster:
         """Ask all engines anew, before they are given anything: one has refused something."""
         for engine in self.engines.values():
             engine.node = ""
+        self._asked = dict(self.engines)
+        self._fit = None
 
     def presence(self) -> list[Presence]:
         """Return when engines were there, those that have gone too."""
@@ -248,6 +283,9 @@ class Roster:
             for host in self.hosts.values()
             if host.problem
         ]
+        failed += sorted({host.remark for host in self.hosts.values() if host.remark})
+        if not self._taken and not any(host.unable for host in self.hosts.values()):
+            return failed
         present = {engine.node for engine in self.engines.values()}
         there = {engine.uuid for engine in self.engines.values()}
         taken = [one for each in self._taken.values() for one in each]
@@ -256,7 +294,6 @@ class Roster:
             for host in self.hosts.values()
             if host.unable and host.name in present
         ]
-        failed += sorted({host.remark for host in self.hosts.values() if host.remark})
         return failed + [one.describe(over=not one.engines & there) for one in taken]
 
     def close(self) -> None:
@@ -280,6 +317,7 @@ class Roster:
             delivery.join(max(0.0, end - time.monotonic()))
 
     def _meet(self, who: dict[str, Any]) -> Host:
+        self._fit = None  # whatever has been said of it
         engine = self.engines[who["engine"]]
         engine.node, engine.uuid, engine.probe = who["node"], who["uuid"], None
         presence = Presence(engine.node, engine.id, engine.uuid, engine.joined)
@@ -288,8 +326,10 @@ class Roster:
         return self.hosts.setdefault(engine.node, Host(engine.node))
 
     def _ask(self, engine: Engine) -> None:
-        known = engine.node and not engine.draining
-        if engine.probe is None and (known or time.monotonic() < engine.look_again):
+        if engine.probe is None and engine.node and not engine.draining:
+            del self._asked[engine.id]
+            return
+        if engine.probe is None and time.monotonic() < engine.look_again:
             return
         if engine.probe is None:
             try:
@@ -316,6 +356,8 @@ class Roster:
 
     def _deliver(self, host: Host) -> bool:
         """Start a delivery where one is needed; return whether one has just arrived."""
+        if host.ready and host.delivery is None:
+            return False
         now = time.monotonic()
         if host.delivery is not None:
             if not host.delivery.over:
@@ -328,10 +370,11 @@ class Roster:
             host.sent += host.delivery.sent
             host.fetched += host.delivery.fetched
             host.ready = not host.problem
+            self._fit = None
             host.not_before = now + RETRY if host.problem else 0.0
             host.delivery = None
             return host.ready
-        if host.ready or now < host.not_before:
+        if now < host.not_before:
             return False
         through = [
             engine

@@ -12,12 +12,14 @@ import ipyparallel
 from spotcluster.search import parcels, shipping
 from spotcluster.search.data.evaluations import Key
 from spotcluster.search.data.splits import Bundle
+from spotcluster.search.dispatch import pace
 from spotcluster.search.dispatch.durations import Durations
 from spotcluster.search.dispatch.messages import Message
 from spotcluster.search.engine import batch
 from spotcluster.search.results.progress import Progress
 
 QUEUE_LIMIT = 10.0  # seconds that a message may wait in the scheduler's queue, at least
+OVER = 1.5  # times what was expected of a message, after which it comes back with what it has
 
 Work = Callable[[Key], tuple[str, dict[str, Any]]]
 
@@ -63,9 +65,10 @@ class Sender:
         Message or None
             None where it could not be sent: there are no targets, or one has gone.
         """
-        limit = max(QUEUE_LIMIT, 3 * self._durations.longest)
+        longest = max(self._durations.longest, pace.length(len(targets)))
+        limit = max(QUEUE_LIMIT, 3 * longest)
         items = parcels.parcel([self._work(key) for key in keys]).data
-        budget = 2 * self._durations.work(keys)
+        work = self._durations.work(keys)
         if not targets:  # which would mean any engine
             return None
         try:
@@ -74,11 +77,12 @@ class Sender:
             pending = shipping.send(
                 self._view,
                 batch.perform,
-                *(self._bundle, self._common, items, budget, self._timeout),
+                *(self._bundle, self._common, items, OVER * work, self._timeout),
+                pace.telling(len(targets)),
             )
         except (ipyparallel.error.IPythonError, KeyError, IndexError):
             return None  # a target has gone in this moment
-        return Message(tuple(keys), pending, time.monotonic(), limit)
+        return Message(tuple(keys), pending, time.monotonic(), limit, work=work)
 
     def withdraw(self, messages: Iterable[Message]) -> None:
         """Have the engines drop messages that they have not started."""

@@ -153,6 +153,8 @@ class Suspicions:
 
         To answer for others a host may have as many failures of its own as it likes.
         """
+        if not self._held and not without:
+            return self._roster.ready()
         engines = self._roster.engines
         ready = {one: engines[one].node for one in self._roster.ready()}
         fine = {node for node in ready.values() if without or not self._fills(node)}

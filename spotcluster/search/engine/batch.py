@@ -27,7 +27,7 @@ from typing import Any
 
 from . import fit, here, mapping, peer, prune
 
-PUBLISH = 0.5  # seconds of work after which finished evaluations are told of before the others are
+PUBLISH = 0.5  # seconds between two times that finished evaluations are told of, if nobody says
 KEPT = 32  # splits that stay mapped
 GRACE = 10.0  # seconds after its time limit in which an evaluation may be interrupted
 LONGEST = 2000  # characters of a warning that are told
@@ -46,7 +46,12 @@ class TimeLimit(BaseException):
 
 
 def perform(
-    bundle: str, common: bytes, items: bytes, budget: float, timeout: float | None = None
+    bundle: str,
+    common: bytes,
+    items: bytes,
+    budget: float,
+    timeout: float | None = None,
+    publish: float | None = None,
 ) -> tuple[dict[str, Any], bytes]:
     """Do evaluations, until all are done or `budget` is used up.
 
@@ -63,6 +68,8 @@ def perform(
         Seconds after which none is begun any more; the first one always is.
     timeout : float, optional
         Seconds that each may take.
+    publish : float, optional
+        Seconds of work after which finished evaluations are told of before the others are.
 
     Returns
     -------
@@ -95,7 +102,7 @@ def perform(
             contextlib.redirect_stderr(sys.stderr),
             _heard(settings.get("filters", ())) as warned,
         ):
-            for digest, item in _until(budget, batch, results):
+            for digest, item in _until(budget, publish or PUBLISH, batch, results):
                 result = _evaluate(entries[digest], digest, {**settings, **item}, timeout)
                 if warned:
                     result["warned"] = [[*what, count] for what, count in warned.items()]
@@ -156,7 +163,9 @@ def _begun(
     return settings, batch, modules
 
 
-def _until(budget: float, batch: list[Any], results: list[dict[str, Any]]) -> Iterator[Any]:
+def _until(
+    budget: float, publish: float, batch: list[Any], results: list[dict[str, Any]]
+) -> Iterator[Any]:
     """Yield what is to be done, and publish the results of what was."""
     begun = told = time.monotonic()
     told_of = 0
@@ -164,7 +173,7 @@ def _until(budget: float, batch: list[Any], results: list[dict[str, Any]]) -> It
         now = time.monotonic()
         if results and (now - begun > budget or here.drain_flag().exists()):
             return
-        if now - told > PUBLISH:
+        if now - told > publish:
             here.publish(**{f"results {told_of}": pickle.dumps(results[told_of:])})
             told, told_of = now, len(results)
         yield task

@@ -70,3 +70,28 @@ def test_added_twice_is_done_once_and_the_urgent_goes_first() -> None:
     backlog.add([KEYS[1], KEYS[2]])
     backlog.add([KEYS[3], KEYS[0]], first=True)
     assert order(backlog) == [KEYS[3], KEYS[0], KEYS[1], KEYS[2]]
+
+
+def test_near_the_end_what_takes_longest_goes_first_once_it_is_known_what_that_is() -> None:
+    durations = Durations()
+    for key, seconds in (((0, 0), 1.0), ((1, 0), 3.0), ((2, 0), 2.0)):
+        durations.add(key, seconds)
+    backlog = Backlog([(n, split) for n in range(5) for split in (1, 2)])
+    backlog.longest_first(durations)
+    # Of 3 and 4 nothing is known but what is typical, which is 2 s.
+    assert order(backlog) == [
+        *[(3, 1), (4, 1)],
+        *[(1, 1), (1, 2)],
+        *[(2, 1), (2, 2), (3, 2), (4, 2)],
+        *[(0, 1), (0, 2)],
+    ]
+
+
+def test_what_somebody_has_asked_for_first_stays_before_what_takes_longer() -> None:
+    durations = Durations()
+    durations.add((0, 0), 1.0)
+    durations.add((1, 0), 3.0)
+    backlog = Backlog([(1, 1)])
+    backlog.add([(0, 1)], first=True)
+    backlog.longest_first(durations)
+    assert order(backlog) == [(0, 1), (1, 1)]

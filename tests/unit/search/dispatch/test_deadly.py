@@ -21,17 +21,17 @@ def messages(made: Dispatcher, seconds: float) -> list[list[Key]]:
     """Return what would be sent, where each evaluation takes so many seconds."""
     for key in made._backlog.unfinished:
         made._durations.add(key, seconds)
-    return list(iter(lambda: made._backlog.next(made._durations, engines=1), []))
+    return list(iter(lambda: made._backlog.next(made._durations, wanted=1.0), []))
 
 
 def test_what_killed_an_engine_alone_was_sent_again_with_innocent_others() -> None:
     made = dispatcher([(1, 0), (2, 0), (3, 0)], Counter())
-    first = made._backlog.next(made._durations, engines=1)
+    first = made._backlog.next(made._durations, wanted=1.0)
     assert first == [(1, 0)]
     pending: Any = Mock()
     message = Message(tuple(first), pending, sent=0.0, limit=1.0)
     made._backlog.count_on(message)
-    made._lost(message, Loss("engine 4 on node001 died", death=True))
+    made._verdicts.lost(message, Loss("engine 4 on node001 died", death=True))
     assert messages(made, 0.001) == [[(1, 0)], [(2, 0), (3, 0)]]
 
 

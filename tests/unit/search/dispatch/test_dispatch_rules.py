@@ -12,6 +12,7 @@ import pytest
 
 from spotcluster.search.dispatch.dispatcher import Dispatcher
 from spotcluster.search.dispatch.messages import Message
+from spotcluster.search.dispatch.verdicts import Verdicts
 from spotcluster.search.engine.batch import GRACE
 from spotcluster.search.kinds.optuna_search import OptunaSearch
 
@@ -25,12 +26,12 @@ def timed_out(
         tuple((n, 0) for n in range(keys)), None, begun, 10.0, begun=begun, vanished=begun + seconds
     )
     message.who = {"node": "node001"}
-    dispatcher: Any = SimpleNamespace(
+    verdicts: Any = SimpleNamespace(
         _timeout=1.0,
         _roster=SimpleNamespace(engines={n: SimpleNamespace(node=x) for n, x in enumerate(nodes)}),
-        _deaths=Counter({(0, 0): deaths}),
+        deaths=Counter({(0, 0): deaths}),
     )
-    return Dispatcher._timed_out(dispatcher, message)
+    return Verdicts._timed_out(verdicts, message)
 
 
 def test_an_evaluation_of_a_killed_engine_was_taken_for_one_that_never_ends() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotcluster.search.dispatch.durations import LEAST, MOST, WORK, Durations
+from spotcluster.search.dispatch.durations import MOST, Durations
 
 
 def known(*seconds: float) -> Durations:
@@ -17,7 +17,7 @@ def known(*seconds: float) -> Durations:
 
 
 def test_one_while_nothing_is_known() -> None:
-    assert Durations().batch([(0, 0), (0, 1)], 2) == 1
+    assert Durations().batch([(0, 0), (0, 1)], 60.0) == 1
     assert Durations().expected((0, 0)) is None
 
 
@@ -32,22 +32,29 @@ def test_splits_of_a_candidate_tell_of_each_other() -> None:
 
 def test_tiny_evaluations_travel_together() -> None:
     waiting = [(n, 0) for n in range(10000)]
-    assert known(0.001).batch(waiting, 2) == pytest.approx(WORK / 0.001, abs=1)
-    assert known(1e-9).batch(waiting, 2) == MOST
-    assert known(10.0).batch(waiting, 2) == 1
-
-
-def test_less_travels_together_when_less_is_left() -> None:
-    durations = known(0.001)
-    sizes = [durations.batch([(n, 0) for n in range(left)], 4) for left in (5000, 1200, 600, 100)]
-    assert sizes == sorted(sizes, reverse=True)
-    assert sizes[-1] == pytest.approx(LEAST / 0.001, abs=1)
+    assert known(0.01).batch(waiting, 4.0) == pytest.approx(400, abs=1)
+    assert known(1e-9).batch(waiting, 4.0) == MOST
+    assert known(10.0).batch(waiting, 4.0) == 1
 
 
 def test_what_takes_long_does_not_wait_with_what_is_quick() -> None:
     durations = known(0.001, 0.001, 0.001)
     durations.add((5, 0), 2.0)
-    assert durations.batch([(0, 0), (0, 1), (5, 1), (0, 2)], 2) == 2
+    assert durations.batch([(0, 0), (0, 1), (5, 1), (0, 2)], 1.0) == 2
+
+
+def test_what_a_ledger_knows_counts_from_the_first_message_on() -> None:
+    durations = Durations()
+    durations.recall([((n // 2, n % 2), 1.0 + n // 2) for n in range(400)])
+    assert durations.expected((3, 2)) == 4.0
+    assert durations.expected((999, 0)) == pytest.approx(185, abs=16)  # as the last ones
+    assert durations.longest == 200.0
+    assert durations.batch([(3, 2), (4, 2), (5, 2)], 10.0) == 2
+
+
+def test_how_far_expectations_are_off_is_known() -> None:
+    assert known(*[2.0] * 20).error == 0.0
+    assert known(*[1.0, 4.0] * 20).error > 0.2
 
 
 def test_late_is_what_takes_much_longer_than_others() -> None:
@@ -61,12 +68,12 @@ def test_late_is_what_takes_much_longer_than_others() -> None:
 @given(
     st.lists(st.floats(0.0, 1e4), min_size=1, max_size=20),
     st.integers(1, 300),
-    st.integers(0, 64),
+    st.floats(0.0, 100.0),
 )
 def test_a_message_always_holds_something_that_waits(
-    seconds: list[float], waiting: int, engines: int
+    seconds: list[float], waiting: int, wanted: float
 ) -> None:
     durations = known(*seconds)
-    size = durations.batch([(n, 0) for n in range(waiting)], engines)
+    size = durations.batch([(n, 0) for n in range(waiting)], wanted)
     assert 1 <= size <= waiting
-    assert size == 1 or durations.work([(n, 0) for n in range(size)]) <= WORK * (1 + 1e-9)
+    assert size == 1 or durations.work([(n, 0) for n in range(size)]) <= wanted * (1 + 1e-9)

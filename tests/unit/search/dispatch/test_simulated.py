@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
+from functools import partial
 from typing import Any
 
 import pytest
 from simulated import Times, World
 
 from spotcluster.search.data.evaluations import Key
+from spotcluster.search.dispatch.backlog import Backlog
+from spotcluster.search.dispatch.detector import LossDetector
+from spotcluster.search.dispatch.messages import Message
 
 
 def one_second(_: dict[str, Any]) -> float:
@@ -83,3 +89,106 @@ def test_what_kills_its_engines_ends_as_failed_and_nothing_else_does() -> None:
     assert sorted(run.done) == keys(300)
     assert [key for key, one in run.done.items() if one.killed] == [(77, 0)]
     assert len(world.gone) == 3
+
+
+def test_short_evaluations_of_a_cluster_end_together_and_need_few_messages() -> None:
+    world = World(lambda _: 0.2)
+    world.join(32)
+    run = world.run([(n // 5, n % 5) for n in range(1600)])
+    assert len(run.done) == 1600
+    assert run.seconds < 1.03 * 10.0
+    assert world.sent / run.seconds < 30
+
+
+def test_many_engines_need_no_more_messages_than_a_controller_carries() -> None:
+    world = World(one_second)
+    world.join(500)
+    run = world.run([(n // 5, n % 5) for n in range(20_000)])
+    assert len(run.done) == 20_000
+    assert run.twice == []
+    assert run.seconds < 1.05 * 40.0
+    assert world.sent / run.seconds < 100
+    assert world.hints / run.seconds < 100 + 16
+
+
+def test_a_search_that_is_resumed_needs_no_trial_to_fill_its_messages() -> None:
+    world = World(lambda _: 0.2)
+    world.join(32)
+    world.run(keys(1600), took=[((n, 1), 0.2) for n in range(1600)])
+    without = World(lambda _: 0.2)
+    without.join(32)
+    without.run(keys(1600))
+    assert world.sent < without.sent - 32
+
+
+def test_the_longest_were_begun_last() -> None:
+    """One candidate takes very long, and nobody can know which."""
+
+    def seconds(params: dict[str, Any]) -> float:
+        return 6.0 if params["n"] == 310 else 0.3
+
+    world = World(seconds)
+    world.join(32)
+    run = world.run([(n // 5, n % 5) for n in range(1600)])
+    alone = world.work / 32
+    assert run.seconds < 1.1 * alone
+
+
+def test_what_is_looked_at_grows_with_what_happens_and_not_with_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: Counter[str] = Counter()
+
+    def counted(kind: type, name: str) -> None:
+        own = getattr(kind, name)
+
+        def look(*args: Any, **more: Any) -> Any:
+            looks[name] += 1
+            return own(*args, **more)
+
+        monkeypatch.setattr(kind, name, look)
+
+    counted(Message, "hints")
+    counted(LossDetector, "look_after")
+    counted(Backlog, "open")
+    world = World(lambda _: 100.0)  # which is a thousand steps
+    world.join(100)
+    run = world.run(keys(100))
+    assert len(run.done) == 100
+    assert max(looks.values()) < 10 * world.sent
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_comes_and_goes_all_is_done_once_and_only_what_kills_fails(seed: int) -> None:
+    chance = random.Random(seed)
+    deadly = set(chance.sample(range(100), chance.choice([0, 0, 1])))
+    typical = chance.choice([0.01, 0.3, 2.0])
+
+    def seconds(params: dict[str, Any]) -> float:
+        if params["n"] in deadly:
+            raise RuntimeError
+        return random.Random(params["n"]).expovariate(1 / typical)
+
+    times = Times(noticed=chance.choice([0.5, 5.0]), imports=chance.choice([0.0, 3.0]))
+    world = World(seconds, times, lost_hints=chance.choice([0.0, 0.3, 1.0]))
+    number = chance.choice([6, 12, 40])
+    world.join(number)
+
+    def happen(what: str) -> None:
+        there = [one for one, engine in world.engines.items() if engine.alive]
+        some = there[: number // 4]
+        if what == "join":
+            world.join(number // 4)
+        elif len(there) > number // 2:
+            (world.lose if what == "lose" else world.drain)(some)
+
+    for _ in range(4):
+        what = chance.choice(["lose", "join", "drain"])
+        world.at(chance.uniform(0.2, 15.0), partial(happen, what))
+    world.at(60.0, lambda: world.join(8) and None)
+    wanted = [(n, split) for n in range(100) for split in range(2)]
+    run = world.run(wanted)
+    assert sorted(run.done) == wanted
+    assert run.twice == []
+    failed = {key[0] for key, one in run.done.items() if one.error}
+    assert failed == {key[0] for key, one in run.done.items() if one.killed} == deadly

@@ -199,9 +199,9 @@ def test_a_run_that_timed_out_won_over_another_that_was_still_going() -> None:
     messages: list[Any] = [Message(((0, 0),), Mock(), sent=0.0, limit=1.0) for _ in range(2)]
     for message in messages:
         made._backlog.count_on(message)
-    made._lost(messages[0], Loss("engine 4 on a died", death=True))
+    made._verdicts.lost(messages[0], Loss("engine 4 on a died", death=True))
     assert (0, 0) in made._backlog.unfinished
     messages[1].who = {"node": "b", "engine": 5, "uuid": "u", "pid": 7}
-    made._lost(messages[1], Loss("engine 5 on b died", death=True))
-    (given_up,) = [item for item in made._news if hasattr(item, "killed")]
+    made._verdicts.lost(messages[1], Loss("engine 5 on b died", death=True))
+    (given_up,) = [item for item in made._verdicts.news if hasattr(item, "killed")]
     assert (given_up.node, given_up.engine) == ("b", 5)  # which was empty

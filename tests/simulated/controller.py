@@ -1,9 +1,4 @@
-"""A controller and engines that are simulated, on a clock that runs only as far as is looked.
-
-The dispatcher of a search cannot tell them from ipyparallel's: they are what it sees of a client,
-of its load-balanced and direct views and of what these return. Everything happens on the thread
-that runs the dispatcher, in an order that depends on nothing else: what it waits for is what comes
-next. So thousands of engines take as long as their client needs, and each run is like the last.
+"""The controller of a simulation, as a client sees it.
 
 As in ipyparallel's scheduler with ``hwm=1``: an engine has one task, the others wait in order; a
 task goes to one of its targets that has not refused it; one that waits too long, that all have
@@ -13,44 +8,26 @@ simulated are deliveries of split files, which are threads: all hosts have the f
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import pickle
 import random
-import threading
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any
-from unittest.mock import patch
+from typing import TYPE_CHECKING, Any
 
 from ipyparallel import error
 
-from spotcluster.search.data.evaluations import Evaluation, Key
-from spotcluster.search.dispatch import (
-    backlog,
-    detector,
-    dispatcher,
-    durations,
-    hope,
-    messages,
-    roster,
-    sender,
-    spread,
-    suspicions,
-)
-from spotcluster.search.dispatch.dispatcher import Dispatcher
+from spotcluster.search.data.evaluations import Key
 from spotcluster.search.engine import batch
 
-BEGIN = 1_000_000.0  # on the clock, when the simulation begins
+from .clock import Clock
+from .engines import SimulatedEngine, Work
+
+if TYPE_CHECKING:
+    from .running import Run
+
 ENGINES_PER_HOST = 16
-_MODULES = (
-    *(backlog, detector, dispatcher, durations, hope, messages, roster, sender, spread),
-    suspicions,
-)
 
 
 @dataclass
@@ -152,47 +129,7 @@ class Task:
             call({"header": {"msg_type": "data_message"}})
 
 
-@dataclass(eq=False)
-class SimulatedEngine:
-    """One that is there, or was."""
-
-    id: int
-    node: str
-    task: Task | None = None
-    alive: bool = True
-    draining: bool = False
-    warm: bool = False
-    worked: float = 0.0
-
-    @property
-    def who(self) -> dict[str, Any]:
-        uuid = f"uuid-{self.id}"
-        return {"node": self.node, "pid": 1000 + self.id, "engine": self.id, "uuid": uuid}
-
-
-class _Wake:
-    """In place of an Event: to wait for it is to let the clock go on."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._set = False
-
-    def set(self) -> None:
-        self._set = True
-
-    def clear(self) -> None:
-        self._set = False
-
-    def is_set(self) -> bool:
-        return self._set
-
-    def wait(self, timeout: float | None = None) -> bool:
-        end = float("inf") if timeout is None else self._world.now + timeout
-        self._world.pass_until(end, self.is_set)
-        return self._set
-
-
-class World:
+class World(Clock):
     """The simulated client; what a test schedules happens at its time.
 
     Parameters
@@ -216,32 +153,23 @@ class World:
         lost_hints: float = 0.0,
         charged: bool = False,
     ) -> None:
+        super().__init__(charged=charged)
         self.seconds = seconds
         self.times = times or Times()
         self.lost_hints = lost_hints
         self.chance = random.Random(0)
-        self.now = BEGIN
         self.engines: dict[int, SimulatedEngine] = {}
         self.gone: dict[int, SimulatedEngine] = {}
         self.outstanding: dict[str, Task] = {}
         self.metadata = self
         self.sent = self.calls = self.received = self.hints = self.begun = 0
-        self.own = 0.0  # seconds of the processor that the simulation has used itself
         self.work = 0.0
-        self._charged = charged
-        self._client_since = time.thread_time()
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._numbers = itertools.count()
         self._waiting: OrderedDict[Task, None] = OrderedDict()
         self._idle: dict[int, None] = {}
         self._scheduler_free = 0.0
         self._ids = itertools.count()
 
     # --- what a test does -------------------------------------------------------------------------
-
-    def at(self, seconds: float, happens: Callable[[], None]) -> None:
-        """Have something happen so many seconds after the beginning."""
-        heapq.heappush(self._events, (BEGIN + seconds, next(self._numbers), happens))
 
     def join(self, number: int, node: str = "") -> list[int]:
         """Have engines register."""
@@ -259,7 +187,7 @@ class World:
             engine = self.engines[one]
             engine.alive = False
             self._idle.pop(one, None)
-            self._after(self.times.noticed, lambda engine=engine: self._notice(engine))  # type: ignore[misc]
+            self.after(self.times.noticed, lambda engine=engine: self._notice(engine))  # type: ignore[misc]
 
     def drain(self, ids: Iterable[int]) -> None:
         """Have engines take nothing more."""
@@ -268,6 +196,8 @@ class World:
 
     def run(self, keys: Sequence[Key], **more: Any) -> Run:
         """Run a dispatcher with these evaluations until it ends."""
+        from .running import Run
+
         return Run(self, keys, **more)
 
     # --- what the dispatcher sees of a client -----------------------------------------------------
@@ -306,49 +236,17 @@ class World:
 
     # --- what happens -----------------------------------------------------------------------------
 
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Count what is done here as the simulation's, not the client's."""
-        begin = time.thread_time()
-        try:
-            yield
-        finally:
-            self.own += time.thread_time() - begin
-
-    def pass_until(self, end: float, reached: Callable[[], bool]) -> None:
-        """Let happen what does, until a time, or until something is so."""
-        begin = time.thread_time()
-        now = self.now
-        if self._charged:  # what the client has done since it waited last took its time
-            now += max(0.0, begin - self._client_since)
-        while self._events and (self._events[0][0] <= now or not reached()):
-            if self._events[0][0] > max(end, now):
-                break
-            at, _, happens = heapq.heappop(self._events)
-            self.now = max(self.now, at)
-            happens()
-        self.now = max(self.now, now)
-        if not reached():
-            if end == float("inf"):
-                raise AssertionError("The dispatcher waits for what will never come.")
-            self.now = max(self.now, end)
-        self._client_since = time.thread_time()
-        self.own += self._client_since - begin
-
     def submit(self, task: Task, *, balanced: bool) -> None:
         """Take a call that the client sends."""
         self.outstanding[task.id] = task
         if balanced:
             self.sent += 1
-            self._after(self.times.way, lambda: self._arrive(task))
-            self._after(self.times.way + task.timeout, lambda: self._expire(task))
+            self.after(self.times.way, lambda: self._arrive(task))
+            self.after(self.times.way + task.timeout, lambda: self._expire(task))
             return
         self.calls += 1
         (engine,) = task.targets
-        self._after(2 * self.times.way, lambda: self._direct(task, self.engines.get(engine)))
-
-    def _after(self, seconds: float, happens: Callable[[], None]) -> None:
-        heapq.heappush(self._events, (self.now + seconds, next(self._numbers), happens))
+        self.after(2 * self.times.way, lambda: self._direct(task, self.engines.get(engine)))
 
     def _arrive(self, task: Task) -> None:
         self._waiting[task] = None
@@ -376,7 +274,7 @@ class World:
             task.engine, engine.task = engine, task
             self._scheduler_free = max(self.now, self._scheduler_free) + self.times.scheduled
             wait = self._scheduler_free - self.now + self.times.way
-            self._after(wait, lambda task=task, engine=engine: self._begin(task, engine))  # type: ignore[misc]
+            self.after(wait, lambda task=task, engine=engine: self._begin(task, engine))  # type: ignore[misc]
 
     def _begin(self, task: Task, engine: SimulatedEngine) -> None:
         if not engine.alive:
@@ -398,13 +296,13 @@ class World:
         work = Work(self, task, engine, pickle.loads(items)[0], budget, publish)
         imports = 0.0 if engine.warm else self.times.imports
         engine.warm = True
-        self._after(imports, work.go_on)
+        self.after(imports, work.go_on)
 
     def _direct(self, task: Task, engine: SimulatedEngine | None) -> None:
         if engine is None or not engine.alive:
             return  # EngineError, in time
         if engine.task is not None and engine.task.engine is engine:
-            self._after(1.0, lambda: self._direct(task, engine))  # behind what it does
+            self.after(1.0, lambda: self._direct(task, engine))  # behind what it does
             return
         answer: Any = None
         if task.name == "here.probe":
@@ -412,7 +310,7 @@ class World:
             answer = {**engine.who, **told}
         elif task.name == "here.identity":
             answer = engine.who
-        self._after(2 * self.times.way, lambda: task.ends(answer))
+        self.after(2 * self.times.way, lambda: task.ends(answer))
 
     def free(self, engine: SimulatedEngine) -> None:
         """Have an engine do the next task."""
@@ -425,63 +323,11 @@ class World:
         task = engine.task
         if task is not None:
             task.metadata["engine_uuid"] = engine.who["uuid"]
-            self._after(self.times.unanswered, lambda: task.ends(_remote("EngineError")))
+            self.after(self.times.unanswered, lambda: task.ends(_remote("EngineError")))
         self._schedule()
 
     def _back(self, task: Task, answer: Any) -> None:
-        self._after(2 * self.times.way, lambda: task.ends(answer))
-
-
-class Work:
-    """A message that an engine does: `engine.batch.perform`."""
-
-    def __init__(
-        self,
-        world: World,
-        task: Task,
-        engine: SimulatedEngine,
-        items: list[tuple[str, dict[str, Any]]],
-        budget: float,
-        publish: float,
-    ) -> None:
-        self.world, self.task, self.engine = world, task, engine
-        self.items, self.budget, self.publish = items, budget, publish
-        self.begun = self.told = world.now
-        self.told_of = 0
-        self.results: list[dict[str, Any]] = []
-
-    def go_on(self) -> None:
-        """Do the next evaluation, if there is one and it is to be begun."""
-        world = self.world
-        if not self.engine.alive:
-            return
-        spent = world.now - self.begun > self.budget or self.engine.draining
-        if len(self.results) == len(self.items) or (self.results and spent):
-            self._end()
-            return
-        if world.now - self.told > self.publish:
-            note = pickle.dumps(self.results[self.told_of :])
-            self.task.hears(**{f"results {self.told_of}": note})
-            self.told, self.told_of = world.now, len(self.results)
-        try:
-            took = world.seconds(self.items[len(self.results)][1]["params"])
-        except Exception:  # noqa: BLE001 - what a test has it die of
-            world.lose([self.engine.id])
-            return
-        world._after(took, lambda: self._done(took))
-
-    def _done(self, took: float) -> None:
-        self.results.append(_result(self.world.now - took, took))
-        self.go_on()
-
-    def _end(self) -> None:
-        world, engine, way = self.world, self.engine, self.world.times.way
-        took = sum(one["took"] for one in self.results)
-        engine.worked, world.work = engine.worked + took, world.work + took
-        self.task.metadata["engine_uuid"] = engine.who["uuid"]
-        answer = engine.who, pickle.dumps(self.results)
-        world._after(way, lambda: world.free(engine) if engine.alive else None)
-        world._after(2 * way, lambda: self.task.ends(answer))
+        self.after(2 * self.times.way, lambda: task.ends(answer))
 
 
 class View:
@@ -512,71 +358,5 @@ class View:
         return task
 
 
-class Run:
-    """A dispatcher that has run on simulated engines, and what came of it."""
-
-    def __init__(self, world: World, keys: Sequence[Key], **more: Any) -> None:
-        self.world = world
-        self.news: list[Any] = []
-        self.done: dict[Key, Evaluation] = {}
-        self.twice: list[Key] = []
-        bundle: Any = SimpleNamespace(digest="bundle", splits=[], as_plain=list)
-        with ExitStack() as stack:
-            clock = SimpleNamespace(**vars(time))
-            clock.monotonic = clock.time = lambda: world.now
-            events = SimpleNamespace(**vars(threading))
-            events.Event = lambda: _Wake(world)
-            for module in _MODULES:
-                for name, instead in (("time", clock), ("threading", events)):
-                    if hasattr(module, name):
-                        stack.enter_context(patch.object(module, name, instead))
-            self.dispatcher = Dispatcher(
-                *(world.load_balanced_view(), bundle, keys, {}, _work, self._record, _nothing),
-                *(-1.0, {}),
-                **more,
-            )
-            own, begin, started = world.own, time.thread_time(), world.now
-            self.dispatcher.run()
-            self.cpu = time.thread_time() - begin - (world.own - own)
-            self.seconds = world.now - started
-        if self.dispatcher.failure is not None:
-            raise self.dispatcher.failure
-
-    def _record(self, news: list[Any]) -> None:
-        with self.world.aside():
-            for item in news:
-                if isinstance(item, Evaluation):
-                    if item.key in self.done:
-                        self.twice.append(item.key)
-                    self.done[item.key] = item
-                else:
-                    self.news.append(item)
-
-    @property
-    def retried(self) -> list[Any]:
-        return self.news
-
-
-def _work(key: Key) -> tuple[str, dict[str, Any]]:
-    return "split", {"params": {"n": key[0]}}
-
-
-def _nothing() -> None:
-    pass
-
-
 def _remote(name: str) -> error.RemoteError:
     return error.RemoteError(name, "simulated", "")
-
-
-def _result(started: float, took: float) -> dict[str, Any]:
-    return {
-        "test": 1.0,
-        "train": None,
-        "fit_time": took,
-        "score_time": 0.0,
-        "error": "",
-        "started": started,
-        "ended": started + took,
-        "took": took,
-    }

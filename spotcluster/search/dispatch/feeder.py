@@ -1,0 +1,129 @@
+"""Gives engines evaluations: as many as keep them busy; and to others what fails or is late."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from spotcluster.search.data.evaluations import Key, Retry
+from spotcluster.search.dispatch import pace
+from spotcluster.search.dispatch.backlog import Backlog
+from spotcluster.search.dispatch.detector import LossDetector
+from spotcluster.search.dispatch.durations import Durations
+from spotcluster.search.dispatch.forecast import Forecast
+from spotcluster.search.dispatch.messages import Message
+from spotcluster.search.dispatch.roster import Roster
+from spotcluster.search.dispatch.sender import Sender
+from spotcluster.search.dispatch.suspicions import Suspicions
+from spotcluster.search.dispatch.verdicts import Verdicts
+from spotcluster.wording import listed
+
+COLD = 5.0  # seconds that the first evaluation of an engine may take longer, for its imports
+LOOK = 0.2  # seconds between two looks at what is late
+NEAR = 5.0  # seconds before the end, at least, from which on what takes longest goes first
+ORDER = 0.2  # seconds between two such orders, and
+EACH = 1e-4  # for each evaluation in it, which is a hundred times what its place costs
+
+
+class Feeder:
+    """Decides what is sent, when and to whom; `sent` is called with each message."""
+
+    def __init__(
+        self,
+        backlog: Backlog,
+        roster: Roster,
+        sender: Sender,
+        durations: Durations,
+        detector: LossDetector,
+        forecast: Forecast,
+        suspicions: Suspicions,
+        verdicts: Verdicts,
+        timeout: float | None,
+        sent: Callable[[Message], None],
+    ) -> None:
+        self._backlog = backlog
+        self._roster = roster
+        self._sender = sender
+        self._durations = durations
+        self._detector = detector
+        self._forecast = forecast
+        self._pace = pace.Pace(durations, forecast)
+        self._suspicions = suspicions
+        self._verdicts = verdicts
+        self._timeout = timeout
+        self._sent = sent
+        self._looked = self._order_next = 0.0
+
+    def send_more(self) -> None:
+        """Send as much of what waits as there is room for."""
+        # What waits here can go to an engine that joins, or be left out on abort.
+        ready = len(self._suspicions.ready())
+        room = self._pace.messages(ready) - len(self._backlog.under_way()) if ready else 0
+        if room > 0 and self._backlog.waiting:
+            self._order(ready)
+        while room > 0 and self._backlog.waiting:
+            room -= 1
+            wanted = self._pace.wanted(ready, self._backlog.waiting)
+            keys = self._backlog.next(self._durations, wanted)
+            if not keys or not self._send(keys):
+                self._backlog.put_back(keys)
+                return
+
+    def _order(self, ready: int) -> None:
+        """Have what takes longest go first when the end is near."""
+        now = time.monotonic()
+        near = max(NEAR, 2 * self._durations.longest, 2 * pace.length(ready))
+        if now < self._order_next or self._pace.left(ready, self._backlog.waiting) > near:
+            return
+        self._backlog.longest_first(self._durations)
+        self._order_next = now + ORDER + self._backlog.waiting * EACH
+
+    def ask_others(self) -> None:
+        """Have what has failed on a host tried on another one, where it may be the host's doing."""
+        for keys, nodes in self._suspicions.in_doubt():
+            engines = self._suspicions.ready(nodes)
+            while engines and keys:
+                some = keys[: self._durations.batch(keys, pace.SHORT)]
+                if not self._send(some, engines):
+                    break
+                del keys[: len(some)]
+                why = f"it failed on {listed(sorted(nodes))}, another tried it too"
+                self._verdicts.news += [Retry(*key, why, lost=False) for key in some]
+
+    def duplicate(self) -> None:
+        """Have idle engines try what is late elsewhere; the first result wins."""
+        now = time.monotonic()
+        if self._backlog.waiting or not self._backlog.live or now - self._looked < LOOK:
+            return
+        self._looked = now
+        if any(message.engine is None for message in self._backlog.under_way()):
+            return
+        busy = {message.engine for message in self._backlog.live}
+        idle = [engine for engine in self._suspicions.ready() if engine not in busy]
+        if not idle:
+            return
+        for message in sorted(self._backlog.under_way(), key=lambda message: message.begun):
+            seconds = now - message.begun - (0 if message.uuid in self._verdicts.warm else COLD)
+            # What has had its time is ended, with its engine if need be, and would be elsewhere.
+            if self._timeout and now - message.begun > self._timeout * len(message.keys):
+                continue
+            if message.vanished or not self._durations.late(message.keys, seconds):
+                continue
+            # Once only, and nothing that may kill engines.
+            alone = self._backlog.only_in(message)
+            for key in [key for key in alone if not self._verdicts.deaths[key]][: len(idle)]:
+                if self._send([key], idle):
+                    idle.pop()
+                    why = f"{self._roster.name(message.uuid)} was slow, another tried it too"
+                    self._verdicts.news.append(Retry(*key, why, lost=False))
+
+    def _send(self, keys: Sequence[Key], engines: Sequence[int] = ()) -> bool:
+        # Only to those that are ready: one that is still at its imports would keep it waiting.
+        message = self._sender.send(keys, engines or self._suspicions.ready())
+        if message is None:
+            return False
+        self._backlog.count_on(message)
+        self._detector.sent(message)
+        self._forecast.waits(message)
+        self._sent(message)
+        return True

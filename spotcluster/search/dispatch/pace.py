@@ -1,0 +1,82 @@
+"""How long messages are: as few as keep every engine busy to the end.
+
+A message costs the client and the controller some milliseconds, whatever is in it, so the more
+engines there are the longer messages are: all together they stay a few a second on a small cluster,
+and far below what ipyparallel's scheduler can do on a big one. Their lengths differ, so that
+engines that have begun together do not all want something at once.
+
+Towards the end each message takes up most of the time that is left until all could be done
+together, and what remains is spread by what is known then; the less that what evaluations take can
+be told beforehand, the smaller that part is.
+"""
+
+from __future__ import annotations
+
+from spotcluster.search.dispatch.durations import Durations
+from spotcluster.search.dispatch.forecast import Forecast
+from spotcluster.search.engine import batch
+
+FEW = 8.0  # messages a second of a small cluster, and
+MANY = 50.0  # of a big one: half of what may be sent, for the end needs more
+SHORT, LONG = 1.0, 4.0  # seconds of work in a message between the two
+LEAST = 0.05  # seconds of work in a message near the end, and
+BURST = 300.0  # messages a second then
+HINTS = 16.0  # notes a second, of all engines, with results of messages that are not done
+LEAD = 1.0  # seconds of work that wait in the controller, for engines that will be free then
+SPARE = 2  # messages that wait beside them
+FIRST = 32  # messages that wait while nothing is known of how long they take, at most
+MOST_OF_IT, THIRD = 0.9, 1 / 3  # of the time left, by how well durations are known
+_GOLDEN = 0.6180339887  # its multiples spread evenly, however many there are
+
+
+class Pace:
+    """Decides how many messages there are, and how long each is."""
+
+    def __init__(self, durations: Durations, forecast: Forecast) -> None:
+        self._durations = durations
+        self._forecast = forecast
+        self._turn = 0.0
+
+    def messages(self, engines: int) -> int:
+        """Return how many messages should be under way: running, or waiting for what ends soon.
+
+        An engine of which nothing is heard may be doing something, and end it at any time.
+        """
+        if not self._durations.mean:
+            return engines + min(engines, FIRST) + SPARE
+        silent = max(0, engines - self._forecast.running)
+        return engines + min(engines, self._forecast.due(LEAD) + silent) + SPARE
+
+    def wanted(self, engines: int, waiting: int) -> float:
+        """Return the seconds of work that the next message should hold.
+
+        Parameters
+        ----------
+        engines : int
+            Those that may be given work.
+        waiting : int
+            How many evaluations are in no message.
+        """
+        self._turn = (self._turn + _GOLDEN) % 1.0
+        sure = max(THIRD, MOST_OF_IT / (1 + 2 * self._durations.error))
+        usual = max(SHORT, engines / MANY, length(engines) * sure) * (0.5 + self._turn)
+        left = self.left(engines, waiting) - self._forecast.start(engines)
+        part = sure * left
+        if part >= usual:
+            return usual
+        least = max(LEAST, engines / BURST)
+        return max(LEAST, part, min(left, least))
+
+    def left(self, engines: int, waiting: int) -> float:
+        """Return in how many seconds all could be done."""
+        return (self._durations.mean * waiting + self._forecast.work()) / engines
+
+
+def length(engines: int) -> float:
+    """Return the seconds of work that messages hold on average while there is plenty of it."""
+    return max(min(LONG, engines / FEW), engines / MANY, SHORT)
+
+
+def telling(engines: int) -> float:
+    """Return after how many seconds an engine tells of what it has done of a message."""
+    return max(batch.PUBLISH, engines / HINTS)

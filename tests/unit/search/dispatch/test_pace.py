@@ -1,0 +1,115 @@
+"""How many messages there are, and how long they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from spotcluster.search.dispatch import forecast, pace
+from spotcluster.search.dispatch.durations import Durations
+from spotcluster.search.dispatch.forecast import Forecast
+from spotcluster.search.dispatch.messages import Message
+
+PLENTY = 10**10  # evaluations
+
+
+class Clock:
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(forecast, "time", made)
+    return made
+
+
+def message(work: float, *, begun: float = 0.0) -> Message:
+    return Message((), None, 0.0, 10.0, begun=begun, work=work)
+
+
+def known(*seconds: float) -> Durations:
+    durations = Durations()
+    for number, each in enumerate(seconds):
+        durations.add((number, 0), each)
+    return durations
+
+
+def running(clock: Clock, *works: float) -> Forecast:
+    made = Forecast()
+    for work in works:
+        made.begins(message(work, begun=clock.now))
+    return made
+
+
+@pytest.mark.parametrize("engines", [1, 8, 32, 200, 1000, 10_000])
+def test_messages_of_all_engines_are_no_more_than_a_controller_carries(engines: int) -> None:
+    made = pace.Pace(known(0.01), Forecast())
+    lengths = [made.wanted(engines, PLENTY) for _ in range(1000)]
+    assert engines / (sum(lengths) / 1000) <= pace.MANY * 1.01
+    assert max(lengths) > 2 * min(lengths)  # or all engines would come back at once
+    assert engines / pace.telling(engines) <= pace.HINTS
+
+
+def test_messages_of_few_engines_are_as_long_as_they_need_be() -> None:
+    assert pace.length(2) == pace.SHORT
+    assert pace.length(32) == pace.LONG
+
+
+def test_near_the_end_messages_take_most_of_the_time_that_is_left(clock: Clock) -> None:
+    made = pace.Pace(known(0.1), running(clock, *[1.0] * 32))
+    # 32 s run and 32 s wait: in 2 s all could be done, and one sent now begins in 1 s.
+    assert made.wanted(32, 320 + 32) == pytest.approx(0.9 * 1.1, abs=0.15)
+    assert made.wanted(32, 1) >= pace.LEAST
+
+
+def test_what_is_not_known_well_is_spread_in_smaller_parts(clock: Clock) -> None:
+    forecast = running(clock, *[1.0] * 32)
+    sure, unsure = known(*[0.1] * 50), known(*[0.02, 0.18] * 50)
+    parts = [pace.Pace(one, forecast).wanted(32, 640) for one in (sure, unsure)]
+    assert parts[1] < 0.8 * parts[0]
+
+
+def test_each_engine_has_a_message_that_waits_only_where_one_may_end_soon(clock: Clock) -> None:
+    long = pace.Pace(known(1.0), running(clock, *[10.0] * 20))
+    assert long.messages(20) == 20 + pace.SPARE
+    soon = pace.Pace(known(1.0), running(clock, *[10.0] * 15, *[0.5] * 5))
+    assert soon.messages(20) == 25 + pace.SPARE
+    first = pace.Pace(Durations(), Forecast())  # longer ones follow when something is known
+    assert first.messages(1000) == 1000 + pace.FIRST + pace.SPARE
+    silent = pace.Pace(known(1.0), Forecast())  # nobody knows when they will end
+    assert silent.messages(20) == 40 + pace.SPARE
+
+
+def test_forecast_follows_what_begins_and_ends(clock: Clock) -> None:
+    made = Forecast()
+    first, second, third = (message(work) for work in (4.0, 6.0, 8.0))
+    for one in (first, second, third):
+        made.waits(one)
+    assert made.work() == 18.0
+    for one in (first, second):
+        one.begun = clock.now
+        made.begins(one)
+    assert made.running == 2
+    clock.now += 5.0  # one is late
+    assert made.work() == pytest.approx(1.0 + 8.0)
+    assert made.due(0.5) == 1
+    assert made.due(1.5) == 2
+    made.ended(first)
+    made.ended(first)
+    made.waits(second)  # it was refused
+    assert made.work() == pytest.approx(14.0)
+    assert made.running == 0
+    for one in (second, third):
+        made.ended(one)
+    assert made.work() == 0.0
+
+
+def test_a_message_begins_when_those_before_it_have_begun(clock: Clock) -> None:
+    made = running(clock, 3.0, 1.0, 2.0)
+    assert made.start(4) == 0.0  # one is idle
+    assert made.start(3) == pytest.approx(1.0)
+    made.waits(message(1.0))
+    assert made.start(3) == pytest.approx(2.0)
