@@ -124,15 +124,31 @@ class Results:
 
     def ranking(self) -> list[Best]:
         """Return the candidates with at least one finished split, the best first."""
-        bests = []
-        for index, candidate in enumerate(self.candidates):
-            if done := self.of(index):
-                bests.append(Best(index, candidate.params, done, self.n_splits))
-        return sorted(bests, key=self._rank)
+        return [self._best(candidate) for candidate in self._ordered()]
 
     def bests(self, n_top: int) -> list[Best]:
         """Return the first of `ranking`; none when there is nothing but failures so far."""
-        return [] if self.all_failed() else self.ranking()[:n_top]
+        if self.all_failed():
+            return []
+        return [self._best(candidate) for candidate in self._ordered()[:n_top]]
+
+    def _best(self, candidate: int) -> Best:
+        params = self.candidates[candidate].params
+        return Best(candidate, params, self.of(candidate), self.n_splits)
+
+    def _ordered(self) -> list[int]:
+        """Return the numbers of the candidates of `ranking`, which may be very many."""
+        scores: dict[int, list[list[float]]] = {}  # of those with so many finished splits
+        numbers: dict[int, list[int]] = {}
+        for candidate in range(len(self.candidates)):
+            if done := self.of(candidate):
+                scores.setdefault(len(done), []).append([item.test_score for item in done])
+                numbers.setdefault(len(done), []).append(candidate)
+        means: dict[int, float] = {}
+        with np.errstate(invalid="ignore"):  # of opposite infinities there is none
+            for count, some in scores.items():
+                means.update(zip(numbers[count], np.mean(some, axis=1).tolist(), strict=True))
+        return sorted(means, key=lambda one: self._rank(one, means[one]))
 
     def all_failed(self) -> bool:
         """Return whether there are evaluations, and no one has the score that candidates have."""
@@ -214,13 +230,13 @@ class Results:
             if (candidate, split) in self._by_key
         ]
 
-    def _rank(self, best: Best) -> tuple[bool, int, bool, float, int]:
-        candidate = self.candidates[best.candidate]
+    def _rank(self, number: int, mean: float) -> tuple[bool, int, bool, float, int]:
+        candidate = self.candidates[number]
         # A later round has more resources: its scores say more, and scikit-learn's best is there.
         round_ = -int(candidate.more.get("iter", 0))
-        missing = math.isnan(best.validation)
-        score = 0.0 if missing else -best.validation
-        return (best.candidate in self.infeasible, round_, missing, score, candidate.order)
+        missing = math.isnan(mean)
+        score = 0.0 if missing else -mean
+        return (number in self.infeasible, round_, missing, score, candidate.order)
 
 
 def report(results: Results, n_top: int = 5, remarks: Iterable[str] = ()) -> str:
