@@ -129,8 +129,7 @@ class Run:
         if record is None or not record.candidates:
             ledger.add(candidates)
         if record is not None:
-            for evaluation in record.evaluations.values():
-                self.results.add(evaluation)
+            self.results.take(record.evaluations)
             self.retried = list(record.retries)
             self._deaths.update(retry.key for retry in record.retries if retry.lost)
 

@@ -122,6 +122,10 @@ class Results:
         """Take a finished evaluation; return whether it is the first of its key."""
         return self._by_key.setdefault(evaluation.key, evaluation) is evaluation
 
+    def take(self, finished: dict[Key, Evaluation]) -> None:
+        """Begin with what is finished; the dictionary is ours from now on, for its size."""
+        self._by_key = finished
+
     def ranking(self) -> list[Best]:
         """Return the candidates with at least one finished split, the best first."""
         return [self._best(candidate) for candidate in self._ordered()]
