@@ -20,7 +20,7 @@ from spotcluster.wording import listed
 
 COLD = 5.0  # seconds that the first evaluation of an engine may take longer, for its imports
 LOOK = 0.2  # seconds between two looks at what is late
-NEAR = 5.0  # seconds before the end, at least, from which on what takes longest goes first
+NEAR = 10.0  # seconds before the end, at least, from which on what takes longest goes first
 ORDER = 0.2  # seconds between two such orders, and
 EACH = 1e-4  # for each evaluation in it, which is a hundred times what its place costs
 
@@ -72,7 +72,9 @@ class Feeder:
     def _order(self, ready: int) -> None:
         """Have what takes longest go first when the end is near."""
         now = time.monotonic()
-        near = max(NEAR, 2 * self._durations.longest, 2 * pace.length(ready))
+        if not self._durations.mean:  # nothing tells how near it is
+            return
+        near = max(NEAR, 2 * self._durations.longest, 3 * pace.length(ready))
         if now < self._order_next or self._pace.left(ready, self._backlog.waiting) > near:
             return
         self._backlog.longest_first(self._durations)

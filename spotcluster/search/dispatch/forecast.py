@@ -66,9 +66,12 @@ class Forecast:
     def start(self, engines: int) -> float:
         """Return in how many seconds a message that is sent now will begin on one of the engines.
 
-        Those that wait go before it, and each message that runs makes room for one.
+        Those that wait go before it: one to each engine that is idle, or when what runs there has
+        ended, and then one more to each.
         """
-        nth = len(self._queued) - max(0, engines - len(self._ends))
-        if nth < 0 or not self._ends:
-            return 0.0
-        return max(0.0, self._ends[min(nth, len(self._ends) - 1)][0] - time.monotonic())
+        idle = max(0, engines - len(self._ends))
+        rounds, nth = divmod(len(self._queued), idle + len(self._ends) or 1)
+        later = rounds * self._queued_work / len(self._queued) if rounds else 0.0
+        if nth < idle:
+            return later
+        return later + max(0.0, self._ends[nth - idle][0] - time.monotonic())

@@ -113,3 +113,6 @@ def test_a_message_begins_when_those_before_it_have_begun(clock: Clock) -> None:
     assert made.start(3) == pytest.approx(1.0)
     made.waits(message(1.0))
     assert made.start(3) == pytest.approx(2.0)
+    for _ in range(3):
+        made.waits(message(4.0))  # and the next has to wait for the end of the first that waits
+    assert made.start(3) == pytest.approx(2.0 + 13.0 / 4)
