@@ -81,6 +81,7 @@ class Making:
             token=instances.token(self.cluster.record.run, *token),
             public_ip=template.public_ips is not False,
             root_gb=template.root_volume_size,
+            profile=template.instance_profile if planned.alias == MASTER else None,
             on_shutdown=template.autostop_action if keeps_disk else "terminate",
         )
 

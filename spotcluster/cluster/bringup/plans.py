@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spotcluster import ssh
-from spotcluster.aws import images, instance_types, keypairs, network, prices
+from spotcluster.aws import images, instance_types, instances, keypairs, network, prices
 from spotcluster.aws.fleets import Pool
 from spotcluster.aws.instance_types import InstanceType
 from spotcluster.aws.instances import Instance
@@ -160,6 +160,8 @@ def make(
         naming.hostname(cluster, alias, dns_prefix=template.dns_prefix)
     _check_key(session, template)
     _check_jump(template)
+    if template.instance_profile and MASTER in aliases:
+        instances.check_profile(session, template.instance_profile)
     if template.splits_bucket:
         Bucket(session, template.splits_bucket).check()
     found_volumes: tuple[PlannedVolume, ...] = ()
