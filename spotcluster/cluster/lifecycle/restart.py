@@ -14,6 +14,7 @@ from spotcluster.cluster.bringup.failures import OnFailure
 from spotcluster.cluster.bringup.member import Member
 from spotcluster.cluster.cluster import Cluster, is_ending, is_stopped, mark_returning
 from spotcluster.cluster.node import Node
+from spotcluster.cluster.on_master import keeper
 from spotcluster.errors import ClusterError, SpotclusterError
 
 
@@ -57,7 +58,9 @@ def restart(cluster: Cluster) -> Result:
     for node in nodes:
         cluster.left(node.alias)  # until it has come back
     members = [_member(cluster, node) for node in nodes]
-    return bring_up(cluster, members, begin, OnFailure.DROP)
+    result = bring_up(cluster, members, begin, OnFailure.DROP)
+    keeper.begin_or_say(cluster)
+    return result
 
 
 def _member(cluster: Cluster, node: Node) -> Member:

@@ -39,6 +39,8 @@ class Listed:
         Its master, where that has done so and nothing of the cluster runs any more.
     budget : float or None
         The most in USD that it may cost.
+    keeps_itself : bool
+        Whether its master is to keep its size.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Listed:
     idle_limit: int = 0
     ended: Instance | None = None
     budget: float | None = None
+    keeps_itself: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values for ``--json``."""
@@ -65,6 +68,7 @@ class Listed:
             "uptime_seconds": seconds_since(self.up_since),
             "autostop_seconds": self.idle_limit or None,
             "budget_usd": self.budget,
+            "keeps_itself": self.keeps_itself,
             "ended_by_itself": self.ended is not None,
             "ended": self.ended.ended.isoformat() if self.ended and self.ended.ended else None,
             "usd_per_hour": self.price,
@@ -127,6 +131,7 @@ def clusters(session: Session) -> list[Listed]:
                 limit,
                 ended,
                 record.template.budget if record else None,
+                record is not None and record.keeps_itself,
             )
         )
     return found

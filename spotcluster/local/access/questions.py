@@ -109,8 +109,8 @@ def _launched(
 ) -> Iterator[Question]:
     data, _ = template
     theirs = {
-        one["ResourceType"]: {each["Key"]: each["Value"] for each in one.get("Tag", ())}
-        for one in data.get("TagSpecifications", data.get("TagSpecification", ()))
+        one["ResourceType"]: {each["Key"]: each["Value"] for each in one.get("Tags", ())}
+        for one in data.get("TagSpecifications", ())
     }
     is_spot = given.get("TargetCapacitySpecification.DefaultTargetCapacityType") == "spot"
     kinds = [*_MADE["RunInstances"], *(["spot-instances-request"] if is_spot else [])]
