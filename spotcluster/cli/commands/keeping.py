@@ -105,9 +105,9 @@ def keep(
     one. With --max nodes are added as long as more waits than is done in the target, and idle ones
     leave; what runs is never cut off. It says what it does, and why, in a line each.
     """
+    from spotcluster.cluster.lifecycle.keeping import on_master as service
     from spotcluster.cluster.lifecycle.keeping.decision import Rules
     from spotcluster.cluster.lifecycle.keeping.keeper import Keeper
-    from spotcluster.cluster.on_master import keeper as service
     from spotcluster.config.names import MOST_NODES
     from spotcluster.errors import ClusterError
 

@@ -13,8 +13,8 @@ from spotcluster.cluster.bringup.bringup import Result, bring_up
 from spotcluster.cluster.bringup.failures import OnFailure
 from spotcluster.cluster.bringup.member import Member
 from spotcluster.cluster.cluster import Cluster, is_ending, is_stopped, mark_returning
+from spotcluster.cluster.lifecycle.keeping import on_master
 from spotcluster.cluster.node import Node
-from spotcluster.cluster.on_master import keeper
 from spotcluster.errors import ClusterError, SpotclusterError
 
 
@@ -59,7 +59,7 @@ def restart(cluster: Cluster) -> Result:
         cluster.left(node.alias)  # until it has come back
     members = [_member(cluster, node) for node in nodes]
     result = bring_up(cluster, members, begin, OnFailure.DROP)
-    keeper.begin_or_say(cluster)
+    on_master.begin_or_say(cluster)
     return result
 
 

@@ -33,7 +33,7 @@ from spotcluster.cluster.cluster import (
     mark_returning,
     nodes_of,
 )
-from spotcluster.cluster.on_master import keeper
+from spotcluster.cluster.lifecycle.keeping import on_master
 from spotcluster.cluster.records import Record, Snapshot
 from spotcluster.cluster.reporter import Reporter
 from spotcluster.cluster.status import costs
@@ -91,7 +91,7 @@ def plan(
         todo = replace(todo, returning=back)
     if record is None:  # what it would be refused for is said before anything is made
         ceiling.of(session, todo.template, todo.nodes)
-        for refusal in keeper.refusals(todo.template):
+        for refusal in on_master.refusals(todo.template):
             raise refusal
     for section in todo.template.plugins:
         make_plugin(section, _own_plugins(template, plugins))
@@ -223,7 +223,7 @@ def start(
     # Those that were cut off are part of what is made here; those under way end by themselves.
     cluster.record = replace(record, additions=record.cut_off)
     result = bring_up(cluster, members, begin, on_failure, format_new=format_new)
-    keeper.begin_or_say(cluster)
+    on_master.begin_or_say(cluster)
     return result
 
 

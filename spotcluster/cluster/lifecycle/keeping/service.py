@@ -1,4 +1,4 @@
-"""``python -m ... CLUSTER REGION KEY``: the keeper on the master; see `on_master.keeper`.
+"""``python -m ... CLUSTER REGION KEY``: the keeper on the master; see `on_master`.
 
 It ends with the status that its supervisor takes for the end where there is nothing to keep any
 more, and is started again after anything else.

@@ -86,6 +86,7 @@ def begin(cluster: Cluster) -> bool:
         home=home,
         library=f"{home}/lib/{digest}",
         cluster=cluster.name,
+        key=f"{master.facts.home}/.ssh/id_ed25519",
         region=cluster.session.ec2.meta.region_name,
     )
     # The master reaches itself as it reaches the others.
