@@ -128,8 +128,7 @@ class Application:
             return page
         caller = Caller.of(environ)
         token = str(environ.get("HTTP_X_AMZ_SECURITY_TOKEN") or "")
-        with self._cloud.lock:
-            machine = self._roles.caller(caller, token)
+        machine = self._roles.caller(caller, token)
         if machine is None and not self._lets_in(caller):
             return answers.error(
                 caller.service,

@@ -18,6 +18,8 @@ _MINUTES = 60.0
 Examples:
   spotcluster keep mycluster                     what is lost is replaced
   spotcluster keep --max 20 mycluster            and the queue says how many nodes there are
+  spotcluster keep --on-master mycluster         the master does it, by its INSTANCE_PROFILE
+  spotcluster keep --log mycluster               what it has done, and why
   spotcluster loadbalance -n 3 -m 20 mycluster   the same, as StarCluster calls it
 """
 )

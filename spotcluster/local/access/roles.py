@@ -97,7 +97,9 @@ class Roles:
         """Return the instance whose role a call is made by; None where it is none's."""
         if not caller.access_key.startswith("ASIA"):
             return None
-        for one in self._cloud.instances():
+        with self._cloud.lock:
+            there = self._cloud.instances()
+        for one in there:
             if role_of(one) is None or not one.is_live:
                 continue
             for period in (self._period, self._period - 1):
