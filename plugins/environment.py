@@ -128,24 +128,49 @@ def install(
     RemoteCommandFailed
         The installation failed; carries what it printed.
     """
-    wanted = dict.fromkeys([*BASE, *packages])
-    given = [Requirement(package) for package in packages]
-    free = [one.name for one in given if one.specifier or one.url]
-    script = templates.script(
-        "install.sh",
-        python=python or laptop_python(),
-        index=index_url or "",
-        trusted=_trusted(index_url),
-        packages=wanted,
-        constraints=constraints(free),
-        one_pip=templates.read("one_pip.py"),
-        list=templates.read("packages.sh"),
-    )
+    script = _script([*BASE, *packages], packages, python, index_url)
     steps = [Step(script, "installing packages", timeout, user=node.account.name)]
     if node.facts.sudo:
         venv = templates.read("python_venv.sh")
         steps.insert(0, Step(venv, "installing Python's venv", timeout))
     node.run_each(steps)
+
+
+def install_apart(
+    node: Node,
+    home: str,
+    packages: Sequence[str],
+    *,
+    python: str | None = None,
+    index_url: str | None = None,
+) -> None:
+    """Make an environment for a program of the login's: below `home`, which counts as its home.
+
+    Raises
+    ------
+    RemoteCommandFailed
+        The installation failed; carries what it printed.
+    """
+    there = f'umask 077\nmkdir -p "{home}"\nexport HOME="{home}"\n'
+    script = there + _script(packages, (), python, index_url)
+    node.run_each([Step(script, "installing packages", 900.0)])
+
+
+def _script(
+    packages: Sequence[str], named: Sequence[str], python: str | None, index_url: str | None
+) -> str:
+    given = [Requirement(package) for package in named]
+    free = [one.name for one in given if one.specifier or one.url]
+    return templates.script(
+        "install.sh",
+        python=python or laptop_python(),
+        index=index_url or "",
+        trusted=_trusted(index_url),
+        packages=dict.fromkeys(packages),
+        constraints=constraints(free),
+        one_pip=templates.read("one_pip.py"),
+        list=templates.read("packages.sh"),
+    )
 
 
 def has(node: Node, module: str) -> bool:

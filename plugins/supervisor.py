@@ -72,6 +72,12 @@ def starting_for_machine(node: Node, service: str, files: Mapping[str, str]) -> 
     return [*writes, *_Plain(node, folder, user).starting(service)]
 
 
+def of_login(node: Node, login: str, home: str) -> Supervisor:
+    """Return the supervisor of services that run as the login, who may become root."""
+    folder = f"{home}/{SERVICES.removeprefix('~/')}"
+    return _Systemd(node, login, folder) if node.facts.has_units else _Plain(node, folder, login)
+
+
 def of_machine(node: Node) -> tuple[str, str]:
     """Return where the files of the machine's services are, and as whom they run."""
     return (_MACHINE, "root") if node.facts.sudo else (SERVICES, node.account.name)
@@ -94,8 +100,10 @@ def installing(node: Node, service: str, script: str) -> Step:
 class _Systemd:
     """Units of the system's systemd, named ``spotcluster-SERVICE``, run as the account."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, user: str = "", folder: str = SERVICES) -> None:
         self._node = node
+        self._user = user
+        self._folder = folder
 
     def start(self, service: str, numbers: Sequence[int] = ()) -> None:
         self._run(self._start(service, numbers))
@@ -127,8 +135,8 @@ class _Systemd:
         return self._step("start", service, numbers, unit=unit)
 
     def _start(self, service: str, numbers: Sequence[int]) -> Step:
-        account = self._node.account
-        return self.starting_as(account.name, _in_full(self._node, SERVICES), service, numbers)
+        folder = _in_full(self._node, self._folder)
+        return self.starting_as(self._user or self._node.account.name, folder, service, numbers)
 
     def _step(
         self,
@@ -162,8 +170,7 @@ class _Plain:
         self._user = user or node.account.name
 
     def start(self, service: str, numbers: Sequence[int] = ()) -> None:
-        install(self._node, "supervise", templates.read("supervise.sh"))
-        self._run(self._step("start", service, numbers))
+        self._node.run_each(self.starting(service, numbers))
 
     def starting(self, service: str, numbers: Sequence[int] = ()) -> list[Step]:
         return [
@@ -197,7 +204,7 @@ class _Plain:
         return Step(script, f"{action} of {service}", patience + 60, user=self._user)
 
     def _run(self, step: Step) -> str:
-        return self._node.account.run(step.script, what=step.what, timeout=step.timeout)
+        return self._node.run(step.script, what=step.what, timeout=step.timeout, user=step.user)
 
 
 def _states(said: str) -> dict[str, bool]:

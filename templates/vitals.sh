@@ -11,6 +11,10 @@ echo "clock=$(date +%s)"
 for folder in "$HOME/.spotcluster/services" /etc/spotcluster/services; do
     [ ! -s "$folder/autostop.state" ] || echo "autostop=$(cat "$folder/autostop.state")"
 done
+if [ -e "$HOME/.spotcluster/keeper/beat" ]; then
+    beat=$(stat -c %Y "$HOME/.spotcluster/keeper/beat" 2>/dev/null || stat -f %m "$HOME/.spotcluster/keeper/beat")
+    echo "keeper=$(($(date +%s) - beat))"
+fi
 # The cluster user's folder is for that user only.
 account=
 if [ -s /etc/spotcluster/account ]; then account=$(cat /etc/spotcluster/account); fi

@@ -34,9 +34,9 @@ echo done
 """
 
 
-def client_of(endpoint: local.Endpoint) -> Any:
+def client_of(endpoint: local.Endpoint, service: str = "ec2") -> Any:
     return boto3.client(
-        "ec2",
+        service,
         endpoint_url=endpoint.url,
         region_name=endpoint.region,
         aws_access_key_id=endpoint.access_key,

@@ -21,9 +21,10 @@ from pathlib import Path
 from machines.bed import cache
 from uv import find_uv_bin
 
+from spotcluster.cluster.lifecycle.keeping import on_master
 from spotcluster.plugins import environment
 
-PACKAGES = (*environment.BASE, "scikit-learn")
+PACKAGES = (*environment.BASE, *on_master.PACKAGES, "scikit-learn")
 _HERE = Path(sysconfig.get_path("purelib"))
 
 

@@ -14,7 +14,7 @@ from spotcluster.aws.calls import call, call_soon, every
 from spotcluster.aws.images import USUAL_GB, Image
 from spotcluster.aws.network import UNKNOWN_GROUP
 from spotcluster.aws.session import Session
-from spotcluster.errors import CloudError
+from spotcluster.errors import CloudError, UsageError
 
 LIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
 """States in which an instance is still there."""
@@ -30,6 +30,7 @@ UNKNOWN = "InvalidInstanceID.NotFound"
 
 _NO_LATEST = ("UnsupportedOperation", "InvalidParameterCombination", "IncorrectInstanceState")
 _NOT_NOW = "IncorrectInstanceState"
+_ROLES_POLICY = "`spotcluster iam-policy --keep` prints the policy that its role needs."
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,8 @@ class Launch:
         EC2 makes one instance for a token, however often it is asked.
     on_shutdown : {"stop", "terminate"}
         What becomes of it when it shuts itself down: so a node needs no credentials to end itself.
+    profile : str or None
+        The IAM instance profile whose role programs on it have.
     """
 
     image: Image
@@ -151,6 +154,7 @@ class Launch:
     public_ip: bool
     root_gb: int | None = None
     on_shutdown: Literal["stop", "terminate"] = "terminate"
+    profile: str | None = None
 
 
 def token(*parts: str) -> str:
@@ -188,9 +192,33 @@ def launch(session: Session, what: Launch, *, new_group: bool = False) -> Instan
         ClientToken=what.token,
         UserData=what.user_data,
         InstanceMarketOptions=market,
+        IamInstanceProfile={"Name": what.profile} if what.profile else None,
         **settings(what, ("instance", "volume", *beside(what)), what.subnet_id),
     )
     return _instance(answer["Instances"][0])
+
+
+def check_profile(session: Session, name: str) -> None:
+    """Refuse an instance profile that an instance cannot be launched with.
+
+    Raises
+    ------
+    UsageError
+        There is none of that name, or it has no role.
+    """
+    try:
+        answer = call(session.client("iam").get_instance_profile, InstanceProfileName=name)
+    except CloudError as error:
+        if error.code != "NoSuchEntity":
+            raise
+        raise UsageError(
+            f"There is no instance profile '{name}' (INSTANCE_PROFILE).", _ROLES_POLICY
+        ) from None
+    if not answer["InstanceProfile"]["Roles"]:
+        raise UsageError(
+            f"The instance profile '{name}' (INSTANCE_PROFILE) has no role.",
+            f"Put one into it with `aws iam add-role-to-instance-profile`. {_ROLES_POLICY}",
+        )
 
 
 def settings(what: Launch, kinds: Iterable[str], subnet_id: str | None = None) -> dict[str, Any]:

@@ -58,6 +58,7 @@ _KMS = (
     "kms:ReEncryptTo",
 )
 _KMS_KEY = re.compile(r"arn:(aws[a-z-]*):kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+")
+_ROLE = re.compile(r"/?([A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,64}")
 _DISK = re.compile(r"(vol|snap)-[0-9a-f]{8,17}")
 _CHANGE = {
     "fleet": ("ec2:DeleteFleets",),
@@ -106,6 +107,7 @@ def document(
     kms_key: str | None = None,
     volumes: Sequence[str] = (),
     keep: bool = False,
+    role: str | None = None,
 ) -> dict[str, Any]:
     """Return the policy.
 
@@ -123,6 +125,8 @@ def document(
         Ids of volumes that others made and configs name, and of snapshots that volumes are made of.
     keep : bool
         Whether it is for a keeper alone, as for the instance profile of a computer that runs one.
+    role : str, optional
+        The role in the instance profile that masters are launched with.
 
     Raises
     ------
@@ -190,6 +194,8 @@ def document(
     ]
     if keep:
         statements = _for_a_keeper(statements)
+    if role is not None:
+        statements += _profile(role, partition)
     if bucket is not None:
         statements += _splits(f"arn:{partition}:s3:::{bucket}")
     if files is not None:
@@ -353,6 +359,29 @@ def _kms(key: str, partition: str, *, s3: bool) -> list[dict[str, Any]]:
 def _tagged(what: str, tag: str) -> dict[str, Any]:
     """Return the condition that what a call makes (Request) or is about (Resource) has a tag."""
     return {"Null": {f"aws:{what}Tag/{tag}": "false"}}
+
+
+def _profile(role: str, partition: str) -> list[dict[str, Any]]:
+    """Return what launching with an instance profile needs: that role, and for EC2 only."""
+    if not _ROLE.fullmatch(role):
+        raise UsageError(
+            f"'{role}' is not the name of a role.",
+            "Give the name alone, after its path where it has one: my-role, or /path/my-role.",
+        )
+    suffix = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
+    return [
+        _allow(
+            "GiveMastersTheirRole",
+            ("iam:PassRole",),
+            f"arn:{partition}:iam::*:role/{role.lstrip('/')}",
+            condition={"StringEquals": {"iam:PassedToService": f"ec2.{suffix}"}},
+        ),
+        _allow(
+            "LookAtInstanceProfiles",
+            ("iam:GetInstanceProfile",),
+            f"arn:{partition}:iam::*:instance-profile/*",
+        ),
+    ]
 
 
 def _splits(bucket: str) -> list[dict[str, Any]]:

@@ -69,6 +69,7 @@ def _idle(seen: Status) -> list[Text]:
     from spotcluster.cluster.status import events
 
     ceiling = [Text(one.text, style="bold yellow") for one in events.near_ceiling(seen)]
+    ceiling += _keeper(seen)
     said = seen.of_master
     if said is None or said.idle_left is None:
         return ceiling
@@ -81,6 +82,20 @@ def _idle(seen: Status) -> list[Text]:
     near = said.idle_left <= _NEAR
     text = f"It is idle and ends by itself in {left}; `spotcluster autostop {seen.name}` postpones."
     return [*ceiling, Text(text, style="bold yellow" if near else "")]
+
+
+def _keeper(seen: Status) -> list[Text]:
+    """Return whether the master keeps the cluster's size, where it is to."""
+    if not seen.keeps_itself or seen.of_master is None:
+        return []
+    if seen.of_master.keeper_runs:
+        text = f"Its master replaces what is lost; `spotcluster keep --log {seen.name}` says how."
+        return [Text(text)]
+    text = (
+        "Its master is to replace what is lost, and that service does not run;"
+        f" `spotcluster keep --on-master {seen.name}` starts it."
+    )
+    return [Text(text, style="bold yellow")]
 
 
 def _lines(drawn: RenderableType, width: int) -> int:

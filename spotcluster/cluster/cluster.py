@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from spotcluster import files, ssh, threads, wording
-from spotcluster.aws import instances, network, tags
+from spotcluster.aws import instances, keypairs, network, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import aliases, ingress, records
@@ -43,6 +43,9 @@ class Cluster:
         The plugins of this computer's config: secrets are kept nowhere else.
     asleep : sequence of Instance
         Its nodes that have stopped, or are stopping.
+    of_user : str, optional
+        Given where we are on the cluster's master, whose key is one of its own: the public half of
+        the user's, which new nodes are to let in too.
     """
 
     def __init__(
@@ -54,7 +57,9 @@ class Cluster:
         reporter: Reporter | None = None,
         own: Mapping[str, PluginSection] | None = None,
         asleep: Sequence[Instance] = (),
+        of_user: str | None = None,
     ) -> None:
+        self._of_user = of_user
         self._own = own or {}
         self.asleep = tuple(asleep)
         self.session = session
@@ -184,6 +189,20 @@ class Cluster:
         """The public half of the key that its nodes let in."""
         return ssh.keys.bare(ssh.keys.public_of(self.key_path))
 
+    @property
+    def inside(self) -> bool:
+        """Whether we are on its master."""
+        return self._of_user is not None
+
+    @property
+    def public_keys(self) -> str:
+        """The keys that its nodes let in, a line each."""
+        return "\n".join(filter(None, [self._of_user, self.public_key]))
+
+    def make_node(self, instance: Instance) -> Node:
+        """Return the node of an instance of its, as it is reached from here."""
+        return Node(instance, self.key_path, inside=self.inside)
+
     def expect(self, coming: Callable[[], AbstractSet[str]]) -> None:
         """Let `together` wait a moment for these nodes, from now on."""
         self._rounds = threads.Rounds(coming)
@@ -275,10 +294,10 @@ def make_plugin(section: PluginSection, own: Mapping[str, PluginSection]) -> Plu
     return loader.make(section.name, section.setup_class, with_secrets(section, own))
 
 
-def nodes_of(found: Sequence[Instance], key_path: Path) -> list[Node]:
+def nodes_of(found: Sequence[Instance], key_path: Path, *, inside: bool = False) -> list[Node]:
     """Return the nodes of the instances that run."""
     return [
-        Node(one, key_path)
+        Node(one, key_path, inside=inside)
         for one in instances.present(found)
         if one.state == "running" and tags.HOST_KEY in one.tags
     ]
@@ -313,3 +332,22 @@ def find(
     if nodes:
         record = ingress.let_in(session, record)
     return Cluster(session, record, path, nodes, reporter, own, asleep)
+
+
+def find_from_master(session: Session, name: str, key_path: Path) -> Cluster | None:
+    """Return the cluster `name` for who is on its master; None where there is none.
+
+    Parameters
+    ----------
+    key_path : Path
+        The master's own key, which the other nodes let in.
+    """
+    record = records.find(session, name)
+    if record is None:
+        return None
+    pair = keypairs.find(session, record.template.keyname)
+    found = instances.describe(session, name)
+    asleep = [one for one in found if one.state in instances.STOPPED]
+    nodes = nodes_of(found, key_path, inside=True)
+    of_user = ssh.keys.bare(pair.public) if pair and pair.public else ""
+    return Cluster(session, record, key_path, nodes, asleep=asleep, of_user=of_user)

@@ -123,11 +123,14 @@ class Node:
         As EC2 described it last.
     key_path : Path
         The private key that its image's user lets in.
+    inside : bool
+        Whether we are on the cluster's master, which reaches the others by their private addresses.
     """
 
-    def __init__(self, instance: Instance, key_path: Path) -> None:
+    def __init__(self, instance: Instance, key_path: Path, *, inside: bool = False) -> None:
         self.instance = instance
         self.key_path = key_path
+        self._inside = inside
         self._facts: Facts | None = None
         self._connection: ssh.Connection | None = None
         self._lock = threading.Lock()
@@ -164,14 +167,14 @@ class Node:
             )
         return ssh.Target(
             alias=self.alias,
-            host=self.instance.address,
+            host=self.private_ip if self._inside else self.instance.address,
             port=self.instance.ssh_port,
             user=self.instance.tags.get(tags.LOGIN, "ubuntu"),
             key_path=self.key_path,
             host_key=host_key,
             host_key_alias=self.instance.id,
             next_host_key=self._next_host_key(host_key),
-            proxy_jump=self.instance.proxy_jump,
+            proxy_jump="" if self._inside else self.instance.proxy_jump,
         )
 
     def _next_host_key(self, host_key: str) -> str:

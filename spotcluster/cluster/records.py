@@ -86,6 +86,12 @@ class Record:
         return settled is not None and settled >= self.begun
 
     @property
+    def keeps_itself(self) -> bool:
+        """Whether its master is to keep its size."""
+        wanted = self.tags.get(tags.KEEP) != tags.OFF
+        return self.template.instance_profile is not None and wanted
+
+    @property
     def cut_off(self) -> tuple[Addition, ...]:
         """The additions that nobody runs any more, as far as one computer can know."""
         # Those of another computer by the limits of their waits.

@@ -207,6 +207,10 @@ KeyName = Annotated[
         "the name of a key: letters, digits, '_', '-', '.', '@', '+', not first '-' or '.'",
     ),
 ]
+Profile = Annotated[
+    str,
+    _shape(r"[A-Za-z0-9_+=,.@-]{1,128}", "the name of an IAM instance profile, as in my-profile"),
+]
 SectionName = Annotated[str, _shape(_NAME, "a name: up to 64 letters, digits, '_', '-' and '.'")]
 Fallback = Annotated[int | Literal["all"], BeforeValidator(_check_fallback)]
 Range = Annotated[str, AfterValidator(_check_range)]

@@ -151,6 +151,9 @@ class Template(Settings):
         rebalance recommendation), and not only when it does.
     target : str
         In what time what waits to be computed is to be done where `keep` has a `--max`, as ``15m``.
+    instance_profile : str or None
+        The IAM instance profile of the master, which keeps the cluster's size then: its own nodes
+        need no other computer. ``spotcluster iam-policy --keep`` prints what its role needs.
     splits_bucket : str or None
         The S3 bucket through which searches bring their split files to the nodes; without it each
         node passes them on to the next.
@@ -200,6 +203,7 @@ class Template(Settings):
     max_hours: shapes.Price | None = None
     replace_early: bool = False
     target: shapes.Target = "15m"
+    instance_profile: shapes.Profile | None = None
     splits_bucket: shapes.Bucket | None = None
 
     @model_validator(mode="before")

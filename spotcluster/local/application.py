@@ -25,7 +25,8 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.wrappers import Response
 
 from . import answers, market, pricing
-from .access import Caller, Credentials
+from .access.callers import Caller, Credentials
+from .access.roles import PAGE, Roles
 from .cloud import Cloud
 from .ec2 import LocalEC2Response
 from .faults import Rule
@@ -86,6 +87,7 @@ class Application:
     ) -> None:
         self._cloud = cloud
         self._credentials = credentials
+        self._roles = Roles(cloud, credentials)
         self._changed = changed
         self._renewed = renewed
         self._status = status
@@ -122,12 +124,12 @@ class Application:
 
     def _answer(self, environ: dict[str, Any]) -> Response:
         path = environ.get("PATH_INFO", "/")
-        if path == "/health":
-            return answers.text("ok\n")
-        if path == "/checkip":
-            return answers.text(f"{environ.get('REMOTE_ADDR', '127.0.0.1')}\n")
+        if page := self._page(environ, path):
+            return page
         caller = Caller.of(environ)
-        if not self._lets_in(caller):
+        token = str(environ.get("HTTP_X_AMZ_SECURITY_TOKEN") or "")
+        machine = self._roles.caller(caller, token)
+        if machine is None and not self._lets_in(caller):
             return answers.error(
                 caller.service,
                 "AuthFailure" if caller.service in ("", "ec2") else "UnrecognizedClientException",
@@ -136,11 +138,25 @@ class Application:
                 401,
             )
         body = _body(environ, _LARGEST_OBJECT if caller.service == "s3" else _LARGEST_BODY)
-        if path.startswith("/control/"):
-            return self._control(environ["REQUEST_METHOD"], path, body)
-        if path.startswith("/moto-api"):
-            return answers.text("there is no such page\n", 404)
+        if path.startswith(("/control/", "/moto-api")):
+            return self._own_page(environ, path, body, of_owner=machine is None)
         action, params = _call(environ, body)
+        if machine is not None:
+            with self._cloud.lock:
+                refused = self._roles.refusal(machine, caller, action, params, environ)
+            if refused:
+                return refused
+        return self._called(environ, caller, action, params, body)
+
+    def _called(
+        self,
+        environ: dict[str, Any],
+        caller: Caller,
+        action: str,
+        params: dict[str, str],
+        body: bytes,
+    ) -> Response:
+        """Answer a call that is allowed, unless it is to fail."""
         rule = self._cloud.faults.pick(action, params)
         if rule is not None and not rule.after and (refused := _fail(environ, caller, rule)):
             return refused
@@ -152,6 +168,25 @@ class Application:
         if rule is not None and rule.after and (refused := _fail(environ, caller, rule)):
             return refused
         return response
+
+    def _page(self, environ: dict[str, Any], path: str) -> Response | None:
+        """Answer who needs no key."""
+        if path == "/health":
+            return answers.text("ok\n")
+        if path == "/checkip":
+            return answers.text(f"{environ.get('REMOTE_ADDR', '127.0.0.1')}\n")
+        if path.startswith(PAGE):
+            with self._cloud.lock:
+                return self._roles.answer(environ["REQUEST_METHOD"], path)
+        return None
+
+    def _own_page(
+        self, environ: dict[str, Any], path: str, body: bytes, *, of_owner: bool
+    ) -> Response:
+        """Answer what is no call of AWS's."""
+        if of_owner and path.startswith("/control/"):
+            return self._control(environ["REQUEST_METHOD"], path, body)
+        return answers.text("there is no such page\n", 404)
 
     def _served(
         self, environ: dict[str, Any], caller: Caller, action: str, body: bytes, rule: Rule | None
@@ -167,6 +202,7 @@ class Application:
         if not caller.is_owner(self._credentials) and self._renewed is not None:
             # The file with the key, which is its owner's only, was lost and made anew.
             self._credentials = self._renewed()
+            self._roles = Roles(self._cloud, self._credentials)
         return caller.is_owner(self._credentials)
 
     def _call_moto(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from moto.core.base_backend import BackendDict
 from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.iam.models import iam_backends
 from moto.ssm.models import ssm_backends
 
 from . import images, market, persistence
@@ -21,6 +22,13 @@ from .instances import LocalInstance
 from .launches import MOST_INSTANCES
 from .limits import Limits
 from .moto_private import parameters_of, stand_in
+
+_IAM = ("roles", "instance_profiles")
+"""What is kept of IAM: that by which instances may do something."""
+
+
+def _iam() -> Any:
+    return iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
 
 
 class Cloud:
@@ -39,6 +47,8 @@ class Cloud:
         Held by every request and by the reconciler while it looks or writes.
     console : callable
         Gives the console output of an instance.
+    variables : callable
+        Gives what programs on the machine of an instance find AWS by.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -52,6 +62,7 @@ class Cloud:
         self.limits = Limits()
         self.most_instances = MOST_INSTANCES
         self.console: Callable[[LocalInstance], str] = lambda instance: instance.last_console
+        self.variables: Callable[[LocalInstance], Mapping[str, str]] = lambda _: {}
         self._backends = BackendDict(LocalEC2Backend, "ec2")
 
     def backend(self, account: str, region: str) -> LocalEC2Backend:
@@ -89,6 +100,7 @@ class Cloud:
                 for account, regions in ssm_backends.items()
                 for region, backend in regions.items()
             },
+            "iam": {name: dict(getattr(_iam(), name)) for name in _IAM},
         }
 
     def take_up(self, state: dict[str, Any]) -> None:
@@ -98,6 +110,8 @@ class Cloud:
             self._backends[account][region] = backend
         for (account, region), parameters in state.get("parameters", {}).items():
             parameters_of(ssm_backends[account][region]).update(parameters)
+        for name, things in state.get("iam", {}).items():
+            getattr(_iam(), name).update(things)
 
     def save(self) -> None:
         """Write the state, whole or not at all."""

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +70,7 @@ class Hosts:
         port: int,
         authorized_keys: tuple[str, ...],
         user_data: bytes,
+        aws: Mapping[str, str],
     ) -> None:
         """Make the folder of a host with what it needs to boot."""
         layout = self.layout(instance_id)
@@ -78,7 +79,7 @@ class Hosts:
         layout.user_data.touch(mode=0o600)
         layout.user_data.write_bytes(user_data)
         layout.write_settings(
-            Settings(instance_id, name, address, port, authorized_keys, str(self._cache))
+            Settings(instance_id, name, address, port, authorized_keys, str(self._cache), aws)
         )
 
     def boot(self, instance_id: str) -> Running:

@@ -6,6 +6,7 @@ bed has them (``tests/machines``) and plugs them in here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from .host.layout import Running
@@ -27,6 +28,7 @@ class HostKind(Protocol):
         port: int,
         authorized_keys: tuple[str, ...],
         user_data: bytes,
+        aws: Mapping[str, str],
     ) -> None:
         """Make what a host needs to boot, keeping what an earlier boot of it left."""
 

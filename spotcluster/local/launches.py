@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import copy
 import hashlib
 import json
 from collections.abc import Iterable
 from typing import Any, cast
 
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Reservation
+from moto.iam.exceptions import NotFoundException
+from moto.iam.models import iam_backends
 
 from . import market, spot
 from .images import ROOT_SIZE
@@ -134,6 +138,7 @@ class LaunchAnswers(NetworkAnswers):
                 f"requested Availability Zone ({zone}). Please retry your request by not "
                 f"specifying an Availability Zone or choosing {', '.join(zones) or 'another'}.",
             )
+        self._check_profile(params.get("IamInstanceProfile", {}).get("Name"))
         check_addresses(subnet, [params, *params.get("NetworkInterfaces", [])])
         for group_id in _group_ids(params):
             if backend.get_security_group_from_id(group_id) is None:
@@ -147,6 +152,16 @@ class LaunchAnswers(NetworkAnswers):
             )
         _complete_disks(params, image)
         return Specification(params, instance_type, image.id, key_name, subnet, zone)
+
+    def _check_profile(self, name: str | None) -> None:
+        with contextlib.suppress(NotFoundException):
+            if name is None or iam_backends[DEFAULT_ACCOUNT_ID]["aws"].get_instance_profile(name):
+                return
+        raise EC2ClientError(
+            "InvalidParameterValue",
+            f"Value ({name}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance"
+            " Profile name",
+        )
 
     def _subnet(self, params: dict[str, Any], instance_type: str) -> Any:
         """Return the subnet to launch in; where none is asked for, the zone's default one."""

@@ -150,6 +150,7 @@ class Reconciler:
             name = instance.ec2_backend.tags.get(instance.id, {}).get("spotcluster:alias", "")
             port = instance.ssh_port or self._cloud.addresses.first_port
             data = _user_data(instance)
+            aws = self._cloud.variables(instance)
         # What an earlier daemon began and did not finish.
         self._hosts.end(instance.id, politely=False)
         self._hosts.prepare(
@@ -159,6 +160,7 @@ class Reconciler:
             port=port,
             authorized_keys=instance.authorized_keys,
             user_data=data,
+            aws=aws,
         )
         with self._cloud.lock:
             self._hosts.follow(instance)

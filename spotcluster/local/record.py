@@ -21,7 +21,7 @@ import psutil
 from spotcluster import files, starts
 from spotcluster.errors import LocalCloudError
 
-from .access import Credentials
+from .access.callers import Credentials
 
 
 @dataclass(frozen=True)

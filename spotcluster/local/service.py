@@ -11,6 +11,7 @@ from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from . import record
+from .access.roles import Roles
 from .application import Application
 from .cloud import Cloud
 from .host.children import become_subreaper
@@ -50,6 +51,8 @@ class Service:
         )
         self._server = _listen(settings.port, application)
         url = f"http://{_ADDRESS}:{self._server.server_port}"
+        roles = Roles(self._cloud, settings.credentials)
+        self._cloud.variables = lambda instance: roles.variables(instance, url)
         record.keep_port(self._folder, self._server.server_port)
         self._reconciler.start()
         threading.Thread(

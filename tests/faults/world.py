@@ -31,7 +31,7 @@ from werkzeug.wrappers import Response
 from spotcluster import ssh
 from spotcluster.aws import blocks, keypairs
 from spotcluster.aws.session import Session
-from spotcluster.local.access import Credentials
+from spotcluster.local.access.callers import Credentials
 from spotcluster.local.application import Application
 from spotcluster.local.cloud import Cloud
 from spotcluster.local.moto_private import parameters_of

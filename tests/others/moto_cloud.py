@@ -27,7 +27,7 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
 
 from spotcluster.local import access, images
-from spotcluster.local.access import Credentials
+from spotcluster.local.access.callers import Credentials
 from spotcluster.local.application import Application
 from spotcluster.local.cloud import Cloud
 

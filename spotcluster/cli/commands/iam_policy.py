@@ -14,7 +14,8 @@ from spotcluster.cli.context import Context, pass_context
 Examples:
   spotcluster iam-policy >policy.json
   spotcluster iam-policy --bucket my-bucket >policy.json
-  spotcluster iam-policy --keep >policy.json
+  spotcluster iam-policy --role my-role >policy.json
+  spotcluster iam-policy --keep >role-policy.json
   spotcluster -r cn-north-1 iam-policy >policy.json
 """,
 )
@@ -36,10 +37,14 @@ Examples:
     help="The account's own key of KMS, where disks or buckets are encrypted with one.",
 )
 @click.option(
+    "--role",
+    metavar="NAME",
+    help="The role in the INSTANCE_PROFILE of your templates, if they have one.",
+)
+@click.option(
     "--keep",
     is_flag=True,
-    help="What `keep` needs and no other command: for the instance profile of a computer that runs"
-    " it.",
+    help="What `keep` needs and no other command: for the role in an INSTANCE_PROFILE.",
 )
 @pass_context
 def iam_policy(
@@ -50,6 +55,7 @@ def iam_policy(
     volumes: tuple[str, ...],
     kms_key: str | None,
     keep: bool,
+    role: str | None,
 ) -> None:
     """Print the least IAM policy that the commands need, as JSON.
 
@@ -62,6 +68,12 @@ def iam_policy(
     partition = policy.partition_of(region)
     output.document(
         policy.document(
-            bucket, files, partition=partition, kms_key=kms_key, volumes=volumes, keep=keep
+            bucket,
+            files,
+            partition=partition,
+            kms_key=kms_key,
+            volumes=volumes,
+            keep=keep,
+            role=role,
         )
     )

@@ -18,6 +18,8 @@ _MINUTES = 60.0
 Examples:
   spotcluster keep mycluster                     what is lost is replaced
   spotcluster keep --max 20 mycluster            and the queue says how many nodes there are
+  spotcluster keep --on-master mycluster         the master does it, by its INSTANCE_PROFILE
+  spotcluster keep --log mycluster               what it has done, and why
   spotcluster loadbalance -n 3 -m 20 mycluster   the same, as StarCluster calls it
 """
 )
@@ -75,6 +77,13 @@ Examples:
     metavar="N",
     help="With --max: nodes added at once at most.",
 )
+@click.option(
+    "--on-master",
+    is_flag=True,
+    help="Let the master do it, by its INSTANCE_PROFILE: no other computer need be on.",
+)
+@click.option("--off", is_flag=True, help="Let the master not do it any more.")
+@click.option("--log", is_flag=True, help="Print what the master has done, and why.")
 @click.option("--once", is_flag=True, help="Do what is to be done now, and end.")
 @pass_context
 def keep(
@@ -88,6 +97,9 @@ def keep(
     pause: float,
     step: int | None,
     once: bool,
+    on_master: bool,
+    off: bool,
+    log: bool,
 ) -> int:
     """Keep a cluster's size: a node that is lost is replaced, until Ctrl-C or the cluster's end.
 
@@ -95,9 +107,11 @@ def keep(
     one. With --max nodes are added as long as more waits than is done in the target, and idle ones
     leave; what runs is never cut off. It says what it does, and why, in a line each.
     """
+    from spotcluster.cluster.lifecycle.keeping import on_master as service
     from spotcluster.cluster.lifecycle.keeping.decision import Rules
     from spotcluster.cluster.lifecycle.keeping.keeper import Keeper
     from spotcluster.config.names import MOST_NODES
+    from spotcluster.errors import ClusterError
 
     for flag, number in (("--min", least), ("--max", most)):
         if number is not None and number > MOST_NODES:
@@ -106,10 +120,31 @@ def keep(
             )
     if least is not None and most is not None and least > most:
         raise click.UsageError(f"--min {least} is more than --max {most}.")
+    if sum((once, on_master, off, log)) > 1:
+        raise click.UsageError("--once, --on-master, --off and --log do not go together.")
     with nothing_done_yet(name):
         cluster = context.cluster(name)
+    if log:
+        output.out.print(output.Text(service.log(cluster).rstrip()))
+        return 0
+    if off:
+        service.end(cluster)
+        output.out.print(f"The master of '{name}' does not keep its size any more.")
+        return 0
     within = cluster.record.template.target_seconds if target is None else target * _MINUTES
     rules = Rules(least, most, within, idle * _MINUTES, pause, step)
+    if on_master:
+        service.set_rules(cluster, rules)
+        output.out.print(
+            f"The master of '{name}' keeps its size; `spotcluster keep --log {name}` says how."
+        )
+        return 0
+    if cluster.record.keeps_itself:
+        raise ClusterError(
+            f"The master of '{name}' keeps its size already; two would set up the same nodes.",
+            f"`spotcluster keep --log {name}` says what it does; `spotcluster keep --off {name}`"
+            " ends that.",
+        )
     keeper = Keeper(
         lambda: context.cluster(name, region=cluster.region),
         rules,

@@ -87,10 +87,11 @@ def _show(one: Listed) -> None:
     from spotcluster.cluster.status import events, listing
 
     idle = f", ends after {wording.time_left(one.idle_limit)} idle" if one.idle_limit else ""
+    kept = ", keeps itself" if one.keeps_itself else ""
     up = f", up {listing.uptime(one.up_since)}" if one.up_since else ""
     output.table(
         f"{one.name}: {one.state}, {listing.counted(one.nodes, one.size)} in {one.region}"
-        f"{up}, {output.dollars(one.price)}, {output.spent(one.cost)}{idle if up else ''}",
+        f"{up}, {output.dollars(one.price)}, {output.spent(one.cost)}{idle + kept if up else ''}",
         ("node", "state", "type", "market", "zone", "address", "instance"),
         [
             (

@@ -33,6 +33,8 @@ class Making:
         self.todo = todo
         self.addition = addition
         self.launched = [one.alias for one in found]
+        # Before it is set up, the master can log in by this only.
+        self._let_in = cluster.public_key if cluster.inside else ""
         self._scripts = userdata.read_scripts(todo.template.userdata_scripts)
 
     def tags(self, planned: PlannedNode, host_key: ssh.keys.KeyPair) -> dict[str, str]:
@@ -74,13 +76,14 @@ class Making:
             key_name=template.keyname,
             subnet_id=self.todo.subnet.id,
             group_id=self.cluster.record.group_id,
-            user_data=userdata.build(host_key, scripts),
+            user_data=userdata.build(host_key, scripts, self._let_in),
             tags=own_tags,
             spot=planned.spot,
             bid=planned.bid,
             token=instances.token(self.cluster.record.run, *token),
             public_ip=template.public_ips is not False,
             root_gb=template.root_volume_size,
+            profile=template.instance_profile if planned.alias == MASTER else None,
             on_shutdown=template.autostop_action if keeps_disk else "terminate",
         )
 

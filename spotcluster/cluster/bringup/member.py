@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from spotcluster.aws import instances
 from spotcluster.aws.instances import Instance
@@ -81,7 +80,7 @@ def launched(
     launcher: Launcher,
     session: Session,
     planned: PlannedNode,
-    key_path: Path,
+    make_node: Callable[[Instance], Node],
     there: Sequence[Instance],
 ) -> Member:
     """Return the member for a planned node; one that is there already is not launched at first."""
@@ -97,12 +96,12 @@ def launched(
     return Member(
         planned.alias,
         launch,
-        lambda fresh: Node(fresh, key_path),
+        make_node,
         asleep=asleep[0] if asleep else "",
     )
 
 
-def brought_back(session: Session, one: Instance, key_path: Path) -> Member:
+def brought_back(session: Session, one: Instance, make_node: Callable[[Instance], Node]) -> Member:
     """Return the member for a node that was set up once and comes back with its disk."""
 
     def launch() -> Instance:
@@ -112,7 +111,7 @@ def brought_back(session: Session, one: Instance, key_path: Path) -> Member:
     return Member(
         one.alias,
         launch,
-        lambda fresh: Node(fresh, key_path),
+        make_node,
         returning=True,
         asleep=one.id if one.state in instances.STOPPED else "",
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spotcluster import ssh
-from spotcluster.aws import images, instance_types, keypairs, network, prices
+from spotcluster.aws import images, instance_types, instances, keypairs, network, prices
 from spotcluster.aws.fleets import Pool
 from spotcluster.aws.instance_types import InstanceType
 from spotcluster.aws.instances import Instance
@@ -134,6 +134,7 @@ def make(
     *,
     running: Collection[str] = (),
     there: int = 0,
+    inside: bool = False,
 ) -> Plan:
     """Check the template against EC2 and return what would be launched.
 
@@ -145,6 +146,8 @@ def make(
         Those of them that are to be set up only.
     there : int
         How many nodes there are already of the number that the user gives.
+    inside : bool
+        Whether we are on the cluster's master, whose key is not that of the key pair.
 
     Raises
     ------
@@ -158,8 +161,11 @@ def make(
     _check_user_data(template)
     for alias in some:
         naming.hostname(cluster, alias, dns_prefix=template.dns_prefix)
-    _check_key(session, template)
-    _check_jump(template)
+    _check_key(session, template, inside=inside)
+    if not inside:
+        _check_jump(template)
+    if template.instance_profile and MASTER in aliases:
+        instances.check_profile(session, template.instance_profile)
     if template.splits_bucket:
         Bucket(session, template.splits_bucket).check()
     found_volumes: tuple[PlannedVolume, ...] = ()
@@ -411,7 +417,7 @@ def _check_architecture(image: images.Image, kind: InstanceType) -> None:
         )
 
 
-def _check_key(session: Session, template: Template) -> None:
+def _check_key(session: Session, template: Template, *, inside: bool) -> None:
     """Refuse a key that EC2 does not have, or whose file is another key."""
     path = check_key(template)
     pair = keypairs.find(session, template.keyname)
@@ -420,7 +426,11 @@ def _check_key(session: Session, template: Template) -> None:
             f"There is no key pair '{template.keyname}' in {session.region}.",
             f"Make it with `spotcluster createkey {template.keyname} -o FILE`.",
         )
-    if pair.public and ssh.keys.bare(pair.public) != ssh.keys.bare(ssh.keys.public_of(path)):
+    if (
+        not inside
+        and pair.public
+        and ssh.keys.bare(pair.public) != ssh.keys.bare(ssh.keys.public_of(path))
+    ):
         raise UsageError(
             f"{path} is not the private key of the key pair '{template.keyname}' in"
             f" {session.region}.",

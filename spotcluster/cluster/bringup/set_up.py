@@ -63,7 +63,7 @@ def equip(cluster: Cluster, node: Node, tagger: Tagger, *, format_new: bool = Fa
         script = templates.script("tmux.sh", manager=facts.package_manager)
         steps.append(Step(script, _TMUX, timeout=120, user="root"))
     steps += [
-        _folders(node, user, account, cluster.public_key) for user in (login, account) if user
+        _folders(node, user, account, cluster.public_keys) for user in (login, account) if user
     ]
     steps += autostop.starting(cluster, node)
     steps.append(asking())

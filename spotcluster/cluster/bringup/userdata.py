@@ -14,6 +14,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from spotcluster import ssh
 from spotcluster.errors import UsageError
@@ -34,7 +35,9 @@ _KINDS = {
 }
 
 
-def build(host_key: ssh.keys.KeyPair, scripts: Sequence[tuple[str, bytes]] = ()) -> bytes:
+def build(
+    host_key: ssh.keys.KeyPair, scripts: Sequence[tuple[str, bytes]] = (), let_in: str = ""
+) -> bytes:
     """Return the user data of a node, as EC2 takes it.
 
     Without scripts it is a cloud-config alone; with some it is multipart MIME, compressed.
@@ -45,13 +48,15 @@ def build(host_key: ssh.keys.KeyPair, scripts: Sequence[tuple[str, bytes]] = ())
         What the node's SSH server is to show; made by us.
     scripts : sequence of (str, bytes)
         Name and content of each part of the user's, in order, as `read_scripts` returns them.
+    let_in : str
+        A public key that the login is to let in, beside that of the key pair.
 
     Raises
     ------
     UsageError
         It is more than `LIMIT` bytes, compressed.
     """
-    own = _host_key(host_key)
+    own = _own(host_key, let_in)
     if not scripts:
         return own.encode()
     # Not made anew each time: EC2 holds a repeated launch to the same user data.
@@ -109,7 +114,10 @@ def _part(kind: str, name: str, content: bytes) -> EmailMessage:
     return part
 
 
-def _host_key(host_key: ssh.keys.KeyPair) -> str:
+def _own(host_key: ssh.keys.KeyPair, let_in: str) -> str:
     """Return the cloud-config that gives a node its host key; JSON is YAML, and quotes safely."""
     keys = {"ed25519_private": host_key.private, "ed25519_public": host_key.public}
-    return "#cloud-config\n" + json.dumps({"ssh_deletekeys": True, "ssh_keys": keys})
+    given: dict[str, Any] = {"ssh_deletekeys": True, "ssh_keys": keys}
+    if let_in:
+        given["ssh_authorized_keys"] = [let_in]
+    return "#cloud-config\n" + json.dumps(given)

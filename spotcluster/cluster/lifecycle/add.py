@@ -163,6 +163,7 @@ def _bring(cluster: Cluster, what: _Wanted, begin: float, on_failure: OnFailure)
         what.fresh.behind(waiting),
         running=waiting,
         there=what.there,
+        inside=cluster.inside,
     ).without(what.avoid)
     present = instances.present(what.found)
     left = ceiling.of(session, what.template, todo.nodes, present, record, what.found)
@@ -174,13 +175,14 @@ def _bring(cluster: Cluster, what: _Wanted, begin: float, on_failure: OnFailure)
     size = len(instances.staying(what.found)) + len(what.fresh)
     with unless_ended(record.name):
         record = records.resize(session, record, size, lines)
-        record = open_group(session, record, what.template)
+        if not cluster.inside:  # where SSH is open to the others of the group
+            record = open_group(session, record, what.template)
     cluster.record = replace(record, additions=what.additions)
     new = [one for one in todo.nodes if one.alias not in waiting]
     workers.take_over(session, cluster.name, what.unready, new)
     launcher = Launcher(cluster, todo, what.found, addition.id, waiting)
     members = [
-        launched(launcher, session, one, cluster.key_path, what.unready) for one in todo.nodes
+        launched(launcher, session, one, cluster.make_node, what.unready) for one in todo.nodes
     ]
     return bring_up(cluster, members, begin, on_failure)
 

@@ -13,6 +13,7 @@ from spotcluster.cluster.bringup.bringup import Result, bring_up
 from spotcluster.cluster.bringup.failures import OnFailure
 from spotcluster.cluster.bringup.member import Member
 from spotcluster.cluster.cluster import Cluster, is_ending, is_stopped, mark_returning
+from spotcluster.cluster.lifecycle.keeping import on_master
 from spotcluster.cluster.node import Node
 from spotcluster.errors import ClusterError, SpotclusterError
 
@@ -57,7 +58,9 @@ def restart(cluster: Cluster) -> Result:
     for node in nodes:
         cluster.left(node.alias)  # until it has come back
     members = [_member(cluster, node) for node in nodes]
-    return bring_up(cluster, members, begin, OnFailure.DROP)
+    result = bring_up(cluster, members, begin, OnFailure.DROP)
+    on_master.begin_or_say(cluster)
+    return result
 
 
 def _member(cluster: Cluster, node: Node) -> Member:

@@ -33,6 +33,7 @@ from spotcluster.cluster.cluster import (
     mark_returning,
     nodes_of,
 )
+from spotcluster.cluster.lifecycle.keeping import on_master
 from spotcluster.cluster.records import Record, Snapshot
 from spotcluster.cluster.reporter import Reporter
 from spotcluster.cluster.status import receipts
@@ -90,6 +91,8 @@ def plan(
         todo = replace(todo, returning=back)
     if record is None:  # what it would be refused for is said before anything is made
         ceiling.of(session, todo.template, todo.nodes)
+        for refusal in on_master.refusals(todo.template):
+            raise refusal
     for section in todo.template.plugins:
         make_plugin(section, _own_plugins(template, plugins))
     mounting.check_format(todo.volumes, format_new=format_new)
@@ -214,12 +217,14 @@ def start(
     workers.take_over(session, name, unready, todo.nodes)
     launcher = Launcher(cluster, whole, found, there=[one.alias for one in unready])
     members = [
-        *(brought_back(session, one, key_path) for one in returning),
-        *(launched(launcher, session, one, key_path, unready) for one in whole.nodes),
+        *(brought_back(session, one, cluster.make_node) for one in returning),
+        *(launched(launcher, session, one, cluster.make_node, unready) for one in whole.nodes),
     ]
     # Those that were cut off are part of what is made here; those under way end by themselves.
     cluster.record = replace(record, additions=record.cut_off)
-    return bring_up(cluster, members, begin, on_failure, format_new=format_new)
+    result = bring_up(cluster, members, begin, on_failure, format_new=format_new)
+    on_master.begin_or_say(cluster)
+    return result
 
 
 def _tend(

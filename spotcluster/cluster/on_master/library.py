@@ -11,7 +11,7 @@ import functools
 import hashlib
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -64,16 +64,20 @@ def install(cluster: Cluster) -> Library:
 
 @functools.cache
 def _archive() -> tuple[str, bytes]:
-    """Return a digest of all that goes over, and an archive of it."""
+    return archive(_files())
+
+
+def archive(files: Iterable[tuple[str, bytes]]) -> tuple[str, bytes]:
+    """Return a digest of files, by name and content, and an archive of them."""
     digest = hashlib.sha256()
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        for name, text in sorted(_files()):
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name, text in sorted(files):
             digest.update(f"{name}\0{len(text)}\0".encode() + text)
             entry = tarfile.TarInfo(name)
             entry.size = len(text)
             entry.mode = 0o600
-            archive.addfile(entry, io.BytesIO(text))
+            tar.addfile(entry, io.BytesIO(text))
     return digest.hexdigest()[:16], packed.getvalue()
 
 

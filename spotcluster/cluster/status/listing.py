@@ -46,6 +46,8 @@ class Listed:
         Nodes that EC2 has taken back, as far as it still shows them.
     receipt : Receipt or None
         What it has cost, where it has ended by itself and nothing of it costs money any more.
+    keeps_itself : bool
+        Whether its master is to keep its size.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Listed:
     receipt: Receipt | None = None
     id: str = ""
     taken: tuple[Instance, ...] = ()
+    keeps_itself: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values for ``--json``."""
@@ -76,6 +79,7 @@ class Listed:
             "uptime_seconds": seconds_since(self.up_since),
             "autostop_seconds": self.idle_limit or None,
             "budget_usd": self.budget,
+            "keeps_itself": self.keeps_itself,
             "ended_by_itself": self.ended is not None,
             "ended": self.ended.ended.isoformat() if self.ended and self.ended.ended else None,
             "usd_per_hour": self.price,
@@ -144,6 +148,7 @@ def clusters(session: Session) -> list[Listed]:
                 receipt,
                 record.id if record else "",
                 notices.taken(costs.own(record, own)) if record else (),
+                record is not None and record.keeps_itself,
             )
         )
     return found

@@ -21,7 +21,6 @@ from spotcluster.aws import instances, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.cluster import records
 from spotcluster.cluster.cluster import Cluster
-from spotcluster.cluster.node import Node
 from spotcluster.cluster.records import Record
 from spotcluster.cluster.status import costs, listing, notices, receipts
 from spotcluster.cluster.status.controller import Answer, Controller
@@ -92,6 +91,8 @@ class Status:
         Seconds by which the master's clock is ahead of ours.
     budget, max_hours : float or None
         The most in USD that it may cost, and that it may run for.
+    keeps_itself : bool
+        Whether its master is to keep its size.
     taken : tuple of Instance
         Nodes that EC2 has taken back, as far as it still shows them.
     """
@@ -111,6 +112,7 @@ class Status:
     budget: float | None = None
     max_hours: float | None = None
     taken: tuple[Instance, ...] = ()
+    keeps_itself: bool = False
 
     @property
     def leaving(self) -> tuple[Instance, ...]:
@@ -317,6 +319,7 @@ class Observer:
             budget=cloud.record.template.budget,
             max_hours=cloud.record.template.max_hours,
             taken=cloud.taken,
+            keeps_itself=cloud.record.keeps_itself,
         )
 
     def _node(self, one: Instance) -> NodeStatus:
@@ -341,7 +344,7 @@ class Observer:
         for gone in self._sources.keys() - here.keys():
             self._sources.pop(gone).stop()
         for new in here.keys() - self._sources.keys():
-            examiner = Examiner(Node(here[new], self._cluster.key_path))
+            examiner = Examiner(self._cluster.make_node(here[new]))
             ask = _within(examiner.ask, self._limit)
             source = self._source(here[new].alias, ask, examiner.close, self._often)
             self._sources[new] = source
@@ -422,6 +425,9 @@ def as_json(status: Status, searches: Sequence[Mapping[str, Any]]) -> dict[str, 
         "autostop": None
         if status.of_master is None
         else {"seconds_left": status.of_master.idle_left, "busy": list(status.of_master.busy)},
+        "keeper": None
+        if not status.keeps_itself or status.of_master is None
+        else {"runs": status.of_master.keeper_runs},
         "taken_back": [
             {
                 "alias": one.alias,

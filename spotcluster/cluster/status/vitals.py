@@ -13,6 +13,8 @@ from spotcluster import ssh, templates, wording
 from spotcluster.cluster.node import Node
 from spotcluster.errors import NodeError
 
+_QUIET = 360.0  # seconds; a keeper that meets errors waits for up to five minutes
+
 
 @dataclass(frozen=True)
 class RunningJob:
@@ -66,6 +68,8 @@ class Vitals:
         Seconds after which it shuts itself down if it stays idle; None where it does not.
     busy : tuple of str
         Why it was not idle at the last look.
+    keeper_runs : bool
+        Whether the keeper on it has looked at the cluster lately.
     notices : tuple of Notice
         What EC2 has said of it.
     """
@@ -82,6 +86,7 @@ class Vitals:
     idle_left: float | None = None
     busy: tuple[str, ...] = ()
     notices: tuple[Notice, ...] = ()
+    keeper_runs: bool = False
 
     @classmethod
     def parse(cls, text: str, now: float) -> Vitals:
@@ -106,6 +111,7 @@ class Vitals:
             idle_left=left,
             busy=busy,
             notices=tuple(_notices(lines)),
+            keeper_runs=0 <= float(given.get("keeper", "inf")) < _QUIET,
         )
 
 

@@ -119,6 +119,7 @@ def session_environment(
         "UV_CACHE_DIR": settings.cache,
         # A host is no machine of EC2's, though the laptop may be one.
         "SPOTCLUSTER_METADATA": layout.metadata.as_uri(),
+        **settings.aws,
         MARK: layout.instance_id,
     }
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from spotcluster import files
@@ -31,6 +32,8 @@ class Settings:
         Public keys that may log in, beside those in ``~/.ssh/authorized_keys``.
     cache : str
         Folder of the package cache that the hosts of this local cloud share.
+    aws : mapping of str to str
+        The variables by which programs find AWS, where the instance has a role there.
     """
 
     instance_id: str
@@ -39,6 +42,7 @@ class Settings:
     port: int
     authorized_keys: tuple[str, ...]
     cache: str
+    aws: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import Any
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import make_server
 
-from spotcluster.local.access import Credentials
+from spotcluster.local.access.callers import Credentials
 from spotcluster.local.application import Application
 from spotcluster.local.cloud import Cloud
 from spotcluster.local.reconciler import Reconciler

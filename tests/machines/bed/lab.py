@@ -24,7 +24,7 @@ import boto3
 import programs
 from botocore.config import Config
 
-from spotcluster.local.access import Credentials
+from spotcluster.local.access.callers import Credentials
 from spotcluster.local.images import UBUNTU
 from spotcluster.ssh import keys
 

@@ -120,6 +120,7 @@ class Machines:
         port: int,
         authorized_keys: tuple[str, ...],
         user_data: bytes,
+        aws: Mapping[str, str],
     ) -> None:
         """Give a machine its root disk and its link; the rest it asks of the metadata service."""
         if instance_id in self._machines:

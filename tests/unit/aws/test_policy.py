@@ -22,6 +22,7 @@ FORMS: dict[str, dict[str, Any]] = {
         "files": "f",
         "kms_key": KMS,
         "volumes": ["vol-12345678", "snap-12345678"],
+        "role": "my-role",
     },
     "keep": {"keep": True},
     "China": {"partition": "aws-cn", "bucket": "b"},

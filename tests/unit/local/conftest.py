@@ -14,7 +14,7 @@ from moments import HeldClock, Moment
 from werkzeug.serving import make_server
 
 from spotcluster.local import clock
-from spotcluster.local.access import Credentials
+from spotcluster.local.access.callers import Credentials
 from spotcluster.local.application import Application
 from spotcluster.local.cloud import Cloud
 from spotcluster.local.images import UBUNTU

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotcluster.local import processes
-from spotcluster.local.access import Caller, Credentials
+from spotcluster.local.access.callers import Caller, Credentials
 from spotcluster.local.addresses import Addresses
 from spotcluster.local.faults import Faults
 from spotcluster.local.host.layout import MARK, Running

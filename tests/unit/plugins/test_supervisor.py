@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +16,7 @@ from programs import runs
 
 from spotcluster.plugins import supervisor
 from spotcluster.plugins.supervisor import Supervisor
+from spotcluster.steps import Step
 
 COUNTING = """
 trap 'echo clean >>"$HOME/ended"; exit 0' TERM
@@ -43,6 +44,9 @@ class Host:
             timeout=120,
         )
         return done.stdout
+
+    def run_each(self, steps: Sequence[Step]) -> list[str]:
+        return [self.run(one.script) for one in steps]
 
     def put(self, data: bytes, target: str, *, mode: int = 0o600) -> None:
         path = Path(self.home) / target.removeprefix("~/")

@@ -118,6 +118,8 @@ class Keeper:
         Who is told of nodes that are lost and replaced, see `spotcluster.notify`.
     once : bool
         Whether to do what is to be done now, and end.
+    beat : callable
+        Called each time that it has looked.
     """
 
     def __init__(
@@ -128,12 +130,14 @@ class Keeper:
         *,
         hook: str | None = None,
         once: bool = False,
+        beat: Callable[[], object] = lambda: None,
     ) -> None:
         self._find = find
         self._hook = hook
         self._rules = rules
         self._say = say
         self._once = once
+        self._beat = beat
         self._clock = time.monotonic
         self._asking = Backoff(self._clock)
         self._looking = Backoff(self._clock)
@@ -185,6 +189,7 @@ class Keeper:
                 # What is being made for a cluster that has ended is ended by who makes it.
                 self._await(lambda _: True, _LAST_NODES)
                 return over
+            self._beat()
             time.sleep(max(_TICK, self._looking.left))
 
     def _await(self, which: Callable[[Flight], bool], limit: float) -> None:

@@ -163,7 +163,12 @@ def launched(
     notes: list[str] = []
     record = SimpleNamespace(run="r", group_id="sg-1", new=False, name="c")
     cluster = SimpleNamespace(
-        session=session(ec2), record=record, name="c", note=notes.append, deadline=None
+        session=session(ec2),
+        record=record,
+        name="c",
+        inside=False,
+        note=notes.append,
+        deadline=None,
     )
     nodes = [
         PlannedNode(blocks.alias(one), KIND, IMAGE, True, 0.1, 0.05, tuple(pools))

@@ -1,0 +1,36 @@
+"""What the keeper costs the master while nothing happens: processor time and memory.
+
+    python benchmarks/keeper_cost.py PID [MINUTES]
+
+PID is the keeper's on a master: `pgrep -f keeping.service` there, or on this computer where the
+cluster is the local cloud's (`INSTANCE_PROFILE` in its template, see docs/howto/keep.md).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import psutil
+
+
+def main() -> None:
+    """Watch it, and print what it took."""
+    process = psutil.Process(int(sys.argv[1]))
+    minutes = float(sys.argv[2]) if len(sys.argv) > 2 else 10.0
+
+    def used() -> float:
+        times = process.cpu_times()
+        return float(times.user + times.system)
+
+    begin, before, most = time.monotonic(), used(), 0
+    while time.monotonic() - begin < minutes * 60:
+        most = max(most, process.memory_info().rss)
+        time.sleep(1)
+    passed = time.monotonic() - begin
+    share = (used() - before) / passed
+    print(f"{share:.2%} of a core over {passed / 60:.1f} minutes, {most / 1e6:.0f} MB at most")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""The master keeps its cluster's size by itself: no laptop, its own key, and its role's policy."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import psutil
+import pytest
+from commands import cli, nodes, wait_until
+from hosts import client_of
+
+from spotcluster import local
+from spotcluster.aws import instances
+from spotcluster.aws.session import Session
+
+CONFIG = """
+[key mykey]
+
+[plugin pypackages]
+SETUP_CLASS = spotcluster.plugins.pypackages.PyPkgInstaller
+
+[plugin ipcluster]
+SETUP_CLASS = spotcluster.plugins.ipcluster.IPCluster
+ENGINES_PER_NODE = 1
+
+[cluster small]
+KEYNAME = mykey
+REGION = local
+CLUSTER_SIZE = 2
+NODE_INSTANCE_TYPE = c5.large
+SPOT_BID = 0.5
+PLUGINS = pypackages, ipcluster
+INSTANCE_PROFILE = profile
+"""
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "ec2.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+    ],
+}
+
+pytestmark = pytest.mark.usefixtures("in_module_cloud")
+
+
+def make_profile(endpoint: local.Endpoint) -> None:
+    """Make an instance profile as a user does, with the policy that `iam-policy --keep` prints."""
+    iam = client_of(endpoint, "iam")
+    iam.create_role(RoleName="keeper", AssumeRolePolicyDocument=json.dumps(TRUST))
+    iam.put_role_policy(
+        RoleName="keeper", PolicyName="keep", PolicyDocument=cli("iam-policy", "--keep")
+    )
+    iam.create_instance_profile(InstanceProfileName="profile")
+    iam.add_role_to_instance_profile(InstanceProfileName="profile", RoleName="keeper")
+
+
+def host(home: Path, instance_id: str) -> Path:
+    return home / "local" / "hosts" / instance_id / "home"
+
+
+def log_of(home: Path, master: str) -> str:
+    path = host(home, master) / ".spotcluster" / "keeper" / "log"
+    return path.read_text() if path.exists() else ""
+
+
+def keepers(master: str) -> list[psutil.Process]:
+    """Return the keepers that run on a host."""
+    found = []
+    for one in psutil.process_iter():
+        try:
+            words = one.cmdline()
+            if "spotcluster.cluster.lifecycle.keeping.service" in words and (
+                one.environ().get("SPOTCLUSTER_HOST_ID") == master
+            ):
+                found.append(one)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def cluster(module_cloud: local.Endpoint, module_home: Path) -> str:
+    (module_home / "config").write_text(CONFIG)
+    cli("createkey", "mykey")
+    said = cli("start", "-c", "small", "--dry-run", "mycluster", status=2)
+    assert "There is no instance profile 'profile' (INSTANCE_PROFILE)" in said
+    make_profile(module_cloud)
+    cli("start", "-c", "small", "mycluster")
+    return "mycluster"
+
+
+def test_master_replaces_what_is_lost_with_the_laptop_gone(
+    cluster: str, module_home: Path, tmp_path: Path
+) -> None:
+    there = nodes(cluster)
+    master = there["master"]["id"]
+    wait_until("the keeper to look", lambda: "keeping 'mycluster'" in log_of(module_home, master))
+    kept = {}
+    for name in ("known_hosts", "keys", "clusters", "logs"):  # all that the laptop has of it
+        if (module_home / name).exists():
+            kept[name] = tmp_path / name
+            shutil.move(module_home / name, kept[name])
+    instances.terminate(Session("local"), [there["node001"]["id"]])
+    wait_until(
+        "node002",
+        lambda: "node002 is ready" in log_of(module_home, master),
+    )
+    for name, place in kept.items():
+        shutil.rmtree(module_home / name, ignore_errors=True)
+        shutil.move(place, module_home / name)
+    now = nodes(cluster)
+    assert list(now) == ["master", "node002"]
+    said = cli("keep", "--log", cluster)
+    assert "asking for 1 node(s)" in said
+    assert cli("sshnode", cluster, "node002", "true") == ""
+    assert "ASIA" not in said
+
+
+def test_keeper_that_is_killed_in_the_middle_goes_on(cluster: str, module_home: Path) -> None:
+    there = nodes(cluster)
+    master = there["master"]["id"]
+    before = len(log_of(module_home, master))
+    instances.terminate(Session("local"), [there["node002"]["id"]])
+    wait_until("the next", lambda: "asking for" in log_of(module_home, master)[before:])
+    wait_until(
+        "its launch",
+        lambda: "node003" in {one.alias for one in instances.describe(Session("local"), cluster)},
+    )
+    (one,) = keepers(master)
+    one.kill()
+    wait_until(
+        "another keeper", lambda: [each.pid for each in keepers(master)] not in ([], [one.pid])
+    )
+    wait_until("node003", lambda: "node003 is ready" in log_of(module_home, master))
+    assert list(nodes(cluster)) == ["master", "node003"]
+
+
+def test_keeper_elsewhere_is_refused_while_the_master_keeps(cluster: str) -> None:
+    said = cli("keep", "--once", cluster, status=1)
+    assert "The master of 'mycluster' keeps its size already" in said
+
+
+def test_status_and_listing_say_whether_the_master_keeps_its_cluster(
+    cluster: str, module_home: Path
+) -> None:
+    assert "keeps itself" in cli("listclusters", cluster)
+    assert "Its master replaces what is lost" in cli("status", cluster)
+    master = nodes(cluster)["master"]["id"]
+    beat = host(module_home, master) / ".spotcluster" / "keeper" / "beat"
+    (one,) = keepers(master)
+    one.suspend()
+    os.utime(beat, (1, 1))
+    try:
+        assert "that service does not run" in cli("status", cluster)
+        assert json.loads(cli("status", "--json", cluster))["keeper"] == {"runs": False}
+    finally:
+        one.resume()
+
+
+def test_keeper_is_there_again_after_a_stop(cluster: str, module_home: Path) -> None:
+    there = nodes(cluster)
+    master = there["master"]["id"]
+    cli("stop", "-y", cluster)
+    assert not keepers(master)
+    before = len(log_of(module_home, master))
+    cli("start", cluster)
+    wait_until("keeping", lambda: "keeping 'mycluster'" in log_of(module_home, master)[before:])
+
+
+def test_keeping_can_be_ended_and_begun_again_with_other_rules(
+    cluster: str, module_home: Path
+) -> None:
+    master = nodes(cluster)["master"]["id"]
+    cli("keep", "--off", cluster)
+    wait_until("the keeper to end", lambda: not keepers(master))
+    assert "has the nodes that it should" in cli("keep", "--once", cluster)
+    before = len(log_of(module_home, master))
+    cli("keep", "--on-master", "--min", "3", cluster)
+    wait_until("a third", lambda: " is ready" in log_of(module_home, master)[before:])
+    cli("keep", "--on-master", cluster)
+
+
+def test_terminate_wins_against_a_keeper_that_adds(cluster: str, module_home: Path) -> None:
+    there = nodes(cluster)
+    master = there["master"]["id"]
+    before = len(log_of(module_home, master))
+    instances.terminate(Session("local"), [there.popitem()[1]["id"]])
+    wait_until("the next", lambda: "asking for" in log_of(module_home, master)[before:])
+    cli("terminate", "-y", cluster)
+    assert not keepers(master)
+    session = Session("local")
+    assert instances.live(instances.describe(session, cluster)) == []
+    assert session.ec2.describe_launch_templates()["LaunchTemplates"] == []
+    groups = session.ec2.describe_security_groups()["SecurityGroups"]
+    assert [one["GroupName"] for one in groups] == ["default"]
