@@ -155,6 +155,7 @@ class Dispatcher(threading.Thread):
             self._verdicts,
             timeout,
             self._listen,
+            more=open,
         )
 
     def stop(self) -> None:

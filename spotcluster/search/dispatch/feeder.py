@@ -40,6 +40,8 @@ class Feeder:
         verdicts: Verdicts,
         timeout: float | None,
         sent: Callable[[Message], None],
+        *,
+        more: bool,
     ) -> None:
         self._backlog = backlog
         self._roster = roster
@@ -47,7 +49,7 @@ class Feeder:
         self._durations = durations
         self._detector = detector
         self._forecast = forecast
-        self._pace = pace.Pace(durations, forecast)
+        self._pace = pace.Pace(durations, forecast, more=more)
         self._suspicions = suspicions
         self._verdicts = verdicts
         self._timeout = timeout

@@ -30,9 +30,18 @@ _GOLDEN = 0.6180339887  # its multiples spread evenly, however many there are
 
 
 class Pace:
-    """Decides how many messages there are, and how long each is."""
+    """Decides how many messages there are, and how long each is.
 
-    def __init__(self, durations: Durations, forecast: Forecast) -> None:
+    Parameters
+    ----------
+    durations : Durations
+    forecast : Forecast
+    more : bool
+        Whether results may bring more evaluations, which are not to wait for long messages.
+    """
+
+    def __init__(self, durations: Durations, forecast: Forecast, *, more: bool = False) -> None:
+        self._most = THIRD if more else MOST_OF_IT
         self._durations = durations
         self._forecast = forecast
         self._turn = 0.0
@@ -58,7 +67,7 @@ class Pace:
             How many evaluations are in no message.
         """
         self._turn = (self._turn + _GOLDEN) % 1.0
-        sure = max(THIRD, MOST_OF_IT / (1 + 2 * self._durations.error))
+        sure = max(THIRD, self._most / (1 + 2 * self._durations.error))
         usual = max(SHORT, engines / MANY, length(engines) * sure) * (0.5 + self._turn)
         left = self.left(engines, waiting) - self._forecast.start(engines)
         part = sure * left

@@ -72,6 +72,11 @@ def test_what_is_not_known_well_is_spread_in_smaller_parts(clock: Clock) -> None
     assert parts[1] < 0.8 * parts[0]
 
 
+def test_what_results_bring_does_not_wait_for_long_messages(clock: Clock) -> None:
+    made = pace.Pace(known(0.02), running(clock, *[0.02] * 2), more=True)
+    assert made.wanted(2, 54) < 0.2  # of half a second
+
+
 def test_each_engine_has_a_message_that_waits_only_where_one_may_end_soon(clock: Clock) -> None:
     long = pace.Pace(known(1.0), running(clock, *[10.0] * 20))
     assert long.messages(20) == 20 + pace.SPARE
