@@ -81,6 +81,7 @@ class Tariff:
         self._disk: float | None = None
         self._on_demand: dict[str, float | None] = {}
         self._since: dict[str, datetime] = {}
+        self._asked: dict[str, datetime] = {}
         self._spot: dict[tuple[str, str], Sequence[tuple[datetime, float]]] = {}
 
     def know(self, found: Iterable[Instance]) -> None:
@@ -153,11 +154,17 @@ class Tariff:
 
     def _lacks(self, one: Instance) -> bool:
         since = self._since.get(one.type)
-        return since is None or one.launched < since
+        if since is None or one.launched < since:
+            return True
+        # What has ended is written down for good: by all prices until then, not those of before.
+        over = one.state not in ("pending", "running")
+        return over and self._asked[one.type] < (one.ended or datetime.now(UTC) - _MINIMUM)
 
     def _ask(self, names: AbstractSet[str], since: datetime) -> None:
+        now = datetime.now(UTC)
         self._spot |= prices.spot_changes(self._session, sorted(names), since)
         self._since |= dict.fromkeys(names, since)
+        self._asked |= dict.fromkeys(names, now)
 
 
 def integral(changes: Sequence[tuple[datetime, float]], begin: datetime, end: datetime) -> float:

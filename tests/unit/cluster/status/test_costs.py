@@ -231,6 +231,25 @@ def test_price_history_is_asked_for_once_for_all_nodes(
     assert len(asked) == 1
 
 
+def test_node_that_ended_is_counted_by_all_prices_until_then_also_by_who_watches(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who watches keeps prices for minutes, and has written down what had been before a jump."""
+    begin = datetime.now(UTC) - HOUR
+    told = [(begin - HOUR, 0.1)]
+    monkeypatch.setattr(prices, "spot_changes", lambda *_: {("c5.large", "a"): tuple(told)})
+    tariff = Tariff(None)  # type: ignore[arg-type]
+    one = node("node001", launched=begin)
+    record = replace(books.record, tags={})
+    now = begin + HOUR
+    costs.so_far(SESSION, record, [one], tariff, now)
+    told.append((begin + HOUR / 2, 0.5))
+    over = replace(one, state="terminated", ended=datetime.now(UTC))
+    spent = costs.so_far(SESSION, record, [over], tariff, datetime.now(UTC))
+    assert spent == pytest.approx(0.5 * 0.1 + 0.5 * 0.5, rel=0.01)
+    assert Counted.read(books.tags).usd == pytest.approx(0.3, rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("state", "reason", "expected"),
     [
