@@ -37,6 +37,7 @@ class Host:
     def run(self, script: str, **given: Any) -> str:
         done = subprocess.run(
             ["bash", "-c", f"set -euo pipefail\n{script}"],
+            cwd=self.home,
             env={**os.environ, "HOME": self.home},
             stdout=subprocess.PIPE,
             text=True,
