@@ -101,10 +101,12 @@ def test_a_former_cluster_is_told_of_as_it_was(world: Any, said: dict[str, Any])
     for one in listed:  # it was made before there was an autostop
         names = ("autostop_seconds", "ended_by_itself", "ended", "budget_usd", "at_most")
         assert [one.pop(name) for name in names] == [None, False, None, None, None]
+        assert one.pop("keeps_itself") is False  # nor had a master a role
     assert lasting(listed) == lasting(said["listed"])
     status = json.loads(world.run("-r", REGION, "status", "mycluster", "--json").out)
     assert status.pop("budget_usd") is None
     assert status.pop("taken_back") == []
+    assert status.pop("keeper") is None
     assert not any(one.pop("notices") for one in status["nodes"])
     assert status.pop("autostop") in (None, {"seconds_left": None, "busy": []})
     assert lasting(status) == lasting(said["status"])
