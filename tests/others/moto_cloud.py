@@ -26,8 +26,8 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
 
-from spotcluster.local import access, images
-from spotcluster.local.access.callers import Credentials
+from spotcluster.local import images
+from spotcluster.local.access.callers import Caller, Credentials
 from spotcluster.local.application import Application
 from spotcluster.local.cloud import Cloud
 
@@ -46,7 +46,7 @@ class Resettable:
 
     def __init__(self) -> None:
         images.make_images = with_motos
-        access.Caller.is_owner = lambda *_: True  # type: ignore[method-assign]
+        Caller.is_owner = lambda *_: True  # type: ignore[method-assign]
         self.cloud = Unwritten(Path(tempfile.mkdtemp(prefix="sc-")))
         self.application = Application(self.cloud, Credentials("any", "any"), changed=self.settle)
 
