@@ -42,6 +42,7 @@ _SWITCHES = {  # and what holds where nothing is said
 }
 _OTHERS = {
     *("CpuManufacturers", "InstanceGenerations", "AllowedInstanceTypes", "ExcludedInstanceTypes"),
+    "LocalStorageTypes",
     *("SpotMaxPricePercentageOverLowestPrice", "OnDemandMaxPricePercentageOverLowestPrice"),
     *("MaxSpotPriceAsPercentageOfOptimalOnDemandPrice", "RequireHibernateSupport"),
 }
@@ -163,6 +164,7 @@ def _check_values(wanted: Mapping[str, Any]) -> None:
     for name, known in (
         ("CpuManufacturers", set(_MAKERS)),
         ("InstanceGenerations", {"current", "previous"}),
+        ("LocalStorageTypes", {"hdd", "ssd"}),
     ):
         for one in set(wanted.get(name, ())) - known:
             raise _invalid(name, one)
@@ -181,6 +183,8 @@ def _holds(name: str, info: Mapping[str, Any], wanted: Mapping[str, Any]) -> Ite
         yield info["ProcessorInfo"].get("Manufacturer") in {_MAKERS[one] for one in makers}
     if generations := wanted.get("InstanceGenerations"):
         yield ("current" if info.get("CurrentGeneration") else "previous") in generations
+    if (kinds := wanted.get("LocalStorageTypes")) and info.get("InstanceStorageSupported"):
+        yield any(disk["Type"] in kinds for disk in info["InstanceStorageInfo"]["Disks"])
     if allowed := wanted.get("AllowedInstanceTypes"):
         yield any(fnmatch.fnmatchcase(name, one) for one in allowed)
     yield not any(fnmatch.fnmatchcase(name, one) for one in wanted.get("ExcludedInstanceTypes", ()))

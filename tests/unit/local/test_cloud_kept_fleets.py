@@ -242,6 +242,11 @@ def test_types_that_have_what_is_wanted(ec2: Any) -> None:
         INSTANCE_TYPES[one]["InstanceStorageSupported"]
         for one in types_with(ec2, LocalStorage="required")
     )
+    on_ssd = set(types_with(ec2, LocalStorage="required", LocalStorageTypes=["ssd"]))
+    on_hdd = set(types_with(ec2, LocalStorage="required", LocalStorageTypes=["hdd"]))
+    assert on_ssd
+    assert not on_ssd & on_hdd
+    assert on_ssd | on_hdd == set(types_with(ec2, LocalStorage="required"))
 
 
 def test_types_come_in_pages(ec2: Any) -> None:
