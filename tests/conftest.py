@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import signal
 import tempfile
@@ -50,6 +51,11 @@ def spotcluster_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def shown(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Give what shows a text at the end of the run, whichever process the test ran in."""
     return lambda text: record_property(_SHOWN, text)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Start two processes for each core: a test waits for engines and hosts half of its time."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_finish() -> None:
