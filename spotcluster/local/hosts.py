@@ -65,7 +65,6 @@ class Hosts:
         self,
         instance_id: str,
         *,
-        name: str,
         address: str,
         port: int,
         authorized_keys: tuple[str, ...],
@@ -79,7 +78,7 @@ class Hosts:
         layout.user_data.touch(mode=0o600)
         layout.user_data.write_bytes(user_data)
         layout.write_settings(
-            Settings(instance_id, name, address, port, authorized_keys, str(self._cache), aws)
+            Settings(instance_id, address, port, authorized_keys, str(self._cache), aws)
         )
 
     def boot(self, instance_id: str) -> Running:
@@ -137,13 +136,14 @@ class Hosts:
         return running if processes.server_of(running) is not None else None
 
     def follow(self, instance: LocalInstance) -> None:
-        """Tell the host whether its security groups let SSH in, and what EC2 says of it."""
+        """Tell the host its name, whether its groups let SSH in, and what EC2 says of it."""
         from . import ingress  # here, as those who only end hosts need not load moto
         from .host import metadata
 
         ingress.write(self.layout(instance.id), instance)
         metadata.write(self.layout(instance.id), instance)
-        metadata.write(self.layout(instance.id), instance)
+        if instance.alias:  # nodes that are launched together get their own names a moment later
+            self.layout(instance.id).call(instance.alias)
 
     def has_shut_down(self, instance_id: str) -> bool:
         """Return whether a program on the host has shut it down."""

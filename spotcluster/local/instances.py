@@ -147,6 +147,11 @@ class LocalInstance(Instance):
         what = {"resource_id": self.id, "resource_type": "instance"}
         return [{**what, "key": key, "value": value} for key, value in own.items()]
 
+    @property
+    def alias(self) -> str:
+        """The name that its tags give it, as to a node of a cluster; may be empty."""
+        return str(self.ec2_backend.tags.get(self.id, {}).get("spotcluster:alias") or "")
+
     # What is asked for: called by moto's StartInstances and so on. Each returns the previous state.
 
     def start(self) -> InstanceState:

@@ -23,7 +23,6 @@ class HostKind(Protocol):
         self,
         instance_id: str,
         *,
-        name: str,
         address: str,
         port: int,
         authorized_keys: tuple[str, ...],

@@ -147,7 +147,6 @@ class Reconciler:
 
     def _boot(self, instance: LocalInstance) -> None:
         with self._cloud.lock:
-            name = instance.ec2_backend.tags.get(instance.id, {}).get("spotcluster:alias", "")
             port = instance.ssh_port or self._cloud.addresses.first_port
             data = _user_data(instance)
             aws = self._cloud.variables(instance)
@@ -155,7 +154,6 @@ class Reconciler:
         self._hosts.end(instance.id, politely=False)
         self._hosts.prepare(
             instance.id,
-            name=name or instance.id,
             address=instance.address,
             port=port,
             authorized_keys=instance.authorized_keys,

@@ -101,7 +101,7 @@ class Service:
 
 def _name(instance: LocalInstance) -> str:
     tags = instance.ec2_backend.tags.get(instance.id, {})
-    return str(tags.get("spotcluster:alias") or tags.get("Name") or "")
+    return instance.alias or str(tags.get("Name") or "")
 
 
 def _listen(port: int, application: Application) -> BaseWSGIServer:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,6 +141,12 @@ def test_start_gives_an_on_demand_master_and_spot_workers(cluster: str) -> None:
     assert all(
         (node["spot_request"] or "").startswith("sir-") == node["spot"] for node in found.values()
     )
+
+
+def test_engines_on_two_workers_said_one_name_for_their_host(client: Any) -> None:
+    """The lecture notes choose one engine for each host by what `gethostname` says."""
+    said = set(client[:].apply_sync(socket.gethostname))
+    assert said == {"master", "node001", "node002"}
 
 
 def test_starting_it_again_is_refused_with_a_hint(cluster: str) -> None:

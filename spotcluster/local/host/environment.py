@@ -110,9 +110,9 @@ def session_environment(
         "TMPDIR": str(layout.tmp),
         "TMUX_TMPDIR": str(layout.tmp),  # or its sessions would be the laptop's
         "PATH": f"{layout.bin}:{layout.home}/.local/bin:{SYSTEM_PATH}",
-        "HOSTNAME": settings.name,
+        "HOSTNAME": layout.name,
         "PYTHONPATH": str(layout.python_site),
-        names.NAME: settings.name,
+        names.NAME: layout.name,
         names.ADDRESS: settings.address,
         # The hosts of one local cloud share one disk, so they share one package cache too: what
         # the first one downloads, the others link (uv hard-links where the file system can).

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import names
 from .environment import SYSTEM_PATH
-from .layout import Layout, Settings
+from .layout import Layout
 
 _SUDO = """\
 #!/bin/sh
@@ -32,7 +32,7 @@ _HOSTNAME = """\
 #!/bin/sh
 # The computer's name stays as it is, whatever this host is called.
 case "$1" in
-    "" | -s | -f | --short | --fqdn | --long) echo {name} ;;
+    "" | -s | -f | --short | --fqdn | --long) cat {file} 2>/dev/null || echo {name} ;;
     *) echo "hostname: not available on a local host" >&2; exit 1 ;;
 esac
 """
@@ -80,16 +80,16 @@ case $- in
     *i*) ;;
       *) return;;
 esac
-PS1='$USER@{name}:\\w\\$ '
+PS1='$USER@$HOSTNAME:\\w\\$ '
 """
 
 
-def make_image(layout: Layout, settings: Settings) -> None:
+def make_image(layout: Layout) -> None:
     """Put the image in place: programs at every boot, files in the home where they are missing."""
-    _make_programs(layout, settings)
+    _make_programs(layout)
     skeleton = {
         ".profile": _PROFILE.format(bin=shlex.quote(str(layout.bin))),
-        ".bashrc": _BASHRC.format(name=settings.name.replace("'", "")),
+        ".bashrc": _BASHRC,
     }
     for name, text in skeleton.items():
         path = layout.home / name
@@ -97,7 +97,7 @@ def make_image(layout: Layout, settings: Settings) -> None:
             path.write_text(text)
 
 
-def _make_programs(layout: Layout, settings: Settings) -> None:
+def _make_programs(layout: Layout) -> None:
     for path in layout.bin.iterdir():
         path.unlink()
     python = base_python()
@@ -111,7 +111,8 @@ def _make_programs(layout: Layout, settings: Settings) -> None:
         _script(layout.bin / name, _SHUTDOWN.format(mark=shlex.quote(str(layout.shut_down))))
     for name in ("pip", "pip3"):
         _script(layout.bin / name, _PIP.format(python=shlex.quote(str(python))))
-    _script(layout.bin / "hostname", _HOSTNAME.format(name=shlex.quote(settings.name)))
+    called = shlex.quote(str(layout.hostname))
+    _script(layout.bin / "hostname", _HOSTNAME.format(file=called, name=layout.instance_id))
     layout.python_site.mkdir(mode=0o700, exist_ok=True)
     (layout.python_site / "sitecustomize.py").write_text(
         Path(names.__file__).read_text(encoding="utf-8"), encoding="utf-8"

@@ -22,8 +22,6 @@ class Settings:
     ----------
     instance_id : str
         The instance that this host is.
-    name : str
-        What the prompt shows.
     address : str
         The loopback address to listen on.
     port : int
@@ -37,7 +35,6 @@ class Settings:
     """
 
     instance_id: str
-    name: str
     address: str
     port: int
     authorized_keys: tuple[str, ...]
@@ -76,6 +73,7 @@ class Layout:
         self.authorized_keys = self.etc / "authorized_keys"
         self.ssh_config = self.etc / "ssh_config"
         self.ingress = self.etc / "ingress"
+        self.hostname = self.etc / "hostname"
         self.shut_down = self.etc / "shut-down"  # there from when the host has shut itself down
         self.metadata = self.etc / "metadata"
         self.python_site = self.etc / "python"
@@ -84,6 +82,19 @@ class Layout:
     def instance_id(self) -> str:
         """The host's folder has its instance's name."""
         return self.folder.name
+
+    @property
+    def name(self) -> str:
+        """What the host is called now: until it has a name, its instance's id."""
+        try:
+            return self.hostname.read_text().strip() or self.instance_id
+        except OSError:
+            return self.instance_id
+
+    def call(self, name: str) -> None:
+        """Give the host a name, which all that starts on it from now on has."""
+        if self.name != name and self.etc.is_dir():
+            files.write_private(self.hostname, f"{name}\n")
 
     def make(self) -> None:
         """Make the folders that are missing, for the owner only."""

@@ -8,7 +8,8 @@ name where it would say the computer's, and finds the host's address by it.
 from __future__ import annotations
 
 import os
-import socket
+import socket  # noqa: F401 - which brings _socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -31,10 +32,14 @@ def take(name: str, address: str) -> None:
         return os.uname_result((own[0], name, *own[2:]))
 
     computer = os.uname
-    socket.gethostname = lambda: name
-    for function in ("getaddrinfo", "gethostbyname", "gethostbyname_ex"):
-        setattr(socket, function, wrapped(getattr(socket, function)))
-    os.uname = uname
+    # Each module under which a function is found: one that is sent here comes by its first name,
+    # as `_socket.gethostname` does.
+    for module in ("socket", "_socket"):
+        vars(sys.modules[module])["gethostname"] = lambda: name
+        for function in ("getaddrinfo", "gethostbyname", "gethostbyname_ex"):
+            vars(sys.modules[module])[function] = wrapped(vars(sys.modules[module])[function])
+    for module in ("os", "posix"):
+        vars(sys.modules[module])["uname"] = uname
 
 
 if os.environ.get(NAME) and os.environ.get(ADDRESS):

@@ -38,7 +38,7 @@ class Host:
 
     def set_up(self) -> asyncssh.SSHKey:
         """Do what cloud-init does at boot; return the host key."""
-        image.make_image(self.layout, self.settings)
+        image.make_image(self.layout)
         try:
             raw = self.layout.user_data.read_bytes()
         except FileNotFoundError:

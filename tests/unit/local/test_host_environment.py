@@ -52,7 +52,7 @@ def test_the_users_own_settings_of_pip_and_uv_are_passed_on(
 
 def test_a_session_is_at_home_on_its_host(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "i-0123")
-    settings = Settings("i-0123", "node001", "127.77.1.1", 2222, (), "/cache/uv")
+    settings = Settings("i-0123", "127.77.1.1", 2222, (), "/cache/uv")
     found = session_environment(layout, settings, LAPTOP, "ubuntu")
     assert found["HOME"] == str(layout.home)
     assert found["UV_CACHE_DIR"] == "/cache/uv"
