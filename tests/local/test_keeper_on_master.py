@@ -168,6 +168,9 @@ def test_log_of_the_keeper_does_not_grow_for_ever(cluster: str, module_home: Pat
     said = cli("keep", "--log", cluster)
     assert "keeping 'mycluster'" in said
     assert "a long line" in said
+    # Nor does that of the controller, which the keeper asks every few seconds.
+    controller = host(module_home, master) / ".spotcluster" / "logs" / "controller.log"
+    assert "requested" not in controller.read_text()
 
 
 def test_keeper_elsewhere_is_refused_while_the_master_keeps(cluster: str) -> None:
