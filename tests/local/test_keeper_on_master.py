@@ -145,7 +145,7 @@ def test_start_of_a_complete_cluster_brings_back_a_keeper_that_is_missing(
     cluster: str, module_home: Path
 ) -> None:
     master = nodes(cluster)["master"]["id"]
-    (one,) = keepers(master)
+    (one,) = wait_until("the keeper", lambda: keepers(master))
     assert "already running" in cli("start", cluster, status=1)
     assert keepers(master) == [one]  # it is left alone
     services = host(module_home, master) / ".spotcluster" / "services"
