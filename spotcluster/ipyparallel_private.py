@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 INHERITED = ("_start_io_thread",)
@@ -20,11 +19,6 @@ INHERITED = ("_start_io_thread",)
 def is_closed(client: Any) -> bool:
     """Return whether a client was closed."""
     return bool(getattr(client, "_closed", False))
-
-
-def engine_uuids(client: Any) -> dict[int, str]:
-    """Return the uuids of the engines that a client knows of, by their numbers."""
-    return dict(client._engines)
 
 
 def on_publication(pending: Any, told: Callable[[], None]) -> None:
@@ -67,28 +61,3 @@ def signed_by_curve(info: Mapping[str, Any]) -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(other)
-
-
-def ask(client: Any, kind: str, timeout: float, **content: Any) -> dict[str, Any]:
-    """Do as the client's own queue_status and db_query, which wait for ever.
-
-    Raises
-    ------
-    TimeoutError
-        If the controller has not answered within `timeout` seconds.
-    """
-    pending = client._send(client._query_stream, kind, content=content)
-    if not pending.wait(timeout):
-        raise TimeoutError
-    answer: dict[str, Any] = dict(pending.result()["content"])
-    if answer.get("status") != "ok":
-        raise client._unwrap_exception(answer)
-    return answer
-
-
-def date(text: Any) -> datetime | None:
-    """Return the date that a controller has written as text."""
-    from ipyparallel import util
-
-    parsed: datetime | None = util._parse_date(text)
-    return parsed

@@ -87,6 +87,8 @@ class Controller(app.IPController):  # type: ignore[misc]
 
     def init_hub(self) -> None:
         """Make the hub, and tell it what the numbers of the engines were."""
+        # Who watches the cluster asks every few seconds, for as long as it is there.
+        self.log.addFilter(lambda record: "client::client" not in str(record.msg))
         super().init_hub()
         try:
             state = json.loads(Path(self.hub.engine_state_file).read_text())

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from spotcluster.aws import tags
-from spotcluster.aws.objects import PREFIX
+from spotcluster.aws.buckets.objects import PREFIX
 from spotcluster.aws.session import boto_session
 from spotcluster.errors import UsageError
 

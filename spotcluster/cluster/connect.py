@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spotcluster import config as configs
 from spotcluster import depots, notify, ssh
-from spotcluster.aws.objects import Bucket
+from spotcluster.aws.buckets.objects import Bucket
 from spotcluster.cluster import lookup
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node

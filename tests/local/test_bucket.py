@@ -13,7 +13,7 @@ from sklearn.datasets import load_iris
 
 import spotcluster
 from spotcluster import local
-from spotcluster.aws.objects import Bucket
+from spotcluster.aws.buckets.objects import Bucket
 from spotcluster.aws.session import Session
 from spotcluster.errors import CloudError
 from spotcluster.search import GridSearch, persist_cv_splits

@@ -14,8 +14,8 @@ import pytest
 from commands import PROGRAM, cli, nodes, wait_until
 
 from spotcluster import local
+from spotcluster.aws.buckets.store import Store
 from spotcluster.aws.session import Session
-from spotcluster.aws.store import Store
 from spotcluster.cli.main import run
 
 CONFIG = """

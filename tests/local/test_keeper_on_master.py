@@ -141,6 +141,38 @@ def test_keeper_that_is_killed_in_the_middle_goes_on(cluster: str, module_home: 
     assert list(nodes(cluster)) == ["master", "node003"]
 
 
+def test_start_of_a_complete_cluster_brings_back_a_keeper_that_is_missing(
+    cluster: str, module_home: Path
+) -> None:
+    master = nodes(cluster)["master"]["id"]
+    (one,) = wait_until("the keeper", lambda: keepers(master))
+    assert "already running" in cli("start", cluster, status=1)
+    assert keepers(master) == [one]  # it is left alone
+    services = host(module_home, master) / ".spotcluster" / "services"
+    supervisor, _ = (services / "run" / "keeper").read_text().split()
+    psutil.Process(int(supervisor)).kill()
+    one.kill()
+    (services / "keeper").unlink()
+    wait_until("it to be gone", lambda: not keepers(master))
+    cli("start", cluster)
+    wait_until("it to be back", lambda: keepers(master))
+
+
+def test_log_of_the_keeper_does_not_grow_for_ever(cluster: str, module_home: Path) -> None:
+    master = nodes(cluster)["master"]["id"]
+    folder = host(module_home, master) / ".spotcluster" / "keeper"
+    with (folder / "log").open("a") as log:
+        log.write(f"{'a long line '.ljust(10_000, '.')}\n" * 120)
+    wait_until("another log", lambda: (folder / "log").stat().st_size < 100_000)
+    assert (folder / "log.1").stat().st_size > 1_000_000
+    said = cli("keep", "--log", cluster)
+    assert "keeping 'mycluster'" in said
+    assert "a long line" in said
+    # Nor does that of the controller, which the keeper asks every few seconds.
+    controller = host(module_home, master) / ".spotcluster" / "logs" / "controller.log"
+    assert "requested" not in controller.read_text()
+
+
 def test_keeper_elsewhere_is_refused_while_the_master_keeps(cluster: str) -> None:
     said = cli("keep", "--once", cluster, status=1)
     assert "The master of 'mycluster' keeps its size already" in said

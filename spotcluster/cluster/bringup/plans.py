@@ -13,10 +13,10 @@ from pathlib import Path
 
 from spotcluster import ssh
 from spotcluster.aws import images, instance_types, instances, keypairs, network, prices
+from spotcluster.aws.buckets.objects import Bucket
 from spotcluster.aws.fleets import Pool
 from spotcluster.aws.instance_types import InstanceType
 from spotcluster.aws.instances import Instance
-from spotcluster.aws.objects import Bucket
 from spotcluster.aws.session import Session
 from spotcluster.cluster.bringup import naming, pools, room, userdata
 from spotcluster.cluster.bringup.naming import Names

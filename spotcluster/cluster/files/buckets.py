@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from spotcluster import ssh
-from spotcluster.aws.store import Object, Place, Store
+from spotcluster.aws.buckets.store import Object, Place, Store
 from spotcluster.errors import CloudError, UsageError
 from spotcluster.ssh import transfer
 from spotcluster.ssh.copying import wire

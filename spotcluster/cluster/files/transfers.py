@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from spotcluster import ssh
-from spotcluster.aws.store import SCHEME, Place, Store
+from spotcluster.aws.buckets.store import SCHEME, Place, Store
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.files import buckets
 from spotcluster.cluster.node import Node

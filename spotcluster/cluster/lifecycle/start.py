@@ -166,7 +166,9 @@ def start(
             if not made.new:  # of somebody else's, who was faster: then what that lacks is wanted
                 todo = planned(seen)
     except AlreadyRunning:
-        done = _tend(session, seen, template, reporter, allow, format_new=format_new)
+        done = _tend(
+            session, seen, template, reporter, allow, plugins=plugins, format_new=format_new
+        )
         if done is None:
             raise
         cluster, volumes = done
@@ -234,9 +236,10 @@ def _tend(
     reporter: Reporter,
     allow: Sequence[str],
     *,
+    plugins: Mapping[str, PluginSection] | None,
     format_new: bool,
 ) -> tuple[Cluster, Outcome] | None:
-    """Let in who is to reach a running cluster, and mount the volumes that it has.
+    """Let in who is to reach a running cluster, mount its volumes, bring its keeper back.
 
     None where nothing of it was asked for, or there was nothing to do.
     """
@@ -247,14 +250,15 @@ def _tend(
         reporter.note(f"SSH to '{record.name}' is open to {wording.listed(allow)}")
     else:
         record = ingress.let_in(session, record)
-    if not record.template.volumes and not allow:
+    if not (record.template.volumes or allow or record.keeps_itself):
         return None
     own = record.template.model_copy(update={"key_location": template.key_location})
     key_path = plans.check_key(own)
     nodes = nodes_of(seen.instances, key_path)
-    cluster = Cluster(session, record, key_path, nodes, reporter)
+    cluster = Cluster(session, record, key_path, nodes, reporter, _own_plugins(template, plugins))
+    asked = on_master.begin_where_missing(cluster) or bool(allow)
     if not record.template.volumes:
-        return cluster, Outcome()
+        return (cluster, Outcome()) if asked else None
     master = cluster.master
     reporter.stage(master.alias, "volumes")
     brought = mounting.bring(cluster, master, format_new=format_new)
@@ -262,7 +266,7 @@ def _tend(
     for one in brought.mounted:
         if not one.before:
             reporter.note(f"{master.alias}: {one.path} is mounted")
-    return (cluster, brought) if allow or brought.new or brought.troubles else None
+    return (cluster, brought) if asked or brought.new or brought.troubles else None
 
 
 def _is_asleep(record: Record, found: Sequence[Instance]) -> bool:

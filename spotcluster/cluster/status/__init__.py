@@ -8,6 +8,7 @@
     observer.py     one cluster: its nodes, engines, jobs and searches
     notices.py      what EC2 says of machines
     vitals.py       what machines say       controller.py  what the controller knows
+                                                hub.py         how the controller is asked
     searches.py     searches, as all who know of them tell
     quick.py        what the master says at once, for who is about to end it
     consoles.py     what instances wrote on their consoles

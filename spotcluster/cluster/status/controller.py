@@ -1,12 +1,11 @@
 """What a cluster's controller knows: its engines, what each does, and what waits.
 
-It is asked as any client of ipyparallel asks it, through a tunnel. The controller answers at once
-also while every engine computes, and asking costs the engines nothing.
+Its hub is asked, as clients of ipyparallel ask it, through a tunnel. It answers at once also while
+every engine computes, and asking costs the engines nothing.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,8 +14,8 @@ from typing import Any
 from spotcluster import published
 from spotcluster.cluster import connect
 from spotcluster.cluster.cluster import Cluster
+from spotcluster.cluster.status.hub import Hub
 from spotcluster.errors import ClusterError
-from spotcluster.ipyparallel_private import ask, date, engine_uuids, signed_by_curve
 from spotcluster.node_layout import engine_place
 
 
@@ -88,7 +87,7 @@ class Controller:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._client: Any = None
+        self._hub: Hub | None = None
         self._tunnel: Any = None
         self._key = b""
 
@@ -101,14 +100,12 @@ class Controller:
             The cluster has no controller, its master cannot be reached, or no answer came within
             `timeout` seconds. The next call connects anew.
         """
-        import ipyparallel
-
         try:
-            if self._client is None or not self._tunnel.alive:
+            if self._hub is None or not self._tunnel.alive:
                 self.close()
-                self._connect(timeout)
-            return self._read(timeout)
-        except (TimeoutError, OSError, ipyparallel.error.IPythonError) as error:
+                self._hub = self._connect()
+            return self._read(self._hub, timeout)
+        except OSError as error:  # TimeoutError is one
             self.close()
             raise ClusterError(
                 f"The controller of '{self._cluster.name}' did not answer within {timeout:.0f} s.",
@@ -120,32 +117,28 @@ class Controller:
 
     def close(self) -> None:
         """Leave the controller."""
-        client, tunnel = self._client, self._tunnel
-        self._client = self._tunnel = None
-        if client is not None:
-            with contextlib.suppress(Exception):  # whatever it minds, it is of no use any more
-                client.close()
+        hub, tunnel = self._hub, self._tunnel
+        self._hub = self._tunnel = None
+        if hub is not None:
+            hub.close()
         if tunnel is not None:
             tunnel.close()
 
-    def _connect(self, timeout: float) -> None:
-        import ipyparallel
-
+    def _connect(self) -> Hub:
         self._tunnel, info = connect.tunnel(self._cluster)
         self._key = published.key_of(info)
-        with signed_by_curve(info):
-            self._client = ipyparallel.Client(connection_info=info, timeout=timeout)
+        return Hub(info)
 
-    def _read(self, timeout: float) -> Answer:
-        status = ask(self._client, "queue_request", timeout, targets=None, verbose=False)
+    def _read(self, hub: Hub, timeout: float) -> Answer:
+        status = hub.ask("queue_request", timeout, targets=None, verbose=False)
         waiting = int(status.pop("unassigned", 0))
         status.pop("status", None)
-        uuids = engine_uuids(self._client)
+        uuids = hub.engines(timeout)
         # It goes on telling of engines that have ended, and of what they left undone.
         queues = {int(number): queue for number, queue in status.items() if int(number) in uuids}
         busy = any(queue["tasks"] or queue["queue"] for queue in queues.values())
-        records = self._pending(timeout) if busy or waiting else []
-        messages = self._at_engines(records, timeout) if busy else {}
+        records = _pending(hub, timeout) if busy or waiting else []
+        messages = _at_engines(hub, records, timeout) if busy else {}
         engines = []
         for number, queue in sorted(queues.items()):
             uuid = uuids.get(number, "")
@@ -173,46 +166,55 @@ class Controller:
             tuple(labels),
         )
 
-    def _pending(self, timeout: float) -> list[dict[str, Any]]:
-        """Return the messages that are not answered."""
-        keys = ["msg_id", "submitted", "engine_uuid", "label"]
-        # `None` as a value to compare with would not do: DictDB takes it for that of another key.
-        query = {"completed": {"$exists": False}}
-        return self._records(query, keys, timeout)
 
-    def _at_engines(self, records: list[dict[str, Any]], timeout: float) -> dict[str, Message]:
-        """Return what each engine works on.
+def _pending(hub: Hub, timeout: float) -> list[dict[str, Any]]:
+    """Return the messages that are not answered."""
+    keys = ["msg_id", "submitted", "engine_uuid", "label"]
+    # `None` as a value to compare with would not do: DictDB takes it for that of another key.
+    query = {"completed": {"$exists": False}}
+    return _records(hub, query, keys, timeout)
 
-        Of several messages it is the one that came first, but one with a label before those
-        without: these are questions and errands of the searches, which wait until it is done.
-        """
-        first: dict[str, dict[str, Any]] = {}
-        for one in sorted(records, key=lambda one: (not _label(one), one["submitted"])):
-            if one["engine_uuid"]:
-                first.setdefault(one["engine_uuid"], one)
-        # A message may have waited long before its engine took it, when it had answered another.
-        freed: dict[str, datetime] = {}
-        if first:
-            begin = min(one["submitted"] for one in first.values())
-            after = {"$exists": True, "$gte": begin}  # in this order: None cannot be compared
-            query = {"completed": after, "engine_uuid": {"$in": list(first)}}
-            for one in self._records(query, ["engine_uuid", "completed"], timeout):
-                uuid, when = one["engine_uuid"], one["completed"]
-                freed[uuid] = max(freed.get(uuid, when), when)
-        return {
-            uuid: Message(max(one["submitted"], freed.get(uuid, one["submitted"])), _label(one))
-            for uuid, one in first.items()
-        }
 
-    def _records(
-        self, query: dict[str, Any], keys: list[str], timeout: float
-    ) -> list[dict[str, Any]]:
-        found = ask(self._client, "db_request", timeout, query=query, keys=keys)["records"]
-        for one in found:
-            for key in ("submitted", "completed"):
-                if key in one:
-                    one[key] = date(one[key])
-        return [one for one in found if one.get("submitted", True)]
+def _at_engines(hub: Hub, records: list[dict[str, Any]], timeout: float) -> dict[str, Message]:
+    """Return what each engine works on.
+
+    Of several messages it is the one that came first, but one with a label before those
+    without: these are questions and errands of the searches, which wait until it is done.
+    """
+    first: dict[str, dict[str, Any]] = {}
+    for one in sorted(records, key=lambda one: (not _label(one), one["submitted"])):
+        if one["engine_uuid"]:
+            first.setdefault(one["engine_uuid"], one)
+    # A message may have waited long before its engine took it, when it had answered another.
+    freed: dict[str, datetime] = {}
+    if first:
+        begin = min(one["submitted"] for one in first.values())
+        after = {"$exists": True, "$gte": begin}  # in this order: None cannot be compared
+        query = {"completed": after, "engine_uuid": {"$in": list(first)}}
+        for one in _records(hub, query, ["engine_uuid", "completed"], timeout):
+            uuid, when = one["engine_uuid"], one["completed"]
+            freed[uuid] = max(freed.get(uuid, when), when)
+    return {
+        uuid: Message(max(one["submitted"], freed.get(uuid, one["submitted"])), _label(one))
+        for uuid, one in first.items()
+    }
+
+
+def _records(
+    hub: Hub, query: dict[str, Any], keys: list[str], timeout: float
+) -> list[dict[str, Any]]:
+    found = hub.ask("db_request", timeout, query=query, keys=keys)["records"]
+    for one in found:
+        for key in ("submitted", "completed"):
+            if key in one:
+                one[key] = _date(one[key])
+    return [one for one in found if one.get("submitted", True)]
+
+
+def _date(text: str | None) -> datetime | None:
+    """Return a moment that the hub has written as text."""
+    when = datetime.fromisoformat(text) if text else None
+    return when.astimezone() if when and when.tzinfo is None else when
 
 
 def _label(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class Roles:
             return answers.text("", 404)
         if asked == _ROLE:
             return answers.text(role.name)
-        return answers.document(self._told(one)) if asked == _ROLE + role.name else _none()
+        return answers.document(self.told(one)) if asked == _ROLE + role.name else _none()
 
     def caller(self, caller: Caller, token: str) -> LocalInstance | None:
         """Return the instance whose role a call is made by; None where it is none's."""
@@ -148,7 +148,8 @@ class Roles:
         else:
             yield Question(f"{caller.service}:{action}")
 
-    def _told(self, one: LocalInstance) -> dict[str, str]:
+    def told(self, one: LocalInstance) -> dict[str, str]:
+        """Return what the metadata service says of the keys of an instance's role."""
         keys = self._keys(one, self._period)
         return {
             "Code": "Success",

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from spotcluster.local.access.roles import Roles, role_of
+
 from .network import METADATA
 
 _TOKEN_HEADER = "X-aws-ec2-metadata-token"
@@ -22,7 +24,9 @@ _TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
 _LONGEST = 21600
 
 
-def tree_of(instance: Any, mac: str, host: str, notice: Mapping[str, str] | None) -> dict[str, str]:
+def tree_of(
+    instance: Any, mac: str, host: str, notice: Mapping[str, str] | None, roles: Roles
+) -> dict[str, str]:
     """Return the metadata of an instance, by path below ``meta-data/``."""
     nic = f"network/interfaces/macs/{mac}/"
     groups = "\n".join(group.name for group in instance.security_groups)
@@ -54,6 +58,8 @@ def tree_of(instance: Any, mac: str, host: str, notice: Mapping[str, str] | None
         tree["public-ipv4"] = instance.public_ip
     for index, key in enumerate(instance.authorized_keys):
         tree[f"public-keys/{index}/openssh-key"] = key
+    if role := role_of(instance):
+        tree[f"iam/security-credentials/{role.name}"] = json.dumps(roles.told(instance))
     if notice is not None:
         tree["spot/instance-action"] = json.dumps(dict(notice))
         tree["spot/termination-time"] = notice["time"]

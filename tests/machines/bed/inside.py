@@ -21,6 +21,7 @@ from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import make_server
 
 from spotcluster.local.access.callers import Credentials
+from spotcluster.local.access.roles import Roles
 from spotcluster.local.application import Application
 from spotcluster.local.cloud import Cloud
 from spotcluster.local.reconciler import Reconciler
@@ -29,7 +30,7 @@ from . import imds, index
 from .cgroups import Cgroups
 from .faults import Faults
 from .machines import Machines
-from .network import Addresses, Network
+from .network import GATEWAY, Addresses, Network
 
 log = logging.getLogger(__name__)
 
@@ -74,10 +75,13 @@ def _start(settings: dict[str, Any]) -> Faults:
     network.make()
     cloud = Cloud(folder / "cloud")
     cloud.addresses = Addresses()
+    credentials = Credentials(settings["access_key"], settings["secret_key"])
     machines = Machines(
         cloud,
         network,
         Cgroups(settings["owner"]),
+        Roles(cloud, credentials),
+        api=f"http://{GATEWAY}:{API_PORT}",
         folder=folder / "machines",
         disks=Path(settings["disks"]),
         image=Path(settings["image"]),
@@ -88,22 +92,24 @@ def _start(settings: dict[str, Any]) -> Faults:
     reconciler = Reconciler(cloud, machines)
     application = Application(
         cloud,
-        Credentials(settings["access_key"], settings["secret_key"]),
+        credentials,
         changed=reconciler.wake,
     )
     imds.serve(machines.answer)
     index.serve(Path(settings["wheels"]))
-    # One for the programs in the lab; the other came from outside, and tests reach it there.
+    # For the programs in the lab, for machines that have a role, and for tests, which have made
+    # theirs outside.
     _serve(application)
+    _serve(application, host=GATEWAY)
     _serve(application, settings["listening"])
     reconciler.start()
     return Faults(cloud, machines, network)
 
 
-def _serve(application: Application, fd: int | None = None) -> None:
+def _serve(application: Application, fd: int | None = None, *, host: str = "127.0.0.1") -> None:
     port = API_PORT if fd is None else socket.socket(fileno=os.dup(fd)).getsockname()[1]
     server = make_server(
-        "127.0.0.1", port, application, threaded=True, request_handler=MotoRequestHandler, fd=fd
+        host, port, application, threaded=True, request_handler=MotoRequestHandler, fd=fd
     )
     threading.Thread(target=server.serve_forever, name="api", daemon=True).start()
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spotcluster.local.access.roles import Roles
 from spotcluster.local.cloud import Cloud
 from spotcluster.local.host.layout import Running
 from spotcluster.local.instances import LocalInstance
@@ -78,6 +79,8 @@ class Machines:
         For what is small and goes with the lab.
     disks : Path
         On a file system with room for the volumes; nothing there has a name.
+    api : str
+        Where machines reach EC2's API: programs on them find it in their environment.
     """
 
     def __init__(
@@ -85,7 +88,9 @@ class Machines:
         cloud: Cloud,
         network: Network,
         cgroups: Cgroups,
+        roles: Roles,
         *,
+        api: str,
         folder: Path,
         disks: Path,
         image: Path,
@@ -95,7 +100,10 @@ class Machines:
         self._cloud = cloud
         self._network = network
         self._cgroups = cgroups
+        self._roles = roles
         self._folder = folder
+        self._settings = folder.with_name("system.conf")
+        self._settings.write_text(f"[Manager]\nDefaultEnvironment=AWS_ENDPOINT_URL={api}\n")
         self._disks_folder = disks
         self._image = image
         self._nspawn = nspawn
@@ -145,6 +153,7 @@ class Machines:
                 [
                     *("unshare", "--mount", "--propagation", "private"),
                     *("bash", str(_BOOT), *fuse),
+                    f"--bind-ro={self._settings}:/etc/systemd/system.conf.d/api.conf",
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
@@ -291,7 +300,7 @@ class Machines:
                     mac = self._network.links[instance.id].mac
                     notice = self.notices.get(instance.id)
                     return imds.Answer(
-                        imds.tree_of(instance, mac, machine.host, notice),
+                        imds.tree_of(instance, mac, machine.host, notice, self._roles),
                         imds.identity_of(instance),
                         imds.user_data_of(instance),
                         instance.key_name or "",

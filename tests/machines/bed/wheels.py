@@ -7,12 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from spotcluster.cluster.lifecycle.keeping import on_master
 from spotcluster.plugins import environment
 
 from . import cache
 from .contained import contained
 
-PACKAGES = (*environment.BASE, "scikit-learn", "uv")
+PACKAGES = (*dict.fromkeys((*environment.BASE, "scikit-learn", "uv", *on_master.PACKAGES)),)
 
 
 def folder() -> Path:

@@ -6,6 +6,7 @@ its own, and by the role of the instance profile. The code is this computer's, i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import resources
@@ -25,13 +26,14 @@ from spotcluster.plugins import environment, supervisor
 from spotcluster.plugins.pypackages import PyPkgInstaller
 from spotcluster.steps import Step
 
-PACKAGES = ("boto3", "ipyparallel", "packaging", "paramiko", "psutil", "pydantic")
+PACKAGES = ("boto3", "packaging", "paramiko", "psutil", "pydantic", "pyzmq")
 """What it imports that is not ours."""
+
+logger = logging.getLogger("spotcluster.keeper")
 
 _SERVICE = "keeper"
 _ROOMS = ("aws", "cluster", "config", "plugins", "ssh", "templates")
 _HOME = ".spotcluster/keeper"
-_MOST_LOG = 2_000_000
 
 
 def refusals(template: Template) -> list[UsageError]:
@@ -99,16 +101,33 @@ def begin(cluster: Cluster) -> bool:
     return True
 
 
-def begin_or_say(cluster: Cluster) -> None:
+def begin_or_say(cluster: Cluster) -> bool:
     """Do so; where that fails the cluster is of use all the same, and it is said."""
     try:
-        if begin(cluster):
-            cluster.note(f"the master of '{cluster.name}' keeps its size: what is lost is replaced")
+        begun = begin(cluster)
     except SpotclusterError as error:
         cluster.note(
             f"the master does not keep the size of '{cluster.name}': {error.message}"
             f" `spotcluster keep --on-master {cluster.name}` tries it again."
         )
+        return False
+    if begun:
+        cluster.note(f"the master of '{cluster.name}' keeps its size: what is lost is replaced")
+    return begun
+
+
+def begin_where_missing(cluster: Cluster) -> bool:
+    """Do so where the master can be asked, and has no such service that runs."""
+    master = cluster.live_master
+    if not cluster.record.keeps_itself or master is None:
+        return False
+    try:
+        if any(_supervisor(master).status(_SERVICE).values()):
+            return False
+    except SpotclusterError as error:
+        logger.info("the keeper of %s: %s", cluster.name, error)
+        return False
+    return begin_or_say(cluster)
 
 
 def set_rules(cluster: Cluster, rules: Rules) -> None:
@@ -140,7 +159,7 @@ def end(cluster: Cluster) -> None:
 def log(cluster: Cluster) -> str:
     """Return what the service on the master has said."""
     path = f"$HOME/{_HOME}/log"
-    script = f'[ ! -e "{path}" ] || tail -c {_MOST_LOG} "{path}"'
+    script = f'for one in "{path}.1" "{path}"; do [ ! -e "$one" ] || cat "$one"; done'
     return cluster.master.run(script, what="reading the keeper's log", timeout=60)
 
 

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from spotcluster.aws.store import Object, Place, Store
+from spotcluster.aws.buckets.store import Object, Place, Store
 from spotcluster.cluster.files import buckets
 from spotcluster.errors import UsageError
 

@@ -6,7 +6,7 @@ import datetime as dt
 import threading
 from typing import Any
 
-from spotcluster.aws import s3
+from spotcluster.aws.buckets import s3
 from spotcluster.aws.session import Session
 
 PREFIX = "spotcluster/splits/"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from spotcluster.aws.objects import Bucket
-from spotcluster.aws.store import Store
+from spotcluster.aws.buckets.objects import Bucket
+from spotcluster.aws.buckets.store import Store
 from spotcluster.errors import CloudError
 
 

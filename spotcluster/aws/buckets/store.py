@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from spotcluster.aws import s3
+from spotcluster.aws.buckets import s3
 from spotcluster.aws.session import Session
 from spotcluster.errors import UsageError
 
