@@ -1,7 +1,7 @@
 """The gate, in parts that have names.
 
-Two parts run side by side, as much of the tests is waiting and the machines that this runs on have
-two cores. What a part prints is shown whole when it has ended. A part that fails does not end the
+Two parts run side by side: each waits now and then, and the machines that this runs on have two
+cores. What a part prints is shown whole when it has ended. A part that fails does not end the
 others: whoever waits for the gate is to learn everything from it at once.
 """
 
@@ -16,9 +16,9 @@ from pathlib import Path
 from part import FOLDER, Part, about, end
 
 ROOT = Path(__file__).resolve().parent.parent
-# In this order; the longest of the tests first, and what uses one core only: nothing is left to run
-# alone for long.
-DAILY = ["install", "lint", "types", "deps", "machines", "quick", "local", "sweep", "docs"]
+# In this order: what does one thing at a time begins first, and the shortest ends it, so that
+# nothing is left to run alone for long.
+DAILY = ["install", "lint", "types", "deps", "machines", "local", "sweep", "quick", "docs"]
 AT_ONCE = 2
 CLOSING = re.compile(r"^(?:FAILED|ERROR) .*|^=+ .* in [0-9.]+s.*", re.MULTILINE)
 
@@ -43,7 +43,7 @@ def explain() -> str:
 
 
 def run(names: list[str], environment: dict[str, str]) -> list[Part]:
-    """Run the parts, two at once, and return them as they ended; Ctrl-C ends them all."""
+    """Run the parts, some at once, and return them as they ended; Ctrl-C ends them all."""
     waiting, running, done = list(names), dict[int, Part](), list[Part]()
     try:
         while waiting or running:

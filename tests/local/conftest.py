@@ -18,6 +18,13 @@ module_home = clouds.module_home
 module_cloud = clouds.module_cloud
 in_module_cloud = clouds.in_module_cloud
 
+LONGEST = ("test_crash_spread.py", "test_demo.py", "test_tutorial.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that the end is not one process's with one."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture(scope="module")
 def ec2(module_cloud: local.Endpoint) -> Any:

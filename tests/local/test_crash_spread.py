@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import programs
@@ -106,11 +105,10 @@ def spread(spotcluster_home: Path, tmp_path: Path) -> Iterator[Spread]:
 
 @pytest.mark.timeout(2400)  # many commands, each with a limit of its own
 def test_killed_anywhere_it_converges_or_leaves_nothing(
-    spread: Spread, capsys: pytest.CaptureFixture[str]
+    spread: Spread, shown: Callable[[str], None]
 ) -> None:
     spread.learn()
     for share in (0.3, 0.7):
         spread.converges(share)
     spread.leaves_nothing(0.5)
-    with capsys.disabled():
-        sys.stdout.write("\n".join(["", *spread.told, ""]))
+    shown("\n".join(spread.told))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -78,7 +77,7 @@ class Machines:
 
 @pytest.mark.timeout(2400)  # many commands, each with a limit of its own
 def test_killed_anywhere_it_converges_or_leaves_nothing(
-    lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    lab: Lab, tmp_path: Path, shown: Callable[[str], None]
 ) -> None:
     lab.configure(CONFIG)
     spread = Spread(Machines(lab), tmp_path)
@@ -86,5 +85,4 @@ def test_killed_anywhere_it_converges_or_leaves_nothing(
     spread.converges(0.45)
     spread.converges(0.8)
     spread.leaves_nothing(0.6, (START, ADD))
-    with capsys.disabled():
-        sys.stdout.write("\n".join(["", *spread.told, ""]))
+    shown("\n".join(spread.told))

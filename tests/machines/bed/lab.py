@@ -245,14 +245,19 @@ class Lab:
         return done.stdout if status == 0 else done.stderr
 
     def program(
-        self, command: Sequence[str], *, timeout: float = _PROGRAM_LIMIT
+        self, command: Sequence[str], *, timeout: float = _PROGRAM_LIMIT, cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a program of ours to its end, as `call` does, but with what it imports there."""
-        return programs.run(command, timeout=timeout, env=self.environment, within=self._first)
+        return programs.run(
+            command, timeout=timeout, env=self.environment, within=self._first, cwd=cwd
+        )
 
     def python(self, program: str, *, timeout: float = _PROGRAM_LIMIT) -> str:
         """Run a Python program on the laptop of the lab; return what it prints."""
-        done = self.call([sys.executable, "-c", program], timeout=timeout)
+        with tempfile.NamedTemporaryFile("w", dir=self.folder, suffix=".py") as file:
+            file.write(program)
+            file.flush()
+            done = self.program([sys.executable, file.name], timeout=timeout, cwd=self.folder)
         if done.returncode:
             raise LabError(f"the program ended with {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout

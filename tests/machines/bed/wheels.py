@@ -1,10 +1,22 @@
-"""The wheels that the lab's index offers: what nodes install, in the versions of this computer."""
+"""The wheels that the lab's index offers: what nodes install, in the versions of this computer.
+
+They have the bytecode of what is in them, and are not compressed: each of the many machines that
+install them would compile the same files when it imports them first, which takes it longer than
+anything else.
+"""
 
 from __future__ import annotations
 
+import base64
+import compileall
+import hashlib
 import platform
+import py_compile
+import re
 import subprocess
 import sys
+import tempfile
+import zipfile
 from pathlib import Path
 
 from spotcluster.cluster.lifecycle.keeping import on_master
@@ -14,6 +26,8 @@ from . import cache
 from .contained import contained
 
 PACKAGES = (*dict.fromkeys((*environment.BASE, "scikit-learn", "uv", *on_master.PACKAGES)),)
+_FORM = "with bytecode, not compressed"
+_LEFT_OUT = re.compile(r"/tests/|\.data/")
 
 
 def folder() -> Path:
@@ -22,9 +36,16 @@ def folder() -> Path:
         [
             *(platform.machine(), environment.laptop_python(), *PACKAGES),
             environment.constraints(),
+            _FORM,
         ]
     )
-    return cache.made("wheels", recipe, _download)
+    return cache.made("wheels", recipe, _make)
+
+
+def _make(place: Path) -> None:
+    _download(place)
+    for wheel in place.glob("*.whl"):
+        _bring_bytecode(wheel)
 
 
 def _download(place: Path) -> None:
@@ -43,3 +64,37 @@ def _download(place: Path) -> None:
     )
     if done.returncode:
         raise RuntimeError(f"the wheels could not be downloaded: {done.stderr.strip()[-2000:]}")
+
+
+def _bring_bytecode(wheel: Path) -> None:
+    """Compile what is in a wheel, but for its tests, as if who published it had done so."""
+    with tempfile.TemporaryDirectory(dir=wheel.parent) as unpacked:
+        root = Path(unpacked)
+        with zipfile.ZipFile(wheel) as packed:
+            entries = packed.infolist()  # in their order, with their modes
+            packed.extractall(root)
+        compileall.compile_dir(
+            root,
+            quiet=2,  # of what is no Python of this version
+            rx=_LEFT_OUT,
+            stripdir=str(root),
+            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,  # of whatever time
+        )
+        made = sorted(set(root.rglob("*.pyc")) - {root / entry.filename for entry in entries})
+        (record,) = root.glob("*.dist-info/RECORD")
+        listed = [*record.read_text().splitlines(), *(_line(root, path) for path in made)]
+        record.write_text("\n".join([*listed, ""]))
+        with zipfile.ZipFile(wheel, "w", zipfile.ZIP_STORED) as packed:
+            for entry in entries:
+                entry.compress_type = zipfile.ZIP_STORED
+                if not entry.is_dir():
+                    packed.writestr(entry, (root / entry.filename).read_bytes())
+            for path in made:
+                packed.write(path, path.relative_to(root))
+
+
+def _line(root: Path, path: Path) -> str:
+    """Return what RECORD has of a file."""
+    data = path.read_bytes()
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+    return f"{path.relative_to(root)},sha256={digest},{len(data)}"

@@ -121,3 +121,44 @@ def describe(ec2: Any) -> Callable[..., list[dict[str, Any]]]:
         return [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
 
     return instances
+
+
+@pytest.fixture
+def fleet(ec2: Any) -> Callable[..., dict[str, Any]]:
+    ec2.create_launch_template(
+        LaunchTemplateName="nodes",
+        LaunchTemplateData={"ImageId": UBUNTU, "InstanceType": "c5.large"},
+    )
+    named = {"LaunchTemplateName": "nodes", "Version": "$Latest"}
+
+    def make(
+        overrides: list[dict[str, Any]], count: int, kind: str = "spot", **params: Any
+    ) -> dict[str, Any]:
+        answer: dict[str, Any] = ec2.create_fleet(
+            LaunchTemplateConfigs=[{"LaunchTemplateSpecification": named, "Overrides": overrides}],
+            **{
+                "Type": "maintain",
+                "TargetCapacitySpecification": {
+                    "TotalTargetCapacity": count,
+                    "DefaultTargetCapacityType": kind,
+                },
+                **params,
+            },
+        )
+        return answer
+
+    return make
+
+
+@pytest.fixture
+def keep(cloud: Cloud, settle: Callable[[], None]) -> Callable[[], None]:
+    """Complete changes and look after fleets, as the reconciler does."""
+
+    def run() -> None:
+        settle()
+        with cloud.lock:
+            for backend in cloud.backends():
+                backend.keep_fleets()
+        settle()
+
+    return run
