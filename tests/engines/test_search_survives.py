@@ -23,7 +23,6 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import load_iris
-from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import GridSearchCV, ShuffleSplit
 from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
@@ -356,18 +355,17 @@ def test_a_host_that_serves_files_dies_before_another_asks(
 
 
 def test_a_host_that_hands_on_a_file_dies_meanwhile(
-    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gated: Gated
 ) -> None:
-    X = np.random.default_rng(0).normal(size=(400_000, 40))
+    X = np.random.default_rng(0).normal(size=(80, 250_000))
     y = np.arange(len(X)) % 2
-    cv, grid = ShuffleSplit(1, test_size=0.1, random_state=0), {"constant": [0, 1]}
-    model = DummyClassifier(strategy="constant")
+    cv, grid = ShuffleSplit(1, test_size=0.1, random_state=0), {"C": [0.1, 1.0, 10.0, 100.0]}
     names = persist_cv_splits(X, y, name="large", cv=cv, folder=tmp_path)
     monkeypatch.chdir(tmp_path)
     unseen = [f"/proc/self/cwd/{Path(name).name}" for name in names]
     machines.start("node001")
-    search = GridSearch(machines.client).launch_for_splits(model, grid, unseen, pace=2.0)
-    until(lambda: any(one[0] for one in search.delivered().values()), "node001 to have the file")
+    search = GridSearch(machines.client).launch_for_splits(gated, grid, unseen, pace=ALONE)
+    finished(search, 1)
     (first,) = machines.engines
     others = ("node002", "node003")
     for node in others:
@@ -377,8 +375,9 @@ def test_a_host_that_hands_on_a_file_dies_meanwhile(
         "node001 to hand it on",
     )
     first.kill()
+    gated.open()
     assert search.wait(LIMIT)
-    expected = GridSearchCV(model, grid, cv=cv, return_train_score=True, refit=False).fit(X, y)
+    expected = GridSearchCV(SVC(), grid, cv=cv, return_train_score=True, refit=False).fit(X, y)
     assert_same_results(search.cv_results_, expected.cv_results_)
     assert [path for node in others for path in machines.store(node).glob("*.pkl")]
 
@@ -393,7 +392,7 @@ def test_engines_do_their_imports_before_the_files_have_come(
     view = machines.client[engine]
 
     def known() -> bool:
-        return bool(view.apply_sync(lambda name: name in __import__("sys").modules, name))
+        return bool(view.apply_sync(eval, f"{name!r} in __import__('sys').modules"))
 
     assert not known()
     search = GridSearch(machines.client)
