@@ -56,7 +56,6 @@ class Feeder:
         self._timeout = timeout
         self._sent = sent
         self._looked = self._order_next = 0.0
-        self._reached: Sequence[int] = ()  # the engines that the last message could go to
         self._ready: Sequence[int] = ()  # those that there were at the last look
         self._came: list[tuple[float, int]] = []  # when how many had become ready
 
@@ -66,7 +65,6 @@ class Feeder:
         engines = self._suspicions.ready()
         ready, new = len(engines), self._new(engines)
         room = self._pace.messages(ready, new) - len(self._backlog.under_way()) if ready else 0
-        room = max(room, self._unreached(engines))
         if room > 0 and self._backlog.waiting:
             self._order(ready)
         soon = ready + self._roster.asked()
@@ -77,13 +75,6 @@ class Feeder:
             if not keys or not self._send(keys):
                 self._backlog.put_back(keys)
                 return
-
-    def _unreached(self, ready: Sequence[int]) -> int:
-        """Return how many of the engines that are ready were not when the last message was sent.
-
-        They can take none of the messages that wait, which were sent to others.
-        """
-        return 0 if ready is self._reached else len(set(ready).difference(self._reached))
 
     def _new(self, ready: Sequence[int]) -> int:
         """Return how many engines have become ready just now."""
@@ -147,12 +138,9 @@ class Feeder:
 
     def _send(self, keys: Sequence[Key], engines: Sequence[int] = ()) -> bool:
         # Only to those that are ready: one that is still at its imports would keep it waiting.
-        ready = self._suspicions.ready()
-        message = self._sender.send(keys, engines or ready)
+        message = self._sender.send(keys, engines or self._suspicions.ready())
         if message is None:
             return False
-        if not engines:
-            self._reached = ready
         self._backlog.count_on(message)
         self._detector.sent(message)
         self._forecast.waits(message)

@@ -21,11 +21,11 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture(autouse=True)
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where files come to; nothing answers within an hour."""
+    """Where files come to; what does not answer is waited for."""
     monkeypatch.setenv("SPOTCLUSTER_HOME", str(tmp_path))
     monkeypatch.setattr(transfer, "BLOCK", 1 << 16)
-    monkeypatch.setattr(transfer, "MEETING", 3_600_000)
-    monkeypatch.setattr(transfer, "ANSWER", 3_600_000)
+    monkeypatch.setattr(transfer, "MEETING", 30_000)
+    monkeypatch.setattr(transfer, "ANSWER", 30_000)
     return tmp_path / "splits"
 
 
