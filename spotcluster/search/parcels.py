@@ -46,6 +46,8 @@ class Parcel:
         What went by value, in the order in which it was met.
     foreign : dict of str
         The packages that the rest is from, by the name of one module of each.
+    needed : dict of str
+        The modules that it is loaded with, of such packages.
     compiled : set of str
         Modules of the user's that cannot go by value.
     """
@@ -55,6 +57,7 @@ class Parcel:
     functions: list[Any] = field(default_factory=list)
     classes: list[Any] = field(default_factory=list)
     foreign: dict[str, None] = field(default_factory=dict)
+    needed: dict[str, None] = field(default_factory=dict)
     compiled: set[str] = field(default_factory=set)
 
 
@@ -195,6 +198,7 @@ class _Packer(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
             self._found.compiled.add(name)
         elif not _is_of_arrays(obj):
             self._found.foreign[top] = None
+            self._found.needed[name] = None
 
     def _read(self, function: types.FunctionType) -> None:
         """Take note of what a function names, and imports when it runs."""

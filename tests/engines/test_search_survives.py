@@ -19,15 +19,17 @@ from typing import Any
 
 import cloudpickle
 import joblib
+import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV, ShuffleSplit
+from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
 
 from spotcluster import depots, notify
 from spotcluster.errors import SearchError
-from spotcluster.search import GridSearch, RandomizedSearch
+from spotcluster.search import GridSearch, RandomizedSearch, persist_cv_splits
 
 from .conftest import LIMIT, Gated, Machines, undelayed, until
 from .test_search_on_engines import assert_same_results
@@ -350,6 +352,54 @@ def test_a_host_that_serves_files_dies_before_another_asks(
     machines.start("node002", 1)
     assert search.wait(LIMIT)
     assert_same_results(search.cv_results_, undisturbed)
+
+
+def test_a_host_that_hands_on_a_file_dies_meanwhile(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gated: Gated
+) -> None:
+    X = np.random.default_rng(0).normal(size=(80, 250_000))
+    y = np.arange(len(X)) % 2
+    cv, grid = ShuffleSplit(1, test_size=0.1, random_state=0), {"C": [0.1, 1.0, 10.0, 100.0]}
+    names = persist_cv_splits(X, y, name="large", cv=cv, folder=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    unseen = [f"/proc/self/cwd/{Path(name).name}" for name in names]
+    machines.start("node001")
+    search = GridSearch(machines.client).launch_for_splits(gated, grid, unseen, pace=ALONE)
+    finished(search, 1)
+    (first,) = machines.engines
+    others = ("node002", "node003")
+    for node in others:
+        machines.start(node)
+    until(
+        lambda: any([*machines.store(node).glob(".*.part")] for node in others),
+        "node001 to hand it on",
+    )
+    first.kill()
+    gated.open()
+    assert search.wait(LIMIT)
+    expected = GridSearchCV(SVC(), grid, cv=cv, return_train_score=True, refit=False).fit(X, y)
+    assert_same_results(search.cv_results_, expected.cv_results_)
+    assert [path for node in others for path in machines.store(node).glob("*.pkl")]
+
+
+def test_engines_do_their_imports_before_the_files_have_come(
+    machines: Machines, unshared: list[str]
+) -> None:
+    (engine,) = machines.start("node001")
+    machines.store("node001").parent.mkdir()
+    machines.store("node001").touch()  # where they should come to
+    name = MLPClassifier.__module__
+    view = machines.client[engine]
+
+    def known() -> bool:
+        return bool(view.apply_sync(eval, f"{name!r} in __import__('sys').modules"))
+
+    assert not known()
+    search = GridSearch(machines.client)
+    search.launch_for_splits(MLPClassifier(max_iter=5), {"alpha": [0.1]}, unshared)
+    until(known, "the imports")
+    assert search.completed() == 0
+    search.abort()
 
 
 def test_files_come_from_a_store_that_all_hosts_reach(

@@ -46,6 +46,8 @@ class Times:
         From then until what that engine had comes back as lost.
     imports : float
         An engine's first evaluation, for its imports.
+    sending : float
+        The client, for each message that it sends.
     """
 
     way: float = 0.001
@@ -53,6 +55,7 @@ class Times:
     noticed: float = 5.0
     unanswered: float = 5.0
     imports: float = 0.0
+    sending: float = 0.0
 
 
 @dataclass(eq=False)
@@ -259,7 +262,7 @@ class World(Clock):
 
     def _schedule(self) -> None:
         """Give what waits to who is free."""
-        for task in list(itertools.islice(self._waiting, 2 * len(self._idle) + 2)):
+        for task in list(self._waiting):
             if not self._idle:
                 return
             may = (x for x in self._idle if x in task.targets and x not in task.refused)
@@ -293,6 +296,7 @@ class World(Clock):
         publish = more[1] if len(more) > 1 else batch.PUBLISH
         task.hears(started={"who": engine.who, "clock": self.now})
         self.begun += 1
+        engine.begun = engine.begun or self.now
         work = Work(self, task, engine, pickle.loads(items)[0], budget, publish)
         imports = 0.0 if engine.warm else self.times.imports
         engine.warm = True
@@ -349,6 +353,7 @@ class View:
 
     def apply_async(self, _: Any, __: str, ___: bytes, name: str, *args: Any) -> Task:
         world = self.client
+        world.now += world.times.sending
         with world.aside():
             if self._balanced and not self._to <= world.engines.keys():
                 raise IndexError(sorted(self._to - world.engines.keys())[0])

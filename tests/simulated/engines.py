@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class SimulatedEngine:
-    """One that is there, or was."""
+    """One that is there, or was; `begun` is when it got its first message."""
 
     id: int
     node: str
@@ -20,6 +20,7 @@ class SimulatedEngine:
     alive: bool = True
     draining: bool = False
     warm: bool = False
+    begun: float = 0.0
     worked: float = 0.0
 
     @property

@@ -147,26 +147,33 @@ class Delivery(threading.Thread):
                     yield self._apply(transfer.receive, *args)
                     offset += len(chunk)
 
-        self.sent += self._complete(file, pieces())
+        size = self._take(pieces())
+        self._put_in_place(file)
+        self.sent += size
 
     def _from_peer(self, file: dict[str, Any], source: str) -> None:
-        self._elsewhere(file, transfer.fetch, self._spread.offer(source))
+        size = self._elsewhere(file, transfer.fetch, self._spread.offer(source))
+        self._spread.passed_on(self.node, file["digest"], source)
+        self._put_in_place(file)
+        self.fetched += size
 
     def _from_depot(self, file: dict[str, Any], depot: Depot) -> None:
         with self._spread.uploading:
             depot.upload(file["path"], file["digest"])
-        self._elsewhere(file, transfer.download, depot.url(file["digest"]))
+        size = self._elsewhere(file, transfer.download, depot.url(file["digest"]))
+        self._put_in_place(file)
+        self.fetched += size
 
-    def _elsewhere(self, file: dict[str, Any], how: Callable[..., Any], where: Any) -> None:
+    def _elsewhere(self, file: dict[str, Any], how: Callable[..., Any], where: Any) -> int:
         def pieces() -> Iterator[Any]:
             for offset in range(0, file["size"], PIECE):
                 length = min(PIECE, file["size"] - offset)
                 yield self._apply(how, where, file["digest"], self._upload, offset, length)
 
-        self.fetched += self._complete(file, pieces())
+        return self._take(pieces())
 
-    def _complete(self, file: dict[str, Any], pieces: Iterator[Any]) -> int:
-        """Have the pieces of a file come, a few at a time, and put in place; return its size."""
+    def _take(self, pieces: Iterator[Any]) -> int:
+        """Have the pieces of a file come, a few at a time; return how many bytes they have."""
         under_way: deque[Any] = deque()
         size = 0
         for piece in pieces:
@@ -175,8 +182,10 @@ class Delivery(threading.Thread):
                 size += self._answer(under_way.popleft())
         while under_way:
             size += self._answer(under_way.popleft())
-        self._ask(transfer.complete, file["digest"], self._upload, file["size"])
         return size
+
+    def _put_in_place(self, file: dict[str, Any]) -> None:
+        self._ask(transfer.complete, file["digest"], self._upload, file["size"])
 
     def _ask(self, function: Callable[..., Any], *args: Any) -> Any:
         return self._answer(self._apply(function, *args))

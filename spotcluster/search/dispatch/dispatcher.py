@@ -126,7 +126,9 @@ class Dispatcher(threading.Thread):
         self._sender = Sender(
             *(view, bundle, common, work, self._durations), timeout=timeout, progress=progress
         )
-        self._roster = Roster(self._client, self._sender.engines, bundle, self._wake.set)
+        self._roster = Roster(
+            *(self._client, self._sender.engines, bundle, self._sender.needed, self._wake.set)
+        )
         self._detector = LossDetector(self._client, self._roster, self._durations)
         self._suspicions = Suspicions(self._roster, self._backlog)
         self._hope = Hope(self._roster, self._backlog)

@@ -19,6 +19,7 @@ from spotcluster.search.dispatch.verdicts import Verdicts
 from spotcluster.wording import listed
 
 COLD = 5.0  # seconds that the first evaluation of an engine may take longer, for its imports
+NEW = 1.0  # seconds in which an engine that has become ready is heard to begin its first message
 LOOK = 0.2  # seconds between two looks at what is late
 NEAR = 10.0  # seconds before the end, at least, from which on what takes longest goes first
 ORDER = 0.2  # seconds between two such orders, and
@@ -55,21 +56,35 @@ class Feeder:
         self._timeout = timeout
         self._sent = sent
         self._looked = self._order_next = 0.0
+        self._ready: Sequence[int] = ()  # those that there were at the last look
+        self._came: list[tuple[float, int]] = []  # when how many had become ready
 
     def send_more(self) -> None:
         """Send as much of what waits as there is room for."""
         # What waits here can go to an engine that joins, or be left out on abort.
-        ready = len(self._suspicions.ready())
-        room = self._pace.messages(ready) - len(self._backlog.under_way()) if ready else 0
+        engines = self._suspicions.ready()
+        ready, new = len(engines), self._new(engines)
+        room = self._pace.messages(ready, new) - len(self._backlog.under_way()) if ready else 0
         if room > 0 and self._backlog.waiting:
             self._order(ready)
+        soon = ready + self._roster.asked()
         while room > 0 and self._backlog.waiting:
             room -= 1
-            wanted = self._pace.wanted(ready, self._backlog.waiting)
+            wanted = self._pace.wanted(soon, self._backlog.waiting)
             keys = self._backlog.next(self._durations, wanted)
             if not keys or not self._send(keys):
                 self._backlog.put_back(keys)
                 return
+
+    def _new(self, ready: Sequence[int]) -> int:
+        """Return how many engines have become ready just now."""
+        now = time.monotonic()
+        if ready is not self._ready:
+            number = len(set(ready).difference(self._ready))
+            self._came.append((now, number))
+            self._ready = ready
+        self._came = [one for one in self._came if now - one[0] < NEW]
+        return sum(number for _, number in self._came)
 
     def _order(self, ready: int) -> None:
         """Have what takes longest go first when the end is near."""

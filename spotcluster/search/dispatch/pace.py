@@ -46,14 +46,15 @@ class Pace:
         self._forecast = forecast
         self._turn = 0.0
 
-    def messages(self, engines: int) -> int:
+    def messages(self, engines: int, new: int = 0) -> int:
         """Return how many messages should be under way: running, or waiting for what ends soon.
 
-        An engine of which nothing is heard may be doing something, and end it at any time.
+        An engine of which nothing is heard may be doing something, and end it at any time; but not
+        those that are `new`.
         """
         if not self._durations.mean:
             return engines + min(engines, FIRST) + SPARE
-        silent = max(0, engines - self._forecast.running)
+        silent = max(0, engines - new - self._forecast.running)
         return engines + min(engines, self._forecast.due(LEAD) + silent) + SPARE
 
     def wanted(self, engines: int, waiting: int) -> float:

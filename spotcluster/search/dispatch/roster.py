@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,8 @@ from spotcluster.search.dispatch.delivery import Delivery
 from spotcluster.search.dispatch.spread import Spread
 from spotcluster.search.engine import here, peer
 
+AT_ONCE = 32  # engines that are asked, of hundreds that join, before others are given work
+NEW = 2.0  # seconds in which engines that have come say who they are, unless they are busy
 RETRY = 5.0  # seconds until something that failed on a host, or a draining engine, is tried again
 APART = 180.0  # seconds between two notices of hosts of one name, at least
 SELDOM = 120.0  # seconds that it is at most between two trials of a host that is left out
@@ -101,7 +103,8 @@ class Roster:
     """Follows the engines as they come and go, and brings the split files to their hosts.
 
     Nothing here waits: `refresh` is called again and again and looks at what has arrived. `wake` is
-    called, by other threads, when something has.
+    called, by other threads, when something has. Engines that have come begin at once to import the
+    modules that are `needed`.
 
     Attributes
     ----------
@@ -114,11 +117,13 @@ class Roster:
         client: Any,
         ids: Callable[[], list[int]],
         bundle: Bundle,
+        needed: Sequence[str] = (),
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
         self._ids = ids
         self._bundle = bundle
+        self._needed = needed
         self._wake = wake
         self._spread = Spread()
         self._search = uuid.uuid4().hex
@@ -126,6 +131,7 @@ class Roster:
         self._drained: set[str] = set()  # uuids, those that have gone too
         self._seen: list[int] = []  # the ids at the last look
         self._asked: dict[int, Engine] = {}  # those that are to be asked who they are, and how
+        self._room = AT_ONCE  # how many more may be asked now
         self._fit: list[int] | None = None  # what `ready` gave, until something changes it, or
         self._fit_until = 0.0  # a host that is left out is tried again
         self.engines: dict[int, Engine] = {}
@@ -144,6 +150,7 @@ class Roster:
         for node, server in self._spread.peers().items():
             if server not in self.engines:
                 self._spread.left(node)
+        self._room = AT_ONCE
         for engine in list(self._asked.values()):
             self._ask(engine)
         return [host.name for host in self.hosts.values() if self._deliver(host)]
@@ -179,6 +186,11 @@ class Roster:
         trials = (host.trial for host in self.hosts.values() if host.unable and host.trial > now)
         self._fit_until = min(trials, default=math.inf)
         return self._fit
+
+    def asked(self) -> int:
+        """Return how many engines have come just now, and should be ready in a moment."""
+        now = time.time()
+        return sum(not one.node and now - one.joined < NEW for one in self._asked.values())
 
     def elsewhere(self, nodes: Collection[str]) -> bool:
         """Return whether there are engines on other hosts than these that work, or soon may."""
@@ -332,9 +344,13 @@ class Roster:
         if engine.probe is None and time.monotonic() < engine.look_again:
             return
         if engine.probe is None:
+            if self._room <= 0:
+                self._wake()
+                return
             try:
                 view = self._client[engine.id]
-                engine.probe = shipping.send(view, here.probe, self._bundle.digest)
+                engine.probe = shipping.send(view, here.probe, self._bundle.digest, self._needed)
+                self._room -= 1
                 engine.probe.add_done_callback(lambda _: self._wake())
             except (ipyparallel.error.IPythonError, KeyError, IndexError):
                 return  # it has gone; the next look at the ids tells

@@ -25,7 +25,13 @@ Work = Callable[[Key], tuple[str, dict[str, Any]]]
 
 
 class Sender:
-    """Sends a search's evaluations; the arguments are those of `dispatch.Dispatcher`."""
+    """Sends a search's evaluations; the arguments are those of `dispatch.Dispatcher`.
+
+    Attributes
+    ----------
+    needed : list of str
+        The modules that engines import for what all evaluations have in common.
+    """
 
     def __init__(
         self,
@@ -43,7 +49,9 @@ class Sender:
         self._view = view.client.load_balanced_view()
         self._view.set_flags(block=False, track=False, retries=0)
         self._bundle = bundle.digest
-        self._common = parcels.parcel(common).data
+        found = parcels.parcel(common)
+        self.needed = list(found.needed)
+        self._common = found.data
         self._work = work
         self._durations = durations
         self._timeout = timeout

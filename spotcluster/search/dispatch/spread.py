@@ -1,12 +1,15 @@
 """Decides from where each host gets each split file: from the client, or from a host that has it.
 
 The client sends a file once, to the first host that wants it, and different files to different
-hosts; from there they go from host to host, each serving a few others at a time.
+hosts; from there they go from host to host. Each serves one other at a time, with all that its line
+carries, so that in each turn those who have a file double; with two at a time they would be three
+times as many in twice the time, which is less.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -14,7 +17,9 @@ from typing import Any
 
 CLIENT = ""
 """The client as a source, beside the names of hosts."""
-AT_ONCE = 2  # hosts that one host serves at a time
+AT_ONCE = 1  # hosts that one host serves at a time, beside those that are slow
+SLOW = 20.0  # seconds after which a host is slow, and others wait for it no longer, and
+MOST = 3  # hosts that one host serves at a time with those
 LOOK = 1.0  # seconds between two looks at whether to go on waiting
 STRANGERS = 2  # hosts that cannot be reached after which no other one is tried
 
@@ -26,7 +31,6 @@ class Peer:
     engine: int
     offer: dict[str, Any]  # what `engine.transfer.fetch` needs
     has: set[str]
-    serving: int = 0
 
 
 @dataclass
@@ -42,12 +46,16 @@ class Spread:
         self._changed = threading.Condition()
         self._peers: dict[str, Peer] = {}
         self._targets: dict[str, _Target] = {}
+        self._copies: Counter[str] = Counter()  # how many peers have each
+        self._served: dict[tuple[str, str, str], float] = {}  # who gets what from whom, and since
         self.uploading = threading.Lock()  # to the depot, once each
 
     def serves(self, node: str, engine: int, offer: dict[str, Any]) -> None:
         """Take note that an engine of this host serves files, those that it will get too."""
         with self._changed:
+            self._forget(node)
             self._peers[node] = Peer(engine, offer, set(offer["has"]))
+            self._copies.update(offer["has"])
             self._changed.notify_all()
 
     def peers(self) -> dict[str, int]:
@@ -58,8 +66,9 @@ class Spread:
     def left(self, node: str) -> None:
         """Take note that a host serves nothing any more, and that nothing is on its way to it."""
         with self._changed:
-            self._peers.pop(node, None)
+            self._forget(node)
             self._targets[node] = _Target()
+            self._served = {x: since for x, since in self._served.items() if node not in x[::2]}
             self._changed.notify_all()
 
     def choose(
@@ -78,7 +87,7 @@ class Spread:
             if source == CLIENT:
                 self._targets[node].from_client.add(digest)  # `_choice` has made it
             else:
-                self._peers[source].serving += 1
+                self._served[node, digest, source] = time.monotonic()
             return chosen
 
     def offer(self, source: str) -> dict[str, Any]:
@@ -87,6 +96,12 @@ class Spread:
             peer = self._peers.get(source)
             return {} if peer is None else peer.offer
 
+    def passed_on(self, node: str, digest: str, source: str) -> None:
+        """Take note that all of a file has left its source, which can serve another host now."""
+        with self._changed:
+            self._served.pop((node, digest, source), None)
+            self._changed.notify_all()
+
     def ended(self, node: str, digest: str, source: str, *, arrived: bool) -> None:
         """Take note that a file has come to a host, or that its source could not be reached."""
         with self._changed:
@@ -94,37 +109,47 @@ class Spread:
             if source == CLIENT:
                 target.from_client.discard(digest)
             else:
-                if source in self._peers:
-                    self._peers[source].serving -= 1
+                self._served.pop((node, digest, source), None)
                 if not arrived:
                     target.unreachable.add(source)
-            if arrived and node in self._peers:
+            if arrived and node in self._peers and digest not in self._peers[node].has:
                 self._peers[node].has.add(digest)
+                self._copies[digest] += 1
             self._changed.notify_all()
+
+    def _forget(self, node: str) -> None:
+        peer = self._peers.pop(node, None)
+        if peer is not None:
+            self._copies.subtract(peer.has)
 
     def _choice(self, node: str, missing: Collection[str]) -> tuple[str, str] | None:
         target = self._targets.setdefault(node, _Target())
+        # those that have left were no strangers
+        strangers = len(target.unreachable & self._peers.keys()) >= STRANGERS
         others = {
             name: peer
             for name, peer in self._peers.items()
-            if name not in {node, *target.unreachable} and len(target.unreachable) < STRANGERS
+            if not strangers and name != node and name not in target.unreachable
         }
-        copies = Counter(digest for peer in others.values() for digest in peer.has)
+        now, serving, slow = time.monotonic(), Counter[str](), Counter[str]()
+        for (_, _, source), since in self._served.items():
+            serving[source] += 1
+            slow[source] += now - since > SLOW
+        wanted = set(missing)
         idle = [
-            (peer.serving, copies[digest], digest, name)
+            (serving[name], self._copies[digest], digest, name)
             for name, peer in others.items()
-            for digest in peer.has & set(missing)
-            if peer.serving < AT_ONCE
+            if serving[name] - slow[name] < AT_ONCE and serving[name] < MOST
+            for digest in peer.has & wanted
         ]
         if idle:
             _, _, digest, source = min(idle)
             return digest, source
-        coming = {
-            digest
-            for name, other in self._targets.items()
-            if name in others
-            for digest in other.from_client
-        }
+        there = set[str]().union(*(peer.has for peer in others.values()))
+        coming = set[str]().union(*(self._coming(name) for name in others))
         # nobody has it, nor will soon
-        mine = [digest for digest in missing if not copies[digest] and digest not in coming]
+        mine = [digest for digest in missing if digest not in there and digest not in coming]
         return (mine[0], CLIENT) if mine else None
+
+    def _coming(self, node: str) -> set[str]:
+        return self._targets[node].from_client if node in self._targets else set()

@@ -4,6 +4,7 @@
 
     here.py           this engine and its host: who they are, which files they have
     batch.py          the evaluations of a message, one after the other
+    imports.py        what they need, imported while files come
     fit.py            one of them          part.py     on a part of a split
     mapping.py        split files in memory, which an evaluation may write into
     hooks.py          what it tells scikit-learn's callbacks

@@ -25,7 +25,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from . import fit, here, mapping, peer, prune
+from . import fit, here, imports, mapping, peer, prune
 
 PUBLISH = 0.5  # seconds between two times that finished evaluations are told of, if nobody says
 KEPT = 32  # splits that stay mapped
@@ -152,7 +152,7 @@ def _begun(
 ) -> tuple[dict[str, Any], list[Any], dict[str, Any]]:
     """Make everything ready that evaluations need."""
     try:
-        _import_what_fits_need()
+        imports.finish()
         settings, batch, modules = _unpacked(common, items)
         _compare(settings.get("versions", {}))
     except KeyboardInterrupt:  # of this engine, perhaps
@@ -191,13 +191,6 @@ def _said(error: BaseException) -> str:
     """Return an error on one line, as the last one of its traceback."""
     text = traceback.format_exception_only(error)[-1].strip()
     return " ".join(text.split())[:LONGEST_WHY]
-
-
-def _import_what_fits_need() -> None:
-    # A new engine needs seconds for its first imports, which are not the first evaluation's.
-    import joblib  # noqa: F401
-    import sklearn.metrics
-    import sklearn.utils  # noqa: F401
 
 
 def _version(name: str) -> str | None:

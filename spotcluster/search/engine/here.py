@@ -20,11 +20,15 @@ import os
 import socket
 import time
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from . import imports
+
 _DIGEST_BLOCK = 1 << 20
 _bundles: dict[str, dict[str, Any]] = {}  # what this process has read of the markers
+_arrived: dict[str, dict[str, Any]] = {}  # entries of files that this process has just verified
 _unable: dict[str, str] = {}  # why this process could not begin what it was sent, by bundle
 
 
@@ -106,9 +110,17 @@ def able(bundle: str) -> None:
 # --- split files ----------------------------------------------------------------------------------
 
 
-def probe(bundle: str) -> dict[str, Any]:
-    """Return who this engine is, whether its host has the files of `bundle` or is leaving, why it
-    could not begin what it was sent last, empty if it could, and when it was `taken`."""
+def probe(bundle: str, needed: Iterable[str] = ()) -> dict[str, Any]:
+    """Begin to import the modules that are `needed`, and tell of this engine and its host.
+
+    Returns
+    -------
+    dict
+        Who it is, see `identity`; ``ready``, whether its host has the files of `bundle`;
+        ``draining``, whether that is leaving, and when it was ``taken``; ``unable``, why it could
+        not begin what it was sent last, empty if it could.
+    """
+    imports.begin(needed)
     ready, draining = entries_of(bundle) is not None, drain_flag().exists()
     why = _unable.get(bundle, "")
     return {**identity(), "ready": ready, "draining": draining, "unable": why, "taken": taken()}
@@ -123,6 +135,10 @@ def locate(bundle: str, files: list[dict[str, Any]]) -> list[str]:
     entries: dict[str, Any] = {}
     missing: list[str] = []
     for file in files:
+        arrived = _arrived.pop(file["digest"], None)
+        if arrived is not None and _is_intact(arrived):
+            entries[file["digest"]] = arrived
+            continue
         for path in (file["path"], stored(file["digest"])):
             entry = verified(path, file["size"], file["digest"])
             if entry is not None:
@@ -136,6 +152,14 @@ def locate(bundle: str, files: list[dict[str, Any]]) -> list[str]:
         _write_aside(_marker(bundle), json.dumps(entries).encode())
         _bundles[bundle] = entries
     return missing
+
+
+def has_arrived(digest: str, entry: dict[str, Any]) -> None:
+    """Take note of a file that was verified before it took its place in the store.
+
+    `locate`, which comes next, then need not read it once more.
+    """
+    _arrived[digest] = {**entry, "path": stored(digest)}
 
 
 def stored(digest: str) -> str:
@@ -182,7 +206,7 @@ def entries_of(bundle: str) -> dict[str, Any] | None:
     try:
         if entries is None:
             entries = dict(json.loads(_marker(bundle).read_bytes()))
-        intact = all(_intact(entry) for entry in entries.values())
+        intact = all(_is_intact(entry) for entry in entries.values())
     except (OSError, ValueError):
         intact = False
     if entries is None or not intact:
@@ -192,8 +216,11 @@ def entries_of(bundle: str) -> dict[str, Any] | None:
     return entries
 
 
-def _intact(entry: dict[str, Any]) -> bool:
-    now = os.stat(entry["path"])  # noqa: PTH116 - a path as the client wrote it
+def _is_intact(entry: dict[str, Any]) -> bool:
+    try:
+        now = os.stat(entry["path"])  # noqa: PTH116 - a path as the client wrote it
+    except OSError:
+        return False
     return (now.st_size, now.st_mtime_ns) == (entry["size"], entry["mtime"])
 
 

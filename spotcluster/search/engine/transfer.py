@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from . import here
 BLOCK = 1 << 20  # what a host is asked for at once
 AHEAD = 4  # blocks that are asked for before the first has come
 MEETING = 5_000  # milliseconds until another host's first answer
-ANSWER = 30_000  # milliseconds until each further one
+ANSWER = 30_000  # milliseconds until each further one: its evaluations may hold it up, but
+ALIVE = 1_000  # milliseconds between two signs of life, which they cannot, and
+GONE = 10_000  # milliseconds without one after which it is taken for gone
 
 
 def wanted(digest: str, size: int) -> bool:
@@ -39,31 +42,56 @@ def fetch(peer: dict[str, Any], digest: str, upload: str, offset: int, length: i
     Raises
     ------
     OSError
-        If the host does not answer, or does not have the file any more.
+        If the host does not answer, has gone, or does not have the file any more.
     """
-    import zmq
-
     starts = range(offset, offset + length, BLOCK)
     asked = answered = 0
-    with zmq.Context() as context, context.socket(zmq.DEALER) as link, _open(digest, upload) as to:
-        link.linger = 0
-        link.curve_publickey, link.curve_secretkey = zmq.curve_keypair()
-        link.curve_serverkey = peer["key"].encode()
-        link.connect(peer["address"])
+    with _linked(peer) as (link, wait), _open(digest, upload) as to:
         while answered < len(starts):
             while asked < min(len(starts), answered + AHEAD):
                 start = starts[asked]
                 size = min(BLOCK, offset + length - start)
                 link.send(json.dumps([digest, start, size]).encode())
                 asked += 1
-            if not link.poll(ANSWER if answered else MEETING):
-                raise OSError(f"the host at {peer['address']} does not answer")
+            wait(ANSWER if answered else MEETING)
             start, size, data = int(link.recv()), int(link.recv()), link.recv()
             if len(data) != size:
                 raise OSError(f"the host at {peer['address']} does not have the file")
             _write(to, start, data)
             answered += 1
     return length
+
+
+@contextlib.contextmanager
+def _linked(peer: dict[str, Any]) -> Iterator[tuple[Any, Callable[[int], None]]]:
+    """Give a connection to another host, and what waits for its next answer.
+
+    That raises an OSError when there is none within so many milliseconds, and when the host, or the
+    engine that serves there, has gone, which need not be waited for.
+    """
+    import zmq
+
+    with zmq.Context() as context, context.socket(zmq.DEALER) as link:
+        link.linger = 0
+        link.heartbeat_ivl, link.heartbeat_timeout = ALIVE, GONE
+        link.curve_publickey, link.curve_secretkey = zmq.curve_keypair()
+        link.curve_serverkey = peer["key"].encode()
+        gone = link.get_monitor_socket(zmq.EVENT_CONNECT_RETRIED | zmq.EVENT_DISCONNECTED)
+        poller = zmq.Poller()
+        poller.register(link, zmq.POLLIN)
+        poller.register(gone, zmq.POLLIN)
+        link.connect(peer["address"])
+
+        def wait(limit: int) -> None:
+            events = dict(poller.poll(limit))
+            if link not in events:
+                what = "has gone" if events else "does not answer"
+                raise OSError(f"the host at {peer['address']} {what}")
+
+        try:
+            yield link, wait
+        finally:
+            link.disable_monitor()
 
 
 def download(url: str, digest: str, upload: str, offset: int, length: int) -> int:
@@ -100,10 +128,12 @@ def complete(digest: str, upload: str, size: int) -> None:
         # The digest speaks of the content and not of who is asking: another search may have
         # brought the same file in the meantime, and engines may have it mapped already.
         if wanted(digest, size):
-            if here.verified(str(path), size, digest) is None:
+            entry = here.verified(str(path), size, digest)
+            if entry is None:
                 found = path.stat().st_size if path.exists() else 0
                 raise ValueError(f"{found} of {size} bytes came, or other ones than were sent")
             path.replace(here.stored(digest))
+            here.has_arrived(digest, entry)
     finally:
         with contextlib.suppress(FileNotFoundError):
             path.unlink()

@@ -172,7 +172,7 @@ def test_what_a_distribution_brought_goes_by_its_name(write: Write, tmp_path: Pa
     finally:
         sys.path.remove(str(target))
     found = parcel(theirs.Model())
-    assert list(found.foreign) == ["theirs"]
+    assert (list(found.foreign), list(found.needed)) == (["theirs"], ["theirs"])
     assert not found.classes
 
 

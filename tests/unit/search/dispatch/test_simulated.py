@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 from functools import partial
@@ -75,6 +76,37 @@ def test_nothing_is_lost_when_engines_are_and_others_join(lost_hints: float) -> 
     # a draining engine begins nothing any more, but what it was asked to do first
     late = [one for one in run.done.values() if one.engine in range(8, 16)]
     assert all(one.started <= 1e6 + 12 for one in late)
+
+
+def test_fifty_hosts_that_join_at_once_are_at_work_within_a_second() -> None:
+    world = World(lambda _: 0.5, Times(sending=0.001))
+    world.join(8, "node000")
+    new: dict[str, list[int]] = {}
+
+    def join() -> None:
+        for n in range(50):
+            new[f"node1{n:02}"] = world.join(4, f"node1{n:02}")
+
+    world.at(5.0, join)
+    run = world.run(keys(2000))
+    assert sorted(run.done) == keys(2000)
+    begun = {node: [world.engines[one].begun for one in ids] for node, ids in new.items()}
+    assert max(min(each) for each in begun.values()) < 1e6 + 6.0
+    assert max(max(each) for each in begun.values()) < 1e6 + 6.0 + 0.5
+    # and each message was sized for all of them, and none waited for one that had another
+    assert run.seconds < 5.0 + 1.2 * (1000 - 8 * 5) / 208
+
+
+def test_engines_that_work_are_given_more_while_hundreds_join() -> None:
+    """Each of these is asked who it is first, which takes the client a second in all."""
+    world = World(lambda _: 0.1, Times(sending=0.002))
+    world.join(8, "node000")
+    world.at(5.0, lambda: world.join(500) and None)
+    run = world.run(keys(3000))
+    assert sorted(run.done) == keys(3000)
+    ends = sorted(one.ended for one in run.done.values() if one.node == "node000")
+    gaps = [after - before for before, after in itertools.pairwise(ends) if after > 1e6 + 4]
+    assert max(gaps) < 0.5
 
 
 def test_what_kills_its_engines_ends_as_failed_and_nothing_else_does() -> None:

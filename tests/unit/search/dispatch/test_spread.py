@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotcluster.search.dispatch.spread import AT_ONCE, CLIENT, Spread
+from spotcluster.search.dispatch.spread import AT_ONCE, CLIENT, MOST, Spread
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 
@@ -93,6 +94,65 @@ def test_a_host_serves_a_few_at_a_time() -> None:
         spread.choose("node200", [A], never)
     spread.ended("node10", A, "node001", arrived=True)
     assert spread.choose("node200", [A], never) == (A, "node001")
+
+
+def test_a_host_that_is_slow_does_not_keep_others_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spotcluster.search.dispatch.spread.SLOW", -1.0)
+    spread = serving("node001", has=(A,))
+    for number in range(MOST):
+        assert spread.choose(f"node1{number}", [A], never) == (A, "node001")
+    with pytest.raises(AssertionError, match="it waits"):
+        spread.choose("node200", [A], never)
+
+
+def test_a_host_serves_the_next_while_what_it_has_sent_is_checked() -> None:
+    spread = serving("node001", has=(A,))
+    spread.choose("node002", [A], never)
+    spread.passed_on("node002", A, "node001")
+    assert spread.choose("node003", [A], never) == (A, "node001")
+    spread.ended("node002", A, "node001", arrived=True)
+    with pytest.raises(AssertionError, match="it waits"):
+        spread.choose("node004", [A], never)
+
+
+def test_a_host_that_was_given_up_keeps_no_other_busy() -> None:
+    spread = serving("node001", "node002", has=(A,))
+    spread.left("node002")
+    spread.choose("node002", [A], never)
+    spread.left("node002")
+    assert spread.choose("node003", [A], never) == (A, "node001")
+
+
+def test_hosts_that_have_died_are_no_reason_to_try_no_other() -> None:
+    spread = serving("node001", "node002", "node003", has=(A,))
+    for _ in range(2):
+        digest, source = spread.choose("node004", [A], never)
+        spread.ended("node004", digest, source, arrived=False)
+        spread.left(source)
+    digest, source = spread.choose("node004", [A], never)
+    assert source not in {CLIENT, "node004"}
+
+
+@pytest.mark.parametrize(("n_files", "most"), [(1, 8), (5, 20)])
+def test_a_hundred_hosts_have_the_files_after_as_many_turns_as_doubling_takes(
+    n_files: int, most: int
+) -> None:
+    nodes = [f"node{number:03}" for number in range(100)]
+    files = [f"{number:064x}" for number in range(n_files)]
+    spread = serving(*nodes)
+    missing = {node: set(files) for node in nodes}
+    turns = 0
+    while any(missing.values()):
+        turns += 1
+        under_way = {}
+        for node in nodes:
+            with contextlib.suppress(AssertionError):
+                if missing[node]:
+                    under_way[node] = spread.choose(node, sorted(missing[node]), never)
+        for node, (digest, source) in under_way.items():
+            spread.ended(node, digest, source, arrived=True)
+            missing[node].discard(digest)
+    assert turns <= most  # one host needs as many as there are files, and log2(100) is 6.6
 
 
 @given(st.integers(1, 9), st.integers(1, 6), st.randoms(use_true_random=False))
