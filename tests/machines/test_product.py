@@ -49,6 +49,7 @@ for i in range(10**6):
     time.sleep(0.1)
 """
 SEARCH = """
+import importlib
 import json
 import time
 from sklearn.datasets import load_digits
@@ -57,6 +58,8 @@ import spotcluster
 from spotcluster.search import GridSearch, persist_cv_splits
 
 client = spotcluster.connect("mycluster")
+# An engine that still imports when the other one has done all would have no part in it.
+client[:].apply_sync(lambda: importlib.import_module("sklearn.svm") and None)
 digits = load_digits()
 splits = persist_cv_splits(digits.data, digits.target, name="digits", random_state=42)
 search = GridSearch(client.load_balanced_view())
