@@ -123,7 +123,6 @@ class Machines:
         self,
         instance_id: str,
         *,
-        name: str,
         address: str,
         port: int,
         authorized_keys: tuple[str, ...],
