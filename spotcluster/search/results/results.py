@@ -310,12 +310,12 @@ def _parameter_columns(params: Sequence[dict[str, Any]]) -> dict[str, Any]:
             given.setdefault(f"param_{name}", {})[row] = value
     columns = {}
     for name, values in given.items():
-        column = np.ma.MaskedArray(
-            np.empty(len(params), dtype=_column_type(list(values.values()))), mask=True
-        )
-        for row, value in values.items():
+        column = np.zeros(len(params), dtype=_column_type(list(values.values())))
+        for row, value in values.items():  # a list among the values would be taken for a column
             column[row] = value
-        columns[name] = column
+        mask = np.ones(len(params), dtype=bool)
+        mask[list(values)] = False
+        columns[name] = np.ma.MaskedArray(column, mask=mask)
     return columns
 
 
