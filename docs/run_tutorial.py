@@ -18,6 +18,9 @@ import nbformat
 
 NOTEBOOK = Path(__file__).with_name("tutorial.ipynb")
 _LIMIT = 240  # seconds for a cell
+# `%px` waits for what engines print until it would show a bar, and no longer than a second after
+# it: on a computer that is slow some of it would be missing.
+_PATIENT = "import ipyparallel.client.magics as m; m.ParallelMagics.progress_after_seconds = 120"
 
 
 def main() -> None:
@@ -47,6 +50,7 @@ def execute(notebook: nbformat.NotebookNode) -> None:
             notebook,
             timeout=_LIMIT,
             kernel_name="python3",
+            extra_arguments=[f"--IPKernelApp.exec_lines={_PATIENT}"],
             resources={"metadata": {"path": folder}},
         )
         try:
