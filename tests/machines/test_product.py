@@ -49,7 +49,6 @@ for i in range(10**6):
     time.sleep(0.1)
 """
 SEARCH = """
-import importlib
 import json
 import time
 from sklearn.datasets import load_digits
@@ -59,7 +58,7 @@ from spotcluster.search import GridSearch, persist_cv_splits
 
 client = spotcluster.connect("mycluster")
 # An engine that still imports when the other one has done all would have no part in it.
-client[:].apply_sync(lambda: importlib.import_module("sklearn.svm") and None)
+client[:].execute("import sklearn.svm", block=True)
 digits = load_digits()
 splits = persist_cv_splits(digits.data, digits.target, name="digits", random_state=42)
 search = GridSearch(client.load_balanced_view())
