@@ -36,8 +36,8 @@ class Part:
         """Start it in a session of its own, so that it can be ended with all that it started."""
         # It is read when the part has ended.
         output = None if alone else tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
-        # A shell that stays, as it buries those that the part leaves to it: the pytest that a part
-        # may become does not, and waited for ever for a controller that had ended long ago.
+        # A shell that stays, as it waits for the daemons that are left to it, whose time is counted
+        # only then: a part's own shell may become a pytest, which does not.
         process = subprocess.Popen(
             ["bash", "-c", 'bash "$0"; exit $?', str(FOLDER / name)],
             stdin=subprocess.DEVNULL,

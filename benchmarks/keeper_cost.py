@@ -27,7 +27,7 @@ def main() -> None:
     while time.monotonic() - begin < minutes * 60:
         memory = process.memory_full_info()
         most, own = max(most, memory.rss), max(own, memory.uss)
-        time.sleep(5)
+        time.sleep(5)  # between two looks, which cost the computer something too
     passed = time.monotonic() - begin
     share = (used() - before) / passed
     print(

@@ -1,12 +1,12 @@
 # What keeps the cluster's size, as a service on its master. Given before it: home, library,
-# cluster, region, key
+# cluster, region, key, longest
 umask 077
 export HOME=$home # its own: what the login has set for AWS is not meant
 export PYTHONPATH=$library${PYTHONPATH:+:$PYTHONPATH}
 . layout.sh
 cd "$home"
 # Of one that cannot start, the log is bounded too; of one that runs, service.py sees to that.
-[ ! -e log ] || [ "$(wc -c <log)" -lt 1000000 ] || mv log log.1
+[ ! -e log ] || [ "$(wc -c <log)" -lt "$longest" ] || mv log log.1
 exec >>log 2>&1
 # It is there for as long as the cluster, beside engines that want the memory: what only its
 # beginning needs, compiling its modules and reading whole models, other processes do.

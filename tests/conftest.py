@@ -55,7 +55,8 @@ def shown(record_property: Callable[[str, object], None]) -> Callable[[str], Non
 
 def pytest_xdist_auto_num_workers() -> int:
     """Start two processes for each core: a test waits for engines and hosts half of its time."""
-    return 2 * (os.cpu_count() or 1)
+    ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return 2 * (ours or 1)
 
 
 def pytest_collection_finish() -> None:

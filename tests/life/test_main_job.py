@@ -269,6 +269,14 @@ def test_connect_reaches_every_engine_through_the_tunnel(client: Any) -> None:
     )
 
 
+def test_who_watched_the_cluster_filled_the_log_of_its_controller(cluster: str) -> None:
+    for _ in range(2):
+        cli("status", cluster)
+    log = cli("sshmaster", cluster, "cat ~/.spotcluster/logs/controller*")
+    assert "registered" in log or "engine" in log
+    assert "client::client" not in log
+
+
 def test_first_words_that_engines_print_after_connecting_were_lost(cluster: str) -> None:
     for _ in range(8):  # each was lost in two of five times
         opened = spotcluster.connect(cluster)

@@ -11,6 +11,7 @@ import psutil
 import pytest
 from commands import cli, nodes, wait_until
 from hosts import client_of
+from roles import make_profile
 
 from spotcluster import local
 from spotcluster.aws import instances
@@ -35,29 +36,8 @@ SPOT_BID = 0.5
 PLUGINS = pypackages, ipcluster
 INSTANCE_PROFILE = profile
 """
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "ec2.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
 
 pytestmark = pytest.mark.usefixtures("in_module_cloud")
-
-
-def make_profile(endpoint: local.Endpoint) -> None:
-    """Make an instance profile as a user does, with the policy that `iam-policy --keep` prints."""
-    iam = client_of(endpoint, "iam")
-    iam.create_role(RoleName="keeper", AssumeRolePolicyDocument=json.dumps(TRUST))
-    iam.put_role_policy(
-        RoleName="keeper", PolicyName="keep", PolicyDocument=cli("iam-policy", "--keep")
-    )
-    iam.create_instance_profile(InstanceProfileName="profile")
-    iam.add_role_to_instance_profile(InstanceProfileName="profile", RoleName="keeper")
 
 
 def host(home: Path, instance_id: str) -> Path:
@@ -90,7 +70,8 @@ def cluster(module_cloud: local.Endpoint, module_home: Path) -> str:
     cli("createkey", "mykey")
     said = cli("start", "-c", "small", "--dry-run", "mycluster", status=2)
     assert "There is no instance profile 'profile' (INSTANCE_PROFILE)" in said
-    make_profile(module_cloud)
+    policy = cli("iam-policy", "--keep")
+    make_profile(client_of(module_cloud, "iam"), "profile", policy)
     cli("start", "-c", "small", "mycluster")
     return "mycluster"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from roles import make_profile
 
 from spotcluster.plugins import environment
 
@@ -25,27 +25,7 @@ EXTENDS = iptemplate
 PLUGINS = mirror
 INSTANCE_PROFILE = keeper
 """
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "ec2.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
 FOLDER = f"/home/{USER}/.spotcluster/keeper"
-
-
-def make_profile(lab: Lab) -> None:
-    """Make the instance profile as a user does, with the policy that a keeper needs."""
-    policy = lab.run("iam-policy", "--keep")
-    iam = lab.client("iam")
-    iam.create_role(RoleName="keeper", AssumeRolePolicyDocument=json.dumps(TRUST))
-    iam.put_role_policy(RoleName="keeper", PolicyName="keep", PolicyDocument=policy)
-    iam.create_instance_profile(InstanceProfileName="keeper")
-    iam.add_role_to_instance_profile(InstanceProfileName="keeper", RoleName="keeper")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +34,7 @@ def cluster(lab: Lab) -> Iterator[str]:
     if python_version() != mine:
         pytest.skip(f"the keeper needs Python {mine}, and the image has {python_version()}")
     lab.configure(CONFIG)
-    make_profile(lab)
+    make_profile(lab.client("iam"), "keeper", lab.run("iam-policy", "--keep"))
     lab.run("start", "-c", "kept", "-s", "2", "-b", "0.5", "mycluster")
     yield "mycluster"
     lab.run("terminate", "-y", "mycluster")

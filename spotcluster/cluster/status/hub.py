@@ -1,7 +1,8 @@
 """A line to a controller's hub: questions as ipyparallel's clients ask them, and its answers.
 
 A client of ipyparallel's own asks the same, but it keeps up with every engine, in threads of its
-own, and imports IPython: three times the memory of all this, for whoever only looks.
+own, and imports IPython: three times the memory of all this, for whoever only looks. The session of
+jupyter_client, which it writes with, brings tornado and asyncio: more than all the rest of this.
 
 The messages are those of https://ipyparallel.readthedocs.io/en/latest/reference/messages.html, each
 a frame of JSON, signed as https://jupyter-client.readthedocs.io/en/stable/messaging.html says.
@@ -89,9 +90,8 @@ class Hub:
         self._context.destroy(linger=0)
 
     def _read(self, frames: list[bytes], asked: str) -> dict[str, Any] | None:
-        mark = frames.index(_MARK)
-        signature, *parts = frames[mark + 1 : mark + 6]
-        if not hmac.compare_digest(signature, self._signature(parts)):
+        signature, *parts = frames[frames.index(_MARK) + 1 :][:5] if _MARK in frames else [b""]
+        if len(parts) != 4 or not hmac.compare_digest(signature, self._signature(parts)):
             raise OSError("an answer that is not the controller's")
         _, parent, _, content = (json.loads(one) for one in parts)
         return dict(content) if parent.get("msg_id") == asked else None

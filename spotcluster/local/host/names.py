@@ -7,9 +7,10 @@ name where it would say the computer's, and finds the host's address by it.
 
 from __future__ import annotations
 
+import _socket
 import os
-import socket  # noqa: F401 - which brings _socket
-import sys
+import posix
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -34,12 +35,12 @@ def take(name: str, address: str) -> None:
     computer = os.uname
     # Each module under which a function is found: one that is sent here comes by its first name,
     # as `_socket.gethostname` does.
-    for module in ("socket", "_socket"):
-        vars(sys.modules[module])["gethostname"] = lambda: name
+    for sockets in map(vars, (socket, _socket)):
+        sockets["gethostname"] = lambda: name
         for function in ("getaddrinfo", "gethostbyname", "gethostbyname_ex"):
-            vars(sys.modules[module])[function] = wrapped(vars(sys.modules[module])[function])
-    for module in ("os", "posix"):
-        vars(sys.modules[module])["uname"] = uname
+            sockets[function] = wrapped(sockets[function])
+    for system in map(vars, (os, posix)):
+        system["uname"] = uname
 
 
 if os.environ.get(NAME) and os.environ.get(ADDRESS):

@@ -14,6 +14,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto.iam.models import iam_backends
+from roles import make_profile
 
 from spotcluster.aws import policy, tags
 from spotcluster.local.access.callers import Credentials
@@ -22,16 +23,6 @@ from spotcluster.local.cloud import Cloud
 from spotcluster.local.images import UBUNTU
 
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "ec2.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
 OURS = {"Key": tags.CLUSTER, "Value": "c"}
 
 
@@ -44,14 +35,7 @@ def no_roles_yet() -> Iterator[None]:
 @pytest.fixture
 def iam(client: Callable[..., Any]) -> Any:
     made = client("iam")
-    made.create_role(RoleName="keeper", AssumeRolePolicyDocument=json.dumps(TRUST))
-    made.put_role_policy(
-        RoleName="keeper",
-        PolicyName="keep",
-        PolicyDocument=json.dumps(policy.document(keep=True)),
-    )
-    made.create_instance_profile(InstanceProfileName="profile")
-    made.add_role_to_instance_profile(InstanceProfileName="profile", RoleName="keeper")
+    make_profile(made, "profile", json.dumps(policy.document(keep=True)))
     return made
 
 

@@ -17,6 +17,7 @@ from spotcluster.aws import network, tags
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.lifecycle.keeping import wanted
 from spotcluster.cluster.lifecycle.keeping.decision import Rules
+from spotcluster.cluster.lifecycle.keeping.service import LONGEST
 from spotcluster.cluster.node import Account, Node
 from spotcluster.cluster.on_master import library
 from spotcluster.cluster.secrets import without_secrets
@@ -90,6 +91,7 @@ def begin(cluster: Cluster) -> bool:
         cluster=cluster.name,
         key=f"{master.facts.home}/.ssh/id_ed25519",
         region=cluster.session.ec2.meta.region_name,
+        longest=str(LONGEST),
     )
     # The master reaches itself as it reaches the others.
     own = templates.script("authorize.sh", key=master.facts.cluster_key)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spotcluster.cluster.cluster import Cluster
 
 LONGEST = 1_000_000
-"""Bytes of the log after which another file is begun; keeper.sh says the same."""
+"""Bytes of the log after which another file is begun; keeper.sh is given it too."""
 
 
 def main() -> int:

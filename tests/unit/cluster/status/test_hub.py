@@ -97,6 +97,18 @@ def test_answer_that_is_not_signed_with_the_key_is_refused() -> None:
         hub.close()
 
 
+@pytest.mark.parametrize("frames", [[b"hello"], [b"<IDS|MSG>", b"", b"{}"]])
+def test_answer_of_another_program_is_refused(frames: list[bytes]) -> None:
+    def answer(_: Session, router: Any, identity: list[bytes], asked: dict[str, Any]) -> None:
+        router.send_multipart([*identity, *frames])
+
+    with a_hub(answer) as info:
+        hub = Hub(info)
+        with pytest.raises(OSError, match="not the controller's"):
+            hub.ask("queue_request", 10.0)
+        hub.close()
+
+
 def test_refusal_says_why() -> None:
     def refuse(theirs: Session, router: Any, identity: list[bytes], asked: dict[str, Any]) -> None:
         content = {"status": "error", "ename": "IndexError", "evalue": "no such target"}
