@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
@@ -59,14 +59,12 @@ def echo(theirs: Session, router: Any, identity: list[bytes], asked: dict[str, A
 
 @pytest.mark.parametrize("curve", [None, zmq.curve_keypair()])
 def test_questions_and_answers_are_those_of_ipyparallels_sessions(curve: Any) -> None:
-    with a_hub(echo, curve) as info:
-        hub = Hub(info)
+    with a_hub(echo, curve) as info, closing(Hub(info)) as hub:
         for number in (1, 2):
             assert hub.ask("queue_request", 10.0, targets=None, number=number)["said"] == {
                 "targets": None,
                 "number": number,
             }
-        hub.close()
 
 
 def test_answer_that_comes_too_late_is_not_taken_for_that_to_the_next_question() -> None:
@@ -78,23 +76,22 @@ def test_answer_that_comes_too_late_is_not_taken_for_that_to_the_next_question()
             for one in held:
                 echo(theirs, router, identity, one)
 
-    with a_hub(late) as info:
-        hub = Hub(info)
+    with a_hub(late) as info, closing(Hub(info)) as hub:
         with pytest.raises(TimeoutError):
             hub.ask("first", 0.05)
         assert hub.ask("second", 10.0, number=2)["said"] == {"number": 2}
-        hub.close()
 
 
 def test_answer_that_is_not_signed_with_the_key_is_refused() -> None:
     def forge(theirs: Session, router: Any, identity: list[bytes], asked: dict[str, Any]) -> None:
         echo(Session(key=b"another"), router, identity, asked)
 
-    with a_hub(forge) as info:
-        hub = Hub(info)
-        with pytest.raises(OSError, match="not the controller's"):
-            hub.ask("queue_request", 10.0)
-        hub.close()
+    with (
+        a_hub(forge) as info,
+        closing(Hub(info)) as hub,
+        pytest.raises(OSError, match="not the controller's"),
+    ):
+        hub.ask("queue_request", 10.0)
 
 
 @pytest.mark.parametrize("frames", [[b"hello"], [b"<IDS|MSG>", b"", b"{}"]])
@@ -102,11 +99,12 @@ def test_answer_of_another_program_is_refused(frames: list[bytes]) -> None:
     def answer(_: Session, router: Any, identity: list[bytes], asked: dict[str, Any]) -> None:
         router.send_multipart([*identity, *frames])
 
-    with a_hub(answer) as info:
-        hub = Hub(info)
-        with pytest.raises(OSError, match="not the controller's"):
-            hub.ask("queue_request", 10.0)
-        hub.close()
+    with (
+        a_hub(answer) as info,
+        closing(Hub(info)) as hub,
+        pytest.raises(OSError, match="not the controller's"),
+    ):
+        hub.ask("queue_request", 10.0)
 
 
 def test_refusal_says_why() -> None:
@@ -114,21 +112,20 @@ def test_refusal_says_why() -> None:
         content = {"status": "error", "ename": "IndexError", "evalue": "no such target"}
         theirs.send(router, "hub_error", content, parent=asked, ident=identity)
 
-    with a_hub(refuse) as info:
-        hub = Hub(info)
-        with pytest.raises(OSError, match="IndexError: no such target"):
-            hub.ask("queue_request", 10.0)
-        hub.close()
+    with (
+        a_hub(refuse) as info,
+        closing(Hub(info)) as hub,
+        pytest.raises(OSError, match="IndexError: no such target"),
+    ):
+        hub.ask("queue_request", 10.0)
 
 
 def test_moments_are_written_as_the_hub_reads_them() -> None:
     from datetime import UTC, datetime
 
-    with a_hub(echo) as info:
-        hub = Hub(info)
+    with a_hub(echo) as info, closing(Hub(info)) as hub:
         when = datetime(2026, 11, 28, 8, 0, tzinfo=UTC)
         said = hub.ask("db_request", 10.0, query={"completed": {"$gte": when}})["said"]
         assert json.loads(json.dumps(said)) == {
             "query": {"completed": {"$gte": "2026-11-28T08:00:00+00:00"}}
         }
-        hub.close()
