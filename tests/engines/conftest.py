@@ -31,6 +31,7 @@ from spotcluster.search.dispatch.dispatcher import Dispatcher
 # Of the seed, but for those that fit slowly and score badly: tests/life has them all.
 GRID = {"C": np.logspace(-1, 2, 4), "gamma": np.logspace(-4, 0, 5)[:2]}
 LIMIT = 120.0  # seconds after which a test hangs; a machine that does other things is slow
+ALONE = 0.6  # a pace at which each evaluation has a message of its own
 
 
 def until(condition: Callable[[], Any], what: str, limit: float = LIMIT) -> Any:

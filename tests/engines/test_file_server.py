@@ -15,7 +15,7 @@ from zmq.utils.monitor import recv_monitor_message
 from spotcluster.search import GridSearch
 from spotcluster.search.engine.peer import IDLE
 
-from .conftest import LIMIT, Gated, Machines, until
+from .conftest import ALONE, LIMIT, Gated, Machines, until
 
 CLOSED = {
     zmq.EVENT_DISCONNECTED,
@@ -92,7 +92,7 @@ def test_stranger_without_the_key_gets_nothing(
     machines: Machines, quiet: set[tuple[str, int]], unshared: list[str], gated: Gated
 ) -> None:
     search = GridSearch(machines.client)
-    search.launch_for_splits(gated, {"C": [1.0, 2.0]}, unshared)
+    search.launch_for_splits(gated, {"C": [1.0, 2.0]}, unshared, pace=ALONE)
     until(lambda: len(listening(machines) - quiet) == 2, "both hosts to serve")
     for host, port in listening(machines) - quiet:
         address = f"tcp://{host}:{port}"

@@ -31,11 +31,10 @@ from spotcluster import depots, notify
 from spotcluster.errors import SearchError
 from spotcluster.search import GridSearch, RandomizedSearch, persist_cv_splits
 
-from .conftest import LIMIT, Gated, Machines, undelayed, until
+from .conftest import ALONE, LIMIT, Gated, Machines, undelayed, until
 from .test_search_on_engines import assert_same_results
 
 GRID = {"C": [0.01, 0.1, 1.0, 10.0], "gamma": [0.001, 0.01, 0.1]}
-ALONE = 0.6  # a pace at which each evaluation has a message of its own
 
 
 @pytest.fixture(autouse=True)
