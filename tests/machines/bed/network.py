@@ -210,8 +210,8 @@ class Network:
             _ip(f"link set {inner}b master {_BRIDGE} up")
             link.relay = subprocess.Popen(
                 [
-                    *(sys.executable, str(_RELAY), link.outer, inner, str(round_trip / 2)),
-                    *(str(jitter / 2), str(link.netns_path)),
+                    *(sys.executable, str(_RELAY), link.outer, inner),
+                    *(str(round_trip / 2), str(jitter / 2)),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
