@@ -143,6 +143,13 @@ class Cluster(Protocol):
         It is for those of the same `what`; nobody waits long for others that are slow.
         """
 
+    def meet(self, node: Node) -> None:
+        """Go on as soon as the master has come to this point of its own `setup`, or to its end.
+
+        For a plugin that is not `after_master`: what its workers can do before they need the
+        master, they do before this; and the master calls it when they need not wait any longer.
+        """
+
     def note(self, message: str) -> None:
         """Tell the user something, in one line."""
 

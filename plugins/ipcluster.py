@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
+from packaging.requirements import Requirement
 from pydantic import Field
 
 from spotcluster import files, templates, threads, wording
@@ -26,7 +29,7 @@ from spotcluster.node_layout import (
 )
 from spotcluster.plugins import environment, supervisor
 from spotcluster.plugins.base import Cluster, Node, Plugin
-from spotcluster.steps import Step
+from spotcluster.steps import Step, writing
 
 _REGISTERING = 90.0  # seconds that a node's engines may take to be there
 _LEAVING = 10.0  # seconds that an engine with nothing to do may take to end
@@ -49,6 +52,8 @@ class IPCluster(Plugin):
         and the search runs it again elsewhere. By default what the cluster's template says.
     """
 
+    after_master: ClassVar[bool] = False
+
     engines_per_node: int | None = Field(default=None, ge=1)
     engines_on_master: int | None = Field(default=None, ge=0)
     drain_timeout: float | None = Field(default=None, ge=0)
@@ -68,9 +73,14 @@ class IPCluster(Plugin):
     def _start(self, cluster: Cluster, node: Node) -> None:
         if node.is_master:
             self._start_controller(cluster, node)
-        else:
-            _follow_master(cluster, node)
-        self._start_engines(cluster, node)
+            cluster.meet(node)
+            self._start_engines(cluster, node)
+            return
+        (printed,) = environment.run_with(node, "ipyparallel", [environment.listing(node)])
+        cluster.meet(node)
+        given = _given_by_master(cluster, node)
+        _follow(cluster, node, environment.Installed.read(printed), given.packages)
+        self._start_engines(cluster, node, given.info)
 
     def remove(self, cluster: Cluster, node: Node) -> None:
         """Let the node's engines finish what they run, and take nothing new."""
@@ -114,13 +124,17 @@ class IPCluster(Plugin):
         return usual
 
     def _start_controller(self, cluster: Cluster, node: Node) -> None:
-        program = templates.read("controller.py").encode()
-        node.account.put(program, f"{SERVICES}/controller.py")
+        program, account = templates.read("controller.py"), node.account.name
         script = templates.script("controller.sh", ip=node.private_ip)
-        supervisor.install(node, _CONTROLLER, script)
-        supervisor.of(node).start(_CONTROLLER)
         wait = templates.script("await_controller.sh", ip=node.private_ip)
-        node.account.run(wait, what="starting the controller", timeout=60)
+        node.run_each(
+            [
+                writing(f"{SERVICES}/controller.py", program, user=account),
+                supervisor.installing(node, _CONTROLLER, script),
+                *supervisor.of(node).starting(_CONTROLLER),
+                Step(wait, "starting the controller", user=account),
+            ]
+        )
         info = node.account.get(CLIENT_FILE)
         try:
             files.write_private(files.connection_file(cluster.region, cluster.name), info)
@@ -128,7 +142,8 @@ class IPCluster(Plugin):
             why = error.strerror or error
             cluster.note(f"the connection file cannot be written on this computer: {why}")
 
-    def _start_engines(self, cluster: Cluster, node: Node) -> None:
+    def _start_engines(self, cluster: Cluster, node: Node, info: str = "") -> None:
+        """Start them and wait until they answer; workers' by the master's connection file."""
         number = self.engines(node)
         if not number:
             return
@@ -142,9 +157,8 @@ class IPCluster(Plugin):
         if node.is_master:
             node.run_each(steps)
         else:
-            info = _engine_file(cluster, node)
             try:
-                environment.run_with(node, "ipyparallel", [_giving(node, info), *steps])
+                node.run_each([_giving(node, info), *steps])
             except RemoteCommandFailed as error:
                 if (error.what, error.status) != (_GIVING, _ANOTHER):
                     raise
@@ -167,10 +181,17 @@ class IPClusterStop(Plugin):
 class IPClusterRestartEngines(IPCluster):
     """Stop the engines of every node and start them again; the controller stays."""
 
+    after_master: ClassVar[bool] = True
+
     def setup(self, cluster: Cluster, node: Node) -> None:
         """Restart them on this node."""
         supervisor.of(node).stop(_ENGINE)
-        self._start_engines(cluster, node)
+        if node.is_master:
+            self._start_engines(cluster, node)
+            return
+        if not environment.has(node, "ipyparallel"):
+            environment.install(node)
+        self._start_engines(cluster, node, _given_by_master(cluster, node).info)
 
 
 def _bring_back(cluster: Cluster, master: Node) -> None:
@@ -181,36 +202,56 @@ def _bring_back(cluster: Cluster, master: Node) -> None:
         cluster.note(str(error))
 
 
-def _follow_master(cluster: Cluster, node: Node) -> None:
+@dataclass(frozen=True)
+class _Given:
+    """What workers get of the master: the engines' connection file, and which packages it has.
+
+    `packages` is an error where it could not say; without them its workers are of use too.
+    """
+
+    info: str
+    packages: Mapping[str, str] | RemoteCommandFailed
+
+
+def _given_by_master(cluster: Cluster, node: Node) -> _Given:
+    """Return what the master gives, asked once for all nodes that ask for it at once."""
+    master = cluster.master
+
+    def read(_: Sequence[Node]) -> _Given:
+        packages: Mapping[str, str] | RemoteCommandFailed
+        try:
+            packages = environment.installed(master).versions
+        except RemoteCommandFailed as error:
+            packages = error
+        return _Given(master.account.get(ENGINE_FILE).decode(), packages)
+
+    return cluster.together((ENGINE_FILE, master), node, read)
+
+
+def _follow(
+    cluster: Cluster,
+    node: Node,
+    own: environment.Installed,
+    masters: Mapping[str, str] | RemoteCommandFailed,
+) -> None:
     """Give a node the packages that the master has by now; without them it is of use all the same.
 
     How it then differs is said when it is ready. The master is asked once for many nodes.
     """
     master = cluster.master
-    (printed,) = environment.run_with(node, "ipyparallel", [environment.listing(node)])
-    try:
-        environment.follow(
-            node,
-            environment.Installed.read(printed).versions,
-            cluster.together(
-                ("packages", master), node, lambda _: environment.installed(master).versions
-            ),
-            lambda: cluster.together(
-                ("requirements", master), node, lambda _: environment.frozen(master)
-            ),
+
+    def requirements() -> Sequence[Requirement]:
+        return cluster.together(
+            ("requirements", master), node, lambda _: environment.frozen(master)
         )
+
+    if isinstance(masters, RemoteCommandFailed):
+        cluster.note(str(masters))
+        return
+    try:
+        environment.follow(node, own.versions, masters, requirements)
     except RemoteCommandFailed as error:
         cluster.note(str(error))
-
-
-def _engine_file(cluster: Cluster, node: Node) -> str:
-    """Return the engines' connection file, read once for all nodes that ask for it at once."""
-    master = cluster.master
-
-    def read(_: Sequence[Node]) -> str:
-        return master.account.get(ENGINE_FILE).decode()
-
-    return cluster.together((ENGINE_FILE, master), node, read)
 
 
 def _giving(node: Node, info: str, *, anyway: bool = False) -> Step:
@@ -286,7 +327,8 @@ def _on_master(
             f"{PYTHON} -c {' '.join(words)}", what=f"engines of {names}", timeout=timeout
         )
     except ConnectionFailed as error:
-        raise NodeError(nodes[0], f"the master cannot be asked: {error}") from error
+        why = f"it cannot be asked for the engines of {names}: {error}"
+        raise NodeError(cluster.master.alias, why) from error
 
 
 def _release(cluster: Cluster, nodes: Sequence[str], limit: float) -> None:

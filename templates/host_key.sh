@@ -40,7 +40,12 @@ change)
     # (After a reboot cloud-init fetches the user data again, and with it that key, to no use.)
     systemctl reset-failed spotcluster-forget.service 2>/dev/null || true
     systemd-run --quiet --no-block --collect --unit=spotcluster-forget bash -c '
-        timeout 600 cloud-init status --wait >/dev/null 2>&1
+        # "cloud-init status --wait" is a Python that looks four times a second.
+        for _ in $(seq 300); do
+            if [ -e /run/cloud-init/result.json ] || [ -e /run/cloud-init/disabled ] ||
+                [ ! -d /run/cloud-init ]; then break; fi
+            sleep 2
+        done
         shopt -s nullglob
         for file in /var/lib/cloud/instances/*/{user-data.txt,user-data.txt.i,cloud-config.txt} \
             /var/lib/cloud/instances/*/{vendor-data.txt.i,obj.pkl} \

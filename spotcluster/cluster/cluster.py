@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +73,7 @@ class Cluster:
         self._cannot_keep = ""
         self._kept = -math.inf
         self._rounds = threads.Rounds()
+        self._meetings: dict[str, Callable[[], None]] = {}
 
     @property
     def name(self) -> str:
@@ -213,6 +215,23 @@ class Cluster:
         See `spotcluster.plugins.base.Cluster.together`.
         """
         return self._rounds.join(what, node.alias, node, do)
+
+    def meet(self, node: Node) -> None:
+        """Go on as soon as the master has come to the same point.
+
+        See `spotcluster.plugins.base.Cluster.meet`.
+        """
+        if what := self._meetings.get(node.alias):
+            what()
+
+    @contextlib.contextmanager
+    def meeting(self, alias: str, what: Callable[[], None]) -> Iterator[None]:
+        """Have a node do this in `meet`, in the block; elsewhere the master has been first."""
+        self._meetings[alias] = what
+        try:
+            yield
+        finally:
+            del self._meetings[alias]
 
     def joined(self, node: Node) -> None:
         """Take a node in, and pin its host key; soon, where many join."""

@@ -25,6 +25,18 @@ def limit(seconds: float, setting: str = "SETUP_TIMEOUT") -> Iterator[None]:
         _end.reset(token)
 
 
+@contextlib.contextmanager
+def paused() -> Iterator[None]:
+    """Leave the time of the block out of this thread's limit: it waits for somebody else."""
+    begin = time.monotonic()
+    try:
+        yield
+    finally:
+        if given := _end.get():
+            end, whole, setting = given
+            _end.set((end + time.monotonic() - begin, whole, setting))
+
+
 def within(timeout: float, alias: str, what: str) -> float:
     """Return how long a step may take: its own limit, or what is left of the thread's.
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import wait_until
+
+from spotcluster.node_layout import ENGINE_FILE
 
 from .world import World, set_limit
+
+WORKER = "node001"
 
 
 def bad(world: World, alias: str, times: int, step: str, answer: dict[str, Any]) -> list[str]:
@@ -153,7 +159,7 @@ def test_workers_are_introduced_to_the_master_that_took_the_place_of_the_first(
 
     def fault(asked: dict[str, Any]) -> dict[str, Any] | None:
         # When its workers have met it.
-        if asked["alias"] == "master" and asked["what"] == "engines of master":
+        if asked["alias"] == "master" and asked["what"].startswith("engines of master"):
             first.append(asked["id"])
             if asked["id"] == first[0]:
                 end = time.monotonic() + 60
@@ -170,6 +176,61 @@ def test_workers_are_introduced_to_the_master_that_took_the_place_of_the_first(
     assert steps_of(world, "node001").count("naming master") == 2
     assert steps_of(world, "master").count("naming node001") == 2
     assert "node001: once more, since the master has been replaced" in done.err
+
+
+def test_master_waited_for_workers_that_waited_for_it(world: World) -> None:
+    """For the engines of all to be asked for at once, while the workers waited for its own."""
+
+    def fault(asked: dict[str, Any]) -> dict[str, Any] | None:
+        if asked["alias"] == "master" and asked["what"].startswith("engines of master"):
+            wait_until("engines of a worker", lambda: "start of engine" in steps_of(world, WORKER))
+        return None
+
+    world.machines.faults.append(fault)
+    world.run("start", "-c", "bare", "-s", "2", "mycluster")
+    assert world.ready() == ["master", WORKER]
+
+
+def test_worker_waited_for_the_controller_before_it_looked_at_its_own_packages(
+    world: World,
+) -> None:
+    def fault(asked: dict[str, Any]) -> dict[str, Any] | None:
+        if (asked["alias"], asked["what"]) == ("master", "starting the controller"):
+            wait_until("a look", lambda: "listing the packages" in steps_of(world, WORKER))
+        return None
+
+    world.machines.faults.append(fault)
+    world.run("start", "-c", "bare", "-s", "2", "mycluster")
+    assert world.ready() == ["master", WORKER]
+    own = steps_of(world, WORKER)
+    assert own.index("listing the packages") < own.index("writing the engines' connection file")
+
+
+@pytest.mark.parametrize("what", ["listing the packages", f"reading {ENGINE_FILE}"])
+def test_worker_was_replaced_for_what_the_master_failed_in(world: World, what: str) -> None:
+    """It asks the master while that one sets itself up, and may see first that it is broken."""
+    first: list[str] = []
+    failed = threading.Event()
+
+    def fault(asked: dict[str, Any]) -> dict[str, Any] | None:
+        if asked["alias"] != "master":
+            return None
+        first.append(asked["id"])
+        if asked["id"] == first[0]:
+            if asked["what"] == what:
+                failed.set()
+                return {"lost": "it has no network."}
+            if asked["what"].startswith("engines of"):
+                assert failed.wait(60)
+                return {"status": 1, "out": "no room"}
+        return None
+
+    world.machines.faults.append(fault)
+    done = world.run("start", "-c", "bare", "-s", "2", "mycluster")
+    assert world.ready() == ["master", WORKER]
+    assert f"{first[0]} is replaced (1 of 2)" in done.err.replace("\n", " ")
+    assert "node001: once more, since the master has been replaced" in done.err
+    assert done.err.count("is replaced (") == 1
 
 
 def test_workers_of_a_master_that_was_lost_are_brought_to_the_new_one(world: World) -> None:

@@ -23,7 +23,7 @@ OF_A_WORKER = [
     " writing /etc/spotcluster/services/master.json, writing ~/.spotcluster/services/notices,"
     " start of notices",
     "looking for ipyparallel, listing the packages",
-    "looking for ipyparallel, writing the engines' connection file, starting engines,"
+    "writing the engines' connection file, starting engines,"
     " writing ~/.spotcluster/services/engine, start of engine",
     "listing the packages",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import threading
 import time
@@ -15,6 +16,7 @@ from spotcluster.cluster import hooks, limits
 from spotcluster.cluster.bringup import autostop
 from spotcluster.cluster.bringup.failures import Failure, GivenUp, OnFailure, can_be_cured, examine
 from spotcluster.cluster.bringup.member import ADDRESS, LAUNCH, READY, SET_UP, SSH, Member
+from spotcluster.cluster.bringup.plans import MASTER
 from spotcluster.cluster.bringup.set_up import Equipped, equip, watching
 from spotcluster.cluster.bringup.tagging import Tagger
 from spotcluster.cluster.bringup.watcher import Watcher
@@ -341,6 +343,9 @@ class Pipeline:
             except GivenUp:
                 raise
             except SpotclusterError as error:
+                if met and getattr(error, "alias", "") == MASTER:
+                    # Not this node failed: a master that is ready, or another one, will tell.
+                    gates[READY].wait(member.alias, "its plugins", self._for_the_master)
                 if not met or met == self._master_id():
                     raise
                 log.info("%s: the master went meanwhile: %s", member.alias, error)
@@ -367,14 +372,26 @@ class Pipeline:
         # A master that is new knows nothing of the nodes that were there before.
         comes_back = member.returning and not self._has_new_master
         for name, plugin in self.plugins:
+            meet = functools.partial(self._meet, member, name, gates[name])
             with self._stage(member, name):
                 if not member.is_master and plugin.after_master:
-                    gates[name].wait(member.alias, f"plugin {name}", self._for_the_master)
+                    meet()
                 hook = plugin.restart if comes_back else plugin.setup
-                with limits.limit(self.setup_timeout):
+                with (
+                    limits.limit(self.setup_timeout),
+                    self.cluster.meeting(member.alias, meet),
+                ):
                     hooks.call(name, hook, self.cluster, node)
                 if member.is_master:
-                    gates[name].open()
+                    meet()
+
+    def _meet(self, member: Member, name: str, gate: Gate) -> None:
+        """Open a plugin's gate, as the master; else wait for that."""
+        if member.is_master:
+            gate.open()
+            return
+        with limits.paused():
+            gate.wait(member.alias, f"plugin {name}", self._for_the_master)
 
     def _launch(self, member: Member) -> None:
         if member.asleep:

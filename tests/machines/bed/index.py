@@ -29,6 +29,10 @@ def serve(wheels: Path) -> None:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             pass
 
+        def copyfile(self, source: Any, outputfile: Any) -> None:
+            outputfile.flush()
+            self.connection.sendfile(source)  # by the kernel: nine machines fetch gigabytes
+
         def do_GET(self) -> None:
             kind, _, name = self.path.strip("/").partition("/")
             if kind != "simple":

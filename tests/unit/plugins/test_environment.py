@@ -289,7 +289,8 @@ def followed(node: Any, master: Any) -> list[str]:
     cluster: Any = SimpleNamespace(
         master=master, note=notes.append, together=lambda _, one, do: do([one])
     )
-    ipcluster._follow_master(cluster, node)
+    given = ipcluster._given_by_master(cluster, node)
+    ipcluster._follow(cluster, node, environment.installed(node), given.packages)
     return notes
 
 

@@ -10,6 +10,7 @@ from unittest.mock import Mock
 import pytest
 
 from spotcluster.aws.instances import Instance
+from spotcluster.cluster import limits
 from spotcluster.cluster.bringup.member import Member
 from spotcluster.cluster.bringup.pipeline import Gate, Pipeline
 from spotcluster.errors import ClusterError, NodeError
@@ -54,6 +55,23 @@ def test_gate_that_was_open_stays_open_when_the_master_fails_later() -> None:
 def test_gate_names_the_limit() -> None:
     with pytest.raises(NodeError, match="had not finished plugin x after 0 s"):
         Gate(is_open=False).wait("node001", "plugin x", 0)
+
+
+def test_time_in_which_the_master_is_waited_for_is_not_the_nodes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(limits.time, "monotonic", lambda: now[0])
+    with limits.limit(10):
+        now[0] += 4
+        with limits.paused():
+            now[0] += 1000
+        assert limits.within(60, "node001", "its set-up") == 6
+        now[0] += 6
+        with pytest.raises(NodeError, match="had not ended after 10 s"):
+            limits.within(60, "node001", "its set-up")
+    with limits.paused():
+        assert limits.within(60, "node001", "its set-up") == 60
 
 
 def test_ctrl_c_while_the_first_nodes_begin_did_not_wait_for_their_launches(
