@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from packaging.requirements import Requirement
@@ -209,7 +209,7 @@ class _Given:
     `packages` is an error where it could not say; without them its workers are of use too.
     """
 
-    info: str
+    info: str = field(repr=False)  # with the keys of the cluster
     packages: Mapping[str, str] | RemoteCommandFailed
 
 

@@ -343,7 +343,7 @@ class Pipeline:
             except GivenUp:
                 raise
             except SpotclusterError as error:
-                if met and getattr(error, "alias", "") == MASTER:
+                if met and isinstance(error, NodeError) and error.alias == MASTER:
                     # Not this node failed: a master that is ready, or another one, will tell.
                     gates[READY].wait(member.alias, "its plugins", self._for_the_master)
                 if not met or met == self._master_id():
