@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 LOCAL = "local"
 """The region that means the local cloud."""
 
+LOOKING = "looking"
+"""The folder in that of `models` which has the models of what is called by who only looks."""
+
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0
 """Seconds until a connection to AWS, and an answer, are given up; the call is then repeated."""
 
@@ -60,6 +63,8 @@ class Session:
         A profile of the AWS config files.
     patience : Patience, optional
         For how long its calls are repeated.
+    looks : bool
+        Whether it is for calls only that look; see `models`.
 
     Raises
     ------
@@ -74,6 +79,7 @@ class Session:
         credentials: Credentials | None = None,
         profile: str | None = None,
         patience: Patience | None = None,
+        looks: bool = False,
     ) -> None:
         self.region = region
         self.patience = patience or USUAL
@@ -97,6 +103,9 @@ class Session:
             return
         check_region(region)
         self._core = core_session(keys=credentials, region=region, profile=profile)
+        folder = self._core.get_config_variable("data_path")
+        if looks and folder:
+            self._core.set_config_variable("data_path", f"{folder}/{LOOKING}")
 
     def afresh(self) -> Session:
         """Return one that makes clients of its own, for what is asked after an interrupt.
