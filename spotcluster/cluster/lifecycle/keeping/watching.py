@@ -7,6 +7,7 @@ nodes up. SSH it does need, as only a machine itself says soon what EC2 has told
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import threading
@@ -113,7 +114,10 @@ def watch(
         The master's own, which the other nodes let in.
     """
     watching = Watching(session, name, state, known)
+    # What beginning leaves behind: Python looks for it late, and fills the room that it takes anew.
+    gc.collect()
     there = watching.look()
+    gc.collect()
     if there.record is None:
         return replace(state, known=None)
     nodes = nodes_of(there.instances, key, inside=True)
