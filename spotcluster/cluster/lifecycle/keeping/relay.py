@@ -15,7 +15,7 @@ import os
 import sys
 import tempfile
 from dataclasses import asdict, dataclass, field
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 _SERVICE = "spotcluster.cluster.lifecycle.keeping.service"
 
@@ -78,9 +78,16 @@ def taken() -> State | None:
     return State(**given)
 
 
+def _unnamed() -> IO[bytes]:
+    """Return a file that nobody else sees; in memory where that can be: the disk may be full."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("keeper"), "w+b")
+    return tempfile.TemporaryFile()
+
+
 def hand_over(state: State) -> NoReturn:
     """Begin anew, as the process that is to go on."""
-    with tempfile.TemporaryFile() as file:
+    with _unnamed() as file:
         file.write(json.dumps(asdict(state)).encode())
         file.seek(0)
         os.dup2(file.fileno(), 0)
