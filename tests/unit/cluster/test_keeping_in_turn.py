@@ -39,7 +39,7 @@ def test_keeper_that_only_looks_imports_nothing_that_only_acting_needs() -> None
     )
     there = set(done.stdout.split())
     assert {"botocore.client", "paramiko", "zmq"} <= there
-    heavy = {"boto3", "s3transfer", "pydantic", "pydantic_core", "ipyparallel", "numpy"}
+    heavy = {"boto3", "s3transfer", "pydantic", "pydantic_core", "psutil", "ipyparallel", "numpy"}
     ours = {"config", "plugins", "cluster.bringup", "cluster.secrets", "cluster.lifecycle.add"}
     assert not there & {*heavy, *(f"spotcluster.{one}" for one in ours)}
 
