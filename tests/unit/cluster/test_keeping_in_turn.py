@@ -13,16 +13,17 @@ from typing import Any
 
 import pytest
 
-from spotcluster.cluster.lifecycle.keeping import acting, relay, watching
+from spotcluster.aws import tags
+from spotcluster.cluster.lifecycle.keeping import acting, relay
 from spotcluster.cluster.lifecycle.keeping.acting import Acting
 from spotcluster.cluster.lifecycle.keeping.decision import Decision, Phase, Seen, Worker
 from spotcluster.cluster.lifecycle.keeping.observation import Meter, Observation
 from spotcluster.cluster.lifecycle.keeping.relay import Known, State
 from spotcluster.cluster.lifecycle.keeping.watching import Watching
 
-TAGS = {"spotcluster:size": "2"}
+TAGS = {tags.SIZE: "2", **tags.split_text('{"name": "small"}')}
 NOTHING = Decision(why="2 nodes are wanted, 2 are there")
-KNOWN = Known({"budget": None}, watching.sum_of(TAGS), ["i-old"])
+KNOWN = Known({"budget": None}, 'None {"name": "small"}', ["i-old"])
 STATE = State({"least": 2}, {"since": [["i-1", "idle", 5.5]]}, ["hours 8.0"], 3.25, 7.5, KNOWN)
 
 
@@ -91,10 +92,9 @@ def test_who_is_started_with_nothing_to_go_on_from_acts() -> None:
 # Who looks passes on what there is to do, and nothing else.
 
 
-def seen_by(*, budget: float | None = None, tags: Any = None, ended: Any = (), **more: Any) -> Any:
-    record = SimpleNamespace(
-        template=SimpleNamespace(budget=budget), tags=TAGS if tags is None else tags, additions=()
-    )
+def seen_by(*, budget: float | None = None, told: Any = (), ended: Any = (), **more: Any) -> Any:
+    template = SimpleNamespace(budget=budget)
+    record = SimpleNamespace(template=template, tags={**TAGS, **dict(told)}, additions=())
     found = [SimpleNamespace(id=one, state="terminated") for one in ("i-old", *ended)]
     found.append(SimpleNamespace(id="i-1", state="running"))
     return SimpleNamespace(record=record, instances=found, **{"answered": True, **more})
@@ -107,6 +107,7 @@ def passes(seen: Any, done: Decision = NOTHING, state: State = STATE) -> bool:
 
 def test_who_looks_stays_while_there_is_nothing_to_do() -> None:
     assert not passes(seen_by())
+    assert not passes(seen_by(told={tags.SIZE: "3"}))  # it sees that itself
     assert not passes(seen_by(budget=20.0), state=replace(STATE, counted=time.monotonic() + 60))
 
 
@@ -124,7 +125,8 @@ def test_who_looks_passes_on_what_is_to_be_done(done: Decision) -> None:
 
 
 def test_who_looks_passes_on_what_others_have_changed_or_is_to_be_written_down() -> None:
-    assert passes(seen_by(tags={**TAGS, "spotcluster:adding:1": "x"}))
+    assert passes(seen_by(told=tags.split_text('{"name": "other"}')))
+    assert passes(seen_by(told={tags.KEEP: '{"least": 3}'}))
     assert passes(seen_by(ended=["i-2"]))  # what it has cost is not written down yet
     assert passes(seen_by(budget=20.0), state=replace(STATE, counted=time.monotonic()))
 

@@ -22,20 +22,20 @@ _SERVICE = "spotcluster.cluster.lifecycle.keeping.service"
 
 @dataclass(frozen=True)
 class Known:
-    """What there is to know of a cluster where nobody changes it, as plain values.
+    """What there is to know of a cluster besides what is seen of it, as plain values.
 
     Attributes
     ----------
     template : dict
         The settings of its template by their names.
-    tags : str
-        What stands for all that is written down of it, see `watching.sum_of`.
+    written : str
+        What that was read from, see `watching.written`.
     ended : list of str
-        The instances that have ended, or stopped, of which all is written down.
+        The instances that have ended, or stopped, of which is written down what they cost.
     """
 
     template: dict[str, Any]
-    tags: str
+    written: str
     ended: list[str]
 
 

@@ -59,8 +59,9 @@ def _act(session: Session, name: str, key: Path, before: relay.State | None) -> 
     from spotcluster.cluster.lifecycle.keeping.acting import Acting
     from spotcluster.cluster.lifecycle.keeping.keeper import Keeper
     from spotcluster.cluster.lifecycle.keeping.observation import Observation, Over
-    from spotcluster.cluster.lifecycle.keeping.watching import ended, sum_of
+    from spotcluster.cluster.lifecycle.keeping.watching import ended, written
     from spotcluster.cluster.secrets import without_secrets
+    from spotcluster.cluster.status import costs
 
     def find() -> Cluster:
         cluster = clusters.find_from_master(session, name, key)
@@ -87,6 +88,8 @@ def _act(session: Session, name: str, key: Path, before: relay.State | None) -> 
         if over is not None:
             return over
         assert record  # it rests by that
+        over_by_now = sorted(ended(seen_by))
+        costs.settle(session, record)
         return relay.State(
             asdict(rules),
             seen_by.memory,
@@ -95,8 +98,8 @@ def _act(session: Session, name: str, key: Path, before: relay.State | None) -> 
             hands.counted,
             relay.Known(
                 without_secrets(record.template).model_dump(mode="json"),
-                sum_of(record.tags),
-                sorted(ended(seen_by)),
+                written(record),
+                over_by_now,
             ),
         )
 

@@ -8,17 +8,15 @@ nodes up. SSH it does need, as only a machine itself says soon what EC2 has told
 from __future__ import annotations
 
 import gc
-import hashlib
-import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
-from spotcluster.aws import network
+from spotcluster.aws import network, tags
 from spotcluster.aws.session import Session
 from spotcluster.cluster import records
 from spotcluster.cluster.cluster import Cluster, nodes_of
@@ -34,9 +32,9 @@ if TYPE_CHECKING:
 _HOLDS = 8.0  # seconds
 
 
-def sum_of(tags: Mapping[str, str]) -> str:
-    """Return what stands for all that is written down of a cluster."""
-    return hashlib.sha256(json.dumps(sorted(tags.items())).encode()).hexdigest()
+def written(record: Record) -> str:
+    """Return what is written down of a cluster that only who acts can read."""
+    return f"{record.tags.get(tags.KEEP)} {tags.join_text(record.tags)}"
 
 
 def ended(seen_by: Observation) -> set[str]:
@@ -84,7 +82,7 @@ class Watching:
         del seen
         record = seen_by.record
         assert record
-        is_other = sum_of(record.tags) != self._known.tags
+        is_other = written(record) != self._known.written
         has_ended = not ended(seen_by) <= set(self._known.ended)
         return is_other or has_ended or not done.does_nothing or self._is_to_be_counted(record)
 
