@@ -22,6 +22,7 @@ from spotcluster.aws.calls import USUAL, Patience
 from spotcluster.errors import CloudError, UsageError
 
 if TYPE_CHECKING:
+    import boto3
     from botocore.session import Session as Core
     from mypy_boto3_ec2.client import EC2Client
 
@@ -136,15 +137,18 @@ class Session:
             read_timeout=READ_TIMEOUT,
             proxies=self._proxies,
         ).merge(overrides.pop("config", None) or Config())
-        make: Any = self._core.create_client
-        if service == "s3":  # whose copies are boto3's
-            import boto3
-
-            make = boto3.Session(botocore_session=self._core).client
+        make: Any = self._boto.client if service == "s3" else self._core.create_client
         with _settings_understood():
             made = make(service, config=config, **{**self._endpoint, **overrides})
         calls.made_by(made, calls.Behind(self.patience, self._core.profile or "default"))
         return made
+
+    @cached_property
+    def _boto(self) -> boto3.Session:
+        """What makes clients that copy files: once, as each adds that to all of the core's."""
+        import boto3
+
+        return boto3.Session(botocore_session=self._core)
 
     @cached_property
     def ec2(self) -> EC2Client:

@@ -135,11 +135,18 @@ def test_who_looks_passes_on_what_others_have_changed_or_is_to_be_written_down()
 
 
 def rests(
-    seen: Any, *workers: Worker, done: Decision = NOTHING, passed: float = 60.0, rests: bool = True
+    seen: Any,
+    *workers: Worker,
+    done: Decision = NOTHING,
+    passed: float = 60.0,
+    fails: bool = False,
+    rests: bool = True,
 ) -> bool:
     cluster: Any = SimpleNamespace(session=None)
     hands = Acting(cluster, lambda: cluster, lambda _: None, rests=rests)
     hands._begun -= passed
+    if fails:
+        hands._asking.failed()
     return hands.act(seen, Seen(1 + len(workers), workers), done)
 
 
@@ -151,6 +158,7 @@ def test_who_acts_ends_where_another_process_looks_and_nothing_is_to_be_done() -
     assert not rests(seen_by(), replace(ready, phase=Phase.COMING))
     assert not rests(seen_by(answered=False), ready)
     assert not rests(seen_by(), ready, done=Decision(drain=("node001",)))
+    assert not rests(seen_by(), ready, fails=True)  # what is wanted is asked for later
     adding = seen_by()
     adding.record.additions = ("one that another computer makes",)
     assert not rests(adding, ready)

@@ -167,7 +167,7 @@ class Acting:
         record = seen_by.record
         return (
             not works
-            and not self.failed
+            and not self._asking.left  # or more may be wanted than is asked for
             and _at_rest(seen)
             and record is not None
             and not record.additions
