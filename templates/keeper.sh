@@ -11,7 +11,7 @@ exec >>log 2>&1
 # It is there for as long as the cluster, beside engines that want the memory: what only its
 # beginning needs, compiling its modules and reading whole models, other processes do.
 export MALLOC_ARENA_MAX=1
-"$env_python" -c "import spotcluster.cluster.lifecycle.keeping.keeper" || true
+"$env_python" -c "import spotcluster.cluster.lifecycle.keeping.acting" || true
 rm -rf "$home/models"
 if "$env_python" -m spotcluster.aws.models "$home/models"; then
     export AWS_DATA_PATH=$home/models

@@ -2,7 +2,8 @@
 
 botocore holds the whole model of a service for as long as there is a client of it, and of EC2's 750
 operations we call fifty. Who runs for long where memory is scarce, the keeper on the master, names
-the folder in `AWS_DATA_PATH`, where botocore looks first.
+the folder in `AWS_DATA_PATH`, where botocore looks first. A folder in it, `LOOKING`, has what is
+called by who only looks.
 """
 
 from __future__ import annotations
@@ -16,16 +17,23 @@ from typing import Any
 from botocore.loaders import Loader
 
 from spotcluster.aws import policy
+from spotcluster.aws.session import LOOKING
 
 _SERVICES = {"ec2": "ec2", "pricing": "pricing", "servicequotas": "service-quotas", "ssm": "ssm"}
 """Those whose actions are called what their operations are, by their names in IAM."""
+_LOOKS = {"ec2": {"DescribeInstances", "DescribeSecurityGroups"}}
 
 
 def write(folder: Path) -> None:
     """Write the models of those services, and where their endpoints are."""
+    _write_of(folder, _called())
+    _write_of(folder / LOOKING, _LOOKS)
+
+
+def _write_of(folder: Path, called: Mapping[str, Collection[str]]) -> None:
     loader = Loader()
     prefixes = set()
-    for service, operations in _called().items():
+    for service, operations in called.items():
         version = loader.determine_latest_version(service, "service-2")
         model = cut(loader.load_service_model(service, "service-2", version), operations)
         prefixes.add(model["metadata"]["endpointPrefix"])

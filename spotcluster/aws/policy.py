@@ -12,7 +12,7 @@ from typing import Any
 
 from spotcluster.aws import tags
 from spotcluster.aws.buckets.objects import PREFIX
-from spotcluster.aws.session import boto_session
+from spotcluster.aws.session import core_session
 from spotcluster.errors import UsageError
 
 _LOOK = (
@@ -224,7 +224,7 @@ def partition_of(region: str) -> str:
     import botocore.exceptions
 
     try:
-        name: str = boto_session(of_the_user=False).get_partition_for_region(region)
+        name: str = core_session(of_the_user=False).get_partition_for_region(region)
     except botocore.exceptions.BotoCoreError:
         return "aws"
     return name

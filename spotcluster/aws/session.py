@@ -23,10 +23,14 @@ from spotcluster.errors import CloudError, UsageError
 
 if TYPE_CHECKING:
     import boto3
+    from botocore.session import Session as Core
     from mypy_boto3_ec2.client import EC2Client
 
 LOCAL = "local"
 """The region that means the local cloud."""
+
+LOOKING = "looking"
+"""The folder in that of `models` which has the models of what is called by who only looks."""
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0
 """Seconds until a connection to AWS, and an answer, are given up; the call is then repeated."""
@@ -60,6 +64,8 @@ class Session:
         A profile of the AWS config files.
     patience : Patience, optional
         For how long its calls are repeated.
+    looks : bool
+        Whether it is for calls only that look; see `models`.
 
     Raises
     ------
@@ -74,6 +80,7 @@ class Session:
         credentials: Credentials | None = None,
         profile: str | None = None,
         patience: Patience | None = None,
+        looks: bool = False,
     ) -> None:
         self.region = region
         self.patience = patience or USUAL
@@ -86,24 +93,20 @@ class Session:
             from spotcluster import local
 
             endpoint = local.endpoint()
-            self._boto = boto_session(
+            self._core = core_session(
                 of_the_user=False,
-                aws_access_key_id=endpoint.access_key,
-                aws_secret_access_key=endpoint.secret_key,
-                region_name=endpoint.region,
+                keys=Credentials(endpoint.access_key, endpoint.secret_key),
+                region=endpoint.region,
             )
             self._endpoint = {"endpoint_url": endpoint.url}
             self._proxies = {}  # a proxy that the environment names is not for the way to ourselves
             self._checkip = endpoint.checkip_url
             return
         check_region(region)
-        self._boto = boto_session(
-            aws_access_key_id=credentials.access_key if credentials else None,
-            aws_secret_access_key=credentials.secret_key if credentials else None,
-            aws_session_token=credentials.token if credentials else None,
-            region_name=region,
-            profile_name=profile,
-        )
+        self._core = core_session(keys=credentials, region=region, profile=profile)
+        folder = self._core.get_config_variable("data_path")
+        if looks and folder:
+            self._core.set_config_variable("data_path", f"{folder}/{LOOKING}")
 
     def afresh(self) -> Session:
         """Return one that makes clients of its own, for what is asked after an interrupt.
@@ -118,9 +121,9 @@ class Session:
         return new
 
     def client(self, service: str, **overrides: Any) -> Any:
-        """Return a boto3 client of `service` at this region's endpoint, made once."""
+        """Return a client of `service` at this region's endpoint, made once."""
         key = (service, *sorted(overrides.items()))
-        with self._lock:  # a boto3 session makes one client at a time
+        with self._lock:  # a session makes one client at a time
             if key not in self._clients:
                 self._clients[key] = self._make_client(service, overrides)
             return self._clients[key]
@@ -134,11 +137,18 @@ class Session:
             read_timeout=READ_TIMEOUT,
             proxies=self._proxies,
         ).merge(overrides.pop("config", None) or Config())
-        make: Any = self._boto.client
+        make: Any = self._boto.client if service == "s3" else self._core.create_client
         with _settings_understood():
             made = make(service, config=config, **{**self._endpoint, **overrides})
-        calls.made_by(made, calls.Behind(self.patience, self._boto.profile_name))
+        calls.made_by(made, calls.Behind(self.patience, self._core.profile or "default"))
         return made
+
+    @cached_property
+    def _boto(self) -> boto3.Session:
+        """What makes clients that copy files: once, as each adds that to all of the core's."""
+        import boto3
+
+        return boto3.Session(botocore_session=self._core)
 
     @cached_property
     def ec2(self) -> EC2Client:
@@ -171,8 +181,14 @@ class Session:
             ) from error
 
 
-def boto_session(*, of_the_user: bool = True, **given: Any) -> boto3.Session:
-    """Return a boto3 session.
+def core_session(
+    *,
+    of_the_user: bool = True,
+    keys: Credentials | None = None,
+    region: str | None = None,
+    profile: str | None = None,
+) -> Core:
+    """Return a session of botocore's.
 
     Parameters
     ----------
@@ -185,7 +201,6 @@ def boto_session(*, of_the_user: bool = True, **given: Any) -> boto3.Session:
     UsageError
         They count, and cannot be used.
     """
-    import boto3
     import botocore.session
 
     nowhere = {
@@ -194,10 +209,17 @@ def boto_session(*, of_the_user: bool = True, **given: Any) -> boto3.Session:
         "credentials_file": (None, None, os.devnull, None),
     }
     with _settings_understood():
-        core = botocore.session.Session(session_vars=None if of_the_user else nowhere)
+        core: Core = botocore.session.Session(session_vars=None if of_the_user else nowhere)
         parsers = core.get_component("response_parser_factory")
         parsers.set_parser_defaults(timestamp_parser=moment)
-        return boto3.Session(botocore_session=core, **given)
+        if profile is not None:
+            core.set_config_variable("profile", profile)
+        core.get_scoped_config()  # read now, so that it is said here what is wrong with it
+        if keys is not None:
+            core.set_credentials(keys.access_key, keys.secret_key, keys.token)
+        if region is not None:
+            core.set_config_variable("region", region)
+        return core
 
 
 def moment(value: Any) -> datetime:
@@ -250,7 +272,7 @@ def _settings_understood() -> Iterator[None]:
 def configured_region(profile: str | None) -> str | None:
     """Return the region that the AWS config files name for a profile, or for the one in use."""
     try:
-        found: str | None = boto_session(profile_name=profile).region_name
+        found: str | None = core_session(profile=profile).get_config_variable("region")
     except UsageError:  # whoever opens a session with it is told
         return None
     return found
@@ -259,11 +281,11 @@ def configured_region(profile: str | None) -> str | None:
 @functools.cache
 def known_regions() -> tuple[str, ...]:
     """Return the regions that botocore's data knows; no call is made."""
-    boto = boto_session(of_the_user=False)
+    core = core_session(of_the_user=False)
     names = [
         name
-        for partition in boto.get_available_partitions()
-        for name in boto.get_available_regions("ec2", partition_name=partition)
+        for partition in core.get_available_partitions()
+        for name in core.get_available_regions("ec2", partition_name=partition)
     ]
     return (LOCAL, *sorted(names))
 

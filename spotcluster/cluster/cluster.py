@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from spotcluster import files, ssh, threads, wording
 from spotcluster.aws import instances, keypairs, network, tags
@@ -21,11 +21,11 @@ from spotcluster.cluster import aliases, ingress, records
 from spotcluster.cluster.node import Node
 from spotcluster.cluster.records import Record
 from spotcluster.cluster.reporter import Quiet, Reporter
-from spotcluster.cluster.secrets import with_secrets
-from spotcluster.config.settings import PluginSection
 from spotcluster.errors import ClusterError, SpotclusterError, UsageError
-from spotcluster.plugins import loader
-from spotcluster.plugins.base import Plugin
+
+if TYPE_CHECKING:  # a keeper that only looks goes without pydantic, see `lifecycle.keeping`
+    from spotcluster.config.settings import PluginSection
+    from spotcluster.plugins.base import Plugin
 
 R = TypeVar("R")
 _KEPT_FOR = 2.0  # seconds between two writes of the known_hosts file while nodes join
@@ -310,6 +310,9 @@ def make_plugin(section: PluginSection, own: Mapping[str, PluginSection]) -> Plu
     ClusterError
         This computer lacks a secret that it needs.
     """
+    from spotcluster.cluster.secrets import with_secrets
+    from spotcluster.plugins import loader
+
     return loader.make(section.name, section.setup_class, with_secrets(section, own))
 
 

@@ -7,10 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spotcluster import config as configs
-from spotcluster import depots, notify, ssh
-from spotcluster.aws.buckets.objects import Bucket
-from spotcluster.cluster import lookup
+from spotcluster import notify, ssh
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
 from spotcluster.cluster.reporter import tell_lost
@@ -121,6 +118,9 @@ def connect(
     >>> client = spotcluster.connect("mycluster")  # doctest: +SKIP
     >>> view = client.load_balanced_view()  # doctest: +SKIP
     """
+    from spotcluster import config as configs
+    from spotcluster.cluster import lookup
+
     read = configs.load_if_there(config)
     cluster = lookup.locate(read, name, region)
     client = client_of(cluster, timeout=timeout)
@@ -139,7 +139,8 @@ def client_of(cluster: Cluster, *, timeout: float = 60.0) -> ipyparallel.Client:
 
     Closing it closes the tunnel, and the cluster's own connections.
     """
-    from spotcluster import clients
+    from spotcluster import clients, depots
+    from spotcluster.aws.buckets.objects import Bucket
     from spotcluster.cluster.subscriptions import Subscribed
 
     opened, info = tunnel(cluster)

@@ -10,13 +10,16 @@ import ipaddress
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from spotcluster.aws import network
 from spotcluster.aws.session import Session
 from spotcluster.cluster import owner
 from spotcluster.cluster.records import Record
-from spotcluster.config import Template
 from spotcluster.errors import CloudError
+
+if TYPE_CHECKING:
+    from spotcluster.config import Template
 
 log = logging.getLogger("spotcluster.ingress")
 

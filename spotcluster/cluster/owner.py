@@ -7,19 +7,23 @@ import hashlib
 import platform
 import uuid
 
-import psutil
-
-from spotcluster import starts
-
 
 def myself() -> str:
     """Return the name of this process: it is never used again, on this computer or another."""
+    import psutil  # half a megabyte, which a keeper that only looks goes without
+
+    from spotcluster import starts
+
     me = psutil.Process()
     return f"{this_computer()}/{me.pid}/{starts.start_of(me)}"
 
 
 def has_died(name: str) -> bool | None:
     """Return whether the process of that name is gone; None when it ran on another computer."""
+    import psutil
+
+    from spotcluster import starts
+
     computer, _, process = name.partition("/")
     if computer != this_computer():
         return None

@@ -8,16 +8,17 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from spotcluster.aws import instances, network, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import additions
 from spotcluster.cluster.additions import Addition
-from spotcluster.cluster.secrets import without_secrets
-from spotcluster.config import Template
-from spotcluster.config.template import AUTOSTOP
 from spotcluster.errors import CloudError, ClusterError
+
+if TYPE_CHECKING:  # a keeper that only looks goes without pydantic, see `lifecycle.keeping`
+    from spotcluster.config import Template
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,9 @@ def create(session: Session, name: str, template: Template, vpc_id: str) -> Reco
     ClusterError
         A group of that name is there, but is no cluster's.
     """
+    from spotcluster.cluster.secrets import without_secrets
+    from spotcluster.config.template import AUTOSTOP
+
     # Said for good, so that another default of a later version does not change this cluster's.
     template = template.model_copy(update={"autostop": template.autostop or AUTOSTOP})
     own = {
@@ -228,6 +232,8 @@ def resize(
 
 def amend(session: Session, record: Record, template: Template) -> Record:
     """Write down another template, by which nodes are made from now on."""
+    from spotcluster.cluster.secrets import without_secrets
+
     text = without_secrets(template).model_dump_json(exclude_defaults=True)
     # All in one call: in between, the tags would hold parts of both.
     emptied = dict.fromkeys(tags.of_text(record.tags), "")
@@ -339,10 +345,12 @@ def _time(text: str | None) -> datetime | None:
 
 
 def _read(group: network.Group) -> Record:
+    from spotcluster.config import Template
+
     name = group.tags[tags.CLUSTER]
     text = tags.join_text(group.tags)
     try:
-        return _parse(name, group, Template.model_validate_json(text))
+        return read(group, Template.model_validate_json(text))
     except ValueError as error:
         raise ClusterError(
             f"The template of '{name}', kept in the tags of {group.id}, cannot be read.",
@@ -350,10 +358,11 @@ def _read(group: network.Group) -> Record:
         ) from error
 
 
-def _parse(name: str, group: network.Group, template: Template) -> Record:
+def read(group: network.Group, template: Template) -> Record:
+    """Return the record that a group is, of which somebody has read the template."""
     created = group.tags.get(tags.CREATED)
     return Record(
-        name=name,
+        name=group.tags[tags.CLUSTER],
         id=group.tags.get(tags.ID, group.id),
         group_id=group.id,
         vpc_id=group.vpc_id,

@@ -20,6 +20,7 @@ from .world import World
 
 KEEPER = "spotcluster.cluster.lifecycle.keeping.keeper"
 
+ACTING = "spotcluster.cluster.lifecycle.keeping.acting"
 OBSERVATION = "spotcluster.cluster.lifecycle.keeping.observation"
 
 
@@ -165,7 +166,7 @@ def test_keeper_moves_the_ceiling_on_and_the_end_of_an_idle_cluster_stays(world:
     """The timers go by the bid, and what is really paid is a part of it."""
     world.run("start", "-s", "2", "-c", "bare", "--budget", "20", "mycluster")
     before = {one: settings(world, one) for one in ("master", "node001")}
-    world.change(changes.set_value, f"{KEEPER}._COUNTED", 0.5)
+    world.change(changes.set_value, f"{ACTING}.COUNTED", 0.5)
     keeper = world.terminal("keep", "mycluster")
 
     def moved() -> bool:

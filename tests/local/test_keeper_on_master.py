@@ -122,6 +122,32 @@ def test_keeper_that_is_killed_in_the_middle_goes_on(cluster: str, module_home: 
     assert list(nodes(cluster)) == ["master", "node003"]
 
 
+@pytest.mark.skipif(not psutil.LINUX, reason="what a process has mapped is seen on Linux")
+def test_keeper_only_looks_again_once_all_is_done(cluster: str, module_home: Path) -> None:
+    """What acting needs, a third of the memory, is not there for as long as the cluster."""
+
+    def has(library: str) -> bool:
+        return any(f"/{library}/" in each.path for each in one.memory_maps())
+
+    def only_looks() -> bool:
+        return has("zmq") and not has("pydantic_core")
+
+    there = nodes(cluster)
+    master = there["master"]["id"]
+    (one,) = wait_until("the keeper", lambda: keepers(master))
+    wait_until("it to have nothing to do", only_looks)
+    before = len(log_of(module_home, master))
+    instances.terminate(Session("local"), [there["node003"]["id"]])
+    wait_until("it to act", lambda: has("pydantic_core"))
+    wait_until("node004", lambda: "node004 is ready" in log_of(module_home, master))
+    wait_until("it to have nothing to do again", only_looks)
+    assert keepers(master) == [one]  # all the time: there are never two that act
+    said = log_of(module_home, master)[before:]
+    assert said.count("asking for") == 1
+    assert "keeping 'mycluster'" not in said
+    assert list(nodes(cluster)) == ["master", "node004"]
+
+
 def test_start_of_a_complete_cluster_brings_back_a_keeper_that_is_missing(
     cluster: str, module_home: Path
 ) -> None:

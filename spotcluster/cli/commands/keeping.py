@@ -108,8 +108,10 @@ def keep(
     leave; what runs is never cut off. It says what it does, and why, in a line each.
     """
     from spotcluster.cluster.lifecycle.keeping import on_master as service
+    from spotcluster.cluster.lifecycle.keeping.acting import Acting
     from spotcluster.cluster.lifecycle.keeping.decision import Rules
     from spotcluster.cluster.lifecycle.keeping.keeper import Keeper
+    from spotcluster.cluster.lifecycle.keeping.observation import Observation
     from spotcluster.config.names import MOST_NODES
     from spotcluster.errors import ClusterError
 
@@ -145,18 +147,16 @@ def keep(
             f"`spotcluster keep --log {name}` says what it does; `spotcluster keep --off {name}`"
             " ends that.",
         )
-    keeper = Keeper(
-        lambda: context.cluster(name, region=cluster.region),
-        rules,
-        _say,
-        hook=context.hook,
-        once=once,
+    hands = Acting(
+        cluster, lambda: context.cluster(name, region=cluster.region), _say, hook=context.hook
     )
     try:
-        over = keeper.run(cluster)
+        with Observation(cluster) as seen_by:
+            over = Keeper(rules, _say, hands, hook=context.hook, once=once).run(cluster, seen_by)
     except KeyboardInterrupt:
         say_what_exists(cluster.session, name, f"keep {name}    ")
         raise
+    assert over  # nobody else goes on
     _say(over.message)
     return 0 if over.by_will else 1
 

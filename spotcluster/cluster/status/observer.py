@@ -21,7 +21,7 @@ from spotcluster.aws import instances, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.cluster import records
 from spotcluster.cluster.cluster import Cluster
-from spotcluster.cluster.records import Record
+from spotcluster.cluster.records import Record, Snapshot
 from spotcluster.cluster.status import costs, listing, notices, receipts
 from spotcluster.cluster.status.controller import Answer, Controller
 from spotcluster.cluster.status.vitals import Examiner, RunningJob, Vitals
@@ -242,6 +242,10 @@ class Observer:
         Seconds that a machine or the controller has to answer.
     often : float
         Seconds between two questions to each, when watching.
+    look : callable, optional
+        Returns the cluster as EC2 shows it, where it is not to be asked in the usual way.
+    priced : bool
+        Whether to ask what it costs, too.
     """
 
     def __init__(
@@ -251,6 +255,8 @@ class Observer:
         watching: bool = False,
         limit: float = LIMIT,
         often: float = _OFTEN,
+        look: Callable[[], Snapshot] | None = None,
+        priced: bool = True,
     ) -> None:
         self._often = often
         self._cluster = cluster
@@ -258,7 +264,8 @@ class Observer:
         self._limit = limit
         self._changed = threading.Condition()
         self._priced = 0.0
-        self._tariff = costs.Tariff(cluster.session)
+        self._tariff = costs.Tariff(cluster.session) if priced else None
+        self._snapshot = look or (lambda: records.look(cluster.session, cluster.name))
         self._cloud = self._look()
         self._sources: dict[str, _Source[Vitals]] = {}  # by instance
         self._controller: _Source[Answer] | None = None
@@ -362,12 +369,13 @@ class Observer:
 
     def _look(self) -> _Cloud:
         """Ask EC2."""
-        session, name = self._cluster.session, self._cluster.name
-        record = records.find(session, name)
+        session, now = self._cluster.session, self._snapshot()
+        record, found = now.record, now.instances
         if record is None:
-            raise ClusterError(f"The cluster '{name}' has been terminated.")
-        found = instances.describe(session, name)
+            raise ClusterError(f"The cluster '{self._cluster.name}' has been terminated.")
         nodes = tuple(instances.live(found))
+        if self._tariff is None:
+            return _Cloud(record, nodes)
         if time.monotonic() - self._priced > _PRICES:
             self._tariff = costs.Tariff(session)
             self._priced = time.monotonic()

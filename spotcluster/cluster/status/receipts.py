@@ -17,7 +17,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spotcluster import wording
 from spotcluster.aws import images, tags
@@ -28,9 +28,11 @@ from spotcluster.cluster import records
 from spotcluster.cluster.records import Record
 from spotcluster.cluster.status import costs
 from spotcluster.cluster.status.costs import Counted, Tariff
-from spotcluster.config import Template
-from spotcluster.config.node_types import NodeGroup
 from spotcluster.errors import SpotclusterError
+
+if TYPE_CHECKING:  # a keeper that only looks goes without pydantic, see `lifecycle.keeping`
+    from spotcluster.config import Template
+    from spotcluster.config.node_types import NodeGroup
 
 log = logging.getLogger("spotcluster.receipts")
 

@@ -20,7 +20,7 @@ from spotcluster.aws import (
     tags,
 )
 from spotcluster.aws import volumes as ebs
-from spotcluster.aws.session import Session
+from spotcluster.aws.session import Credentials, Session
 from spotcluster.errors import CloudError, UsageError
 
 OWN = {tags.CLUSTER: "demo", tags.ALIAS: "node001", tags.ROLE: "worker", "Name": "demo-node001"}
@@ -231,3 +231,11 @@ def test_lists_that_users_see_are_read_to_the_end(session: Session) -> None:
     found = prices.spot_history(session, "t3.micro", days=1)
     assert [one.current for one in found] == [0.1, 0.2, 0.3]
     assert [one.id for one in ebs.attached_to(session, ["i-0"])] == ["vol-0", "vol-1", "vol-2"]
+
+
+def test_second_client_of_s3_could_not_be_made() -> None:
+    """A bucket in another region needs one, and what copies files is added to each once."""
+    session = Session("us-east-1", credentials=Credentials("a", "b"))
+    for region in ("us-east-1", "eu-west-1"):
+        assert callable(session.client("s3", region_name=region).upload_file)
+    assert callable(session.afresh().client("s3").upload_file)

@@ -102,9 +102,8 @@ def test_aws_files_that_are_wrong_mean_nothing_to_what_needs_none(
     fault(monkeypatch, tmp_path)
     session.known_regions.cache_clear()
     assert "eu-west-1" in session.known_regions()
-    made = session.boto_session(
-        of_the_user=False, aws_access_key_id="a", aws_secret_access_key="b", region_name="us-east-1"
-    )
+    keys = session.Credentials("a", "b")
+    made = session.core_session(of_the_user=False, keys=keys, region="us-east-1")
     assert made.get_credentials().access_key == "a"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from spotcluster.cluster.lifecycle.keeping.acting import Flight
 from spotcluster.cluster.lifecycle.keeping.decision import (
     LINGERS,
     SILENT,
@@ -19,7 +20,7 @@ from spotcluster.cluster.lifecycle.keeping.decision import (
     Worker,
     decide,
 )
-from spotcluster.cluster.lifecycle.keeping.keeper import Backoff, Flight
+from spotcluster.cluster.lifecycle.keeping.keeper import Backoff
 from spotcluster.cluster.lifecycle.keeping.observation import Meter
 
 A, B = ("c5.large", "us-east-1a"), ("c5.large", "us-east-1b")

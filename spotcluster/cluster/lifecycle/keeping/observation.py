@@ -50,6 +50,12 @@ class Observation:
     ----------
     clock : callable
         As `time.monotonic`.
+    look : callable, optional
+        Returns the cluster as EC2 shows it, where it is not to be asked in the usual way.
+    priced : bool
+        Whether to ask what it costs, too.
+    memory : mapping, optional
+        What another process remembered that has looked before.
 
     Attributes
     ----------
@@ -57,15 +63,29 @@ class Observation:
         What the last look has shown besides what there is.
     """
 
-    def __init__(self, cluster: Cluster, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        look: Callable[[], Snapshot] | None = None,
+        priced: bool = True,
+        memory: Mapping[str, Any] | None = None,
+    ) -> None:
         self._cluster = cluster
         self._clock = clock
-        self._observer = Observer(cluster, watching=True, often=_OFTEN)
+        self._look = look or (lambda: records.look(cluster.session, cluster.name))
+        self._observer = Observer(
+            cluster, watching=True, often=_OFTEN, look=self._look, priced=priced
+        )
         self._snapshot = Snapshot(None, (), -1e9)
-        self._since: dict[tuple[str, str], float] = {}
-        self._marked: dict[str, float] = {}
+        known = memory or {"since": (), "marked": {}, "done": ()}
+        self._since: dict[tuple[str, str], float] = {
+            (node, what): when for node, what, when in known["since"]
+        }
+        self._marked: dict[str, float] = dict(known["marked"])
         self._drained: set[str] = set()
-        self._meter = Meter()
+        self._meter = Meter(known["done"])
         self.happened: list[Event] = []
 
     def __enter__(self) -> Self:
@@ -92,6 +112,22 @@ class Observation:
         self._snapshot = Snapshot(None, (), -1e9)
 
     @property
+    def answered(self) -> bool:
+        """Whether every machine and the controller have answered once, or been given up."""
+        return self._observer.wait(0)
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What whoever looks next is to know, as JSON has it; times are those of the clock."""
+        since = [(node, what, when) for (node, what), when in self._since.items()]
+        return {"since": since, "marked": self._marked, "done": self._meter.ends}
+
+    @property
+    def instances(self) -> Sequence[Instance]:
+        """All of it that EC2 has shown."""
+        return self._snapshot.instances
+
+    @property
     def record(self) -> Record | None:
         """What EC2 remembers of the cluster."""
         return self._snapshot.record
@@ -107,7 +143,7 @@ class Observation:
         try:
             status = self._observer.look()
         except ClusterError:
-            if over := self._over(records.look(self._cluster.session, self._cluster.name)):
+            if over := self._over(self._look()):
                 return over
             raise
         self.happened = events.near_ceiling(status)
@@ -118,7 +154,7 @@ class Observation:
         }
         # Who drains a node has written down before that it leaves, unless it is EC2's watcher.
         if draining - self._drained or self._snapshot.age > _SELDOM:
-            self._snapshot = records.look(self._cluster.session, self._cluster.name)
+            self._snapshot = self._look()
             self._drained = draining
         record = self._snapshot.record
         if over := self._over(self._snapshot):
@@ -187,6 +223,8 @@ class Observation:
         idle = bool(mine) and not any(each.message or each.waiting for each in mine)
         ready = one.ready and one.state == "running"
         dead = ready and answer is not None and not mine and bool(machine and machine.problem)
+        untold = status.controller is None and not status.problem  # as we have just begun
+        unseen = machine is not None and machine.vitals is None and not machine.problem
         lost = self._lost(one)
         vitals = machine.vitals if machine and not machine.problem else None
         said = {notice.kind for notice in vitals.notices} if vitals else set()
@@ -203,8 +241,8 @@ class Observation:
             (one.type, one.zone),
             phase,
             _bid(one),
-            idle=self._for(one.id, "idle", holds=ready and idle),
-            silent=self._for(one.id, "silent", holds=dead),
+            idle=self._for(one.id, "idle", holds=None if untold else ready and idle),
+            silent=self._for(one.id, "silent", holds=None if untold or unseen else dead),
             lost=lost,
             early=early,
             drains=vitals is None or vitals.draining,
@@ -223,8 +261,10 @@ class Observation:
         except (ValueError, TypeError):
             return None
 
-    def _for(self, node: str, what: str, *, holds: bool) -> float:
-        """Return for how many seconds something has held without a break."""
+    def _for(self, node: str, what: str, *, holds: bool | None) -> float:
+        """Return for how many seconds something has held without a break; None: not known yet."""
+        if holds is None:
+            return 0.0
         if not holds:
             self._since.pop((node, what), None)
             return 0.0
@@ -253,10 +293,22 @@ class NoMaster(Exception):
 
 
 class Meter:
-    """Measures how long a task takes an engine, by how many each has done."""
+    """Measures how long a task takes an engine, by how many each has done.
 
-    def __init__(self) -> None:
-        self._taken: deque[tuple[float, dict[int, int]]] = deque()
+    Parameters
+    ----------
+    ends : sequence
+        The `ends` of another one.
+    """
+
+    def __init__(self, ends: Sequence[tuple[float, Sequence[tuple[int, int]]]] = ()) -> None:
+        self._taken = deque((when, dict(done)) for when, done in ends)
+
+    @property
+    def ends(self) -> list[tuple[float, list[tuple[int, int]]]]:
+        """The first and the last of what was taken in, as JSON has it."""
+        found = [self._taken[0], self._taken[-1]][: len(self._taken)] if self._taken else []
+        return [(when, list(done.items())) for when, done in found]
 
     def take(self, now: float, done: dict[int, int]) -> None:
         """Take in how many tasks each engine has done by now."""

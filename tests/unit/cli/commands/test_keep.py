@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from spotcluster.cli.context import Context
 from spotcluster.cli.main import run
-from spotcluster.cluster.lifecycle.keeping import keeper, on_master
+from spotcluster.cluster.lifecycle.keeping import keeper, observation, on_master
 from spotcluster.cluster.lifecycle.keeping.decision import Rules
 from spotcluster.cluster.lifecycle.keeping.observation import Over
 from spotcluster.config.names import MOST_NODES
@@ -38,14 +39,15 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         return called
 
     class Keeper:
-        def __init__(self, _: Any, rules: Rules, __: Any, *, hook: Any, once: bool) -> None:
+        def __init__(self, rules: Rules, *_: Any, hook: Any, once: bool) -> None:
             made.calls.append(("keeper", rules, once))
 
-        def run(self, _: Any) -> Over:
+        def run(self, *_: Any) -> Over:
             return made.over
 
     monkeypatch.setattr(Context, "cluster", lambda *_, **__: made.cluster)
     monkeypatch.setattr(keeper, "Keeper", Keeper)
+    monkeypatch.setattr(observation, "Observation", nullcontext)
     monkeypatch.setattr(on_master, "set_rules", note("set_rules"))
     monkeypatch.setattr(on_master, "end", note("end"))
     monkeypatch.setattr(on_master, "log", note("log", "12:00  node003 is ready\n"))
