@@ -66,8 +66,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_collection_finish() -> None:
     """Leave all that has been imported, and the tests, out of what is looked through."""
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # with what of it is garbage: to find that takes longer than it is worth
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
