@@ -337,7 +337,7 @@ class Watch:
             as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
             home = user.pw_dir
         done = subprocess.run(
-            [sys.executable, "-I", "-c", (self.folder / "autostop_work.py").read_text()],
+            [sys.executable, "-I", "-S", "-c", (self.folder / "autostop_work.py").read_text()],
             capture_output=True,
             text=True,
             timeout=60,

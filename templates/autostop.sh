@@ -8,4 +8,4 @@ case $folder in
 esac
 cd /
 exec >>"$folder/autostop.log" 2>&1
-exec python3 -I "$folder/autostop.py" "$folder"
+exec python3 -I -S "$folder/autostop.py" "$folder"

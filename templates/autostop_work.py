@@ -9,7 +9,6 @@ import fcntl
 import json
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 FRESH = 60.0  # seconds for which holds what the controller says of its tasks
@@ -62,6 +61,8 @@ def kernels() -> list[str]:
         port, token = int((own / "port").read_text()), (own / "token").read_text().strip()
     except (OSError, ValueError):
         return []
+    import urllib.request  # only here: it takes longer than all the rest, and most have no notebook
+
     asked = urllib.request.Request(
         f"http://127.0.0.1:{port}/api/kernels", headers={"Authorization": f"token {token}"}
     )

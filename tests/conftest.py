@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,10 @@ hypothesis.settings.register_profile(
     "spotcluster", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("spotcluster")
+
+# What hundreds of processes import is compiled once, even where the environment says otherwise.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 botocores.share()
 
@@ -61,8 +66,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_collection_finish() -> None:
     """Leave all that has been imported, and the tests, out of what is looked through."""
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # with what of it is garbage: to find that takes longer than it is worth
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import psutil
+from moto.core.model_instances import reset_model_data
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ssm.models import ssm_backends
 from werkzeug.wrappers import Response
@@ -114,6 +115,7 @@ class World:
     def _new_cloud(self) -> None:
         for one in ssm_backends[DEFAULT_ACCOUNT_ID].values():  # which moto has once a process
             parameters_of(one).clear()
+        reset_model_data()  # moto keeps all that there ever was
         self.cloud: Cloud = _Unwritten(self.folder / "cloud")
         self._application = Application(self.cloud, CREDENTIALS, changed=self.settle)
 

@@ -7,8 +7,10 @@ moto itself.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
+import pickle
 import sys
 import tempfile
 import threading
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from moto.core.base_backend import BackendDict
+from moto.core.model_instances import reset_model_data
 from moto.ec2.models.amis import Ami, AmiBackend
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
@@ -30,15 +33,39 @@ from spotcluster.local import images
 from spotcluster.local.access.callers import Caller, Credentials
 from spotcluster.local.application import Application
 from spotcluster.local.cloud import Cloud
+from spotcluster.local.ec2 import LocalEC2Backend
 
 OURS = images.make_images
 
 
 class Unwritten(Cloud):
-    """A cloud that writes no state: nobody reads it."""
+    """A cloud that writes no state, as nobody reads it, and begins anew without making all again.
+
+    A region with moto's images, each with a volume and a snapshot of its own, takes longer to make
+    than most tests: what each was when it was new is kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._new: dict[tuple[str, str], bytes] = {}
 
     def save(self) -> None:
         pass
+
+    def backend(self, account: str, region: str) -> LocalEC2Backend:
+        key, regions = (account, region), self._backends[account]
+        if region not in regions.keys():  # noqa: SIM118 - it also has those that are not made yet
+            if key in self._new:
+                self.take_up({"ec2": {key: pickle.loads(self._new[key])}})
+            else:
+                self._new[key] = pickle.dumps(regions[region])
+        return super().backend(account, region)
+
+    def forget(self) -> None:
+        """Have no region: moto would make each anew, and then forget them."""
+        for regions in self._backends.values():
+            regions.clear()
+        reset_model_data()  # nor what was in them, which moto keeps by its class
 
 
 class Resettable:
@@ -63,6 +90,7 @@ class Resettable:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/moto-api/reset":
             with self.cloud.lock:
+                self.cloud.forget()
                 BackendDict.reset()
             return Response('{"status": "ok"}')(environ, start_response)
         return self.application(environ, start_response)
@@ -77,6 +105,7 @@ def with_motos(backend: Any) -> dict[str, Ami]:
 def main(which: str) -> None:
     """Serve until standard input ends: when whoever started this is no more."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    gc.set_threshold(50_000)  # of the many things that a region has, none is garbage
     application = (
         DomainDispatcherApplication(create_backend_app) if which == "plain" else Resettable()
     )

@@ -5,7 +5,7 @@ fetches: the installed package has none. What differs on purpose is in ``moto_di
 each line with its reason; what fails on plain moto as well, here, is in ``moto_plain.txt``, and
 with ``MOTO=plain`` it is run on plain moto, where it must fail.
 
-    MOTO=ours PYTHONPATH=tests/others:SOURCE pytest -c tests/others/pytest.ini -p moto_ec2 \\
+    MOTO=ours PYTHONPATH=tests:tests/others:SOURCE pytest -c tests/others/pytest.ini -p moto_ec2 \\
         SOURCE/tests/test_ec2
 """
 
@@ -16,6 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import botocores
 import pytest
 
 HERE = Path(__file__).parent
@@ -35,6 +36,7 @@ os.environ.update(
     AWS_ACCESS_KEY_ID="FOOBARKEY",
     AWS_SECRET_ACCESS_KEY="FOOBARSECRET",
 )
+botocores.share()  # each of the tests makes clients of its own
 
 
 def listed(name: str) -> dict[str, str]:

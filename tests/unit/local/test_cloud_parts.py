@@ -119,3 +119,29 @@ def test_a_process_id_that_was_given_again_is_not_the_host() -> None:
     me = psutil.Process()
     assert processes.server_of(Running(me.pid, me.create_time(), "", 0)) == me
     assert processes.server_of(Running(me.pid, me.create_time() - 100, "", 0)) is None
+
+
+BURYING = """
+import os, signal, sys
+from pathlib import Path
+from spotcluster.local.hosts import Hosts
+
+hosts = Hosts(Path(sys.argv[1]), subreaper=True)
+living, dead = os.fork() or signal.pause(), os.fork() or os._exit(0)
+os.waitid(os.P_PID, dead, os.WEXITED | os.WNOWAIT)
+hosts.bury()
+left = [pid for pid in (living, dead) if Path(f"/proc/{pid}").exists()]
+os.kill(living, signal.SIGKILL)
+os.waitpid(living, 0)
+hosts.bury()
+print(left == [living])
+"""
+
+
+def test_what_dead_hosts_leave_is_reaped_when_it_ends(tmp_path: Path) -> None:
+    if not Path("/proc/self/stat").exists():
+        pytest.skip("needs Linux, whose processes can become the parents of orphans")
+    done = subprocess.run(
+        [sys.executable, "-c", BURYING, tmp_path], capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
