@@ -195,9 +195,22 @@ def boto_session(*, of_the_user: bool = True, **given: Any) -> boto3.Session:
     }
     with _settings_understood():
         core = botocore.session.Session(session_vars=None if of_the_user else nowhere)
+        core.register_component("data_loader", _models(core.get_config_variable("data_path")))
         parsers = core.get_component("response_parser_factory")
         parsers.set_parser_defaults(timestamp_parser=moment)
         return boto3.Session(botocore_session=core, **given)
+
+
+@functools.cache
+def _models(data_path: str | None) -> Any:
+    """Return what reads botocore's models, and keeps those that it has read, for all sessions.
+
+    With one for each session, as botocore has it, EC2's model is read at each `connect`, and a
+    notebook holds its 20 MB for every client that it has not forgotten.
+    """
+    import botocore.loaders
+
+    return botocore.loaders.create_loader(data_path)
 
 
 def moment(value: Any) -> datetime:
