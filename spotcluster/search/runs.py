@@ -151,11 +151,11 @@ class Run:
             self._ended,
             self.plan.error_score,
             self._deaths,
-            took=[
+            took=(
                 (done.key, done.ended - done.started)
                 for done in self.results.evaluations
                 if done.ended > done.started
-            ],
+            ),
             timeout=self.plan.timeout,
             progress=self._progress,
             open=open,

@@ -24,7 +24,7 @@ import contextlib
 import queue
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from spotcluster.errors import SearchError
@@ -74,7 +74,7 @@ class Dispatcher(threading.Thread):
         The score of what could not be evaluated.
     deaths : mapping
         How many engines an evaluation has killed before.
-    took : sequence of pairs
+    took : iterable of pairs
         What evaluations are known to have taken before: their keys, and seconds.
     timeout : float, optional
         Seconds that an evaluation may take.
@@ -96,7 +96,7 @@ class Dispatcher(threading.Thread):
         error_score: float,
         deaths: Mapping[Key, int],
         *,
-        took: Sequence[tuple[Key, float]] = (),
+        took: Iterable[tuple[Key, float]] = (),
         timeout: float | None = None,
         progress: Progress | None = None,
         open: bool = False,  # noqa: A002 - what it is

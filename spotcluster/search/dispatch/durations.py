@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from spotcluster.search.data.evaluations import Key
 
@@ -41,16 +41,20 @@ class Durations:
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._typical: float | None = None
 
-    def recall(self, known: Sequence[tuple[Key, float]]) -> None:
+    def recall(self, known: Iterable[tuple[Key, float]]) -> None:
         """Take note of what evaluations took before, which may be very many; the last count most.
 
         The first of what is left can then be sent in messages of the right length.
         """
-        for key, seconds in known[:-RECENT]:
-            total, count = self._of.get(key[0], (0.0, 0))
-            self._of[key[0]] = total + seconds, count + 1
-            self.longest = max(self.longest, seconds)
-        for key, seconds in known[-RECENT:]:
+        last: deque[tuple[Key, float]] = deque()
+        for each in known:
+            last.append(each)
+            if len(last) > RECENT:
+                key, seconds = last.popleft()
+                total, count = self._of.get(key[0], (0.0, 0))
+                self._of[key[0]] = total + seconds, count + 1
+                self.longest = max(self.longest, seconds)
+        for key, seconds in last:
             self.add(key, seconds)
 
     def add(self, key: Key, seconds: float) -> None:
