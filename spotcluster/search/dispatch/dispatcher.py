@@ -37,6 +37,7 @@ from spotcluster.search.dispatch.durations import Durations
 from spotcluster.search.dispatch.feeder import Feeder
 from spotcluster.search.dispatch.forecast import Forecast
 from spotcluster.search.dispatch.hope import Hope
+from spotcluster.search.dispatch.likeness import Params
 from spotcluster.search.dispatch.messages import Message
 from spotcluster.search.dispatch.roster import Roster
 from spotcluster.search.dispatch.sender import Sender, Work
@@ -74,6 +75,8 @@ class Dispatcher(threading.Thread):
         The score of what could not be evaluated.
     deaths : mapping
         How many engines an evaluation has killed before.
+    params : callable
+        What is known of a candidate beforehand, by its number.
     took : iterable of pairs
         What evaluations are known to have taken before: their keys, and seconds.
     timeout : float, optional
@@ -96,6 +99,7 @@ class Dispatcher(threading.Thread):
         error_score: float,
         deaths: Mapping[Key, int],
         *,
+        params: Callable[[int], Params] = lambda _: {},
         took: Iterable[tuple[Key, float]] = (),
         timeout: float | None = None,
         progress: Progress | None = None,
@@ -121,7 +125,7 @@ class Dispatcher(threading.Thread):
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._gone = threading.Event()
-        self._durations = Durations()
+        self._durations = Durations(params)
         self._durations.recall(took)
         self._sender = Sender(
             *(view, bundle, common, work, self._durations), timeout=timeout, progress=progress
