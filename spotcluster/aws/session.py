@@ -215,11 +215,24 @@ def core_session(
         if profile is not None:
             core.set_config_variable("profile", profile)
         core.get_scoped_config()  # read now, so that it is said here what is wrong with it
+        core.register_component("data_loader", _models(core.get_config_variable("data_path")))
         if keys is not None:
             core.set_credentials(keys.access_key, keys.secret_key, keys.token)
         if region is not None:
             core.set_config_variable("region", region)
         return core
+
+
+@functools.cache
+def _models(data_path: str | None) -> Any:
+    """Return what reads botocore's models, and keeps those that it has read, for all sessions.
+
+    With one for each session, as botocore has it, EC2's model is read at each `connect`, and a
+    notebook holds its 20 MB for every client that it has not forgotten.
+    """
+    import botocore.loaders
+
+    return botocore.loaders.create_loader(data_path)
 
 
 def moment(value: Any) -> datetime:

@@ -151,11 +151,12 @@ class Run:
             self._ended,
             self.plan.error_score,
             self._deaths,
-            took=[
+            params=self._known_beforehand,
+            took=(
                 (done.key, done.ended - done.started)
                 for done in self.results.evaluations
                 if done.ended > done.started
-            ],
+            ),
             timeout=self.plan.timeout,
             progress=self._progress,
             open=open,
@@ -205,6 +206,14 @@ class Run:
         if candidate.part is not None:
             given["part"] = candidate.part.of(key[1])
         return self.bundle.splits[key[1]].digest, given
+
+    def _known_beforehand(self, number: int) -> dict[str, Any]:
+        """Return what may tell how long the evaluations of a candidate take."""
+        candidate = self.results.candidates[number]
+        part = candidate.part
+        if part is None:
+            return candidate.params
+        return {**candidate.params, "rows": part.n_samples or part.train_fraction}
 
     def _record(self, news: list[News]) -> None:
         # One that ends the run is not finished: when the cause is removed, it is run again.

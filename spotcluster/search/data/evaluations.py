@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 Key = tuple[int, int]
 """The number of the candidate and the number of the split."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """A finished evaluation.
 
@@ -85,6 +86,36 @@ class Evaluation:
             **answer,
         )
 
+    # Pickled as before it had slots: former versions' pickles are read, and read ours.
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, put, otherwise in (*_PUT, *_PUT_SHARED):
+            put(self, state.get(name, otherwise))
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Evaluation:
+        """Make one of what `as_plain` has given; those of a former version may have less in it.
+
+        What can hold several things and holds nothing is shared by all.
+
+        Raises
+        ------
+        TypeError
+            If it has something else in it, or lacks what each has.
+        """
+        if not _REQUIRED <= plain.keys() <= _NAMES:
+            raise TypeError(f"no evaluation has just {', '.join(sorted(plain))}")
+        # Not by the constructor, which makes a call for each attribute: there may be millions.
+        made, get = object.__new__(cls), plain.get
+        for name, put, otherwise in _PUT:
+            put(made, get(name, otherwise))
+        for name, put, nothing in _PUT_SHARED:
+            put(made, get(name) or nothing)
+        return made
+
     def as_plain(self) -> dict[str, Any]:
         # Not by `asdict`, which copies all of it: there may be millions of these.
         plain = {name: getattr(self, name) for name in _ALWAYS}
@@ -94,7 +125,19 @@ class Evaluation:
 
 _SELDOM = ("warned", "fit_times", "score_times")
 _NEVER = ("exception", "calls")
-_ALWAYS = tuple(one.name for one in fields(Evaluation) if one.name not in (*_SELDOM, *_NEVER))
+_NAMES = {one.name: None for one in fields(Evaluation) if one.name not in _NEVER}.keys()
+_ALWAYS = [name for name in _NAMES if name not in _SELDOM]
+_REQUIRED = {"candidate", "split", "test_score"}
+_SHARED = {one.name for one in fields(Evaluation) if one.default_factory is not MISSING}
+_OTHERWISE = Evaluation(0, 0, 0.0)
+_PUT, _PUT_SHARED = (
+    [
+        (one.name, getattr(Evaluation, one.name).__set__, getattr(_OTHERWISE, one.name))
+        for one in fields(Evaluation)
+        if (one.name in _SHARED) is shared
+    ]
+    for shared in (False, True)
+)
 
 
 @dataclass(frozen=True)

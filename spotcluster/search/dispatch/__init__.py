@@ -6,8 +6,8 @@
     feeder.py         what is sent when            verdicts.py    what comes of it
     backlog.py        what is still to do          durations.py   what it may take
     roster.py         which engines there are      detector.py    which messages are lost
-    pace.py           how long messages are        forecast.py    when they will end
+    likeness.py       what those like it took      forecast.py    when messages will end
+    pace.py           how long they are            delivery.py    the files of a search, to a host
     sender.py         evaluations as messages.py   spread.py      who brings which file to whom
-    delivery.py       the files of a search, to one host
     suspicions.py     which failures are a host's own        hope.py   whether any host is left
 """

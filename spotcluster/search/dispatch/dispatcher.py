@@ -24,7 +24,7 @@ import contextlib
 import queue
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from spotcluster.errors import SearchError
@@ -37,6 +37,7 @@ from spotcluster.search.dispatch.durations import Durations
 from spotcluster.search.dispatch.feeder import Feeder
 from spotcluster.search.dispatch.forecast import Forecast
 from spotcluster.search.dispatch.hope import Hope
+from spotcluster.search.dispatch.likeness import Params
 from spotcluster.search.dispatch.messages import Message
 from spotcluster.search.dispatch.roster import Roster
 from spotcluster.search.dispatch.sender import Sender, Work
@@ -74,7 +75,9 @@ class Dispatcher(threading.Thread):
         The score of what could not be evaluated.
     deaths : mapping
         How many engines an evaluation has killed before.
-    took : sequence of pairs
+    params : callable
+        What is known of a candidate beforehand, by its number.
+    took : iterable of pairs
         What evaluations are known to have taken before: their keys, and seconds.
     timeout : float, optional
         Seconds that an evaluation may take.
@@ -96,7 +99,8 @@ class Dispatcher(threading.Thread):
         error_score: float,
         deaths: Mapping[Key, int],
         *,
-        took: Sequence[tuple[Key, float]] = (),
+        params: Callable[[int], Params] = lambda _: {},
+        took: Iterable[tuple[Key, float]] = (),
         timeout: float | None = None,
         progress: Progress | None = None,
         open: bool = False,  # noqa: A002 - what it is
@@ -121,7 +125,7 @@ class Dispatcher(threading.Thread):
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._gone = threading.Event()
-        self._durations = Durations()
+        self._durations = Durations(params)
         self._durations.recall(took)
         self._sender = Sender(
             *(view, bundle, common, work, self._durations), timeout=timeout, progress=progress

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from spotcluster.search.data.evaluations import Key
+from spotcluster.search.dispatch.likeness import Likeness, Params
 
 MOST = 1000  # evaluations in a message
 PATIENCE = 2.0  # seconds, and
@@ -19,11 +20,18 @@ _WEIGHT = 0.05  # of the newest, in what is averaged over the last ones
 class Durations:
     """The seconds that evaluations took.
 
-    Splits of one candidate take about as long as each other, so they tell the most; the recent ones
-    of all candidates tell something.
+    Splits of one candidate take about as long as each other, so they tell the most; candidates that
+    are like it tell much, and the recent ones of all something.
+
+    Parameters
+    ----------
+    params : callable
+        What is known of a candidate beforehand, by its number, see `likeness`.
 
     Attributes
     ----------
+    measured : int
+        How many evaluations were.
     longest : float
         The longest that one took.
     mean : float
@@ -33,7 +41,9 @@ class Durations:
         known, on average.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, params: Callable[[int], Params] = lambda _: {}) -> None:
+        self._likeness = Likeness(params)
+        self.measured = 0
         self.longest = 0.0
         self.mean = 0.0
         self.error = 0.0
@@ -41,16 +51,21 @@ class Durations:
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._typical: float | None = None
 
-    def recall(self, known: Sequence[tuple[Key, float]]) -> None:
+    def recall(self, known: Iterable[tuple[Key, float]]) -> None:
         """Take note of what evaluations took before, which may be very many; the last count most.
 
         The first of what is left can then be sent in messages of the right length.
         """
-        for key, seconds in known[:-RECENT]:
-            total, count = self._of.get(key[0], (0.0, 0))
-            self._of[key[0]] = total + seconds, count + 1
-            self.longest = max(self.longest, seconds)
-        for key, seconds in known[-RECENT:]:
+        last: deque[tuple[Key, float]] = deque()
+        for each in known:
+            last.append(each)
+            if len(last) > RECENT:
+                key, seconds = last.popleft()
+                total, count = self._of.get(key[0], (0.0, 0))
+                self._of[key[0]] = total + seconds, count + 1
+                self.longest = max(self.longest, seconds)
+                self.measured += 1
+        for key, seconds in last:
             self.add(key, seconds)
 
     def add(self, key: Key, seconds: float) -> None:
@@ -65,8 +80,10 @@ class Durations:
                 self.error += _WEIGHT * (error - self.error)
         total, count = self._of.get(key[0], (0.0, 0))
         self._of[key[0]] = total + seconds, count + 1
+        self._likeness.add(key[0], (total + seconds) / (count + 1))
         self._recent.append(seconds)
         self._typical = None
+        self.measured += 1
         self.longest = max(self.longest, seconds)
 
     def expected(self, key: Key) -> float | None:
@@ -74,11 +91,17 @@ class Durations:
         if key[0] in self._of:
             total, count = self._of[key[0]]
             return total / count
-        return self._median()
+        alike = self._likeness.expected(key[0])
+        return self._median() if alike is None else alike
+
+    @property
+    def longest_left(self) -> float:
+        """What the longest of those that are left may be expected to take."""
+        return max(self.longest, self._likeness.longest)
 
     def knows(self, key: Key) -> bool:
-        """Return whether a split of its candidate was measured."""
-        return key[0] in self._of
+        """Return whether a split of its candidate was measured, or others that are like it."""
+        return key[0] in self._of or self._likeness.expected(key[0]) is not None
 
     def _median(self) -> float | None:
         if self._typical is None and self._recent:

@@ -91,7 +91,7 @@ class Feeder:
         now = time.monotonic()
         if not self._durations.mean:  # nothing tells how near it is
             return
-        near = max(NEAR, 2 * self._durations.longest, 3 * pace.length(ready))
+        near = max(NEAR, 2 * self._durations.longest_left, 3 * pace.length(ready))
         if now < self._order_next or self._pace.left(ready, self._backlog.waiting) > near:
             return
         self._backlog.longest_first(self._durations)

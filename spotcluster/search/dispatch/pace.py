@@ -24,6 +24,7 @@ BURST = 300.0  # messages a second then
 HINTS = 16.0  # notes a second, of all engines, with results of messages that are not done
 LEAD = 1.0  # seconds of work that wait in the controller, for engines that will be free then
 SPARE = 2  # messages that wait beside them
+FEWEST = 8  # evaluations that must have been measured before several travel together
 FIRST = 32  # messages that wait while nothing is known of how long they take, at most
 MOST_OF_IT, THIRD = 0.9, 1 / 3  # of the time left, by how well durations are known
 _GOLDEN = 0.6180339887  # its multiples spread evenly, however many there are
@@ -67,6 +68,8 @@ class Pace:
         waiting : int
             How many evaluations are in no message.
         """
+        if self._durations.measured < min(engines, FEWEST):  # a few that were quick say nothing
+            return 0.0
         self._turn = (self._turn + _GOLDEN) % 1.0
         sure = max(THIRD, self._most / (1 + 2 * self._durations.error))
         usual = max(SHORT, engines / MANY, length(engines) * sure) * (0.5 + self._turn)

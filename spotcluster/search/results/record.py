@@ -40,10 +40,6 @@ from spotcluster.search.origins import Origins
 
 FORMAT = 3
 _SHARED = ("node", "engine", "uuid", "pid")
-_NOTHING: dict[str, Any] = {
-    **{key: {} for key in ("test_scores", "train_scores", "fit_times", "score_times")},
-    "warned": [],
-}
 _AT_ONCE = 1000  # lines that are read
 _DAMAGE = (ValueError, TypeError, KeyError, AttributeError)  # what a damaged line raises
 
@@ -208,15 +204,11 @@ def _whole(line: bytes) -> bytes:
 def _take(record: Record, item: dict[str, Any], known: dict[Any, Any]) -> None:
     kind = item.pop("kind")
     if kind == "evaluation":
-        # A million are of a few nodes only, and most have nothing in what can hold several things:
-        # each its own would be two thirds of the memory.
+        # A million are of a few nodes only: each its own names would be half of the memory.
         for name in _SHARED:
             if name in item:
                 item[name] = known.setdefault(item[name], item[name])
-        for name, nothing in _NOTHING.items():
-            if not item.get(name):
-                item[name] = nothing
-        evaluation = Evaluation(**item)
+        evaluation = Evaluation.from_plain(item)
         record.evaluations.setdefault(evaluation.key, evaluation)
     elif kind == "accepted":
         origins = Origins(item["code"], item["versions"])

@@ -6,6 +6,7 @@ import importlib
 import pickle
 import pickletools
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sklearn.datasets import load_iris
@@ -25,6 +26,21 @@ def test_a_fitted_search_of_an_earlier_version_is_read_from_its_file() -> None:
     X, y = load_iris(return_X_y=True)
     assert fitted.score(X, y) > 0.9
     assert len(fitted.cv_results_["params"]) == 8
+
+
+def test_an_evaluation_of_an_earlier_version_is_read_and_it_reads_ours() -> None:
+    one = search.Evaluation(3, 1, 0.5, node="node001", test_scores={"accuracy": 0.5})
+    attributes = one.__reduce_ex__(2)[2]
+    assert attributes["test_scores"] == {"accuracy": 0.5}  # a dictionary, which was its own then
+    del attributes["calls"]  # later than the first version
+
+    class Former:
+        def __reduce__(self) -> Any:
+            return object.__new__, (search.Evaluation,), attributes
+
+    read = pickle.loads(pickle.dumps(Former()))
+    assert read == one
+    assert read.calls is None
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def message(work: float, *, begun: float = 0.0) -> Message:
 
 def known(*seconds: float) -> Durations:
     durations = Durations()
-    for number, each in enumerate(seconds):
+    for number, each in enumerate(seconds * pace.FIRST):
         durations.add((number, 0), each)
     return durations
 
@@ -51,6 +51,15 @@ def test_messages_of_all_engines_are_no_more_than_a_controller_carries(engines: 
     assert engines / (sum(lengths) / 1000) <= pace.MANY * 1.01
     assert max(lengths) > 2 * min(lengths)  # or all engines would come back at once
     assert engines / pace.telling(engines) <= pace.HINTS
+
+
+def test_few_evaluations_that_were_quick_say_nothing_of_the_next_ones() -> None:
+    durations = Durations()
+    made = pace.Pace(durations, Forecast())
+    for number in range(8):
+        assert made.wanted(8, PLENTY) == 0.0
+        durations.add((number, 0), 0.01)
+    assert made.wanted(8, PLENTY) > 0.0
 
 
 def test_messages_of_few_engines_are_as_long_as_they_need_be() -> None:
