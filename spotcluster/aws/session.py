@@ -215,7 +215,9 @@ def core_session(
         if profile is not None:
             core.set_config_variable("profile", profile)
         core.get_scoped_config()  # read now, so that it is said here what is wrong with it
-        core.register_component("data_loader", _models(core.get_config_variable("data_path")))
+        core.lazy_register_component(
+            "data_loader", lambda: _models(core.get_config_variable("data_path"))
+        )
         if keys is not None:
             core.set_credentials(keys.access_key, keys.secret_key, keys.token)
         if region is not None:
