@@ -14,6 +14,7 @@
     kinds/          what users write down: grids, halving, ASHA, Optuna, curves
     data/           what goes to engines
     dispatch/       who does which evaluation
+    backends/       whose engines they are: ipyparallel's, an executor's
     engine/         what runs there
     results/        what comes back
 """

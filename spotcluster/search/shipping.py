@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import threading
 import zlib
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 from spotcluster import assembly
 from spotcluster.search.cloudpickle_private import cloudpickle
+from spotcluster.search.engine import place
 
 _TEXT = json.dumps(assembly.sources("spotcluster.search.engine")).encode()
 _DIGEST = hashlib.sha256(_TEXT).hexdigest()[:16]
@@ -61,8 +63,30 @@ def pack(thing: Any) -> bytes:
     return bytes(cloudpickle.dumps(thing))
 
 
+def name_of(function: Callable[..., Any]) -> str:
+    """Return by which name a function of `engine` is known there."""
+    return f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+
+
 def send(view: Any, function: Callable[..., Any], *args: Any) -> Any:
     """Have an engine of `view` run a function of `engine`; return ipyparallel's AsyncResult."""
-    name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
     with _one_at_a_time:
-        return view.apply_async(call, _DIGEST, _SOURCE, name, *args)
+        return view.apply_async(call, _DIGEST, _SOURCE, name_of(function), *args)
+
+
+class _Code:
+    """`call`, which is not to be imported where it goes to, and of which pickle takes the name."""
+
+    def __call__(self, *args: Any) -> Any:
+        return call(*args)
+
+    def __reduce__(self) -> Any:
+        return pickle.loads, (_CALL,)
+
+
+_CALL = pack(call)
+
+
+def placed(where: dict[str, Any], function: Callable[..., Any], *args: Any) -> tuple[Any, ...]:
+    """Return what runs a function of `engine` in a place, see `engine.place`: with arguments."""
+    return _Code(), _DIGEST, _SOURCE, name_of(place.call), where, name_of(function), *args
