@@ -33,7 +33,7 @@ def get_engines_memory(client: Any, timeout: float = LIMIT) -> dict[int, float]:
     dict
         Megabytes by engine id.
     """
-    return _ask(client, list(client.ids), timeout, here.memory_mb)
+    return _ask(client, _engines_of(client), timeout, here.memory_mb)
 
 
 def get_host_free_memory(client: Any, timeout: float = LIMIT) -> dict[str, float]:
@@ -48,7 +48,7 @@ def one_engine_per_host(client: Any, timeout: float = LIMIT) -> dict[str, int]:
 
     ``client[list(one_engine_per_host(client).values())]`` is a view of them.
     """
-    answers = _ask(client, list(client.ids), timeout, here.identity)
+    answers = _ask(client, _engines_of(client), timeout, here.identity)
     hosts: dict[str, int] = {}
     for engine, who in answers.items():
         hosts.setdefault(who["node"], engine)
@@ -93,6 +93,15 @@ def check_compiled(backend: Backend, modules: Collection[str], timeout: float = 
             " cannot be sent.",
             "Build a wheel of your project and install it on the nodes: %px %pip install FILE.",
         )
+
+
+def _engines_of(client: Any) -> list[int]:
+    try:
+        return list(client.ids)
+    except AttributeError:
+        raise SearchError(
+            f"Only an ipyparallel client is asked for this, and this is a {type(client).__name__}."
+        ) from None
 
 
 def _ask(

@@ -1,4 +1,4 @@
-"""Searches for the best parameters of a model, on the engines of an ipyparallel client."""
+"""Searches for the best parameters of a model, on engines."""
 
 from __future__ import annotations
 
@@ -62,9 +62,10 @@ class Search(FollowedSearch):
 
     Parameters
     ----------
-    view : ipyparallel.LoadBalancedView, DirectView or Client
-        Where evaluations run. A view with targets is kept to. Copies of the search use the same
-        one, and a search that is pickled comes back without.
+    view : ipyparallel.LoadBalancedView, DirectView or Client; or an Executor or dask client
+        Where evaluations run. A view with targets is kept to. Of executors those of threads and of
+        processes are taken (`concurrent.futures`, loky), and `dask.distributed.Client`. Copies
+        of the search use the same one, and a search that is pickled comes back without.
     estimator : estimator, optional
         The model, for `fit` and `launch`.
     cv : int, splitter or iterable, optional

@@ -293,7 +293,7 @@ def test_search_begun_on_the_laptop_goes_on_on_the_cluster_and_comes_back(
     until(lambda: first.completed() == 4, "four are done here")
     first.abort()
     put(bound, 8)
-    second = GridSearch.resume(ledger, pair.client)
+    second = GridSearch.resume(ledger, pair.client, pace=ALONE)
     until(lambda: second.completed() == 8, "four more are done on engines")
     second.abort()
     put(bound, 99)

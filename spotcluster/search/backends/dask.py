@@ -23,6 +23,7 @@ from spotcluster.search.backends.protocol import Closed, Fate, Gone, Pending
 from spotcluster.search.backends.slots import Failed, Posted, Slot, Slots
 
 LOOK = 0.5  # seconds between two looks at which workers there are
+PATIENCE = 300.0  # seconds that an answer may take to come from where it is
 CALLS_FIRST = 10  # the priority of calls, which are short, before messages
 
 _CLOSED = (
@@ -180,14 +181,23 @@ class Dask(Slots):
             raise Gone from error
         with self._lock:
             self._natives[answer] = seat, native
-        native.add_done_callback(partial(self._pass_on, answer, taken))
+        native.add_done_callback(partial(self._done, answer, taken))
         return answer
 
+    def _done(self, answer: Pending, taken: Callable[[Any], Any], native: Any) -> None:
+        """Fetch what has come of something."""
+        # Where its worker has just gone that waits, and dask has one thread for all callbacks.
+        threading.Thread(
+            target=self._pass_on,
+            args=(answer, taken, native),
+            name="spotcluster answer",
+            daemon=True,
+        ).start()
+
     def _pass_on(self, answer: Pending, taken: Callable[[Any], Any], native: Any) -> None:
-        """Take what has come of something; dask has a thread for this."""
         with contextlib.suppress(InvalidStateError):  # its worker has gone, and it counts as lost
             try:
-                value = taken(native.result())
+                value = taken(native.result(PATIENCE))
             except BaseException as error:  # noqa: BLE001 - it is told whoever asks
                 answer.set_exception(error)
             else:

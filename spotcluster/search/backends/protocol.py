@@ -21,8 +21,8 @@ class Fate(Enum):
     DIED = auto()  # with its engine
     DROPPED = auto()  # by its engine, which was told to
     INTERRUPTED = auto()  # on its engine, which is still there
-    REFUSED = auto()  # by all that it could have gone to, or these are not there any more
-    EXPIRED = auto()  # it has waited for its time, and nobody has begun it
+    REFUSED = auto()  # by all that it could have gone to
+    EXPIRED = auto()  # it has waited for its time, or in vain, and nobody has begun it
     BROKEN = auto()  # something around the evaluations was raised, not by one of them
 
 

@@ -132,10 +132,9 @@ class Slots(ABC):
     def engines(self) -> list[int]:
         now = time.monotonic()
         with self._lock:
-            late = [one for one in self._waiting if now > one.until]
-            nowhere = [one for one in self._waiting if not self._may_go(one)]
-        self._give_back(late, Fate.EXPIRED)
-        self._give_back(nowhere, Fate.REFUSED)
+            # Or those that it could go to have left since.
+            vain = [one for one in self._waiting if now > one.until or not self._may_go(one)]
+        self._give_back(vain, Fate.EXPIRED)
         return list(self._slots)
 
     def pack(self, thing: Any) -> Parcel:
