@@ -27,25 +27,32 @@ def call(digest: str, source: bytes, name: str, *args: Any) -> Any:
     """
     import json
     import sys
+    import threading
     import types
     import zlib
 
     package_name = "spotcluster_engine_" + digest
     package = sys.modules.get(package_name)
-    if package is None:
-        package = types.ModuleType(package_name)
-        sys.modules[package_name] = package
-        try:
-            for module_name, text in json.loads(zlib.decompress(source)):
-                full_name = package_name + "." + module_name
-                module = types.ModuleType(full_name)
-                module.__package__ = package_name
-                exec(compile(text, "<" + full_name + ">", "exec"), module.__dict__)  # noqa: S102 - our own text, see `send`
-                sys.modules[full_name] = module
-                setattr(package, module_name, module)
-        except BaseException:
-            del sys.modules[package_name]
-            raise
+    if package is None or not hasattr(package, "whole"):
+        # A worker may have several threads: one of them makes it, and the others wait.
+        maker = sys.modules.setdefault(package_name + "_maker", types.ModuleType("maker"))
+        with maker.__dict__.setdefault("lock", threading.Lock()):
+            package = sys.modules.get(package_name)
+            if package is None:
+                package = types.ModuleType(package_name)
+                sys.modules[package_name] = package
+                try:
+                    for module_name, text in json.loads(zlib.decompress(source)):
+                        full_name = package_name + "." + module_name
+                        module = types.ModuleType(full_name)
+                        module.__package__ = package_name
+                        exec(compile(text, "<" + full_name + ">", "exec"), module.__dict__)  # noqa: S102 - our own text, see `send`
+                        sys.modules[full_name] = module
+                        setattr(package, module_name, module)
+                    package.whole = True  # type: ignore[attr-defined]
+                except BaseException:
+                    del sys.modules[package_name]
+                    raise
     module_name, function_name = name.split(".")
     return getattr(getattr(package, module_name), function_name)(*args)
 
