@@ -285,9 +285,10 @@ def test_an_executor_that_was_shut_down(processes: Executor, tmp_path: Path) -> 
 
 
 def test_search_begun_on_the_laptop_goes_on_on_the_cluster_and_comes_back(
-    pair: Machines, processes: Executor, bound: Path, tmp_path: Path
+    pair: Machines, bound: Path, tmp_path: Path
 ) -> None:
     ledger = tmp_path / "ledger"
+    processes = get_reusable_executor(2)
     first = GridSearch(processes, ledger=ledger)
     first.launch_for_arrays(Bounded(gate=str(bound)), NUMBERS, X, Y, **ONE, pace=ALONE)
     until(lambda: first.completed() == 4, "four are done here")

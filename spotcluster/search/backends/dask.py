@@ -145,7 +145,7 @@ class Dask(Slots):
             seat = self._slots.get(engine)
         if seat is None:
             raise Gone
-        return self._submit(seat, _value_of, CALLS_FIRST, function, *args)
+        return self._submit(seat, partial(_value_of, seat), CALLS_FIRST, function, *args)
 
     def _begin(self, slot: Slot, posted: Posted) -> Future[Any]:
         return self._submit(slot, _same, 0, *posted.what)
@@ -210,5 +210,8 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _value_of(answer: tuple[str, Any]) -> Any:
-    return answer[1] if answer[0] == "answer" else None
+def _value_of(seat: Slot, answer: tuple[str, Any]) -> Any:
+    kind, value = answer
+    if isinstance(value, dict) and "node" in value:  # each is asked who it is before anything else
+        seat.node = value["node"]
+    return value if kind == "answer" else None

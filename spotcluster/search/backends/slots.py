@@ -135,6 +135,7 @@ class Slots(ABC):
             # Or those that it could go to have left since.
             vain = [one for one in self._waiting if now > one.until or not self._may_go(one)]
         self._give_back(vain, Fate.EXPIRED)
+        self._hand_out()
         return list(self._slots)
 
     def pack(self, thing: Any) -> Parcel:
@@ -208,7 +209,7 @@ class Slots(ABC):
                 running = self._begin(slot, posted)
             except Gone:
                 self._put_back(posted, slot)
-                continue
+                return  # `closed` tells, or the next look at who is there tries again
             posted.told()
             running.add_done_callback(partial(self._came, posted, slot))
 
@@ -244,6 +245,8 @@ class Slots(ABC):
             self._answer(posted, error)
             return
         if kind == "refused":
+            if posted.done():  # its engine has gone
+                return
             with self._lock:
                 posted.refused.add(slot.id)
                 posted.notes[f"refused {slot.uuid}"] = value
