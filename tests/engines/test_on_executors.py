@@ -208,6 +208,26 @@ def test_abort_and_wait_and_going_on(executor: Executor, bound: Path) -> None:
     assert_whole(again)
 
 
+def test_ctrl_c_ends_a_fit_and_the_executor_can_go_on(executor: Executor, tmp_path: Path) -> None:
+    told: list[Any] = []
+
+    def interrupt(evaluation: Any) -> None:
+        told.append(evaluation)
+        if len(told) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    ledger = tmp_path / "ledger"
+    found = GridSearch(
+        *(executor, Sleepy(), {"n": [0, 2, 3, 4]}), cv=2, ledger=ledger, on_result=interrupt
+    )
+    with pytest.raises(KeyboardInterrupt):
+        found.fit(X, Y)
+    assert not found.running()
+    again = GridSearch.resume(ledger, executor)
+    assert again.wait(LIMIT)
+    assert again.cv_results_["mean_test_score"].tolist() == [0.0, 2.0, 3.0, 4.0]
+
+
 def test_a_killed_worker_ends_the_search_and_the_next_executor_goes_on(
     bound: Path, tmp_path: Path
 ) -> None:
