@@ -106,10 +106,11 @@ def once(hosts: int, files: int) -> dict[str, float]:
         delivery.PIECE //= SCALE
         bundle = written(Path(folder), files)
         shared = Spread()
+        engines = engines_of(client)
         begin = time.perf_counter()
         deliveries = [
             delivery.Delivery(
-                *(client, n, f"node{n:03}", bundle, shared, "search"), ended=lambda: None
+                *(engines, n, f"node{n:03}", bundle, shared, "search"), ended=lambda: None
             )
             for n in range(hosts)
         ]
@@ -122,6 +123,15 @@ def once(hosts: int, files: int) -> dict[str, float]:
         took = time.perf_counter() - begin
         sent = sum(one.sent for one in deliveries)
     return {"seconds": took, "sent": sent}
+
+
+def engines_of(client: Client) -> Any:
+    """Return what deliveries are given; those of former versions get the client."""
+    try:
+        from spotcluster.search.backends.ipyparallel import IPyParallel
+    except ImportError:
+        return client
+    return IPyParallel(SimpleNamespace(client=client, targets=None))
 
 
 def written(folder: Path, files: int) -> Any:

@@ -1,4 +1,4 @@
-"""Model searches on engines that come and go: with any ipyparallel client, and nothing lost.
+"""Model searches on engines that come and go: ipyparallel's or others', and nothing lost.
 
 ::
 
@@ -14,6 +14,7 @@
     kinds/          what users write down: grids, halving, ASHA, Optuna, curves
     data/           what goes to engines
     dispatch/       who does which evaluation
+    backends/       whose engines they are: ipyparallel's, an executor's, dask's
     engine/         what runs there
     results/        what comes back
 """

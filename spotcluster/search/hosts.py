@@ -9,10 +9,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import ipyparallel
-
 from spotcluster.errors import SearchError
 from spotcluster.search import shipping
+from spotcluster.search.backends.protocol import Backend, Gone
 from spotcluster.search.engine import here
 from spotcluster.wording import listed
 
@@ -34,7 +33,7 @@ def get_engines_memory(client: Any, timeout: float = LIMIT) -> dict[int, float]:
     dict
         Megabytes by engine id.
     """
-    return _ask(client, list(client.ids), timeout, here.memory_mb)
+    return _ask(client, _engines_of(client), timeout, here.memory_mb)
 
 
 def get_host_free_memory(client: Any, timeout: float = LIMIT) -> dict[str, float]:
@@ -49,7 +48,7 @@ def one_engine_per_host(client: Any, timeout: float = LIMIT) -> dict[str, int]:
 
     ``client[list(one_engine_per_host(client).values())]`` is a view of them.
     """
-    answers = _ask(client, list(client.ids), timeout, here.identity)
+    answers = _ask(client, _engines_of(client), timeout, here.identity)
     hosts: dict[str, int] = {}
     for engine, who in answers.items():
         hosts.setdefault(who["node"], engine)
@@ -69,27 +68,7 @@ def warm_mmap_on_cv_splits(
     _ask(client, list(hosts.values()), timeout, here.warm, names)
 
 
-def load_balanced(view: Any) -> Any:
-    """Return a load-balanced view of the engines of a view or client."""
-    if hasattr(view, "load_balanced_view"):
-        return view.load_balanced_view()
-    if hasattr(view, "retries") and hasattr(view, "client"):
-        return view
-    if hasattr(view, "scatter") and hasattr(view, "client"):  # a DirectView
-        return view.client.load_balanced_view(view.targets)
-    if view is None:
-        raise SearchError(
-            "The search has no view: it was given none, or it comes from a file or another process,"
-            " where a connection cannot go.",
-            "Give it one: search.set_params(view=client.load_balanced_view()).",
-        )
-    raise SearchError(
-        f"A search needs a load-balanced view, and was given a {type(view).__name__}.",
-        "Give it client.load_balanced_view(), or the client.",
-    )
-
-
-def check_compiled(view: Any, modules: Collection[str], timeout: float = LOOK) -> None:
+def check_compiled(backend: Backend, modules: Collection[str], timeout: float = LOOK) -> None:
     """See whether engines have the compiled modules of the user's, which cannot be sent.
 
     Raises
@@ -99,19 +78,30 @@ def check_compiled(view: Any, modules: Collection[str], timeout: float = LOOK) -
     """
     if not modules:
         return
-    client = load_balanced(view).client
-    asked = [shipping.send(client[engine], here.lacking, sorted(modules)) for engine in client.ids]
+    asked = []
+    for engine in backend.engines():
+        with contextlib.suppress(Gone):
+            asked.append(backend.call(engine, here.lacking, sorted(modules)))
     end = time.monotonic() + timeout
     answers = []
     for pending in asked:
-        with contextlib.suppress(TimeoutError, ipyparallel.error.IPythonError):
-            answers.append(set(pending.get(max(0.0, end - time.monotonic()))))
+        with contextlib.suppress(Exception):  # it answers too late, or has gone meanwhile
+            answers.append(set(pending.result(max(0.0, end - time.monotonic()))))
     if answers and (lacked := set.intersection(*answers)):
         raise SearchError(
             f"No engine has {listed(sorted(lacked))}, which the search needs; compiled modules"
             " cannot be sent.",
             "Build a wheel of your project and install it on the nodes: %px %pip install FILE.",
         )
+
+
+def _engines_of(client: Any) -> list[int]:
+    try:
+        return list(client.ids)
+    except AttributeError:
+        raise SearchError(
+            f"Only an ipyparallel client is asked for this, and this is a {type(client).__name__}."
+        ) from None
 
 
 def _ask(

@@ -13,8 +13,7 @@ from typing import Any
 
 from spotcluster import notify
 from spotcluster.errors import SearchError
-from spotcluster.ipyparallel_private import session_key
-from spotcluster.published import controller_of
+from spotcluster.search.backends.protocol import Backend
 from spotcluster.search.cloudpickle_private import loads
 from spotcluster.search.data.candidates import Candidate
 from spotcluster.search.data.evaluations import Evaluation, Key, Presence, Retry
@@ -133,16 +132,15 @@ class Run:
             self.retried = list(record.retries)
             self._deaths.update(retry.key for retry in record.retries if retry.lost)
 
-    def prepare(self, view: Any, *, open: bool) -> None:  # noqa: A002 - as the dispatcher's
+    def prepare(self, backend: Backend, *, open: bool) -> None:  # noqa: A002 - as the dispatcher's
         """Make ready to start; candidates may be added from now on."""
-        controller = controller_of(session_key(view.client))
-        self._client = view.client
+        self._client = backend.client
         self._progress = Progress(
-            *(self._id, self._kind, self.path, controller),
+            *(self._id, self._kind, self.path, backend.controller()),
             *(self._look, self._rank, self._describe),
         )
         self.dispatcher = Dispatcher(
-            view,
+            backend,
             self.bundle,
             self.results.unfinished(),
             self.plan.task,

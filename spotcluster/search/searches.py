@@ -1,4 +1,4 @@
-"""Searches for the best parameters of a model, on the engines of an ipyparallel client."""
+"""Searches for the best parameters of a model, on engines."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sklearn.metrics import check_scoring
 
 from spotcluster.errors import SearchError
 from spotcluster.search import hosts, origins
+from spotcluster.search.backends.given import backend_of
 from spotcluster.search.callbacks import registered, warn_if_unheard
 from spotcluster.search.data import splits
 from spotcluster.search.data.candidates import Candidate, Space, check_names
@@ -61,9 +62,10 @@ class Search(FollowedSearch):
 
     Parameters
     ----------
-    view : ipyparallel.LoadBalancedView, DirectView or Client
-        Where evaluations run. A view with targets is kept to. Copies of the search use the same
-        one, and a search that is pickled comes back without.
+    view : ipyparallel.LoadBalancedView, DirectView or Client; or an Executor or dask client
+        Where evaluations run. A view with targets is kept to. Of executors those of threads and of
+        processes are taken (`concurrent.futures`, loky), and `dask.distributed.Client`. Copies
+        of the search use the same one, and a search that is pickled comes back without.
     estimator : estimator, optional
         The model, for `fit` and `launch`.
     cv : int, splitter or iterable, optional
@@ -309,7 +311,7 @@ class Search(FollowedSearch):
         if not fitted:
             params = {k: v for k, v in params.items() if k not in ("estimator", self._space_name)}
         check(self._parameter_constraints, params, type(self).__name__)
-        hosts.load_balanced(self.view)
+        backend_of(self.view).check(timeout=self.timeout)
 
     def _launch(
         self,
@@ -389,7 +391,7 @@ class Search(FollowedSearch):
     def _origins(self, sent: dict[str, Any], grid: Space, *, importable: bool = False) -> Origins:  # noqa: ARG002 - for kinds whose candidates come from code
         """Return what the answers come from, when all of it can be sent; see `Origins.of`."""
         found = origins.examine(sent)
-        hosts.check_compiled(self.view, found.compiled)
+        hosts.check_compiled(backend_of(self.view), found.compiled)
         return Origins.of(found, importable=importable)
 
     def _scorer(self, model: Any) -> Any:
@@ -425,7 +427,7 @@ class Search(FollowedSearch):
     ) -> Self:
         run = self._run = Run(plan, candidates, bundle, ledger, header, data, self._news)
         try:
-            run.prepare(hosts.load_balanced(self.view), open=self._adds_candidates)
+            run.prepare(backend_of(self.view), open=self._adds_candidates)
             self._begin()
             run.start()
         except BaseException:  # Ctrl-C too

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import threading
 import zlib
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 from spotcluster import assembly
 from spotcluster.search.cloudpickle_private import cloudpickle
+from spotcluster.search.engine import place
 
 _TEXT = json.dumps(assembly.sources("spotcluster.search.engine")).encode()
 _DIGEST = hashlib.sha256(_TEXT).hexdigest()[:16]
@@ -25,25 +27,32 @@ def call(digest: str, source: bytes, name: str, *args: Any) -> Any:
     """
     import json
     import sys
+    import threading
     import types
     import zlib
 
     package_name = "spotcluster_engine_" + digest
     package = sys.modules.get(package_name)
-    if package is None:
-        package = types.ModuleType(package_name)
-        sys.modules[package_name] = package
-        try:
-            for module_name, text in json.loads(zlib.decompress(source)):
-                full_name = package_name + "." + module_name
-                module = types.ModuleType(full_name)
-                module.__package__ = package_name
-                exec(compile(text, "<" + full_name + ">", "exec"), module.__dict__)  # noqa: S102 - our own text, see `send`
-                sys.modules[full_name] = module
-                setattr(package, module_name, module)
-        except BaseException:
-            del sys.modules[package_name]
-            raise
+    if package is None or not hasattr(package, "whole"):
+        # A worker may have several threads: one of them makes it, and the others wait.
+        maker = sys.modules.setdefault(package_name + "_maker", types.ModuleType("maker"))
+        with maker.__dict__.setdefault("lock", threading.Lock()):
+            package = sys.modules.get(package_name)
+            if package is None:
+                package = types.ModuleType(package_name)
+                sys.modules[package_name] = package
+                try:
+                    for module_name, text in json.loads(zlib.decompress(source)):
+                        full_name = package_name + "." + module_name
+                        module = types.ModuleType(full_name)
+                        module.__package__ = package_name
+                        exec(compile(text, "<" + full_name + ">", "exec"), module.__dict__)  # noqa: S102 - our own text, see `send`
+                        sys.modules[full_name] = module
+                        setattr(package, module_name, module)
+                    package.whole = True  # type: ignore[attr-defined]
+                except BaseException:
+                    del sys.modules[package_name]
+                    raise
     module_name, function_name = name.split(".")
     return getattr(getattr(package, module_name), function_name)(*args)
 
@@ -61,8 +70,30 @@ def pack(thing: Any) -> bytes:
     return bytes(cloudpickle.dumps(thing))
 
 
+def name_of(function: Callable[..., Any]) -> str:
+    """Return by which name a function of `engine` is known there."""
+    return f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+
+
 def send(view: Any, function: Callable[..., Any], *args: Any) -> Any:
     """Have an engine of `view` run a function of `engine`; return ipyparallel's AsyncResult."""
-    name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
     with _one_at_a_time:
-        return view.apply_async(call, _DIGEST, _SOURCE, name, *args)
+        return view.apply_async(call, _DIGEST, _SOURCE, name_of(function), *args)
+
+
+class _Code:
+    """`call`, which is not to be imported where it goes to, and of which pickle takes the name."""
+
+    def __call__(self, *args: Any) -> Any:
+        return call(*args)
+
+    def __reduce__(self) -> Any:
+        return pickle.loads, (_CALL,)
+
+
+_CALL = pack(call)
+
+
+def placed(where: dict[str, Any], function: Callable[..., Any], *args: Any) -> tuple[Any, ...]:
+    """Return what runs a function of `engine` in a place, see `engine.place`: with arguments."""
+    return _Code(), _DIGEST, _SOURCE, name_of(place.call), where, name_of(function), *args

@@ -279,3 +279,11 @@ def iris(tmp_path: Path) -> list[str]:
 
     X, y = load_iris(return_X_y=True)
     return persist_cv_splits(X, y, n_cv_iter=3, name="iris", random_state=0, folder=tmp_path)
+
+
+@pytest.fixture
+def bound(tmp_path: Path) -> Path:
+    """The file up to whose number those of `numbered.Bounded` go on."""
+    path = tmp_path / "bound"
+    path.write_text("4")
+    return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,22 @@ def test_weights_are_told(pair: Machines) -> None:
         told.append(recorder.told)
     same(told[1], told[0])
     assert told[0][3][3]["metadata"]["sample_weight"]
+
+
+@pytest.mark.parametrize("kind", [ThreadPoolExecutor, ProcessPoolExecutor])
+def test_executors_tell_the_same(kind: Any) -> None:
+    told = []
+    with kind(2) as executor:
+        for search in (
+            GridSearchCV(Steps(), {"n": [1, 2]}, cv=2),
+            GridSearch(executor, Steps(), {"n": [1, 2]}, cv=2),
+        ):
+            each = [Plain(), Deep(), Shallow()]
+            search.set_callbacks(*each).fit(X, Y)
+            told.append([one.told for one in each])
+    for ours, theirs in zip(told[1], told[0], strict=True):
+        assert len(theirs) > 4
+        same(ours, theirs)
 
 
 def test_scikit_learns_own_log_and_bar(pair: Machines) -> None:

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.svm import SVC
 
 from spotcluster.errors import SearchError
+from spotcluster.search.backends.ipyparallel import IPyParallel
 from spotcluster.search.data.evaluations import Evaluation, Key, Retry
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.dispatch.dispatcher import Dispatcher
@@ -33,7 +34,7 @@ class Dispatch:
         self.bundle = Bundle.of(files)
         self.news: list[News] = []
         self.dispatcher = Dispatcher(
-            machines.client.load_balanced_view(self.targets),
+            IPyParallel(machines.client.load_balanced_view(self.targets)),
             self.bundle,
             keys,
             {**TASK, "model": self.model, "pace": 0.0},

@@ -167,7 +167,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SPOTCLUSTER_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(here, "_bundles", {})
-    monkeypatch.setattr(batch, "_splits", batch.OrderedDict())
+    monkeypatch.setattr(batch, "_kept", batch._Kept())
 
 
 def ours(model: Any, X: Any, y: Any) -> list[Any]:

@@ -13,6 +13,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import cache
 from numbers import Real
 from pathlib import Path
@@ -30,6 +31,7 @@ import pytest
 import sklearn
 from ipyparallel.client.futures import MessageFuture
 from ipyparallel.controller.hub import Hub
+from joblib.externals.loky import get_reusable_executor
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import ParameterSampler
 from sklearn.preprocessing import StandardScaler
@@ -39,6 +41,7 @@ from traitlets import HasTraits
 from spotcluster import ipyparallel_private
 from spotcluster.local import moto_private
 from spotcluster.search import cloudpickle_private, sklearn_private
+from spotcluster.search.backends import futures_private
 from spotcluster.search.kinds.trials import load_optuna
 
 TOP = Path(__file__).parents[2]
@@ -240,6 +243,14 @@ def test_optunas_samplers_say_what_they_have() -> None:
     tree = importlib.import_module("optuna.samplers._brute_force")._TreeNode()
     assert tree.count_unexpanded(exclude_running=True) == 1
     assert isinstance(study._storage, load_optuna().storages.InMemoryStorage)
+
+
+def test_executors_know_how_many_workers_they_have() -> None:
+    for made in (ThreadPoolExecutor(3), ProcessPoolExecutor(3), get_reusable_executor(3)):
+        with made:
+            assert made._max_workers == futures_private.workers_of(made) == 3
+            of_threads = futures_private.is_of_threads(made)
+            assert of_threads != futures_private.is_of_processes(made)
 
 
 def test_paramikos_channel_knows_its_transport() -> None:

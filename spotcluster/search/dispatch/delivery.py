@@ -11,19 +11,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import ipyparallel
-
 from spotcluster import depots
 from spotcluster.depots import Depot
 from spotcluster.errors import SearchError
-from spotcluster.search import shipping
+from spotcluster.search.backends.protocol import Backend, Fate, Pending, said
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.dispatch.spread import CLIENT, Spread
 from spotcluster.search.engine import here, peer, prune, transfer
 
 CHUNK = 4 << 20  # bytes that the client sends at once
 PIECE = 16 << 20  # bytes that an engine gets elsewhere before it can do something else
-IN_FLIGHT = 3  # pieces: one being written, one on the way, one waiting in the controller
+IN_FLIGHT = 3  # pieces: one being written, one on the way, one waiting behind it
 PATIENCE = 600.0  # seconds that a single call may wait: somebody else's task may be running there
 
 
@@ -49,7 +47,7 @@ class Delivery(threading.Thread):
 
     def __init__(
         self,
-        client: Any,
+        backend: Backend,
         engine: int,
         node: str,
         bundle: Bundle,
@@ -67,14 +65,14 @@ class Delivery(threading.Thread):
         self.over = False
         self._ended = ended
         self.moved = time.monotonic()
-        self._client = client
+        self._backend = backend
         self._bundle = bundle
         self._spread = spread
         self._search = search
-        self._depot = depots.of(client)
+        self._depot = depots.of(backend.client)
         self._upload = uuid.uuid4().hex
         self._given_up = threading.Event()
-        self._to_purge: list[str] = []
+        self._to_erase: list[Pending] = []
         self._offering = False
 
     def give_up(self) -> None:
@@ -92,8 +90,7 @@ class Delivery(threading.Thread):
                     self.problem = "the files were sent and are not there"
             self._apply(prune.prune)
         except Exception as error:  # noqa: BLE001 - a client that is closed now may raise anything
-            kind = getattr(error, "ename", type(error).__name__)  # what it was on the engine
-            self.problem = f"{kind}: {getattr(error, 'evalue', error)}".splitlines()[0]
+            self.problem = said(error)
             self._clean_up()
         finally:
             self.over = True
@@ -132,8 +129,10 @@ class Delivery(threading.Thread):
         try:
             yield
             arrived = True
-        except ipyparallel.error.RemoteError as error:
-            if source == CLIENT or error.ename == "EngineError":
+        except SearchError:
+            raise
+        except Exception as error:
+            if source == CLIENT or self._backend.fate(error) is not Fate.BROKEN:
                 raise
         finally:
             self._spread.ended(self.node, digest, source, arrived=arrived)
@@ -190,18 +189,20 @@ class Delivery(threading.Thread):
     def _ask(self, function: Callable[..., Any], *args: Any) -> Any:
         return self._answer(self._apply(function, *args))
 
-    def _apply(self, function: Callable[..., Any], *args: Any) -> Any:
-        return shipping.send(self._client[self.engine], function, *args)
+    def _apply(self, function: Callable[..., Any], *args: Any) -> Pending:
+        return self._backend.call(self.engine, function, *args)
 
-    def _answer(self, pending: Any) -> Any:
+    def _answer(self, pending: Pending) -> Any:
         try:
-            answer = pending.get(PATIENCE)
+            answer = pending.result(PATIENCE)
         except TimeoutError:
             raise SearchError(
                 f"Engine {self.engine} on {self.node} took no file for {PATIENCE:.0f} s."
             ) from None
         self._go_on()
-        self._purge(pending)
+        self._to_erase.append(pending)
+        if self._backend.erase(self._to_erase):  # if not, it goes with the next
+            self._to_erase = []
         return answer
 
     def _go_on(self) -> None:
@@ -215,16 +216,6 @@ class Delivery(threading.Thread):
         if self._given_up.is_set():
             raise SearchError(f"The delivery to {self.node} was given up.")
         self.moved = time.monotonic()
-
-    def _purge(self, pending: Any) -> None:
-        # The controller keeps every message, with its content, for clients that come back. It may
-        # not have seen the end of this one yet, and says so; then it goes with the next.
-        self._to_purge += pending.msg_ids
-        try:
-            self._client.purge_hub_results(self._to_purge)
-        except (ipyparallel.error.IPythonError, OSError, IndexError):
-            return
-        self._to_purge = []
 
     def _clean_up(self) -> None:
         # unless the engine has gone, or the client

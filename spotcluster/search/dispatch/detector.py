@@ -1,4 +1,4 @@
-"""Tells that a message is lost, earlier than ipyparallel does, and where it never would."""
+"""Tells that a message is lost, earlier than the engines' owner does, and where it never would."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 from weakref import ReferenceType, ref
 
-import ipyparallel
-
-from spotcluster.search import shipping
+from spotcluster.search.backends.protocol import Backend, Gone
 from spotcluster.search.data.evaluations import Key
 from spotcluster.search.dispatch import sender
 from spotcluster.search.dispatch.durations import Durations
@@ -40,17 +37,20 @@ class Loss:
         For the user, a sentence without its full stop.
     death : bool
         Whether its engine died.
+    passing : bool
+        Whether that says nothing of the evaluation once this run is over.
     """
 
     why: str
     death: bool = False
+    passing: bool = False
 
 
 class LossDetector:
     """Looks after the messages that are under way: each when its engine has gone, or it is time."""
 
-    def __init__(self, client: Any, roster: Roster, durations: Durations) -> None:
-        self._client = client
+    def __init__(self, backend: Backend, roster: Roster, durations: Durations) -> None:
+        self._backend = backend
         self._roster = roster
         self._durations = durations
         self._blamed: set[str] = set()  # engines for whose death a message has been blamed
@@ -143,8 +143,8 @@ class LossDetector:
         """
         now = time.monotonic()
         if message.engine is None:
-            # The scheduler returns what waits too long, unless the message is lost, with the
-            # controller for example. Without hints it could be running, and nothing can be said.
+            # What waits too long comes back, unless the message is lost, with the controller for
+            # example. Without hints it could be running, and nothing can be said.
             if hints_arrive and now - message.sent > 3 * message.limit + sender.QUEUE_LIMIT:
                 return Loss("its message was lost")
         elif message.engine not in self._roster.engines:
@@ -153,7 +153,7 @@ class LossDetector:
                 return Loss(f"{self._roster.name(message.uuid)} died", death=True)
         else:
             message.vanished = 0.0
-            return self._ask_after(message, now)
+            return self._ask_after(message, now) if self._backend.in_turn else None
         return None
 
     def _ask_after(self, message: Message, now: float) -> Loss | None:
@@ -169,9 +169,10 @@ class LossDetector:
             message.answered = now if message.call.exception() is None else 0.0
             message.call = None
         elif now - message.begun >= self._patience(message):
+            assert message.engine is not None
             message.call_at = now - message.begun
-            with contextlib.suppress(ipyparallel.error.IPythonError, KeyError, IndexError):
-                message.call = shipping.send(self._client[message.engine], here.identity)
+            with contextlib.suppress(Gone):
+                message.call = self._backend.call(message.engine, here.identity)
                 message.call.add_done_callback(lambda _: self._answers.put(message))
         return None
 
@@ -185,7 +186,7 @@ class LossDetector:
         """
         if not loss.death:
             return loss
-        uuid = message.uuid or message.pending.metadata.get("engine_uuid")
+        uuid = message.uuid or self._backend.engine_of(message.pending)
         if message.engine is not None:
             spared = any(one.uuid == uuid and one.clock > message.clock for one in live)
         else:  # not for ever: hints may be lost each time

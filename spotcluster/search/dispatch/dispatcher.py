@@ -1,18 +1,13 @@
 """Keeps the engines busy with a search's evaluations, and loses none of them.
 
-Evaluations travel in messages of about a second of work. What ipyparallel's scheduler does with one
-(its ``controller/task_scheduler.py``):
+Evaluations travel in messages of about a second of work. Each waits until one of the engines is
+free that were ready when it was sent, and comes back when it has waited too long, when all of these
+have refused it, or when its engine has died; then it is sent again, if we still count on it. See
+`backends.protocol`.
 
-- It waits in the scheduler until an engine is free, at most for the time that we give it: then it
-  comes back as ``TaskTimeout`` and is sent again, if we still count on it.
-- It goes to one of the engines that were ready when it was sent. One that refuses it
-  (``UnmetDependency``) is not asked again for this message; when all have refused it, or have gone,
-  it comes back as ``ImpossibleDependency`` and is sent again in a new message.
-- When its engine dies it comes back as ``EngineError``, 5 s after the controller has noticed.
-
-Engines publish a hint when they start or refuse a message, and results of a message that takes
-long. With them what is lost is sent again as soon as its engine is gone. Hints may be lost:
-everything works without, only later.
+Engines give a hint when they start or refuse a message, and results of a message that takes long.
+With them what is lost is sent again as soon as its engine is gone. Hints may be lost: everything
+works without, only later.
 
 What a step does is what has happened since the last one: other threads put answers and messages
 with new hints in queues, and messages that may be lost are looked at when it is time to.
@@ -28,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from spotcluster.errors import SearchError
-from spotcluster.ipyparallel_private import is_closed, on_publication
+from spotcluster.search.backends.protocol import Backend
 from spotcluster.search.data.evaluations import Key, Presence
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.dispatch.backlog import Backlog
@@ -48,18 +43,14 @@ from spotcluster.search.results.progress import Progress
 
 TICK = 0.1  # seconds between two looks at what has changed; a result is seen at once
 
-_CLOSED = (
-    "The ipyparallel client of the search was closed.",
-    "Make a new client and resume the search from its ledger.",
-)
-
 
 class Dispatcher(threading.Thread):
     """Sends evaluations until all are finished.
 
     Parameters
     ----------
-    view : ipyparallel.LoadBalancedView
+    backend : Backend
+        The engines.
     bundle : Bundle
     keys : iterable of Key
         The evaluations to do, in this order.
@@ -89,7 +80,7 @@ class Dispatcher(threading.Thread):
 
     def __init__(
         self,
-        view: Any,
+        backend: Backend,
         bundle: Bundle,
         keys: Iterable[Key],
         common: dict[str, Any],
@@ -108,7 +99,7 @@ class Dispatcher(threading.Thread):
         super().__init__(name="spotcluster search", daemon=True)
         self.remarks: list[str] = []
         self.failure: BaseException | None = None
-        self._client = view.client
+        self._backend = backend
         self._bundle = bundle.digest
         self._digests = [split.digest for split in bundle.splits]
         self._progress = progress
@@ -128,17 +119,15 @@ class Dispatcher(threading.Thread):
         self._durations = Durations(params)
         self._durations.recall(took)
         self._sender = Sender(
-            *(view, bundle, common, work, self._durations), timeout=timeout, progress=progress
+            *(backend, bundle, common, work, self._durations), timeout=timeout, progress=progress
         )
-        self._roster = Roster(
-            *(self._client, self._sender.engines, bundle, self._sender.needed, self._wake.set)
-        )
-        self._detector = LossDetector(self._client, self._roster, self._durations)
+        self._roster = Roster(backend, bundle, self._sender.needed, self._wake.set)
+        self._detector = LossDetector(backend, self._roster, self._durations)
         self._suspicions = Suspicions(self._roster, self._backlog)
         self._hope = Hope(self._roster, self._backlog)
         forecast = Forecast()
         self._verdicts = Verdicts(
-            self._client,
+            backend,
             self._backlog,
             self._roster,
             self._sender,
@@ -224,8 +213,8 @@ class Dispatcher(threading.Thread):
                     self._wake.clear()
         except BaseException as error:  # noqa: BLE001 - told to whoever waits for the search
             # A client that is closed in the middle of a step may fail with anything.
-            closed = isinstance(error, Exception) and is_closed(self._client)
-            self.failure = SearchError(*_CLOSED) if closed else error
+            why = self._backend.closed() if isinstance(error, Exception) else None
+            self.failure = SearchError(*why) if why else error
         finally:
             with self._intake:
                 self._over = True
@@ -236,6 +225,8 @@ class Dispatcher(threading.Thread):
                 prune.prune()
             with contextlib.suppress(Exception):
                 self._sender.withdraw(self._backlog.live)
+            with contextlib.suppress(Exception):
+                self._backend.close()
             self.remarks = self._roster.remarks()
             try:
                 self._ended()
@@ -264,11 +255,13 @@ class Dispatcher(threading.Thread):
             return not self._over
 
     def _step(self) -> None:
-        if is_closed(self._client):
-            raise SearchError(*_CLOSED)
         prune.used(self._bundle, self._digests)
+        closed = self._backend.closed()  # what was answered before has come by now
         for message in _all_of(self._answered):
             self._verdicts.take(message)
+        if closed:
+            self._tell()
+            raise SearchError(*closed)
         arrived = self._roster.refresh()
         for message in dict.fromkeys(_all_of(self._spoken_of)):
             self._verdicts.hear(message)
@@ -296,13 +289,13 @@ class Dispatcher(threading.Thread):
             self._record(news)
 
     def _listen(self, message: Message) -> None:
-        """Have what becomes of a message known; ipyparallel's thread tells."""
+        """Have what becomes of a message known; other threads tell."""
 
         def answered(_: Any) -> None:
             self._answered.put(message)
             self._wake.set()
 
-        on_publication(message.pending, lambda: self._spoken_of.put(message))
+        self._backend.listen(message.pending, lambda: self._spoken_of.put(message))
         self._spoken_of.put(message)  # what was published before we listened
         message.pending.add_done_callback(answered)
 

@@ -15,7 +15,7 @@ from spotcluster.search.dispatch.messages import Message
 from spotcluster.search.dispatch.roster import Roster
 from spotcluster.search.dispatch.sender import Sender
 from spotcluster.search.dispatch.suspicions import Suspicions
-from spotcluster.search.dispatch.verdicts import Verdicts
+from spotcluster.search.dispatch.verdicts import DEATHS, Verdicts
 from spotcluster.wording import listed
 
 COLD = 5.0  # seconds that the first evaluation of an engine may take longer, for its imports
@@ -138,7 +138,8 @@ class Feeder:
 
     def _send(self, keys: Sequence[Key], engines: Sequence[int] = ()) -> bool:
         # Only to those that are ready: one that is still at its imports would keep it waiting.
-        message = self._sender.send(keys, engines or self._suspicions.ready())
+        apart = any(self._verdicts.deaths[key] >= DEATHS - 1 for key in keys)  # the last try
+        message = self._sender.send(keys, engines or self._suspicions.ready(), apart=apart)
         if message is None:
             return False
         self._backlog.count_on(message)

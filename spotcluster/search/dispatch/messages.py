@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from spotcluster.search.backends.protocol import Pending
 from spotcluster.search.data.evaluations import Key
 
 
@@ -19,10 +20,10 @@ class Message:
     ----------
     keys : tuple of Key
         The evaluations.
-    pending : AsyncResult
-        What ipyparallel gave for it.
+    pending : Future
+        Its answer, when there is one.
     sent, limit : float
-        When, on the monotonic clock, and how long it may wait in the scheduler.
+        When, on the monotonic clock, and how long it may wait for an engine.
     engine, uuid : int, str
         Where it is known to run.
     begun : float
@@ -38,7 +39,7 @@ class Message:
     """
 
     keys: tuple[Key, ...]
-    pending: Any
+    pending: Pending
     sent: float
     limit: float
     engine: int | None = None
@@ -54,13 +55,8 @@ class Message:
     answered: float = 0.0
     work: float = 0.0
 
-    @property
-    def id(self) -> str:
-        return str(self.pending.msg_ids[0])
-
-    def hints(self, client: Any) -> Iterator[tuple[str, Any]]:
-        """Yield what its engine has published about it since the last call."""
-        data = (client.metadata.get(self.id) or {}).get("data") or {}
+    def hints(self, data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        """Yield what is new of the notes about it."""
         for name in sorted(data, key=lambda name: name != "started"):
             if name.startswith("results") and "started" not in data:
                 continue  # that hint was lost: nobody says whose they are before the answer does

@@ -10,10 +10,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import ipyparallel
-
 from spotcluster import notify
-from spotcluster.search import shipping
+from spotcluster.search.backends.protocol import Backend, Gone, Pending
 from spotcluster.search.data.evaluations import Presence
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.dispatch.delivery import Delivery
@@ -31,12 +29,12 @@ STALLED = 120.0  # seconds without an answer after which another engine of the h
 
 @dataclass
 class Engine:
-    """An engine of the client; `joined` is when it was first seen, in seconds since 1970."""
+    """An engine; `joined` is when it was first seen, in seconds since 1970."""
 
     id: int
     uuid: str = ""
     joined: float = field(default_factory=time.time)
-    probe: Any = None
+    probe: Pending | None = None
     node: str = ""
     draining: bool = False
     look_again: float = 0.0
@@ -114,14 +112,12 @@ class Roster:
 
     def __init__(
         self,
-        client: Any,
-        ids: Callable[[], list[int]],
+        backend: Backend,
         bundle: Bundle,
         needed: Sequence[str] = (),
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        self._client = client
-        self._ids = ids
+        self._backend = backend
         self._bundle = bundle
         self._needed = needed
         self._wake = wake
@@ -142,7 +138,7 @@ class Roster:
 
     def refresh(self) -> list[str]:
         """Look at what has changed; return the hosts that have become ready."""
-        ids = self._ids()
+        ids = self._backend.engines()
         self.gone = set()
         if ids != self._seen:
             self._seen = ids
@@ -245,7 +241,7 @@ class Roster:
         before = self._taken.setdefault(who["node"], [])
         if not before or abs(at - before[-1].at) > APART:
             before.append(Taken(who["node"], at, {who["uuid"]}))
-            notify.node_lost(self._client, who["node"])
+            notify.node_lost(self._backend.client, who["node"])
         before[-1].engines.add(who["uuid"])
 
     def lost(self, uuid: str | None) -> None:
@@ -317,14 +313,15 @@ class Roster:
             delivery.give_up()
         told = []
         for engine in servers:
-            with contextlib.suppress(ipyparallel.error.IPythonError, OSError, IndexError):
-                told.append(shipping.send(self._client[engine], peer.withdraw, self._search))
+            with contextlib.suppress(Gone, OSError):
+                told.append(self._backend.call(engine, peer.withdraw, self._search))
         # ipyparallel sends on a thread that ends with the client, whether it has sent all or not,
         # and who waits for the search may close the client next. An engine that is busy has the
         # message by the end of this time, and acts on it later.
         end = time.monotonic() + FAREWELL
         for one in told:
-            one.wait(max(0.0, end - time.monotonic()))
+            with contextlib.suppress(TimeoutError):
+                one.exception(max(0.0, end - time.monotonic()))
         for delivery in under_way:
             delivery.join(max(0.0, end - time.monotonic()))
 
@@ -348,19 +345,19 @@ class Roster:
                 self._wake()
                 return
             try:
-                view = self._client[engine.id]
-                engine.probe = shipping.send(view, here.probe, self._bundle.digest, self._needed)
-                self._room -= 1
-                engine.probe.add_done_callback(lambda _: self._wake())
-            except (ipyparallel.error.IPythonError, KeyError, IndexError):
-                return  # it has gone; the next look at the ids tells
-        if not engine.probe.ready():
+                engine.probe = self._backend.call(
+                    engine.id, here.probe, self._bundle.digest, self._needed
+                )
+            except Gone:
+                return  # the next look at who is there tells
+            self._room -= 1
+            engine.probe.add_done_callback(lambda _: self._wake())
+        if not engine.probe.done():
             return
-        try:
-            answer = engine.probe.get(0)
-        except (ipyparallel.error.IPythonError, TimeoutError, KeyError):
+        if engine.probe.exception() is not None:
             engine.probe = None
             return
+        answer = engine.probe.result()
         # By the id we asked for: a controller that was restarted may have given it another one.
         host = self._meet({**answer, "engine": engine.id})
         self.is_taken(answer)
@@ -401,7 +398,7 @@ class Roster:
             # The last to come is the least likely to be busy.
             engine_id = through[-1].id
             host.delivery = Delivery(
-                *(self._client, engine_id, host.name, self._bundle),
+                *(self._backend, engine_id, host.name, self._bundle),
                 *(self._spread, self._search, self._wake),
             )
             host.delivery.start()

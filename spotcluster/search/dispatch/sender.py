@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
-import ipyparallel
-
-from spotcluster.search import parcels, shipping
+from spotcluster.search.backends.protocol import Backend, Gone
 from spotcluster.search.data.evaluations import Key
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.dispatch import pace
@@ -18,7 +16,7 @@ from spotcluster.search.dispatch.messages import Message
 from spotcluster.search.engine import batch
 from spotcluster.search.results.progress import Progress
 
-QUEUE_LIMIT = 10.0  # seconds that a message may wait in the scheduler's queue, at least
+QUEUE_LIMIT = 10.0  # seconds that a message may wait for an engine, at least
 OVER = 1.5  # times what was expected of a message, after which it comes back with what it has
 
 Work = Callable[[Key], tuple[str, dict[str, Any]]]
@@ -35,7 +33,7 @@ class Sender:
 
     def __init__(
         self,
-        view: Any,
+        backend: Backend,
         bundle: Bundle,
         common: dict[str, Any],
         work: Work,
@@ -44,12 +42,9 @@ class Sender:
         timeout: float | None,
         progress: Progress | None,
     ) -> None:
-        self._client = view.client
-        self._targets = view.targets
-        self._view = view.client.load_balanced_view()
-        self._view.set_flags(block=False, track=False, retries=0)
+        self._backend = backend
         self._bundle = bundle.digest
-        found = parcels.parcel(common)
+        found = backend.pack(common)
         self.needed = list(found.needed)
         self._common = found.data
         self._work = work
@@ -57,16 +52,17 @@ class Sender:
         self._timeout = timeout
         self._progress = progress
 
-    def engines(self) -> list[int]:
-        """Return the ids of the engines that the search may use."""
-        ids: list[int] = list(self._client.ids)
-        if self._targets is None or isinstance(self._targets, str):
-            return ids
-        wanted = [self._targets] if isinstance(self._targets, int) else self._targets
-        return [engine for engine in ids if engine in wanted]
-
-    def send(self, keys: Sequence[Key], targets: Sequence[int]) -> Message | None:
+    def send(
+        self, keys: Sequence[Key], targets: Sequence[int], *, apart: bool = False
+    ) -> Message | None:
         """Send evaluations to whichever of the engines `targets` is free first.
+
+        Parameters
+        ----------
+        keys : sequence of Key
+        targets : sequence of int
+        apart : bool
+            Whether nothing should run beside them that would die with them.
 
         Returns
         -------
@@ -75,26 +71,23 @@ class Sender:
         """
         longest = max(self._durations.longest, pace.length(len(targets)))
         limit = max(QUEUE_LIMIT, 3 * longest)
-        items = parcels.parcel([self._work(key) for key in keys]).data
+        items = self._backend.pack([self._work(key) for key in keys]).data
         work = self._durations.work(keys)
         if not targets:  # which would mean any engine
             return None
+        label = partial(self._progress.label, keys) if self._progress else None
         try:
-            label = self._progress.label(keys) if self._progress else None
-            self._view.set_flags(timeout=limit, targets=targets, label=label)
-            pending = shipping.send(
-                self._view,
+            pending = self._backend.send(
+                *(targets, limit, label),
                 batch.perform,
                 *(self._bundle, self._common, items, OVER * work, self._timeout),
                 pace.telling(len(targets)),
+                apart=apart,
             )
-        except (ipyparallel.error.IPythonError, KeyError, IndexError):
-            return None  # a target has gone in this moment
+        except Gone:  # in this moment
+            return None
         return Message(tuple(keys), pending, time.monotonic(), limit, work=work)
 
     def withdraw(self, messages: Iterable[Message]) -> None:
         """Have the engines drop messages that they have not started."""
-        ids = [message.id for message in messages if not message.pending.done()]
-        if ids:
-            with contextlib.suppress(ipyparallel.error.IPythonError, OSError, RuntimeError):
-                self._client.abort(ids, block=False)
+        self._backend.withdraw([message.pending for message in messages])

@@ -9,12 +9,12 @@ travels alone. Its other messages had waited there, or had ended; see `detector.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from spotcluster.search.backends.protocol import Backend, Fate, said
 from spotcluster.search.data.evaluations import Evaluation, Key, Retry
 from spotcluster.search.dispatch.backlog import Backlog
 from spotcluster.search.dispatch.detector import Loss, LossDetector
@@ -28,9 +28,6 @@ from spotcluster.search.engine import batch
 
 DEATHS = 3  # engines that an evaluation may kill
 HINT = 2.0  # seconds that it may take to hear of the beginning of an evaluation
-
-_LOST = {"EngineError", "TaskAborted", "KeyboardInterrupt"}
-_NOT_RUN = {"TaskTimeout", "DependencyTimeout", "ImpossibleDependency", "UnmetDependency"}
 
 News = Evaluation | Retry
 
@@ -52,7 +49,7 @@ class Verdicts:
 
     def __init__(
         self,
-        client: Any,
+        backend: Backend,
         backlog: Backlog,
         roster: Roster,
         sender: Sender,
@@ -68,7 +65,7 @@ class Verdicts:
         self.warm: set[str] = set()
         self.news: list[News] = []
         self.hints_arrive = False
-        self._client = client
+        self._backend = backend
         self._backlog = backlog
         self._roster = roster
         self._sender = sender
@@ -83,8 +80,10 @@ class Verdicts:
 
     def take(self, message: Message) -> None:
         """Take the answer to a message."""
-        self._backlog.live.pop(message, None)
         error = message.pending.exception()
+        if error is not None:
+            self.hear(message)  # first of all who has refused it, and why
+        self._backlog.live.pop(message, None)
         if error is None:
             who, raw = message.pending.result()
             for key, result in message.results(raw):
@@ -93,14 +92,13 @@ class Verdicts:
         elif keys := self._backlog.open(message):
             self._failed(message, keys, error)
         self._ended(message)
-        with contextlib.suppress(RuntimeError):  # the client would keep it for ever
-            self._client.purge_local_results([message.id])
+        self._backend.forget(message.pending)
 
     def hear(self, message: Message) -> None:
         """Take the hints that engines have published about a message: what can be known earlier."""
         if message not in self._backlog.live:
             return
-        for name, note in message.hints(self._client):
+        for name, note in message.hints(self._backend.notes(message.pending)):
             self.hints_arrive = True
             if name == "started":
                 message.starts(note["who"], note["clock"])
@@ -157,7 +155,7 @@ class Verdicts:
     def lost(self, message: Message, loss: Loss) -> None:
         """Take a message as lost: what it should have brought is sent again, or given up."""
         keys, alone = self._backlog.open(message), self._backlog.only_in(message)
-        uuid = message.uuid or message.pending.metadata.get("engine_uuid")
+        uuid = message.uuid or self._backend.engine_of(message.pending)
         if loss.death:
             self._backlog.isolate(keys)
         for key in keys:
@@ -171,7 +169,7 @@ class Verdicts:
                 text = f"It was running on {DEATHS} engines that died or were interrupted"
                 self._fail(key, message, f"{text}; in the end {loss.why}.", killed=True)
             else:
-                self.news.append(Retry(*key, loss.why, lost=loss.death))
+                self.news.append(Retry(*key, loss.why, lost=loss.death and not loss.passing))
                 self._roster.lost(uuid)
         self._backlog.give_up(message)
         self._ended(message)
@@ -183,36 +181,38 @@ class Verdicts:
         self._ended(message)
 
     def _failed(self, message: Message, keys: list[Key], error: BaseException) -> None:
-        kind = getattr(error, "ename", type(error).__name__)
-        if kind in _NOT_RUN:
-            if kind != "TaskTimeout":
+        fate = self._backend.fate(error)
+        if fate in (Fate.REFUSED, Fate.EXPIRED):
+            if fate is Fate.REFUSED:
                 if not self._roster.hopeless():  # which is told otherwise
                     refused = "every engine refused it"
                     self.news += [Retry(*key, refused, lost=False) for key in keys]
                 if not message.refused_by:  # the hints that say who and why were lost
                     self._roster.doubt()
             self._backlog.give_up(message)
-        elif kind in _LOST:
-            uuid = message.uuid or message.pending.metadata.get("engine_uuid")
+        elif fate in (Fate.DIED, Fate.DROPPED, Fate.INTERRUPTED):
+            uuid = message.uuid or self._backend.engine_of(message.pending)
             name = self._roster.name(uuid)
-            if kind == "EngineError" and message.engine is None and self._roster.drained(uuid):
+            if fate is Fate.DIED and message.engine is None and self._roster.drained(uuid):
                 self._backlog.give_up(message)  # it was about to be refused when the engine left
                 return
             why = {
-                "EngineError": f"{name} died",
-                "TaskAborted": f"{name} was told to drop it",
-                "KeyboardInterrupt": f"it was interrupted on {name}",
+                Fate.DIED: f"{name} died",
+                Fate.DROPPED: f"{name} was told to drop it",
+                Fate.INTERRUPTED: f"it was interrupted on {name}",
             }
             # One that interrupts its engine itself would be sent again for ever.
-            loss = Loss(why[kind], death=kind != "TaskAborted")
-            if kind == "EngineError":
+            loss = Loss(
+                why[fate],
+                death=fate is not Fate.DROPPED,
+                passing=fate is Fate.INTERRUPTED and not self._backend.interrupts_count,
+            )
+            if fate is Fate.DIED:
                 loss = self._detector.blame(message, loss, self._backlog.live)
             self.lost(message, loss)
         else:  # something around the evaluations: they themselves have not raised it
-            uuid = message.uuid or message.pending.metadata.get("engine_uuid")
-            self._suspicions.leave_out(
-                self._roster.node(uuid), f"{kind}: {getattr(error, 'evalue', error)}"
-            )
+            uuid = message.uuid or self._backend.engine_of(message.pending)
+            self._suspicions.leave_out(self._roster.node(uuid), said(error))
             self._backlog.give_up(message)
 
     def _ended(self, message: Message) -> None:

@@ -3,6 +3,7 @@
 ::
 
     here.py           this engine and its host: who they are, which files they have
+    place.py          where it is, if not on an engine of ipyparallel's
     batch.py          the evaluations of a message, one after the other
     imports.py        what they need, imported while files come
     fit.py            one of them          part.py     on a part of a split

@@ -25,7 +25,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from . import fit, here, imports, mapping, peer, prune
+from . import fit, here, imports, mapping, peer, place, prune
 
 PUBLISH = 0.5  # seconds between two times that finished evaluations are told of, if nobody says
 KEPT = 32  # splits that stay mapped
@@ -37,8 +37,16 @@ PYTHON = "Python"  # beside names of packages: code that comes by value is of on
 LOOK = 1.0  # seconds between two looks at whether the host is taken back
 AGAIN = 1.0  # seconds after which it is interrupted again, should it go on
 
-_commons: OrderedDict[bytes, tuple[dict[str, Any], dict[str, Any]]] = OrderedDict()
-_splits: OrderedDict[tuple[str, int, int], mapping.Mapping] = OrderedDict()
+
+class _Kept(threading.local):
+    """What is made once: for each thread, as evaluations may write into it."""
+
+    def __init__(self) -> None:
+        self.commons: OrderedDict[bytes, tuple[dict[str, Any], dict[str, Any]]] = OrderedDict()
+        self.splits: OrderedDict[tuple[str, int, int], mapping.Mapping] = OrderedDict()
+
+
+_kept = _Kept()
 
 
 class TimeLimit(BaseException):
@@ -82,7 +90,7 @@ def perform(
 
     Raises
     ------
-    ipyparallel.UnmetDependency
+    ipyparallel.UnmetDependency, place.Refused
         If this host is draining, does not have the files of the bundle, or cannot begin: what
         fails before an evaluation's own code runs is no failure of the evaluation's.
     """
@@ -94,13 +102,10 @@ def perform(
     results: list[dict[str, Any]] = []
     try:
         with (
-            _importable(modules),
             peer.working(bundle),
             _heralded(who),
-            # One that closes the doors behind it: without them IPython gives no answer any more.
-            contextlib.redirect_stdout(sys.stdout),
-            contextlib.redirect_stderr(sys.stderr),
-            _heard(settings.get("filters", ())) as warned,
+            place.limited(),
+            _own_process(modules, settings.get("filters", ())) as warned,
         ):
             for digest, item in _until(budget, publish or PUBLISH, batch, results):
                 result = _evaluate(entries[digest], digest, {**settings, **item}, timeout)
@@ -121,15 +126,35 @@ def perform(
 
 
 @contextlib.contextmanager
+def _own_process(modules: dict[str, Any], filters: Iterable[Any]) -> Iterator[dict[Any, int]]:
+    """Change for the body what a process has once; give counts of what is warned of.
+
+    Where others run in this process too nothing is changed: what is warned of is told there.
+    """
+    if not place.is_apart():
+        yield {}
+        return
+    with (
+        _importable(modules),
+        # One that closes the doors behind it: without them IPython gives no answer any more.
+        contextlib.redirect_stdout(sys.stdout),
+        contextlib.redirect_stderr(sys.stderr),
+        _heard(filters) as warned,
+    ):
+        yield warned
+
+
+@contextlib.contextmanager
 def _heralded(who: dict[str, Any]) -> Iterator[None]:
     """Tell, as long as this is open, that the host is taken back: after that nobody would."""
-    over = threading.Event()
+    over, where = threading.Event(), place.current()
 
     def watch() -> None:
         while (taken := here.taken()) is None:
             if over.wait(LOOK):
                 return
-        here.publish(taken={**who, "taken": taken})
+        with place.within(where):
+            here.publish(taken={**who, "taken": taken})
 
     threading.Thread(target=watch, name="spotcluster herald", daemon=True).start()
     try:
@@ -217,12 +242,13 @@ def _compare(versions: dict[str, str]) -> None:
 def _unpacked(common: bytes, items: bytes) -> tuple[dict[str, Any], list[Any], dict[str, Any]]:
     # From the client that this engine already obeys in everything, signed by its session key.
     name = sha256(common).digest()
-    known = _commons.pop(name, None)
+    commons = _kept.commons
+    known = commons.pop(name, None)
     if known is None:
         known = pickle.loads(common)  # noqa: S301
-    _commons[name] = known
-    while len(_commons) > 4:
-        _commons.popitem(last=False)
+    commons[name] = known
+    while len(commons) > 4:
+        commons.popitem(last=False)
     settings, modules = known
     batch, more = pickle.loads(items)  # noqa: S301
     return settings, batch, {**more, **modules}
@@ -317,15 +343,16 @@ def _heard(filters: Iterable[Any]) -> Iterator[dict[Any, int]]:
 def _split(entry: dict[str, Any]) -> tuple[Any, ...]:
     """Return the parts of a split, of which nothing that an estimator does to them is kept."""
     name = (entry["path"], entry["size"], entry["mtime"])
-    mapped = _splits.pop(name, None)
+    splits = _kept.splits
+    mapped = splits.pop(name, None)
     if mapped is None:
         split = here.load(entry["path"])
         if not mapping.is_mapped(split):  # it is loaded anew for each evaluation
             return tuple(mapping.plain(split))
         mapped = mapping.Mapping(entry["path"], split)
-    _splits[name] = mapped
-    while len(_splits) > KEPT:
-        _splits.popitem(last=False)
+    splits[name] = mapped
+    while len(splits) > KEPT:
+        splits.popitem(last=False)
     return tuple(mapped.split())
 
 

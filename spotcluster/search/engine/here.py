@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import imports
+from . import imports, place
 
 _DIGEST_BLOCK = 1 << 20
 _bundles: dict[str, dict[str, Any]] = {}  # what this process has read of the markers
@@ -63,8 +63,10 @@ def taken() -> float | None:
 
 
 def identity() -> dict[str, Any]:
-    """Return which engine this is: its host, process, and id and uuid in ipyparallel."""
+    """Return which engine this is: its host, process, and id and uuid."""
     who: dict[str, Any] = {"node": node_name(), "pid": os.getpid(), "engine": None, "uuid": None}
+    if (given := place.current()) is not None:
+        return {**who, "engine": given["engine"], "uuid": given["uuid"]}
     kernel = getattr(_shell(), "kernel", None)
     if kernel is not None:
         who["engine"] = int(getattr(kernel, "engine_id", -1))
@@ -80,6 +82,10 @@ def _shell() -> Any:
 
 def publish(**note: Any) -> None:
     """Give the client a hint. The channel may lose it: nothing may depend on its arrival."""
+    if place.current() is not None:
+        with contextlib.suppress(Exception):
+            place.tell(note)
+        return
     publisher = getattr(_shell(), "data_pub", None)
     if publisher is not None:
         with contextlib.suppress(Exception):
@@ -88,10 +94,12 @@ def publish(**note: Any) -> None:
 
 def refuse(reason: str, why: str = "") -> NoReturn:
     """Send the call to another engine; `why` says what is wrong with this one."""
-    from ipyparallel.error import UnmetDependency
-
     who = identity()
     note = {**who, "reason": reason, "why": why, "taken": taken()}
+    if place.current() is not None:
+        raise place.Refused(note)
+    from ipyparallel.error import UnmetDependency
+
     publish(**{f"refused {who['uuid']}": note})
     raise UnmetDependency(f"{who['node']}: {why or reason}")
 
@@ -240,9 +248,10 @@ def load(path: str) -> Any:
     """Map a split file into memory; it may be written to, and the file stays as it is."""
     import joblib
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings() if place.is_apart() else contextlib.nullcontext():
         # joblib says that arrays of objects, which a split may hold, cannot be mapped
-        warnings.simplefilter("ignore")
+        if place.is_apart():
+            warnings.simplefilter("ignore")
         return joblib.load(path, mmap_mode="c")
 
 

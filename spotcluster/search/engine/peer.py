@@ -19,11 +19,12 @@ import re
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from . import here
+from . import here, place
 
 IDLE = 120.0  # seconds without an evaluation or a question after which a search is over
 LOOK = 500  # milliseconds between two looks at whether to end
@@ -32,7 +33,8 @@ LARGEST = 1 << 24  # bytes that may be asked for at once
 _NOTHING = [b"0", b"-1", b""]
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _server: Server | None = None
-_working: str | None = None  # the bundle of the evaluations that run now
+_working: Counter[str] = Counter()  # how many messages of each bundle run now
+_counting = threading.Lock()
 _worked: dict[str, float] = {}  # when evaluations of a bundle ended last, on the monotonic clock
 
 
@@ -66,12 +68,13 @@ def withdraw(search: str) -> None:
 @contextmanager
 def working(bundle: str) -> Iterator[None]:
     """Take note, for as long as this is open, that the searches with this bundle go on."""
-    global _working
-    _working = bundle
+    with _counting:
+        _working[bundle] += 1
     try:
         yield
     finally:
-        _working = None
+        with _counting:
+            _working[bundle] -= 1
         _worked[bundle] = time.monotonic()
 
 
@@ -105,7 +108,7 @@ class Server(threading.Thread):
         now = time.monotonic()
         for search, bundle in list(self.searches.items()):
             last = max(self._asked, _worked.get(bundle, 0.0))
-            if bundle != _working and now - last > IDLE:
+            if not _working[bundle] and now - last > IDLE:
                 self.searches.pop(search, None)
         return bool(self.searches)
 
@@ -139,7 +142,11 @@ def _bytes_of(digest: str, offset: int, length: int) -> bytes:
 
 
 def _address() -> str:
-    """Return the address of this host by which it reaches the controller."""
+    """Return the address of this host by which it reaches the controller, or is known there."""
+    if (given := place.current()) is not None:
+        if not given["address"]:
+            raise OSError("nobody could reach it")
+        return str(given["address"])
     import zmq
 
     streams = here._shell().kernel.shell_streams

@@ -305,7 +305,8 @@ def learning_curve(
 
     Parameters
     ----------
-    view : ipyparallel.LoadBalancedView or ipyparallel.Client
+    view
+        As in `Search`.
     estimator, X, y, groups, train_sizes, cv, scoring, exploit_incremental_learning
     shuffle, random_state, error_score, return_times, params
         As in scikit-learn, and with its numbers.

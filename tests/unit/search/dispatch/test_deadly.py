@@ -10,11 +10,12 @@ from spotcluster.search.data.evaluations import Key
 from spotcluster.search.dispatch.detector import Loss
 from spotcluster.search.dispatch.dispatcher import Dispatcher
 from spotcluster.search.dispatch.messages import Message
+from spotcluster.search.parcels import parcel
 
 
 def dispatcher(keys: list[Key], deaths: Counter[Key]) -> Dispatcher:
-    view, bundle, ignored = Mock(), Mock(splits=[]), Mock()
-    return Dispatcher(view, bundle, keys, {}, ignored, ignored, ignored, -1.0, deaths)
+    engines, bundle, ignored = Mock(pack=parcel), Mock(splits=[]), Mock()
+    return Dispatcher(engines, bundle, keys, {}, ignored, ignored, ignored, -1.0, deaths)
 
 
 def messages(made: Dispatcher, seconds: float) -> list[list[Key]]:

@@ -10,15 +10,16 @@ from spotcluster.search.dispatch.messages import Message
 
 DIED = Loss("node001 1 died", death=True)
 NOBODY: Any = None
+ENGINES: Any = SimpleNamespace(engine_of=lambda pending: pending.uuid)
 
 
 def detector() -> LossDetector:
-    return LossDetector(NOBODY, NOBODY, NOBODY)
+    return LossDetector(ENGINES, NOBODY, NOBODY)
 
 
 def message(number: int, *, began: float = 0.0, uuid: str = "a") -> Message:
     """Return a message that an engine had; nobody saw it begin where `began` is 0."""
-    pending = SimpleNamespace(metadata={"engine_uuid": uuid})
+    pending: Any = SimpleNamespace(uuid=uuid)
     made = Message(((number, 0),), pending, 0.0, 10.0)
     if began:
         made.engine, made.uuid, made.clock = 1, uuid, began

@@ -15,6 +15,7 @@ from spotcluster.search.dispatch.messages import Message
 from spotcluster.search.dispatch.verdicts import Verdicts
 from spotcluster.search.engine.batch import GRACE
 from spotcluster.search.kinds.optuna_search import OptunaSearch
+from spotcluster.search.parcels import parcel
 
 
 def timed_out(
@@ -49,8 +50,8 @@ def test_an_evaluation_of_a_frozen_host_was_taken_for_one_that_never_ends() -> N
 
 def dispatcher(ended: Any, **more: Any) -> Any:
     """Return one that has nothing to do."""
-    view, bundle, ignored = Mock(), Mock(splits=[]), Mock()
-    return Dispatcher(view, bundle, [], {}, ignored, ignored, ended, -1.0, {}, **more)
+    engines, bundle, ignored = Mock(pack=parcel), Mock(splits=[]), Mock()
+    return Dispatcher(engines, bundle, [], {}, ignored, ignored, ended, -1.0, {}, **more)
 
 
 @pytest.mark.parametrize("part", ["_roster.close", "_sender.withdraw"])

@@ -17,9 +17,9 @@ from spotcluster.search.dispatch.dispatcher import Dispatcher
 from spotcluster.search.dispatch.messages import Message
 from spotcluster.search.dispatch.roster import Engine, Host, Roster
 from spotcluster.search.dispatch.suspicions import Failure, Suspicions
+from spotcluster.search.parcels import parcel
 
 KEYS = [(n, 0) for n in range(8)]
-
 
 HEAD = 'Traceback (most recent call last):\n  File "x.py", line 1, in fit\n    raise\n'
 
@@ -37,7 +37,7 @@ class Scene:
 
     def __init__(self, *nodes: str) -> None:
         self.backlog = Backlog(KEYS)
-        self.roster = Roster(Mock(), list, Mock())
+        self.roster = Roster(Mock(), Mock())
         for number, node in enumerate(nodes):
             self.roster.engines[number] = Engine(number, node, node=node)
             self.roster.hosts[node] = Host(node, ready=True)
@@ -194,8 +194,8 @@ def test_a_search_that_nobody_can_do_waited_for_ever(monkeypatch: pytest.MonkeyP
 
 
 def test_a_run_that_timed_out_won_over_another_that_was_still_going() -> None:
-    view, bundle, ignored = Mock(), Mock(splits=[]), Mock()
-    made = Dispatcher(view, bundle, KEYS, {}, ignored, ignored, ignored, -1.0, {(0, 0): 2})
+    engines, bundle, ignored = Mock(pack=parcel), Mock(splits=[]), Mock()
+    made = Dispatcher(engines, bundle, KEYS, {}, ignored, ignored, ignored, -1.0, {(0, 0): 2})
     messages: list[Any] = [Message(((0, 0),), Mock(), sent=0.0, limit=1.0) for _ in range(2)]
     for message in messages:
         made._backlog.count_on(message)

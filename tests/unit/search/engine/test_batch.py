@@ -33,7 +33,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("SPOTCLUSTER_HOME")
     monkeypatch.setattr(here, "_bundles", {})
-    monkeypatch.setattr(batch, "_splits", batch.OrderedDict())
+    monkeypatch.setattr(batch, "_kept", batch._Kept())
     return tmp_path / ".spotcluster"
 
 

@@ -11,6 +11,7 @@ import pickle
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -242,3 +243,20 @@ def test_a_disk_that_becomes_full_in_a_piece_was_told_of_as_other_bytes() -> Non
     with pytest.raises(OSError, match="No space left"):
         transfer._write(disk, 0, b"piece")
     assert disk.getvalue() == b"pie"
+
+
+def test_threads_of_a_worker_found_a_package_that_another_was_still_making() -> None:
+    begin, answers = threading.Barrier(8), []
+
+    def ask() -> None:
+        begin.wait(60)
+        answers.append(shipping.call("of-a-test", shipping._SOURCE, "prune.used", "no bundle"))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for name in [name for name in sys.modules if name.startswith("spotcluster_engine_of-a-test")]:
+        del sys.modules[name]
+    assert answers == [None] * 8

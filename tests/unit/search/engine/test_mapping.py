@@ -41,7 +41,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("SPOTCLUSTER_HOME")
     monkeypatch.setattr(here, "_bundles", {})
-    monkeypatch.setattr(batch, "_splits", batch.OrderedDict())
+    monkeypatch.setattr(batch, "_kept", batch._Kept())
 
 
 @pytest.fixture
