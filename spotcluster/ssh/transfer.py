@@ -57,6 +57,7 @@ _HINTS = {
     "full": "Make room there, then repeat the command: what has arrived is not sent again.",
     "folder": "Name a folder that is there, or end the path with / to have it made.",
     "names": "Copy them into folders of their own.",
+    "aside": "If no copy is writing it, give it another name.",
     "hostile": "Nothing was written outside the destination; do not trust that machine.",
 }
 

@@ -28,8 +28,10 @@ class Entry:
         except (TypeError, ValueError, AttributeError):
             raise wire.nonsense() from None
         plain = self.names[1:] if self.names[0] == b"." else self.names
+        written = self.kind not in ("-", "!")  # what is only told of may be called as it is there
         for one in plain:
-            if one in (b"", b".", b"..") or b"\0" in one or one.endswith(ASIDE):
+            aside = written and one.endswith(ASIDE)
+            if one in (b"", b".", b"..") or b"\0" in one or aside:
                 raise RefusedError(
                     "hostile", "it sent the name " + shown(self.name) + ", which is not allowed"
                 )

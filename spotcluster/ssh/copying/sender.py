@@ -111,6 +111,8 @@ class Sender:
                     both = shown(names[name]) + " and " + shown(path)
                     raise RefusedError("names", both + " would have the same name there")
                 names[name] = path
+                if name.endswith(ASIDE):
+                    raise RefusedError("aside", shown(path) + " is called as what is not whole yet")
                 for item in self._walk(path, name):
                     self._pipe.beat()
                     yield item

@@ -32,7 +32,8 @@ JOB, RESULT, BEATS, FATAL = b"J", b"R", b"H", b"X"
 class RefusedError(Exception):
     """The copy cannot be made, in words that name what the user gave.
 
-    `code` is "missing", "denied", "full", "folder", "exists", "names", "hostile" or "failed".
+    `code` is "missing", "denied", "full", "folder", "exists", "names", "aside", "hostile" or
+    "failed".
     """
 
     def __init__(self, code: str, text: str) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import spotcluster.ssh.copying as package
 from spotcluster import assembly
 from spotcluster.ssh import transfer
+from spotcluster.ssh.copying import folders
 
 from .copies import content, copy, refused, tree
 
@@ -76,10 +77,14 @@ def test_destination_is_as_with_cp(tmp_path: Path) -> None:
         (["a"], "a/f/", "is not a folder"),
         (["a", "b/g"], "a/f", "is not a folder"),
         (["/dev/null"], "there", "is neither a file nor a folder"),
+        (["c/.f.spotcluster-part"], "there", "is called as what is not whole yet"),
     ],
 )
 def test_wrong_input_is_named(tmp_path: Path, sources: list[str], dest: str, text: str) -> None:
-    tree(tmp_path, {"a/f": b"1", "b/a": b"", "b/g": b"", "there/x": b""})
+    tree(
+        tmp_path,
+        {"a/f": b"1", "b/a": b"", "b/g": b"", "there/x": b"", "c/.f.spotcluster-part": b""},
+    )
     before = content(tmp_path)
     done = copy(
         [os.fsencode(tmp_path / one) for one in sources],
@@ -137,6 +142,19 @@ def test_what_is_neither_file_nor_folder_is_left_out_and_said(tmp_path: Path) ->
     assert [one.name for one in done.sender.items if one.kind == "-"] == [b"a/pipe"]
 
 
+def test_what_an_interrupted_copy_has_left_had_the_next_one_refused_as_hostile(
+    tmp_path: Path,
+) -> None:
+    a = tree(
+        tmp_path / "a", {"f": b"1", ".g.spotcluster-part": b"half", "d/.h.spotcluster-part": b""}
+    )
+    done = copy([a], tmp_path / "b")
+    assert done.errors == []
+    assert content(tmp_path / "b") == {"f": b"1"}
+    told = [one.name for one in done.sender.items if one.kind == "-"]
+    assert told == [b"a/.g.spotcluster-part", b"a/d/.h.spotcluster-part"]
+
+
 def test_files_that_cannot_be_written_are_named_and_the_others_come(tmp_path: Path) -> None:
     a = tree(tmp_path / "a", {"1": b"1", "2": b"2", "3/x": b"3"})
     there = tree(tmp_path / "there", {"a/1/in": b"the way", "a/3": b"too"})
@@ -150,7 +168,12 @@ def test_files_that_cannot_be_written_are_named_and_the_others_come(tmp_path: Pa
 
 
 _NAMES = st.binary(min_size=1, max_size=255).filter(
-    lambda name: b"/" not in name and b"\0" not in name and name not in (b".", b"..")
+    lambda name: (
+        b"/" not in name
+        and b"\0" not in name
+        and name not in (b".", b"..")
+        and not name.endswith(folders.ASIDE)
+    )
 )
 
 
