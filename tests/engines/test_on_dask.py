@@ -34,10 +34,12 @@ QUIET: Any = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
 
 
 @pytest.fixture(scope="module")
-def two_workers() -> Iterator[Any]:
+def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Two workers with a thread each, which dask starts again when they are killed."""
-    with LocalCluster(n_workers=2, threads_per_worker=1, **QUIET) as cluster:
-        yield cluster
+    # A home of their own: what other tests' searches have found there need not be there for long.
+    home = tmp_path_factory.mktemp("home")
+    with LocalCluster(n_workers=2, threads_per_worker=1, env={"HOME": str(home)}, **QUIET) as made:
+        yield made
 
 
 @pytest.fixture

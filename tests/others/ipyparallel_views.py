@@ -46,7 +46,7 @@ ENGINES_PER_NODE = {engines}
 
 [plugin pypackages]
 setup_class = starcluster.plugins.pypkginstaller.PyPkgInstaller
-packages = numpy, pandas, matplotlib, decorator, pytest
+packages = numpy, pandas, matplotlib, decorator, pytest, distributed
 
 [cluster iptemplate]
 KEYNAME = mykey

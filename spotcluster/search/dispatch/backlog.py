@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
@@ -9,6 +10,8 @@ from collections.abc import Collection, Iterable, Sequence
 from spotcluster.search.data.evaluations import Key
 from spotcluster.search.dispatch.durations import Durations
 from spotcluster.search.dispatch.messages import Message
+
+PASSED = 256  # evaluations that wait again, at most, after which another one takes its place
 
 
 class Backlog:
@@ -26,6 +29,8 @@ class Backlog:
         self._waiting = deque(keys)
         self.unfinished = set(self._waiting)
         self._known = set(self._waiting)
+        self._sent = itertools.count()  # messages
+        self._back: dict[Key, int] = {}  # those that wait again, first of all: of which message
         self._in_order = False  # whether somebody has said what goes first
         self._alone: set[Key] = set()
         self._counted: dict[Key, list[Message]] = {}  # the messages that should bring each
@@ -88,6 +93,7 @@ class Backlog:
                 urgency[key] = math.inf
             tried.add(key[0])
         self._waiting = deque(sorted(self._waiting, key=urgency.__getitem__, reverse=True))
+        self._back.clear()
 
     def _to_send(self, key: Key) -> bool:
         return key in self.unfinished and key not in self._counted
@@ -96,6 +102,7 @@ class Backlog:
         """Have these wait, before all others."""
         self.parked.difference_update(keys)
         self._waiting.extendleft(reversed(keys))
+        self._back.update(dict.fromkeys(keys, -1))
 
     def isolate(self, keys: Iterable[Key]) -> None:
         """Have each of these travel in a message of its own from now on."""
@@ -103,8 +110,10 @@ class Backlog:
 
     def count_on(self, message: Message) -> None:
         """Expect from a message what it was sent for."""
+        message.number = next(self._sent)
         for key in message.keys:
             self._counted.setdefault(key, []).append(message)
+            self._back.pop(key, None)
         self._due[message] = len(message.keys)
         self.parked.difference_update(message.keys)
         self.live[message] = None
@@ -133,10 +142,20 @@ class Backlog:
             self.parked.add(key)
 
     def give_up(self, message: Message) -> None:
-        """Count on a message no longer; what no other one should bring waits again."""
-        for key in reversed(self.open(message)):
-            if not self._release(key, message):
-                self._waiting.appendleft(key)
+        """Count on a message no longer; what no other one should bring waits again.
+
+        It does so before all others, but after what was sent before it and waits again too, if that
+        is not much: messages come back one by one, and what was to be first would be last.
+        """
+        back = [key for key in self.open(message) if not self._release(key, message)]
+        place = 0
+        while place < min(len(self._waiting), PASSED):
+            if self._back.get(self._waiting[place], message.number) >= message.number:
+                break
+            place += 1
+        for key in reversed(back):
+            self._waiting.insert(place, key)
+        self._back.update(dict.fromkeys(back, message.number))
 
     def finish(self, key: Key) -> list[Message]:
         """Take one as finished; return the messages that should have brought it."""

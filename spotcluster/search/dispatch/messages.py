@@ -34,6 +34,8 @@ class Message:
         The engines known to have refused it.
     vanished : float
         When its engine was first seen to be gone.
+    number : int
+        Which of the messages it is, as they were sent.
     work : float
         Seconds that it may be expected to take; 0 while nothing is known.
     """
@@ -53,6 +55,7 @@ class Message:
     call: Any = None
     call_at: float = 0.0
     answered: float = 0.0
+    number: int = 0
     work: float = 0.0
 
     def hints(self, data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

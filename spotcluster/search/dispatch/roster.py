@@ -76,6 +76,8 @@ class Host:
     ----------
     ready : bool
         Whether it has the files.
+    lacking : int, optional
+        The engine that has refused an evaluation for want of files last, and so is idle.
     problem : str
         Why it did not get them.
     unable : str
@@ -88,6 +90,7 @@ class Host:
     ready: bool = False
     delivery: Delivery | None = None
     not_before: float = 0.0
+    lacking: int | None = None
     problem: str = ""
     unable: str = ""
     trial: float = 0.0
@@ -269,7 +272,7 @@ class Roster:
         elif reason == "unable":
             self.leave_out(host.name, why)
         elif host.delivery is None:
-            host.ready = False
+            host.ready, host.lacking = False, known.id
 
     def doubt(self) -> None:
         """Ask all engines anew, before they are given anything: one has refused something."""
@@ -390,13 +393,14 @@ class Roster:
         if now < host.not_before:
             return False
         through = [
-            engine
+            engine.id
             for engine in self.engines.values()
             if engine.node == host.name and not engine.draining
         ]
         if through:
-            # The last to come is the least likely to be busy.
-            engine_id = through[-1].id
+            # The last to come is the least likely to be busy, but for one that has just refused:
+            # behind a long evaluation all others of the host would wait for files.
+            engine_id = host.lacking if host.lacking in through else through[-1]
             host.delivery = Delivery(
                 *(self._backend, engine_id, host.name, self._bundle),
                 *(self._spread, self._search, self._wake),

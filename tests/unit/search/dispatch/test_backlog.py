@@ -95,3 +95,11 @@ def test_what_somebody_has_asked_for_first_stays_before_what_takes_longer() -> N
     backlog.add([(0, 1)], first=True)
     backlog.longest_first(durations)
     assert order(backlog) == [(0, 1), (1, 1)]
+
+
+def test_messages_that_came_back_one_by_one_were_sent_again_in_reverse() -> None:
+    backlog = Backlog(KEYS)
+    first, second, third = (sent(backlog, *backlog.next(Durations(), 1)) for _ in range(3))
+    for message in (second, first, third):
+        backlog.give_up(message)
+    assert order(backlog) == KEYS
