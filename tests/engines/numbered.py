@@ -18,10 +18,29 @@ ONE: Any = {"n_splits": 1, "random_state": 0}
 
 
 def put(bound: Path, number: int) -> None:
-    """Let evaluations go on up to a number."""
+    """Let so many evaluations go on, whichever they are."""
     aside = bound.with_suffix(".aside")
     aside.write_text(str(number))
     aside.replace(bound)
+
+
+def may_go_on(bound: Path, n: int) -> bool:
+    """Return whether an evaluation is one of those, from when it is so on."""
+    for place in range(int(bound.read_text())):
+        mark = bound.with_name(f"goes.{place}")
+        try:
+            mark.symlink_to(str(n))
+        except FileExistsError:
+            if mark.readlink() != Path(str(n)):
+                continue
+        return True
+    return False
+
+
+def waiting(bound: Path) -> dict[int, int]:
+    """Return the processes of the evaluations that had to wait, by their numbers."""
+    found = bound.parent.glob("waits.*[0-9]")
+    return {int(one.suffix[1:]): int(one.read_text()) for one in found}
 
 
 def assert_whole(search: Any) -> None:
@@ -55,14 +74,16 @@ class Deadly(Model):
 
 
 class Bounded(Model):
-    """Waits, and tells its process, until its number is below that in a file."""
+    """Waits, and tells its process, until it is one of those that may go on."""
 
     def fit(self, X: Any, y: Any) -> Model:
         bound, end = Path(self.gate), time.monotonic() + LIMIT
-        if self.n >= int(bound.read_text()):
-            bound.with_name(f"waits.{self.n}").write_text(str(os.getpid()))
-        while self.n >= int(bound.read_text()) and time.monotonic() < end:
-            time.sleep(0.01)
+        if not may_go_on(bound, self.n):
+            aside = bound.with_name(f"waits.{self.n}.aside")
+            aside.write_text(str(os.getpid()))
+            aside.replace(bound.with_name(f"waits.{self.n}"))
+            while not may_go_on(bound, self.n) and time.monotonic() < end:
+                time.sleep(0.01)
         return super().fit(X, y)
 
 

@@ -24,7 +24,7 @@ from spotcluster.errors import SearchError
 from spotcluster.search import GridSearch, HalvingGridSearch, OptunaSearch
 
 from .conftest import LIMIT, until
-from .numbered import NUMBERS, ONE, Bounded, Deadly, Rude, assert_whole, put
+from .numbered import NUMBERS, ONE, Bounded, Deadly, Rude, assert_whole, put, waiting
 from .test_search_on_engines import assert_same_results
 
 X, Y = load_iris(return_X_y=True)
@@ -159,19 +159,18 @@ def test_hosts_come_and_go_and_get_the_files_that_they_lack(
     found.launch_for_splits(model, NUMBERS, unshared[:1], pace=APART)
     until(lambda: found.completed() == 4, "four are done")
     hosts.start("node002")
-    until(lambda: len(list(bound.parent.glob("waits.*"))) == 2, "both work")
+    until(lambda: len(waiting(bound)) == 2, "both work")
     until(lambda: set(found.delivered()) == {"node001", "node002"}, "both have the file")
-    victim = next(
-        node
-        for node, worker in hosts.workers.items()
-        if bound.with_name("waits.4").read_text() == str(worker.pid)
-    )
+    (number, pid), _ = waiting(bound).items()
+    victim = next(node for node, worker in hosts.workers.items() if worker.pid == pid)
     hosts.kill(victim)
     put(bound, 99)
     assert found.wait(LIMIT)
     assert_whole(found)
     lost = [retry for retry in found.retried if retry.lost]
-    assert [(retry.key, f"on {victim} died" in retry.reason) for retry in lost] == [((4, 0), True)]
+    assert [(retry.key, f"on {victim} died" in retry.reason) for retry in lost] == [
+        ((number, 0), True)
+    ]
     size = Path(unshared[0]).stat().st_size
     assert sorted(map(sum, found.delivered().values())) == [size, size]
     assert found.delivered()["node002"] == (0, size)  # from node001

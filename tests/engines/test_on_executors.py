@@ -43,6 +43,7 @@ from .numbered import (
     Warns,
     assert_whole,
     put,
+    waiting,
 )
 from .test_search_on_engines import assert_same_results
 
@@ -235,7 +236,7 @@ def test_a_killed_worker_ends_the_search_and_the_next_executor_goes_on(
     with ProcessPoolExecutor(1) as processes:
         first = GridSearch(processes, ledger=ledger)
         first.launch_for_arrays(Bounded(gate=str(bound)), NUMBERS, X, Y, **ONE, pace=ALONE)
-        pid = int(until(lambda: pid_of(bound.with_name("waits.4")), "one waits"))
+        (pid,) = until(lambda: waiting(bound).values(), "one waits")
         os.kill(pid, signal.SIGKILL)
         sentence = "A worker of the executor died.*new executor and resume.*ledger"
         with pytest.raises(SearchError, match=sentence):
@@ -247,10 +248,6 @@ def test_a_killed_worker_ends_the_search_and_the_next_executor_goes_on(
         assert again.wait(LIMIT)
     assert_whole(again)
     assert [item for item in again.evaluations() if item.pid == pid] == first.evaluations()
-
-
-def pid_of(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
 
 
 @pytest.mark.parametrize("kind", ["processes", "loky"])
