@@ -53,7 +53,9 @@ def picture(
         parts += [Text(), Text("The controller is being asked …", style="dim")]
     if seen.state == "stopped":
         parts += [Text(), Text(f"`spotcluster start {seen.name}` brings it back.")]
-    elif seen.problem:
+    elif seen.state == "incomplete":
+        parts += [Text(), Text(listing.what_mends(seen.name, seen.region))]
+    if seen.problem and seen.state != "stopped":
         parts += [Text(), Text(f"The controller does not answer: {seen.problem}", style="yellow")]
     if seen.controller:
         queue = seen.controller

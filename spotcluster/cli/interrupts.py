@@ -12,6 +12,7 @@ from spotcluster.cli import output
 from spotcluster.errors import SpotclusterError
 
 if TYPE_CHECKING:
+    from spotcluster.aws.instances import Instance
     from spotcluster.aws.session import Session
 
 
@@ -50,3 +51,35 @@ def say_what_exists(session: Session, name: str, going_on: str | None = None) ->
         going_on = f"start {name}    "
     if going_on:
         output.err.print(f"  spotcluster -r {session.region} {going_on}   goes on with it")
+
+
+def say_what_is_half_made(session: Session, name: str, going_on: str, *, refused: bool) -> None:
+    """After an `addnode` that did not come to its end: as `say_what_exists`, and what undoes it.
+
+    Parameters
+    ----------
+    going_on : str
+        The command that goes on.
+    refused : bool
+        The cloud has refused something; nothing is said then unless a node has been made before.
+    """
+    half = _half_made(session, name)
+    if refused and not half:
+        return
+    say_what_exists(session, name, going_on)
+    if half:
+        aliases = " ".join(one.alias for one in half)
+        output.err.print(
+            f"  spotcluster -r {session.region} removenode {name} {aliases}"
+            "   takes away what is half made"
+        )
+
+
+def _half_made(session: Session, name: str) -> list[Instance]:
+    from spotcluster.aws import instances
+
+    try:
+        found = instances.staying(instances.describe(session.afresh(), name))
+    except (SpotclusterError, KeyboardInterrupt):  # what there is then is said without
+        return []
+    return [one for one in found if not one.ready and not one.is_master]

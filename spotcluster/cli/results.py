@@ -226,11 +226,23 @@ def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
         )
     output.out.print(_end_of(cluster))
     show_ceiling(cluster)
-    output.out.print(
-        f"  spotcluster {region}sshmaster {cluster.name}      log in\n"
-        f"  spotcluster {region}addnode -s 1 {cluster.name}   make it larger\n"
-        f"  spotcluster {region}terminate {cluster.name}      end the bill"
+    name = cluster.name
+    rows = (
+        *(
+            (
+                (f'spotcluster.connect("{name}", region="{session.region}")', "in Python: engines"),
+                (f"spotcluster {region}notebook {name}", "JupyterLab on the master"),
+            )
+            if result.engines
+            else ()
+        ),
+        (f"spotcluster {region}status --watch {name}", "what it does"),
+        (f"spotcluster {region}sshmaster {name}", "log in"),
+        (f"spotcluster {region}addnode -s 1 {name}", "make it larger"),
+        (f"spotcluster {region}terminate {name}", "end the bill"),
     )
+    for line in wording.columns(rows):
+        output.out.print(f"  {line}", markup=False)
     return 0
 
 

@@ -9,7 +9,11 @@ import click
 
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
-from spotcluster.cli.interrupts import nothing_done_yet, say_what_exists
+from spotcluster.cli.interrupts import (
+    nothing_done_yet,
+    say_what_exists,
+    say_what_is_half_made,
+)
 from spotcluster.cli.options import yes_option
 from spotcluster.cli.results import show_plan, show_result
 from spotcluster.errors import CloudError
@@ -236,8 +240,11 @@ def addnode(
                 on_failure=OnFailure(on_failure),
             )
         return show_result(cluster.session, result, context.hook, as_json=as_json)
-    except (KeyboardInterrupt, CloudError):
-        say_what_exists(cluster.session, name)
+    except (KeyboardInterrupt, CloudError) as error:
+        given = (("-s", number), ("-b", bid), ("-z", zone), ("-I", kind))
+        words = " ".join(f"{flag} {value}" for flag, value in given if value is not None)
+        refused = isinstance(error, CloudError)
+        say_what_is_half_made(cluster.session, name, f"addnode {words} {name}", refused=refused)
         raise
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +16,7 @@ import click
 from spotcluster import files
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
-from spotcluster.errors import ClusterError, SearchError, SpotclusterError
+from spotcluster.errors import ClusterError, SearchError, SpotclusterError, UsageError
 
 if TYPE_CHECKING:
     from spotcluster.aws.session import Session
@@ -56,7 +57,11 @@ def demo(context: Context, *, keep: bool) -> int:
     _make_key(session, template.keyname)
     try:
         with output.progress() as reporter:
-            right = _Story(session, reporter).run(template)
+            told = _Story(session, reporter).run(template)
+        # Not before the table of nodes has ended: what is printed below it is wiped by its next
+        # refresh.
+        right = _report(told)
+        _draw(told.search)
     except BaseException:
         _clean_up(session, stop_local=not was_running)
         raise
@@ -64,7 +69,26 @@ def demo(context: Context, *, keep: bool) -> int:
         _say_what_next(session)
     else:
         _clean_up(session, stop_local=not was_running)
+        output.out.print(
+            "\nNext: `spotcluster demo --keep` leaves the cluster for you to try;"
+            " `spotcluster config edit` makes a config for EC2."
+        )
     return 0 if right else 1
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What came of it.
+
+    Attributes
+    ----------
+    newcomer, leaving : str
+        The nodes that have joined and left while the search ran.
+    """
+
+    search: RandomizedSearch
+    newcomer: str
+    leaving: str
 
 
 class _Story:
@@ -74,8 +98,8 @@ class _Story:
         self.session = session
         self.reporter = reporter
 
-    def run(self, template: Any) -> bool:
-        """Run it; say whether the search found what it should."""
+    def run(self, template: Any) -> _Told:
+        """Run it, to the end of the search."""
         from spotcluster.cluster.lifecycle import start as starting
 
         self.reporter.note("Starting a master (on demand) and two workers (spot) ...")
@@ -95,7 +119,7 @@ class _Story:
         finally:
             result.cluster.close()
 
-    def _search(self, cluster: Cluster, engines: int, *, join_time: float) -> bool:
+    def _search(self, cluster: Cluster, engines: int, *, join_time: float) -> _Told:
         from spotcluster.cluster.connect import connect
         from spotcluster.cluster.lifecycle import add, remove
         from spotcluster.search import RandomizedSearch
@@ -128,7 +152,7 @@ class _Story:
                         "`spotcluster -d demo` shows every step.",
                     )
                 removed()
-            return self._report(search, newcomer, leaving)
+            return _Told(search, newcomer, leaving)
 
     def _wait_added(self, added: Callable[[], Any], search: RandomizedSearch) -> str:
         """Wait until the new node is ready and has done an evaluation; return its name."""
@@ -160,28 +184,45 @@ class _Story:
         if isinstance(self.reporter, output.LiveReporter):
             self.reporter.forget()
 
-    def _report(self, search: RandomizedSearch, newcomer: str, leaving: str) -> bool:
-        bests = [(round(float(score), 5), params) for score, params in search.find_bests(5)]
-        counts = search.evaluations_per_node()
-        output.out.print(f"\nThe five best of {search.completed()} evaluations:")
-        for rank, (score, params) in enumerate(bests, 1):
-            output.out.print(f"  {rank}. {score:.5f}  {{{_params(params)}}}")
-        output.out.print("\nEvaluations by node:")
-        for node, number in sorted(counts.items()):
-            what = {newcomer: "  joined while it ran", leaving: "  left while it ran"}.get(node, "")
-            output.out.print(f"  {node:8} {number:4d}{what}")
-        again = sum(retry.lost for retry in search.retried)
-        lost = search.total() - search.completed()
-        output.out.print(f"Lost: {lost or 'none'}; run again elsewhere: {again or 'none'}.")
-        if not lost and all(
-            score == expected and params == wanted
-            for (score, params), (expected, wanted) in zip(bests, EXPECTED, strict=True)
-        ):
-            return True
-        output.error("This is not what the search should have found:")
-        for score, params in EXPECTED:
-            output.err.print(f"  {score:.5f}  {params}", markup=False)
-        return False
+
+def _report(told: _Told) -> bool:
+    """Say what the search has found and who has done it; return whether that is right."""
+    search = told.search
+    bests = [(round(float(score), 5), params) for score, params in search.find_bests(5)]
+    counts = search.evaluations_per_node()
+    output.out.print(f"\nThe five best of {search.completed()} evaluations:")
+    for rank, (score, params) in enumerate(bests, 1):
+        output.out.print(f"  {rank}. {score:.5f}  {{{_params(params)}}}")
+    output.out.print("\nEvaluations by node:")
+    notes = {told.newcomer: "  joined while it ran", told.leaving: "  left while it ran"}
+    for node, number in sorted(counts.items()):
+        output.out.print(f"  {node:8} {number:4d}{notes.get(node, '')}")
+    again = sum(retry.lost for retry in search.retried)
+    lost = search.total() - search.completed()
+    output.out.print(f"Lost: {lost or 'none'}; run again elsewhere: {again or 'none'}.")
+    if not lost and all(
+        score == expected and params == wanted
+        for (score, params), (expected, wanted) in zip(bests, EXPECTED, strict=True)
+    ):
+        return True
+    output.error("This is not what the search should have found:")
+    for score, params in EXPECTED:
+        output.err.print(f"  {score:.5f}  {params}", markup=False)
+    return False
+
+
+def _draw(search: RandomizedSearch) -> None:
+    """Draw who has done what, and when, into a file, where matplotlib is installed."""
+    from spotcluster.cli import pictures
+
+    path = pictures.own_file(NAME)
+    try:
+        pictures.check_picture(path)
+    except UsageError as missing:
+        output.out.print(f"\nNo picture of the work of each engine: {missing}")
+        return
+    search.work_per_engine().savefig(path)
+    output.out.print("\nThe work of each engine over time:", str(path), soft_wrap=True)
 
 
 def _abort(search: RandomizedSearch) -> None:

@@ -109,6 +109,8 @@ def _show(one: Listed) -> None:
     if one.ended or one.receipt:
         output.out.print(_left(one))
         return
+    if one.state == "incomplete":
+        output.out.print(listing.what_mends(one.name, one.region))
     for event in events.near_ceiling(one):
         output.out.print(event.text)
 

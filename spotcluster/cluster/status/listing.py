@@ -209,6 +209,14 @@ def uptime(since: datetime) -> str:
     return wording.uptime((datetime.now(UTC) - since).total_seconds())
 
 
+def what_mends(name: str, region: str) -> str:
+    """Return what brings a cluster that is incomplete to its size, in a sentence."""
+    return (
+        "Nodes are lacking or not set up; where no command is at it any more,"
+        f" `spotcluster -r {region} start {name}` goes on."
+    )
+
+
 def state_of(nodes: tuple[Instance, ...], size: int, *, stopped: bool = False) -> str:
     """Return in a word how a cluster is that should have `size` nodes."""
     states = {one.state for one in nodes}
