@@ -116,11 +116,34 @@ def some(items: Sequence[object], number: int = 3) -> str:
 
 
 def nearest(wanted: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most like `wanted`; None where none is like it."""
+    """Return the known name that is most like `wanted`; None where none is like it.
+
+    What a slip of the fingers may have made of a name is the nearest: few letters wrong, lacking,
+    too many, or in the other order. Then what has most in common with it.
+    """
     import difflib  # for who has mistyped something
 
-    near = difflib.get_close_matches(wanted, list(known), n=1, cutoff=0.6)
+    names = list(known)
+    slips = {one: _slips(wanted, one) for one in names if abs(len(one) - len(wanted)) <= 2}
+    least = min(slips, key=slips.__getitem__, default=None)
+    if least is not None and slips[least] <= min(2, len(wanted) // 3):
+        return least
+    near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.6)
     return near[0] if near else None
+
+
+def _slips(one: str, other: str) -> int:
+    """Return how many letters must be changed, put in, left out or swapped with the next one."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        last, before, row = before, row, [i]
+        for j, there in enumerate(other, 1):
+            least = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != there))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == there:
+                least = min(least, last[j - 2] + 1)
+            row.append(least)
+    return row[-1]
 
 
 def hint(wanted: str, known: Iterable[str]) -> str:
@@ -150,6 +173,11 @@ def quoted(key: str, value: object) -> str:
     return f"'{text[:60]}...'" if len(text) > 63 else f"'{text}'"
 
 
+def without_comma(number: str) -> str | None:
+    """Return a number that has a decimal comma as it is written here, ``0.5``; None for others."""
+    return number.strip().replace(",", ".") if re.fullmatch(r"\s*\d*,\d+\s*", number) else None
+
+
 def explain(error: ValidationError, known: Sequence[str]) -> list[tuple[str, str]]:
     """Return what a validation found: pairs of the setting and a sentence on its value.
 
@@ -172,7 +200,9 @@ def _sentence(one: ErrorDetails, known: Sequence[str]) -> tuple[str, str]:
     if kind == "missing":
         return key, "is missing."
     if kind in _PROBLEMS:
-        return key, f"{shown} {_PROBLEMS[kind].format(**context)}."
+        instead = without_comma(str(value)) if kind == "float_parsing" else None
+        write = f": write {instead}" if instead else ""
+        return key, f"{shown} {_PROBLEMS[kind].format(**context)}{write}."
     if kind in ("value_error", "assertion_error"):
         reason = str(context.get("error", one["msg"])).rstrip(".")
         # A validator that spoke of the value itself need not be introduced by it.

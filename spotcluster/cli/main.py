@@ -51,35 +51,6 @@ Examples:
 """
 
 
-_SHORT = {
-    "an": "addnode",
-    "bal": "keep",
-    "ck": "createkey",
-    "cv": "createvolume",
-    "lc": "listclusters",
-    "li": "listimages",
-    "lk": "listkeypairs",
-    "lr": "listregions",
-    "ls": "listspots",
-    "lsi": "listinstances",
-    "loadbalance": "keep",
-    "lv": "listvolumes",
-    "lz": "listzones",
-    "reboot": "restart",
-    "res": "resizevolume",
-    "rk": "removekey",
-    "rn": "removenode",
-    "rp": "runplugin",
-    "rv": "removevolume",
-    "sc": "showconsole",
-    "sh": "shell",
-    "shi": "spothistory",
-    "sm": "sshmaster",
-    "sn": "sshnode",
-}
-"""StarCluster's names of commands, which its users type."""
-
-
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _COLLECTED_AFTER = 50_000  # objects more than before
 
@@ -87,14 +58,14 @@ _COLLECTED_AFTER = 50_000  # objects more than before
 class _Commands(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, by its StarCluster name too."""
-        return super().get_command(ctx, _SHORT.get(cmd_name, cmd_name))
+        return super().get_command(ctx, starcluster.SHORT.get(cmd_name, cmd_name))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Say of a command of StarCluster's what there is in its place, not what is spelt alike."""
-        if args[0] in starcluster.COMMANDS:
-            raise starcluster.no_such_command(args[0], ctx)
+        """Say of a command that others have what there is in its place, not what is spelt alike."""
+        if problem := starcluster.no_such_command(args[0], ctx):
+            raise problem
         return super().resolve_command(ctx, args)
 
 

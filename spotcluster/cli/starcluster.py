@@ -1,8 +1,36 @@
-"""What those who know StarCluster type and does not exist here: what to do in its place."""
+"""What those who know StarCluster and its like type and does not exist here: what to do instead."""
 
 from __future__ import annotations
 
 import click
+
+SHORT = {
+    "an": "addnode",
+    "bal": "keep",
+    "ck": "createkey",
+    "cv": "createvolume",
+    "lc": "listclusters",
+    "li": "listimages",
+    "lk": "listkeypairs",
+    "lr": "listregions",
+    "ls": "listspots",
+    "lsi": "listinstances",
+    "loadbalance": "keep",
+    "lv": "listvolumes",
+    "lz": "listzones",
+    "reboot": "restart",
+    "res": "resizevolume",
+    "rk": "removekey",
+    "rn": "removenode",
+    "rp": "runplugin",
+    "rv": "removevolume",
+    "sc": "showconsole",
+    "sh": "shell",
+    "shi": "spothistory",
+    "sm": "sshmaster",
+    "sn": "sshnode",
+}
+"""StarCluster's names of commands, which its users type."""
 
 _ALL_STEPS = "`start` does all steps, and goes on with what is there; leave it out."
 _NO_QUEUE = "There is no SGE here: an ipyparallel controller hands out the work; leave it out."
@@ -39,6 +67,21 @@ COMMANDS: dict[str, str] = {
     **dict.fromkeys(("listbuckets", "lb", "showbucket", "sb"), _BUCKETS),
 }
 """What to do in place of StarCluster's commands that are not here, by their short names too."""
+
+OTHERS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("ssh", "login", "connect"), ("sshmaster", "sshnode")),
+    **dict.fromkeys(("up", "launch", "create", "resume"), ("start",)),
+    **dict.fromkeys(("down", "destroy", "delete", "kill"), ("terminate",)),
+    **dict.fromkeys(("list", "describe", "clusters"), ("listclusters",)),
+    **dict.fromkeys(("add", "scale", "resize", "grow"), ("addnode", "keep")),
+    **dict.fromkeys(("remove", "shrink"), ("removenode",)),
+    **dict.fromkeys(("exec", "submit"), ("run",)),
+    **dict.fromkeys(("cp", "scp", "rsync", "copy"), ("put", "get")),
+    **dict.fromkeys(("prices", "cost"), ("spothistory", "costs")),
+    **dict.fromkeys(("top", "dashboard", "watch"), ("status",)),
+    **dict.fromkeys(("jupyter", "lab"), ("notebook",)),
+}
+"""Commands in place of those that other such programs have, where no spelling leads to them."""
 
 _LOGIN = {
     **dict.fromkeys(("-X", "--forward-x11"), _X11),
@@ -159,6 +202,11 @@ def with_hint(error: click.ClickException) -> click.ClickException:
     return click.UsageError(f"{error.format_message()} {hint}", error.ctx) if hint else error
 
 
-def no_such_command(name: str, context: click.Context) -> click.UsageError:
-    """Return the error for a command of StarCluster's that is not here, with what to do."""
-    return click.UsageError(f"There is no command '{name}' here. {COMMANDS[name]}", context)
+def no_such_command(name: str, context: click.Context) -> click.UsageError | None:
+    """Return the error for a command that others have, with what to do; None for any other."""
+    instead = COMMANDS.get(name)
+    if instead is None and name in OTHERS:
+        instead = f"Did you mean {' or '.join(f'`{one}`' for one in OTHERS[name])}?"
+    if instead is None:
+        return None
+    return click.UsageError(f"There is no command '{name}' here. {instead}", context)

@@ -14,7 +14,7 @@ from spotcluster.cli.interrupts import (
     say_what_exists,
     say_what_is_half_made,
 )
-from spotcluster.cli.options import yes_option
+from spotcluster.cli.options import USD, yes_option
 from spotcluster.cli.results import show_plan, show_result
 from spotcluster.errors import CloudError
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 bid_option = click.option(
     "-b",
     "--bid",
-    type=float,
+    type=USD,
     metavar="USD",
     help="Workers are spot instances at this price per hour at most.",
 )
@@ -76,7 +76,7 @@ Examples:
 )
 @click.option(
     "--budget",
-    type=float,
+    type=USD,
     metavar="USD",
     help="The most that its instances may cost, whatever fails.",
 )

@@ -11,7 +11,7 @@ from spotcluster import files, wording
 from spotcluster.cli import editing, output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.groups import Group
-from spotcluster.cli.options import json_option
+from spotcluster.cli.options import USD, json_option
 from spotcluster.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ Examples:
 )
 @click.argument("name", required=False, metavar="[TEMPLATE]")
 @click.option("-s", "--cluster-size", type=int, help="As for start.")
-@click.option("-b", "--bid", "spot_bid", type=float, metavar="USD", help="As for start.")
+@click.option("-b", "--bid", "spot_bid", type=USD, metavar="USD", help="As for start.")
 @click.option("--force-spot-master/--no-spot-master", default=None, help="As for start.")
 @click.option("-k", "--keyname", metavar="KEY", help="As for start.")
 @click.option("-n", "--node-image-id", metavar="AMI", help="As for start.")

@@ -12,7 +12,7 @@ from spotcluster import wording
 from spotcluster.cli import output, results
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.interrupts import nothing_done_yet, say_what_exists
-from spotcluster.cli.options import yes_option
+from spotcluster.cli.options import USD, yes_option
 from spotcluster.errors import CloudError, ClusterError
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ Examples:
 @click.argument("name")
 @click.argument("time", required=False, metavar="[TIME|off]")
 @click.option(
-    "--budget", type=float, metavar="USD", help="The most that it may cost from its start on."
+    "--budget", type=USD, metavar="USD", help="The most that it may cost from its start on."
 )
 @pass_context
 def autostop(context: Context, name: str, time: str | None, *, budget: float | None) -> int:

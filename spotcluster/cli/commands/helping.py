@@ -27,12 +27,14 @@ def help_(context: click.Context, command: str | None) -> int:
         click.echo(_template(), nl=False)
         return 0
     found = group.get_command(context.parent, command)
-    if found is None and command in starcluster.COMMANDS:
-        raise starcluster.no_such_command(command, context.parent)
     if found is None:
-        raise click.UsageError(f"There is no command '{command}'.", context.parent)
-    with click.Context(found, info_name=command, parent=context.parent) as inner:
+        raise starcluster.no_such_command(command, context.parent) or click.UsageError(
+            f"There is no command '{command}'.", context.parent
+        )
+    with click.Context(found, info_name=found.name, parent=context.parent) as inner:
         click.echo(found.get_help(inner))
+    if short := [one for one, name in starcluster.SHORT.items() if name == found.name]:
+        click.echo(f"\n  Its short name: {', '.join(short)}")
     return 0
 
 
