@@ -22,7 +22,7 @@ is one sentence that says what to do next.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 class SpotclusterError(Exception):
@@ -95,6 +95,26 @@ class CapacityError(CloudError):
 
 class ClusterError(SpotclusterError):
     """The cluster is not in the state that the command needs."""
+
+
+class NoSuchCluster(ClusterError):
+    """There is none of the name that was given.
+
+    Parameters
+    ----------
+    name : str
+        The name, or several.
+    places : iterable of str
+        The regions that were looked in.
+    """
+
+    exit_status = UsageError.exit_status
+
+    def __init__(self, name: str, places: Iterable[str]) -> None:
+        super().__init__(
+            f"There is no cluster {name} in {', '.join(places)}.",
+            "`spotcluster listclusters` shows those there are; -r looks in another region.",
+        )
 
 
 class NodeError(SpotclusterError):

@@ -98,6 +98,11 @@ def amount(size: float) -> str:
     return f"{size:.3g} TB"
 
 
+def usd(amount: float) -> str:
+    """Return an amount of money without zeros that say nothing: ``$0.5``, ``$1000``."""
+    return f"${amount:.6f}".rstrip("0").rstrip(".")
+
+
 def listed(items: Iterable[object], nothing: str = "none") -> str:
     """Return ``a, b, c``; `nothing` where there is nothing to list."""
     return ", ".join(map(str, items)) or nothing

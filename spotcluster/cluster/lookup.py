@@ -14,7 +14,7 @@ from spotcluster.cluster import records
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.reporter import Reporter
 from spotcluster.config import Config
-from spotcluster.errors import ClusterError, UsageError
+from spotcluster.errors import ClusterError, NoSuchCluster, UsageError
 
 FALLBACK = "us-east-1"
 """The region where nothing names one, as for StarCluster."""
@@ -78,7 +78,7 @@ def locate(
 
     Raises
     ------
-    ClusterError
+    NoSuchCluster
         No region that was looked in has it.
     """
     places = regions(config, region, name)
@@ -88,10 +88,7 @@ def locate(
     )
     if found:
         return found[1]
-    raise ClusterError(
-        f"There is no cluster '{name}' in {', '.join(places)}.",
-        "`spotcluster listclusters` shows those there are; -r REGION looks in another region.",
-    )
+    raise NoSuchCluster(f"'{name}'", places)
 
 
 def only_name(config: Config, region: str | None) -> str:

@@ -13,7 +13,7 @@ from spotcluster.cli import output, results
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.interrupts import nothing_done_yet, say_what_exists
 from spotcluster.cli.options import USD, yes_option
-from spotcluster.errors import CloudError, ClusterError
+from spotcluster.errors import CloudError, NoSuchCluster
 
 if TYPE_CHECKING:
     from spotcluster.aws.session import Session
@@ -191,8 +191,4 @@ def _session_with(context: Context, name: str) -> Session:
     there = regions.first(sessions, lambda session: end.remains(session, name))
     if there:
         return there[0]
-    places = ", ".join(session.region for session in sessions)
-    raise ClusterError(
-        f"There is no cluster '{name}' in {places}.",
-        "`spotcluster listclusters` shows those there are; -r looks in another region.",
-    )
+    raise NoSuchCluster(f"'{name}'", (session.region for session in sessions))

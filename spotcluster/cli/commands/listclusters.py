@@ -12,7 +12,7 @@ from spotcluster import files, wording
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.options import json_option
-from spotcluster.errors import ClusterError, UsageError
+from spotcluster.errors import NoSuchCluster, UsageError
 
 if TYPE_CHECKING:
     from spotcluster.cluster.status.listing import Listed
@@ -40,10 +40,7 @@ def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> 
     if names and not missing:
         refused = {}  # nothing is left to be found there
     if missing and not refused:
-        raise ClusterError(
-            f"There is no cluster {', '.join(sorted(missing))} in {places}.",
-            "`spotcluster listclusters` shows those there are; -r looks in another region.",
-        )
+        raise NoSuchCluster(", ".join(f"'{one}'" for one in sorted(missing)), looked_in)
     found = [one for one in found if not names or one.name in names]
     for region, error in refused.items():
         output.error(f"{region} could not be looked in: {error.message}")

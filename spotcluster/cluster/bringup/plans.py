@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spotcluster import ssh
+from spotcluster import ssh, wording
 from spotcluster.aws import images, instance_types, instances, keypairs, network, prices
 from spotcluster.aws.buckets.objects import Bucket
 from spotcluster.aws.fleets import Pool
@@ -59,7 +59,7 @@ class PlannedNode:
         """How it is bought, in words."""
         if not self.spot:
             return "on demand"
-        return f"spot, at most ${self.bid:g}/h" if self.bid else "spot"
+        return f"spot, at most {wording.usd(self.bid)}/h" if self.bid else "spot"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from spotcluster import threads
+from spotcluster import threads, wording
 from spotcluster.aws import prices
 from spotcluster.aws.fleets import Pool
 from spotcluster.aws.instance_types import InstanceType
@@ -135,8 +135,8 @@ def _below(found: Sequence[Offer], bid: float) -> CapacityError:
     least = min(found, key=lambda one: one.price or 0.0)
     others = f", the cheapest of {len(found)} pools" if len(found) > 1 else ""
     return CapacityError(
-        f"The bid of ${bid:g}/h is below the spot price of {least.pool.type} in"
-        f" {least.pool.zone}{others}, which is ${least.price:g}/h now.",
+        f"The bid of {wording.usd(bid)}/h is below the spot price of {least.pool.type} in"
+        f" {least.pool.zone}{others}, which is {wording.usd(least.price or 0.0)}/h now.",
         f"Raise the bid (-b {least.least_bid} or more), or name more types in NODE_INSTANCE_TYPES.",
     )
 

@@ -22,7 +22,7 @@ from spotcluster.cluster.status.receipts import Receipt
 from spotcluster.cluster.volumes import release
 from spotcluster.config import Template
 from spotcluster.config.settings import PluginSection
-from spotcluster.errors import CloudError, ClusterError, SpotclusterError
+from spotcluster.errors import CloudError, ClusterError, NoSuchCluster, SpotclusterError
 
 log = logging.getLogger("spotcluster.terminate")
 
@@ -114,16 +114,14 @@ def terminate(
 
     Raises
     ------
+    NoSuchCluster
     ClusterError
-        There is no such cluster, or something was still there after `timeout` seconds.
+        Something was still there after `timeout` seconds.
     """
     begin = time.monotonic()
     left = remains(session, name)
     if not left:
-        raise ClusterError(
-            f"There is no cluster '{name}' in {session.region}.",
-            "`spotcluster listclusters` shows those there are; -r chooses another region.",
-        )
+        raise NoSuchCluster(f"'{name}'", [session.region])
     if timeout is None:
         timeout = _limit(session, name)
     end = begin + timeout
