@@ -17,10 +17,10 @@ class _Usd(click.types.FloatParamType):
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float | None:
+    ) -> float:
         if isinstance(value, str) and (instead := wording.without_comma(value)):
             self.fail(f"'{value}' is not a number: write {instead}.", param, ctx)
-        return super().convert(value, param, ctx)
+        return float(super().convert(value, param, ctx))
 
 
 USD = _Usd()

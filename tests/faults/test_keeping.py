@@ -351,7 +351,7 @@ def test_what_a_keeper_is_told_is_checked(world: World) -> None:
     assert "--min 5 is more than --max 3" in done.err
     done = world.run("keep", "--min", "1000000000", "mycluster", status=2)
     assert "more than any account may have" in done.err
-    done = world.run("keep", "nosuch", status=1)
+    done = world.run("keep", "nosuch", status=2)
     assert "There is no cluster 'nosuch'" in done.err
     done = world.run("loadbalance", "-K", "mycluster", status=2)
     assert "`spotcluster terminate NAME` ends a cluster" in done.err

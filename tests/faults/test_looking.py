@@ -167,11 +167,11 @@ def test_console_of_a_node_that_has_ended_is_there_and_another_one_has_none_yet(
     assert "nothing of the console of master" in done.err
     said = world.run("showconsole", "mycluster", "node007", status=2)
     assert "It shows: master, node001" in said.err
-    assert "no node of a cluster" in world.run("showconsole", "other", status=1).err
+    assert "no node of a cluster" in world.run("showconsole", "other", status=2).err
 
 
 def test_status_of_no_cluster_and_of_two_wishes_are_one_sentence(world: World) -> None:
-    assert "no cluster 'other'" in world.run("status", "other", status=1).err
+    assert "no cluster 'other'" in world.run("status", "other", status=2).err
     assert "leave out --watch" in world.run("status", "x", "--watch", "--json", status=2).err
 
 

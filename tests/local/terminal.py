@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import select
@@ -9,7 +10,10 @@ import signal
 import struct
 import termios
 import time
+from collections.abc import Iterator
 from fcntl import ioctl
+
+import pyte
 
 LIMIT = 120.0
 
@@ -42,11 +46,33 @@ class Terminal:
 
     def close(self) -> int:
         """Wait until ssh has ended; return its exit status."""
-        try:
-            while os.read(self.end, 65536):
-                pass
-        except OSError:
+        for _ in self._rest():
             pass
+        return self._ended()
+
+    def shown(self, lines: int = 1000) -> tuple[str, int]:
+        """Wait until the program has ended; return what the screen shows then, and its status.
+
+        That is what the terminal has made of all that was written, what has scrolled up too.
+        """
+        size = os.get_terminal_size(self.end)
+        screen = pyte.HistoryScreen(size.columns, size.lines, history=lines, ratio=1)
+        stream = pyte.ByteStream(screen)
+        for part in self._rest():
+            stream.feed(part)
+        above = [
+            "".join(row[column].data for column in range(size.columns))
+            for row in screen.history.top
+        ]
+        text = "\n".join(line.rstrip() for line in [*above, *screen.display])
+        return text, self._ended()
+
+    def _rest(self) -> Iterator[bytes]:
+        with contextlib.suppress(OSError):  # it has been closed at the other end
+            while part := os.read(self.end, 65536):
+                yield part
+
+    def _ended(self) -> int:
         _, status = os.waitpid(self.pid, 0)
         os.close(self.end)
         return os.waitstatus_to_exitcode(status)

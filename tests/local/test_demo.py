@@ -10,6 +10,7 @@ import programs
 import psutil
 import pytest
 from commands import PROGRAM, cli
+from terminal import Terminal
 
 from spotcluster import local
 
@@ -33,15 +34,27 @@ def nothing_is_left(home: Path) -> None:
     assert left == []
 
 
-def test_demo_finds_the_five_best_while_nodes_come_and_go(spotcluster_home: Path) -> None:
-    said = cli("demo")
+def check_report(said: str) -> None:
+    """Hold what the demo says at its end."""
     assert TABLE in said
-    counts = dict(re.findall(r"^  (master|node\d+) +(\d+)", said, re.MULTILINE))
+    by_node = said.partition("Evaluations by node:")[2]
+    counts = dict(re.findall(r"^  (master|node\d+) +(\d+)", by_node, re.MULTILINE))
     assert set(counts) == {"master", "node001", "node002", "node003"}
     assert sum(int(number) for number in counts.values()) == 100
-    assert "node003" in said
+    assert re.search(r"node003 +\d+  joined while it ran", by_node)
     assert "Lost: none" in said
+
+
+def test_end_of_the_demo_was_wiped_from_the_screen(spotcluster_home: Path) -> None:
+    """It was printed below a table that is drawn anew: all but its first lines were gone."""
+    said, status = Terminal([*PROGRAM, "demo"], rows=30, columns=100).shown()
+    assert status == 0, said
+    check_report(said)
+    picture = spotcluster_home / "pictures" / "demo.png"
+    assert str(picture) in said.replace("\n", "")
+    assert picture.read_bytes().startswith(b"\x89PNG")
     assert "EC2 says that of 'demo' there is nothing left." in said
+    assert "Next: `spotcluster demo --keep`" in said
     nothing_is_left(spotcluster_home)
 
 
@@ -65,6 +78,7 @@ def test_interrupted_demo_cleans_up(spotcluster_home: Path, tmp_path: Path, mome
 def test_kept_demo_says_what_to_type_next_and_that_works(spotcluster_home: Path) -> None:
     try:
         said = cli("demo", "--keep")
+        check_report(said)
         for line in said.splitlines():
             words = line.split()
             if words[:1] == ["spotcluster"] and "sshmaster" in words:

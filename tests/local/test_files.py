@@ -122,7 +122,7 @@ def test_node_user_and_patterns(homes: dict[str, Path], here: Path) -> None:
         (("put", "mycluster", "-n", "node009", "f", "x"), 2, "has no node 'node009'"),
         (("put", "mycluster", "-u", "root", "f", "x"), 1, "nothing could be started as root"),
         (("put", "mycluster", "f"), 2, "Missing argument"),
-        (("put", "nosuch", "f", "x"), 1, "There is no cluster 'nosuch'"),
+        (("put", "nosuch", "f", "x"), 2, "There is no cluster 'nosuch'"),
         (("put", "mycluster", "f", "s3://b/x"), 2, "put writes to a node"),
         (("put", "mycluster", "f", "s3://bkt/x", "y"), 2, "not all in one bucket"),
         (("put", "mycluster", "s3:///x", "y"), 2, "names no bucket"),

@@ -160,6 +160,30 @@ def test_nearest_known_name_is_suggested(wanted: str, known: list[str], said: st
     assert wording.hint(wanted, known) == said
 
 
+@pytest.mark.parametrize(
+    ("wanted", "known", "near"),
+    [
+        ("us-esat-1", ["us-west-1", "us-east-1", "us-west-2"], "us-east-1"),
+        ("us-west-2", ["us-west-1", "us-east-2", "us-west-22"], "us-west-1"),
+        ("eu-central1", ["eu-north-1", "ca-central-1", "eu-central-1"], "eu-central-1"),
+        ("c5.lagre", ["c5.xlarge", "c6.large", "c5.large"], "c5.large"),
+        ("c5.xlrge", ["c5.large", "c5.xlarge"], "c5.xlarge"),
+    ],
+)
+def test_swapped_letters_were_taken_for_another_region(
+    wanted: str, known: list[str], near: str
+) -> None:
+    assert wording.nearest(wanted, known) == near
+
+
+@pytest.mark.parametrize(
+    ("number", "instead"),
+    [("0,5", "0.5"), (" 12,25 ", "12.25"), (",5", ".5"), ("1,000,000", None), ("a,5", None)],
+)
+def test_decimal_comma_is_explained(number: str, instead: str | None) -> None:
+    assert wording.without_comma(number) == instead
+
+
 def test_nearest_name_is_none_where_none_is_near() -> None:
     assert wording.nearest("us-east-11", ["eu-west-1", "us-east-1"]) == "us-east-1"
     assert wording.nearest("mars", ["eu-west-1", "us-east-1"]) is None

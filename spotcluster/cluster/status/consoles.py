@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from spotcluster.aws import instances, regions
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
-from spotcluster.errors import CloudError, ClusterError, UsageError
+from spotcluster.errors import CloudError, UsageError
 from spotcluster.wording import plain
 
 MASTER = "master"
@@ -37,7 +37,7 @@ def read(sessions: Sequence[Session], name: str, alias: str | None = None) -> Co
 
     Raises
     ------
-    ClusterError, UsageError
+    UsageError
         EC2 shows no such cluster or node.
     """
     places = ", ".join(session.region for session in sessions)
@@ -48,7 +48,7 @@ def read(sessions: Sequence[Session], name: str, alias: str | None = None) -> Co
         session, found = there
         one = _named(found, name, alias or MASTER)
         return Console(f"{one.alias} ({one.id}, {one.state})", _text(session, one.id))
-    raise ClusterError(
+    raise UsageError(
         f"EC2 shows no node of a cluster '{name}' in {places}.",
         "`spotcluster listclusters` shows the clusters there are; -r looks in another region.",
     )

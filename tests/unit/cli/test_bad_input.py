@@ -86,6 +86,14 @@ def test_negative_bid_names_the_flag(key: Path, capsys: pytest.CaptureFixture[st
     assert "--bid" in refused(capsys, "start", "-c", "small", "-b", "-1", "mycluster")
 
 
+@pytest.mark.parametrize("flag", ["--bid", "--budget"])
+def test_decimal_comma_is_explained(
+    key: Path, flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(capsys, "start", "-c", "small", flag, "0,5", "mycluster")
+    assert "'0,5' is not a number: write 0.5." in said
+
+
 def test_unknown_region_names_the_nearest(key: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, "-r", "us-east-11", "start", "-c", "small", "mycluster")
     assert "Did you mean 'us-east-1'?" in said

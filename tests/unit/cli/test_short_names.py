@@ -12,11 +12,11 @@ from spotcluster.cli import main, starcluster
 
 def test_every_short_name_leads_to_a_command_and_hides_none() -> None:
     context = click.Context(main.cli)
-    for short, name in main._SHORT.items():
+    for short, name in starcluster.SHORT.items():
         found = main.cli.get_command(context, short)
         assert found is not None
         assert found.name == name
-    assert not main._SHORT.keys() & set(main.cli.list_commands(context))
+    assert not starcluster.SHORT.keys() & set(main.cli.list_commands(context))
 
 
 def test_flag_of_starclusters_that_is_not_here_says_what_to_do(
@@ -38,7 +38,7 @@ def test_command_of_starclusters_that_is_not_here_says_which_of_ours_does_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """What is spelt alike does another thing: `removenode` was suggested for `removeimage`."""
-    own = {*main.cli.list_commands(click.Context(main.cli)), *main._SHORT}
+    own = {*main.cli.list_commands(click.Context(main.cli)), *starcluster.SHORT}
     assert not own & starcluster.COMMANDS.keys()
     for name, hint in starcluster.COMMANDS.items():
         for words in ([name, "x"], ["help", name]):
@@ -48,6 +48,28 @@ def test_command_of_starclusters_that_is_not_here_says_which_of_ours_does_it(
             assert "Did you mean" not in said
         for ours in re.findall(r"`spotcluster ([\w-]+)", hint):
             assert ours in own, hint
+
+
+@pytest.mark.parametrize("words", [["ssh"], ["ssh", "x"], ["help", "ssh"]])
+def test_ssh_was_taken_for_sshnode_only(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(words) == 2
+    assert "Did you mean `sshmaster` or `sshnode`?" in capsys.readouterr().err
+
+
+def test_commands_of_other_programs_lead_to_ours() -> None:
+    own = set(main.cli.list_commands(click.Context(main.cli)))
+    assert not starcluster.OTHERS.keys() & {*own, *starcluster.SHORT, *starcluster.COMMANDS}
+    assert {name for names in starcluster.OTHERS.values() for name in names} <= own
+
+
+def test_help_of_a_command_says_its_short_name(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["help", "loadbalance"], ["help", "keep"]):
+        assert main.run(words) == 0
+        said = capsys.readouterr().out
+        assert "spotcluster keep" in said
+        assert "bal, loadbalance" in said
 
 
 @pytest.mark.parametrize("flag", ["-X", "-t"])

@@ -73,6 +73,7 @@ def test_keys_of_starcluster_without_meaning_here_are_passed_over() -> None:
         ("CLUSTER_SIZE = 2.5", "CLUSTER_SIZE: '2.5' is not a whole number."),
         ("SPOT_BID = 0", "SPOT_BID: '0' must be greater than 0."),
         ("SPOT_BID = $0.5", "SPOT_BID: '$0.5' is not a number."),
+        ("SPOT_BID = 0,5", "SPOT_BID: '0,5' is not a number: write 0.5."),
         ("SPOT_BID = nan", "SPOT_BID: 'nan' is not a finite number."),
         ("SPOT_BID = inf", "SPOT_BID: 'inf' is not a finite number."),
         ("FORCE_SPOT_MASTER = 2", "FORCE_SPOT_MASTER: '2' is neither True nor False."),
