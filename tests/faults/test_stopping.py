@@ -415,6 +415,35 @@ def test_interrupt_says_what_exists_and_what_goes_on(world: World, command: str)
     assert world.ready() == ["master", "node001"]
 
 
+def test_interrupted_addnode_says_what_goes_on_and_what_takes_away(world: World) -> None:
+    world.run("start", "-c", "bare", "-s", "1", "mycluster")
+    reached, go_on = threading.Event(), threading.Event()
+
+    def hold(number: int, name: str, do: Callable[[], Any]) -> Any:
+        if name.startswith("node002: "):
+            reached.set()
+            go_on.wait(60)
+        return do()
+
+    world.on_call = hold
+    terminal = world.terminal("addnode", "-s", "2", "mycluster")
+    assert reached.wait(60)
+    terminal.interrupt()
+    go_on.set()
+    done = terminal.wait()
+    world.on_call = None
+    assert done.status == 130
+    assert "addnode -s 2 mycluster" in done.err
+    (takes_away,) = (line for line in done.err.splitlines() if "half made" in line)
+    words = takes_away.partition("   takes away")[0].split()
+    assert words[:5] == ["spotcluster", "-r", "us-east-1", "removenode", "mycluster"]
+    assert "node002" in words
+    world.run(*words[1:], "-y")
+    left = sorted({"master", "node001", "node002"} - set(words[5:]))
+    assert sorted(ids(world)) == left
+    assert world.ready() == left
+
+
 def test_cost_before_a_stop_is_written_down_when_the_cluster_comes_back(world: World) -> None:
     world.run("start", "-c", "bare", "-s", "1", "mycluster")
     world.run("stop", "-y", "mycluster")

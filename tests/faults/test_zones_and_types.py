@@ -147,6 +147,7 @@ def refused(world: World, *words: str) -> str:
     said = done.err.strip().splitlines()[0]
     assert said.endswith("."), done.err
     assert "Traceback" not in done.err
+    assert "terminate" not in done.err  # of a cluster that is well
     assert all(one.startswith(("Describe", "Get")) for one in world.calls), world.calls
     assert list(world.instances()) == ["master"]
     assert world.group_tags()["spotcluster:size"] == "1"
