@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import joblib
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 
@@ -22,6 +23,28 @@ class Reader(ClassifierMixin, BaseEstimator):
 
     def score(self, X: Any, y: Any) -> float:
         return float(X.sum() * 0 + self.n)
+
+
+class Sleeper(ClassifierMixin, BaseEstimator):
+    """Takes a known time to fit, and nothing else."""
+
+    def __init__(self, seconds: float = 0.0, n: int = 0) -> None:
+        self.seconds = seconds
+        self.n = n
+
+    def fit(self, X: Any, y: Any) -> Sleeper:
+        self.classes_ = [0, 1]
+        time.sleep(self.seconds)
+        return self
+
+    def score(self, X: Any, y: Any) -> float:
+        return float(self.n)
+
+
+def evaluate_split(file: str, model: Any) -> float:
+    """Do one evaluation on a mapped split."""
+    X_train, y_train, X_test, y_test = joblib.load(file, mmap_mode="r")
+    return float(model.fit(X_train, y_train).score(X_test, y_test))
 
 
 def score_after(seconds: float, estimator: Any, X: Any, y: Any) -> float:
