@@ -1,15 +1,17 @@
 """A search whose nodes EC2 takes back one after the other, while `spotcluster keep` runs.
 
-Usage: python benchmarks/taken_back.py [--losses 10] [--every 60] [--notice 30] [--workers 3]
+Usage: [sudo] python benchmarks/taken_back.py [--losses 10] [--every 60] [--notice 30]
+           [--workers 3] [--machines]
 
 Every so many seconds a worker that is ready gets EC2's interruption notice, and is gone some
-seconds after it; at the same time all prices jump. The time is held against that of the undisturbed
-search and the work that was lost: what engines had under way, and the time without them until those
-in their place are ready. The bill is the receipt of `terminate`, against the price of each second
-by EC2's price history.
+seconds after it. The time is held against that of the undisturbed search and the work that was
+lost: what engines had under way, and the time without them until those in their place are ready.
+The bill is the receipt of `terminate`, against the price of each second by EC2's price history.
 
-Runs on the local cloud, in a folder of its own. Evaluations are bound by sleep (--pace), so that it
-does not matter how many cores this computer has; set-up of nodes is not, and shares them.
+Runs on the local cloud, in a folder of its own, where all prices jump at each notice; with
+--machines on the machines of tests/machines, which boot, and needs what these need. Evaluations are
+bound by sleep (--pace), so that it does not matter how many cores this computer has; set-up of
+nodes is not, and shares them.
 """
 
 from __future__ import annotations
@@ -24,16 +26,18 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from _bench import leave_nothing_behind, say, show, until, verdict
 
 NAME = "bench"
 FOLDS = 5
+HERE = Path(__file__)
 PRICES = (0.03, 0.41, 0.012, 0.2)
 CONFIG = """
 [key demo]
@@ -56,6 +60,94 @@ PLUGINS = pypackages, ipcluster
 """
 
 
+class Place(Protocol):
+    """Where the cluster is."""
+
+    start: tuple[str, ...]
+    region: str
+
+    def program(self, *words: str) -> subprocess.Popen[str]:
+        """Start a Python program on the computer that the cluster was started from."""
+
+    def take(self, instance: str, seconds: int, number: int) -> None:
+        """Have EC2 say that it takes an instance back in so many seconds, and do it."""
+
+
+class LocalCloud:
+    """The local cloud, in a folder of its own."""
+
+    region = "local"
+
+    def __init__(self, home: Path, workers: int) -> None:
+        from spotcluster import files, ssh
+        from spotcluster.aws import keypairs
+        from spotcluster.aws.session import Session
+
+        self.start = ("start", "-c", "bench", "-s", str(1 + workers), NAME)
+        pair = ssh.keys.generate()
+        key = files.key_file("demo")
+        files.write_private(key, pair.private)
+        (home / "config").write_text(CONFIG.format(key=key))
+        keypairs.upload(Session("local"), "demo", pair.public)
+
+    def program(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen([sys.executable, *words], **_OPTIONS)
+
+    def take(self, instance: str, seconds: int, number: int) -> None:
+        from spotcluster import local
+
+        local.give_notice([{"instance": instance, "seconds": seconds}])
+        # Up and down below the bid, so that the bill has more than one price in it.
+        local.set_prices([{"usd": PRICES[number % len(PRICES)]}])
+
+
+class Machines:
+    """Machines that boot."""
+
+    region = "us-east-1"
+
+    def __init__(self, lab: Any, workers: int) -> None:
+        self._lab = lab
+        self.start = ("start", "-s", str(1 + workers), "-b", "0.5", NAME)
+        lab.configure()
+
+    def program(self, *words: str) -> subprocess.Popen[str]:
+        started: subprocess.Popen[str] = self._lab.popen([sys.executable, *words], **_OPTIONS)
+        return started
+
+    def take(self, instance: str, seconds: int, number: int) -> None:
+        self._lab.machine(instance).spot_notice(seconds=seconds)
+
+
+_OPTIONS: dict[str, Any] = {
+    "stdin": subprocess.DEVNULL,
+    "stdout": subprocess.PIPE,
+    "stderr": subprocess.STDOUT,
+    "text": True,
+}
+
+
+@contextmanager
+def place(options: argparse.Namespace) -> Iterator[Place]:
+    """Give the place that the options ask for; nothing of it is left afterwards."""
+    if options.machines:
+        sys.path.insert(0, str(HERE.parents[1] / "tests"))
+        from machines.bed.lab import Lab  # type: ignore[import-not-found]
+
+        with Lab() as lab:
+            yield Machines(lab, options.workers)
+        return
+    home = Path(tempfile.mkdtemp(prefix="sc-"))
+    os.environ["SPOTCLUSTER_HOME"] = str(home)
+    from spotcluster import local
+
+    try:
+        yield LocalCloud(home, options.workers)
+    finally:
+        local.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
 @dataclass
 class Loss:
     """A node that is taken back, and what came of it; times in seconds since 1970.
@@ -76,18 +168,13 @@ class Loss:
 class Keeper:
     """`spotcluster keep`, and when it said what."""
 
+    where: Place
     said: list[tuple[float, str]] = field(default_factory=list)
     process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         """Run it."""
-        self.process = subprocess.Popen(
-            [*command(), "keep", NAME],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        self.process = self.where.program("-m", "spotcluster", "keep", NAME)
         threading.Thread(target=self._listen, daemon=True).start()
         until(lambda: self.said)
 
@@ -110,96 +197,90 @@ class Keeper:
 
 
 def main() -> None:
-    """Measure, and print the figures."""
+    """Measure, and print the figures; or be a program of the place's."""
     given = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     given.add_argument("--losses", type=int, default=10, help="nodes that are taken back")
     given.add_argument("--every", type=float, default=60.0, help="seconds between two notices")
     given.add_argument("--notice", type=int, default=30, help="seconds from a notice to the end")
     given.add_argument("--workers", type=int, default=3)
     given.add_argument("--pace", type=float, default=1.0, help="seconds of an evaluation")
+    given.add_argument("--machines", action="store_true", help="on machines that boot")
+    given.add_argument("--search", type=int, metavar="CANDIDATES", help=argparse.SUPPRESS)
+    given.add_argument("--bill", metavar="REGION", help=argparse.SUPPRESS)
     options = given.parse_args()
-    leave_nothing_behind()
-    home = Path(tempfile.mkdtemp(prefix="sc-"))
-    os.environ["SPOTCLUSTER_HOME"] = str(home)
-    from spotcluster import local
+    if options.search:
+        print(json.dumps(_search(options.search, options.pace)))
+    elif options.bill:
+        print(json.dumps(_bill(options.bill)))
+    else:
+        leave_nothing_behind()
+        with place(options) as where:
+            _measure(options, where)
 
+
+def run(where: Place, *words: str) -> str:
+    """Run a Python program to its end; return what it prints."""
+    with where.program(*words) as started:
+        said, _ = started.communicate()
+    if started.returncode:
+        sys.exit(f"{' '.join(words)}: {started.returncode}\n{said}")
+    return said
+
+
+def last(said: str) -> Any:
+    """Return what the last line is as JSON."""
+    return json.loads(said.splitlines()[-1])
+
+
+def ours(where: Place, *words: str) -> str:
+    """Run a command of our program."""
+    return run(where, "-m", "spotcluster", *words)
+
+
+def _measure(options: argparse.Namespace, where: Place) -> None:
+    ours(where, *where.start)
+    keeper = Keeper(where)
     try:
-        _measure(options, home)
-    finally:
-        local.stop()
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def command() -> list[str]:
-    """Return the words that run our program."""
-    return [sys.executable, "-m", "spotcluster"]
-
-
-def run(*words: str) -> str:
-    """Run our program; return what it prints."""
-    done = subprocess.run(
-        [*command(), *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        sys.exit(f"{' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
-    return done.stdout
-
-
-def _measure(options: argparse.Namespace, home: Path) -> None:
-    import spotcluster
-    from spotcluster import files, ssh
-    from spotcluster.aws import keypairs
-    from spotcluster.aws.session import Session
-
-    session = Session("local")
-    pair = ssh.keys.generate()
-    key = files.key_file("demo")
-    files.write_private(key, pair.private)
-    (home / "config").write_text(CONFIG.format(key=key))
-    keypairs.upload(session, "demo", pair.public)
-    run("start", "-c", "bench", "-s", str(1 + options.workers), NAME)
-    client = spotcluster.connect(NAME)
-    keeper = Keeper()
-    try:
-        engines = len(client.ids)
+        engines = 1 + options.workers
         wanted = options.losses * options.every + options.every / 2
         size = max(1, round(engines * wanted / options.pace / FOLDS))
-        grid = {"C": [0.1 * (1 + n) for n in range(size)]}
-        calm, undisturbed = _search(client, grid, options.pace)
-        say(f"undisturbed: {undisturbed:.1f} s on {engines} engines")
+        words = (str(HERE), "--search", str(size), "--pace", str(options.pace))
+        calm = last(run(where, *words))
+        say(f"undisturbed: {calm['took']:.1f} s on {engines} engines")
         keeper.start()
         losses: list[Loss] = []
         over = threading.Event()
-        taker = threading.Thread(target=_take, args=(options, losses, over), daemon=True)
+        taker = threading.Thread(target=_take, args=(options, where, losses, over), daemon=True)
         taker.start()
-        search, took = _search(client, grid, options.pace)
+        search = last(run(where, *words))
         over.set()
         taker.join(options.every + 60)
-        same = _table(search) == _table(calm) == _own_table(grid)
-        late = [_late(search.evaluations(), one) for one in losses]
-        retried = sum(one.lost for one in search.retried)
-        until(lambda: all(_followed(keeper, one) for one in losses), 180)
+        same = search["table"] == calm["table"] == _own_table(size)
+        until(lambda: all(_followed(keeper, one) for one in losses), 300)
     finally:
-        client.close()
         keeper_said = len(keeper.when("asking for"))
-        run("terminate", "-y", NAME)
+        ours(where, "terminate", "-y", NAME)
         keeper.end()
+    retried = search["retried"]
     lost = (sum(one.ready - one.noticed for one in losses) + retried * options.pace) / engines
+    late = [_late(search["begun"], one) for one in losses]
     asked = [one.asked - one.noticed for one in losses]
-    receipt = json.loads(run("-r", "local", "costs", NAME, "--json"))["ended"][-1]
-    by_history = _bill(session)
+    told = json.loads(ours(where, "-r", where.region, "costs", NAME, "--json"))
+    receipt = told["ended"][-1]
+    by_history = last(run(where, str(HERE), "--bill", where.region))
+    kind = "machines that boot" if options.machines else "the local cloud"
     show(
-        f"{FOLDS * len(grid['C'])} evaluations of {options.pace:g} s on {engines} engines,"
+        f"{FOLDS * size} evaluations of {options.pace:g} s on {engines} engines of {kind},"
         f" {len(losses)} nodes taken back {options.every:g} s apart, seconds",
         [
-            ("undisturbed", f"{undisturbed:.1f}"),
-            ("with losses", f"{took:.1f}"),
+            ("undisturbed", f"{calm['took']:.1f}"),
+            ("with losses", f"{search['took']:.1f}"),
             ("lost work, of all engines", f"{lost:.1f} ({retried} evaluations run again)"),
             ("notice to the last evaluation begun there", _listed(late)),
             ("notice to the replacement asked for", _listed(asked)),
             ("notice to the replacement ready", _listed(one.ready - one.noticed for one in losses)),
         ],
-        verdict("against undisturbed and lost work", took / (undisturbed + lost), 1.15),
+        verdict("against undisturbed and lost work", search["took"] / (calm["took"] + lost), 1.15),
         verdict("notice to no new evaluation", max(late, default=0.0), 6.0),
         verdict("notice to the replacement asked for", max(asked, default=0.0), 15.0),
         f"nodes were asked for {keeper_said} times",
@@ -210,21 +291,37 @@ def _measure(options: argparse.Namespace, home: Path) -> None:
     )
 
 
-def _search(client: Any, grid: dict[str, list[float]], pace: float) -> tuple[Any, float]:
-    """Run a search; return it, and how long it took."""
+def _grid(size: int) -> dict[str, list[float]]:
+    return {"C": [0.1 * (1 + n) for n in range(size)]}
+
+
+def _search(size: int, pace: float) -> dict[str, Any]:
+    """Run a search; return how long it took, and what came of it."""
     from sklearn.datasets import load_iris
     from sklearn.svm import SVC
 
+    import spotcluster
     from spotcluster.search import GridSearch
 
-    X, y = load_iris(return_X_y=True)
-    search = GridSearch(client.load_balanced_view())
-    begin = time.perf_counter()
-    search.launch_for_arrays(SVC(), grid, X, y, cv=FOLDS, pace=pace)
-    if not search.wait(3600):
-        sys.exit("the search has not ended within an hour")
-    assert search.failed() == []
-    return search, time.perf_counter() - begin
+    client = spotcluster.connect(NAME)
+    try:
+        search = GridSearch(client.load_balanced_view())
+        begin = time.perf_counter()
+        search.launch_for_arrays(
+            SVC(), _grid(size), *load_iris(return_X_y=True), cv=FOLDS, pace=pace
+        )
+        if not search.wait(3600):
+            sys.exit("the search has not ended within an hour")
+        took = time.perf_counter() - begin
+        assert search.failed() == []
+        return {
+            "took": took,
+            "table": _table(search),
+            "begun": [(one.node, one.started) for one in search.evaluations()],
+            "retried": sum(one.lost for one in search.retried),
+        }
+    finally:
+        client.close()
 
 
 def _table(search: Any) -> dict[str, list[float]]:
@@ -235,21 +332,22 @@ def _table(search: Any) -> dict[str, list[float]]:
     }
 
 
-def _own_table(grid: dict[str, list[float]]) -> dict[str, list[float]]:
+def _own_table(size: int) -> dict[str, list[float]]:
     """Return scikit-learn's."""
     from sklearn.datasets import load_iris
     from sklearn.model_selection import GridSearchCV
     from sklearn.svm import SVC
 
-    return _table(GridSearchCV(SVC(), grid, cv=FOLDS).fit(*load_iris(return_X_y=True)))
+    return _table(GridSearchCV(SVC(), _grid(size), cv=FOLDS).fit(*load_iris(return_X_y=True)))
 
 
-def _take(options: argparse.Namespace, losses: list[Loss], over: threading.Event) -> None:
+def _take(
+    options: argparse.Namespace, where: Place, losses: list[Loss], over: threading.Event
+) -> None:
     """Take workers back, one after the other."""
-    from spotcluster import local
-
     while len(losses) < options.losses and not over.wait(options.every):
-        there = json.loads(run("listclusters", "--json", NAME))[0]["nodes"]
+        listed = json.loads(ours(where, "listclusters", "--json", NAME))
+        there = listed[0]["nodes"]
         gone = {one.alias for one in losses}
         ready = [one for one in there if one["spot"] and one["ready"] and one["alias"] not in gone]
         if not ready:
@@ -257,9 +355,7 @@ def _take(options: argparse.Namespace, losses: list[Loss], over: threading.Event
             continue
         victim = min(ready, key=lambda one: str(one["launched"]))
         losses.append(Loss(victim["alias"], time.time()))
-        local.give_notice([{"instance": victim["id"], "seconds": options.notice}])
-        # Up and down below the bid, so that the bill has more than one price in it.
-        local.set_prices([{"usd": PRICES[len(losses) % len(PRICES)]}])
+        where.take(victim["id"], options.notice, len(losses))
         say(f"{victim['alias']} is taken back")
 
 
@@ -273,20 +369,22 @@ def _followed(keeper: Keeper, one: Loss) -> bool:
     return bool(ready)
 
 
-def _late(evaluations: Sequence[Any], one: Loss) -> float:
+def _late(begun: Iterable[tuple[str, float]], one: Loss) -> float:
     """Return how long after its notice a node has begun an evaluation last."""
-    begun = [item.started - one.noticed for item in evaluations if item.node == one.alias]
-    return max(0.0, *begun) if begun else 0.0
+    times = [at - one.noticed for node, at in begun if node == one.alias]
+    return max(0.0, *times) if times else 0.0
 
 
 def _listed(values: Iterable[float]) -> str:
     return ", ".join(f"{one:.1f}" for one in values) or "none"
 
 
-def _bill(session: Any) -> float:
+def _bill(region: str) -> float:
     """Return what all instances have cost by the price of each second, and their disks."""
     from spotcluster.aws import instances, prices
+    from spotcluster.aws.session import Session
 
+    session = Session(region)
     total = 0.0
     for one in instances.describe(session, NAME):
         begin, end = one.launched, one.ended or datetime.now(UTC)
