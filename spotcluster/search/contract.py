@@ -206,7 +206,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         outcome = self._look(run)
         if self.refit and outcome.best_index is not None:
             self._refit(run, outcome)
-        elif self.refit and any(item.failed_in == "fit" for item in run.evaluations()):
+        elif self.refit and any(item.failed_in == "fit" for item in run.having("error")):
             # As in scikit-learn, where it is the refit that says so, in the model's own words.
             fitted(run, run.results.candidates[0].params)
             raise AllFailed(run.evaluations())
@@ -221,7 +221,7 @@ class SearchEstimator(BaseSearchCV):  # type: ignore[misc] # scikit-learn has no
         """Warn of what engines have warned of; once."""
         if not run.warned:
             run.warned = True
-            warn_again(run.evaluations())
+            warn_again(run.having("warned"), run.completed())
 
     # --- results ----------------------------------------------------------------------------------
 

@@ -165,7 +165,7 @@ class FollowedSearch(SearchEstimator):
 
     def failed(self) -> list[Evaluation]:
         """Return the evaluations that raised or were given up, with the reason in `error`."""
-        return [evaluation for evaluation in self.evaluations() if evaluation.error]
+        return self._run.having("error")
 
     def delivered(self) -> dict[str, tuple[int, int]]:
         """Return the bytes of split files that came to each host.
@@ -181,7 +181,7 @@ class FollowedSearch(SearchEstimator):
     def evaluations_per_node(self) -> dict[str, int]:
         """Return how many evaluations each host did."""
         with self._changed:
-            return self._results.per_node()
+            return self._results.finished.per_node()
 
     def to_frame(self, *, by: str = "candidate") -> Any:
         """Return the results so far as a pandas data frame.

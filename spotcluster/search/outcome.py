@@ -99,16 +99,21 @@ def plain_filters() -> list[tuple[Any, ...]]:
     ]
 
 
-def warn_again(evaluations: Iterable[Evaluation]) -> None:
+def warn_again(evaluations: Iterable[Evaluation], total: int) -> None:
     """Warn here of what was warned of on engines: once of each text, with how often it was.
 
     A warning is of its own category where that can be imported here, and else of one of its bases.
+
+    Parameters
+    ----------
+    evaluations : iterable of Evaluation
+        Those in which something was.
+    total : int
+        How many there are.
     """
     counts: Counter[tuple[Any, str]] = Counter()
     within: Counter[tuple[Any, str]] = Counter()
-    total = 0
     for evaluation in evaluations:
-        total += 1
         for names, text, count in evaluation.warned:
             key = (tuple(map(tuple, names)), text)
             counts[key] += count

@@ -128,7 +128,7 @@ class Run:
         if record is None or not record.candidates:
             ledger.add(candidates)
         if record is not None:
-            self.results.take(record.evaluations)
+            self.results.finished = record.evaluations
             self.retried = list(record.retries)
             self._deaths.update(retry.key for retry in record.retries if retry.lost)
 
@@ -150,11 +150,7 @@ class Run:
             self.plan.error_score,
             self._deaths,
             params=self._known_beforehand,
-            took=(
-                (done.key, done.ended - done.started)
-                for done in self.results.evaluations
-                if done.ended > done.started
-            ),
+            took=self.results.took(),
             timeout=self.plan.timeout,
             progress=self._progress,
             open=open,
@@ -219,16 +215,13 @@ class Run:
         ending = next(filter(self.plan.is_ended_by, evaluations), None)
         news = [x for x in news if isinstance(x, Retry) or not self.plan.is_ended_by(x)]
         self._ledger.append(news)  # nothing is told before it is on the disk
+        evaluations = [item for item in news if isinstance(item, Evaluation)]
         with self.changed:
-            for item in news:
-                if isinstance(item, Evaluation):
-                    self.results.add(item)
-                else:
-                    self.retried.append(item)
+            self.results.add(*evaluations)
+            self.retried += [item for item in news if isinstance(item, Retry)]
             self.changed.notify_all()
-        for item in news:
-            if isinstance(item, Evaluation):
-                self._told(item)
+        for item in evaluations:
+            self._told(item)
         if ending is not None:
             self._raised = error_of(ending)
             raise self._raised
@@ -273,6 +266,11 @@ class Run:
         with self.changed:
             return self.results.evaluations
 
+    def having(self, name: str) -> list[Evaluation]:
+        """Return the evaluations that have something that most do not, such as an `error`."""
+        with self.changed:
+            return self.results.finished.having(name)
+
     def wait(self, timeout: float | None) -> bool:
         """Return whether the run has ended within `timeout` seconds."""
         if self.dispatcher is None:
@@ -287,7 +285,7 @@ class Run:
         while True:
             with self.changed:
                 arrived = self.changed.wait_for(partial(self._more_than, seen), timeout)
-                new = self.results.evaluations[seen:]
+                new = self.results.finished.since(seen)
             self.raise_failure()
             if not arrived:
                 raise SearchError(
@@ -344,10 +342,12 @@ class Run:
     def remarks(self) -> list[str]:
         """Return what the user should know, a sentence each."""
         remarks = [self.remark] if self.remark else []
-        failed = [evaluation for evaluation in self.evaluations() if evaluation.error]
-        if failed:
-            last_line = shorten(failed[0].error.strip().splitlines()[-1], 200, placeholder="...")
-            remarks.append(f"Failed: {len(failed)}, the first with: {last_line}")
+        with self.changed:
+            failed = self.results.finished.seldom("error")
+            if failed:
+                first = next(iter(failed.values())).strip().splitlines()[-1]
+                text = shorten(first, 200, placeholder="...")
+                remarks.append(f"Failed: {len(failed)}, the first with: {text}")
         lost = sum(retry.lost for retry in self.retried)
         if lost:
             remarks.append(f"Lost with their engines and run again: {lost}")

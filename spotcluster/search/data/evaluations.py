@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 Key = tuple[int, int]
@@ -89,32 +89,12 @@ class Evaluation:
     # Pickled as before it had slots: former versions' pickles are read, and read ours.
 
     def __getstate__(self) -> dict[str, Any]:
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: getattr(self, name) for name in _NAMES}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, put, otherwise in (*_PUT, *_PUT_SHARED):
-            put(self, state.get(name, otherwise))
-
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Evaluation:
-        """Make one of what `as_plain` has given; those of a former version may have less in it.
-
-        What can hold several things and holds nothing is shared by all.
-
-        Raises
-        ------
-        TypeError
-            If it has something else in it, or lacks what each has.
-        """
-        if not _REQUIRED <= plain.keys() <= _NAMES:
-            raise TypeError(f"no evaluation has just {', '.join(sorted(plain))}")
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
         # Not by the constructor, which makes a call for each attribute: there may be millions.
-        made, get = object.__new__(cls), plain.get
         for name, put, otherwise in _PUT:
-            put(made, get(name, otherwise))
-        for name, put, nothing in _PUT_SHARED:
-            put(made, get(name) or nothing)
-        return made
+            put(self, state.get(name, otherwise))
 
     def as_plain(self) -> dict[str, Any]:
         # Not by `asdict`, which copies all of it: there may be millions of these.
@@ -123,21 +103,14 @@ class Evaluation:
         return plain
 
 
+UNWRITTEN = ("exception", "calls")
+"""What of an evaluation is in no ledger."""
+
+_NAMES = [one.name for one in fields(Evaluation)]
 _SELDOM = ("warned", "fit_times", "score_times")
-_NEVER = ("exception", "calls")
-_NAMES = {one.name: None for one in fields(Evaluation) if one.name not in _NEVER}.keys()
-_ALWAYS = [name for name in _NAMES if name not in _SELDOM]
-_REQUIRED = {"candidate", "split", "test_score"}
-_SHARED = {one.name for one in fields(Evaluation) if one.default_factory is not MISSING}
+_ALWAYS = [name for name in _NAMES if name not in (*_SELDOM, *UNWRITTEN)]
 _OTHERWISE = Evaluation(0, 0, 0.0)
-_PUT, _PUT_SHARED = (
-    [
-        (one.name, getattr(Evaluation, one.name).__set__, getattr(_OTHERWISE, one.name))
-        for one in fields(Evaluation)
-        if (one.name in _SHARED) is shared
-    ]
-    for shared in (False, True)
-)
+_PUT = [(name, getattr(Evaluation, name).__set__, getattr(_OTHERWISE, name)) for name in _NAMES]
 
 
 @dataclass(frozen=True)

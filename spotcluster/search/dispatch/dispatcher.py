@@ -68,8 +68,8 @@ class Dispatcher(threading.Thread):
         How many engines an evaluation has killed before.
     params : callable
         What is known of a candidate beforehand, by its number.
-    took : iterable of pairs
-        What evaluations are known to have taken before: their keys, and seconds.
+    took : pair of arrays, optional
+        What evaluations are known to have taken before: their candidates, and seconds.
     timeout : float, optional
         Seconds that an evaluation may take.
     progress : Progress, optional
@@ -91,7 +91,7 @@ class Dispatcher(threading.Thread):
         deaths: Mapping[Key, int],
         *,
         params: Callable[[int], Params] = lambda _: {},
-        took: Iterable[tuple[Key, float]] = (),
+        took: tuple[Any, Any] | None = None,
         timeout: float | None = None,
         progress: Progress | None = None,
         open: bool = False,  # noqa: A002 - what it is
@@ -117,7 +117,8 @@ class Dispatcher(threading.Thread):
         self._stopped = threading.Event()
         self._gone = threading.Event()
         self._durations = Durations(params)
-        self._durations.recall(took)
+        if took is not None:
+            self._durations.recall(*took)
         self._sender = Sender(
             *(backend, bundle, common, work, self._durations), timeout=timeout, progress=progress
         )

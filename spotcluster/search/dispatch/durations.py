@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
 
 from spotcluster.search.data.evaluations import Key
 from spotcluster.search.dispatch.likeness import Likeness, Params
@@ -51,22 +54,24 @@ class Durations:
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._typical: float | None = None
 
-    def recall(self, known: Iterable[tuple[Key, float]]) -> None:
+    def recall(self, candidates: Any, seconds: Any) -> None:
         """Take note of what evaluations took before, which may be very many; the last count most.
 
         The first of what is left can then be sent in messages of the right length.
+
+        Parameters
+        ----------
+        candidates, seconds : array
+            Of each evaluation.
         """
-        last: deque[tuple[Key, float]] = deque()
-        for each in known:
-            last.append(each)
-            if len(last) > RECENT:
-                key, seconds = last.popleft()
-                total, count = self._of.get(key[0], (0.0, 0))
-                self._of[key[0]] = total + seconds, count + 1
-                self.longest = max(self.longest, seconds)
-                self.measured += 1
-        for key, seconds in last:
-            self.add(key, seconds)
+        early = max(0, len(seconds) - RECENT)
+        if early:
+            known, of = np.unique(candidates[:early], return_inverse=True)
+            sums, counts = np.bincount(of, seconds[:early]).tolist(), np.bincount(of).tolist()
+            self._of = dict(zip(known.tolist(), zip(sums, counts, strict=True), strict=True))
+            self.longest, self.measured = float(seconds[:early].max()), early
+        for candidate, took in zip(candidates[early:], seconds[early:], strict=True):
+            self.add((int(candidate), 0), float(took))
 
     def add(self, key: Key, seconds: float) -> None:
         """Take note of what an evaluation took."""

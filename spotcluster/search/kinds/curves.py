@@ -208,7 +208,7 @@ class LearningCurve(Search):
     def _conclude(self) -> None:
         run = self._run
         if self.exploit_incremental_learning:
-            for evaluation in run.evaluations():
+            for evaluation in run.having("failed_in"):
                 if evaluation.failed_in == "fit":  # scikit-learn has no score for these
                     raise error_of(evaluation)
         super()._conclude()

@@ -280,9 +280,10 @@ class HalvingSearch(ResourceSearch):
     def _rounds(self, run: Run) -> list[Round]:
         table = run.results.table()
         iterations = np.array([item.more["iter"] for item in run.results.candidates])
+        evaluations = run.evaluations()
         return [
             (
-                [item for item in run.evaluations() if iterations[item.candidate] == number],
+                [item for item in evaluations if iterations[item.candidate] == number],
                 {
                     name: column[iterations <= number]
                     for name, column in table.items()

@@ -189,7 +189,7 @@ class OptunaSearch(Search):
 
     def _rounds(self, run: Run) -> list[Round]:
         # That the scores of pruned trials are not finite is how it is meant.
-        pruned = {item.candidate for item in run.evaluations() if item.failed_in == PRUNED}
+        pruned = {item.candidate for item in run.having("failed_in") if item.failed_in == PRUNED}
         rows = [row for row in range(len(run.results.candidates)) if row not in pruned]
         return [
             (

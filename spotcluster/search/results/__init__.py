@@ -2,7 +2,7 @@
 
 ::
 
-    results.py        ranks, scikit-learn's table, the report as text
+    results.py        ranks, scikit-learn's table, the report as text; finished.py: of what
     ledger.py         on disk, so that another client can go on; locks.py: one at a time
     record.py         what its lines say
     display.py        live            progress.py     for other processes

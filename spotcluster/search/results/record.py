@@ -26,22 +26,22 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from spotcluster import files
 from spotcluster.errors import SearchError
 from spotcluster.search import shipping
 from spotcluster.search.cloudpickle_private import loads
 from spotcluster.search.data.candidates import Candidate, Part
-from spotcluster.search.data.evaluations import Evaluation, Key, Retry
+from spotcluster.search.data.evaluations import Retry
 from spotcluster.search.origins import Origins
+from spotcluster.search.results.finished import Finished
 
 FORMAT = 3
-_SHARED = ("node", "engine", "uuid", "pid")
-_AT_ONCE = 1000  # lines that are read
-_DAMAGE = (ValueError, TypeError, KeyError, AttributeError)  # what a damaged line raises
+_AT_ONCE = 500_000  # bytes that are read
+_DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)  # of a damaged line
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Record:
 
     header: Header
     candidates: list[Candidate] | None = field(default_factory=list)  # None: cannot be unpickled
-    evaluations: dict[Key, Evaluation] = field(default_factory=dict)
+    evaluations: Finished = field(default_factory=Finished)
     retries: list[Retry] = field(default_factory=list)
     size: int = 0  # of what could be read
     accepted: dict[str, Any] | None = None  # what is to be written of changes, before it goes on
@@ -129,37 +129,34 @@ def read(path: Path) -> Record:
         raise SearchError(f"The ledger {path} cannot be read ({error.strerror}).") from error
 
 
-def of_lines(path: Path, lines: Iterator[bytes]) -> Record:
+def of_lines(path: Path, lines: BinaryIO) -> Record:
     record: Record | None = None
-    size = number = 0
-    known: dict[Any, Any] = {}
+    number = 0
     with _no_collection():
-        while some := list(islice(lines, _AT_ONCE)):
+        while some := lines.readlines(_AT_ONCE):
             items, error = _parsed(some)
             place = 0
             try:
-                for place, item in enumerate(items):
-                    if record is None:
-                        record = Record(_header_from(item))
-                    else:
-                        _take(record, item, known)
-                    size += len(some[place])
+                if record is None and items:
+                    record, place = Record(_header_from(items[0])), 1
+                if record is not None:
+                    for count in _taken(record, items[place:]):
+                        place += count
             except _DAMAGE as wrong:
                 error = wrong
-            else:
-                place = len(items)
+            if record is not None:
+                record.size += sum(map(len, some[:place]))
+            number += place
             if error is not None:
-                is_last = place == len(some) - 1 and next(lines, None) is None
+                is_last = place == len(some) - 1 and not lines.read(1)
                 if record is not None and is_last:  # cut off by a crash
                     break
                 raise SearchError(
-                    f"Line {number + place + 1} of the ledger {path} is damaged ({error}).",
+                    f"Line {number + 1} of the ledger {path} is damaged ({error}).",
                     "Start the search again with another ledger.",
                 ) from error
-            number += len(some)
     if record is None:
         raise SearchError(f"The ledger {path} is empty.", "Start the search again.")
-    record.size = size
     return record
 
 
@@ -201,15 +198,27 @@ def _whole(line: bytes) -> bytes:
     return line
 
 
-def _take(record: Record, item: dict[str, Any], known: dict[Any, Any]) -> None:
-    kind = item.pop("kind")
+def _taken(record: Record, items: Sequence[Any]) -> Iterator[int]:
+    """Take what lines say; yield how many it has taken, again and again."""
+    for kind, group in groupby(items, _kind):
+        some = list(group)
+        if kind == "evaluation":
+            with contextlib.suppress(*_DAMAGE):  # of one of them, which is found below
+                record.evaluations.read(some)
+                yield len(some)
+                continue
+        for item in some:
+            _take(record, kind, item)
+            yield 1
+
+
+def _kind(item: Any) -> Any:
+    return item.pop("kind", None) if isinstance(item, dict) else None
+
+
+def _take(record: Record, kind: Any, item: Any) -> None:
     if kind == "evaluation":
-        # A million are of a few nodes only: each its own names would be half of the memory.
-        for name in _SHARED:
-            if name in item:
-                item[name] = known.setdefault(item[name], item[name])
-        evaluation = Evaluation.from_plain(item)
-        record.evaluations.setdefault(evaluation.key, evaluation)
+        record.evaluations.read([item])
     elif kind == "accepted":
         origins = Origins(item["code"], item["versions"])
         record.header = replace(record.header, origins=origins)
@@ -342,9 +351,14 @@ def in_json(line: dict[str, Any]) -> str:
         return _encode(_to_json(line))
 
 
-def _of_json(line: bytes) -> Any:
-    item = json.loads(line)
-    return _from_json(item) if _MARK in line else item
+def _of_json(text: bytes) -> Any:
+    return json.loads(text, object_hook=_number if _MARK in text else None)
+
+
+def _number(item: dict[str, Any]) -> Any:
+    if len(item) == 1 and item.get("float") in ("nan", "inf", "-inf"):
+        return float(item["float"])
+    return item
 
 
 def _to_json(value: Any) -> Any:
@@ -354,14 +368,4 @@ def _to_json(value: Any) -> Any:
         return {key: _to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_to_json(item) for item in value]
-    return value
-
-
-def _from_json(value: Any) -> Any:
-    if isinstance(value, dict):
-        if value.keys() == {"float"} and value["float"] in ("nan", "inf", "-inf"):
-            return float(value["float"])
-        return {key: _from_json(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_from_json(item) for item in value]
     return value

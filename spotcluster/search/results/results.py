@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any, Self
 
 import numpy as np
 
 from spotcluster.search.data.candidates import Candidate, plain
 from spotcluster.search.data.evaluations import Evaluation, Key
+from spotcluster.search.results.finished import Finished
 
 
 class Best(tuple[float, dict[str, Any]]):
@@ -67,6 +69,12 @@ class Results:
         Whether there are training scores; by default, when an evaluation has one.
     error_score : float
         The score of an evaluation that fails.
+
+    Attributes
+    ----------
+    finished : Finished
+    infeasible : set of int
+        The candidates that must not be the best, with any score.
     """
 
     def __init__(
@@ -83,11 +91,11 @@ class Results:
         self._metrics = list(metrics)
         self._trained = trained
         self._error_score = error_score
-        self._by_key: dict[Key, Evaluation] = {}
-        self.infeasible: set[int] = set()  # candidates that must not be the best, with any score
+        self.finished = Finished()
+        self.infeasible: set[int] = set()
 
     def __len__(self) -> int:
-        return len(self._by_key)
+        return len(self.finished)
 
     def extend(self, candidates: Iterable[Candidate]) -> list[Key]:
         """Take more candidates; return the keys of their evaluations."""
@@ -107,24 +115,24 @@ class Results:
     @property
     def evaluations(self) -> list[Evaluation]:
         """The finished evaluations, in the order in which they were finished."""
-        return list(self._by_key.values())
+        return self.finished.since(0)
 
     def unfinished(self) -> list[Key]:
         """Return what is left to do, in the order in which it is sent."""
-        return [
-            (candidate, split)
-            for candidate in range(len(self.candidates))
-            for split in range(self.n_splits)
-            if (candidate, split) not in self._by_key
-        ]
+        left: list[list[int]] = np.argwhere(self._places() < 0).tolist()
+        return [(candidate, split) for candidate, split in left]
 
-    def add(self, evaluation: Evaluation) -> bool:
-        """Take a finished evaluation; return whether it is the first of its key."""
-        return self._by_key.setdefault(evaluation.key, evaluation) is evaluation
+    def took(self) -> tuple[Any, Any]:
+        """Return what evaluations took, of which that is known: their candidates, and seconds."""
+        seconds = self.finished.column("ended") - self.finished.column("started")
+        return self.finished.column("candidate")[seconds > 0], seconds[seconds > 0]
 
-    def take(self, finished: dict[Key, Evaluation]) -> None:
-        """Begin with what is finished; the dictionary is ours from now on, for its size."""
-        self._by_key = finished
+    def add(self, *evaluations: Evaluation) -> int:
+        """Take finished evaluations; return how many are the first of their keys."""
+        return self.finished.add(*evaluations)
+
+    def _places(self) -> Any:
+        return self.finished.places(len(self.candidates), self.n_splits)
 
     def ranking(self) -> list[Best]:
         """Return the candidates with at least one finished split, the best first."""
@@ -142,49 +150,44 @@ class Results:
 
     def _ordered(self) -> list[int]:
         """Return the numbers of the candidates of `ranking`, which may be very many."""
-        scores: dict[int, list[list[float]]] = {}  # of those with so many finished splits
-        numbers: dict[int, list[int]] = {}
-        for candidate in range(len(self.candidates)):
-            if done := self.of(candidate):
-                scores.setdefault(len(done), []).append([item.test_score for item in done])
-                numbers.setdefault(len(done), []).append(candidate)
-        means: dict[int, float] = {}
+        places, scores = self._places(), self.finished.column("test_score")
+        finished = (places >= 0).sum(axis=1)
+        means = np.full(len(places), math.nan)
         with np.errstate(invalid="ignore"):  # of opposite infinities there is none
-            for count, some in scores.items():
-                means.update(zip(numbers[count], np.mean(some, axis=1).tolist(), strict=True))
-        return sorted(means, key=lambda one: self._rank(one, means[one]))
+            for count in np.unique(finished[finished > 0]):
+                some = places[finished == count]
+                means[finished == count] = scores[some[some >= 0]].reshape(-1, count).mean(axis=1)
+        missing = np.isnan(means)
+        infeasible = np.isin(np.arange(len(places)), list(self.infeasible))
+        # A later round has more resources: its scores say more, and scikit-learn's best is there.
+        rounds = np.array([int(candidate.more.get("iter", 0)) for candidate in self.candidates])
+        orders = np.array([candidate.order for candidate in self.candidates])
+        keys = (orders, np.where(missing, 0.0, -means), missing, -rounds, infeasible)  # last first
+        ordered = np.lexsort(keys)
+        ranked: list[int] = ordered[finished[ordered] > 0].tolist()
+        return ranked
 
     def all_failed(self) -> bool:
         """Return whether there are evaluations, and no one has the score that candidates have."""
-        return bool(self._by_key) and all(map(self._failed, self._by_key.values()))
-
-    def _failed(self, item: Evaluation) -> bool:
-        if not item.error or not item.test_scores:
-            return bool(item.error)
+        if not 0 < len(self) == len(self.finished.seldom("error")):
+            return False
         # Of several scores another one may be what failed.
-        score = item.test_score
-        return score == self._error_score or (math.isnan(score) and math.isnan(self._error_score))
-
-    def per_node(self) -> dict[str, int]:
-        """Return how many evaluations each host did."""
-        return dict(sorted(Counter(item.node for item in self.evaluations if item.node).items()))
+        scores = self.finished.column("test_score")[list(self.finished.seldom("test_scores"))]
+        return np.array_equal(scores, np.full_like(scores, self._error_score), equal_nan=True)
 
     def table(self) -> dict[str, Any]:
         """Return scikit-learn's ``cv_results_`` of the candidates whose splits are all finished."""
-        complete = [
-            (candidate, done)
-            for index, candidate in enumerate(self.candidates)
-            if len(done := self.of(index)) == self.n_splits
-        ]
-        whole = [(candidate.params, done) for candidate, done in complete]
+        places = self._places()
+        complete = (places >= 0).all(axis=1)
+        places = places[complete]
+        whole = [self.candidates[row] for row in np.flatnonzero(complete).tolist()]
         results: dict[str, Any] = {
-            name: np.asarray([candidate.more.get(name) for candidate, _ in complete])
-            for name in dict.fromkeys(name for candidate, _ in complete for name in candidate.more)
+            name: np.asarray([candidate.more.get(name) for candidate in whole])
+            for name in dict.fromkeys(name for candidate in whole for name in candidate.more)
         }
-        shape = (len(whole), self.n_splits)
 
-        def store(name: str, values: list[list[float]], *, splits: bool = False) -> None:
-            array = np.array(values, dtype=np.float64).reshape(shape)
+        def store(name: str, column: Any, *, splits: bool = False) -> None:
+            array = column[places]
             if splits:
                 for split in range(self.n_splits):
                     results[f"split{split}_{name}"] = array[:, split]
@@ -192,55 +195,41 @@ class Results:
             results[f"mean_{name}"] = means
             results[f"std_{name}"] = np.sqrt(((array - means[:, np.newaxis]) ** 2).mean(axis=1))
 
-        store("fit_time", [[item.fit_time for item in done] for _, done in whole])
-        store("score_time", [[item.score_time for item in done] for _, done in whole])
-        results.update(_parameter_columns([params for params, _ in whole]))
-        results["params"] = [params for params, _ in whole]
+        store("fit_time", self.finished.column("fit_time"))
+        store("score_time", self.finished.column("score_time"))
+        params = [candidate.params for candidate in whole]
+        results.update(_parameter_columns(params))
+        results["params"] = params
         trained = self._trained
         if trained is None:
-            trained = any(item.train_score is not None for _, done in whole for item in done)
+            trained = self.finished.column("trained")[places].any()
         for metric in self.metrics() or ["score"]:
             name = f"test_{metric}"
-            store(
-                name,
-                [
-                    [_score(item.test_scores, metric, item.test_score) for item in done]
-                    for _, done in whole
-                ],
-                splits=True,
-            )
+            store(name, self._scores("test", metric), splits=True)
             results[f"rank_{name}"] = ranks(results[f"mean_{name}"])
             if trained:
-                train = [
-                    [_score(item.train_scores, metric, item.train_score) for item in done]
-                    for _, done in whole
-                ]
-                store(f"train_{metric}", train, splits=True)
+                store(f"train_{metric}", self._scores("train", metric), splits=True)
         return results
+
+    def _scores(self, kind: str, metric: str) -> Any:
+        """Return one of several scores, or of one that failed what there is instead of all."""
+        scores = self.finished.column(f"{kind}_score")
+        for row, named in self.finished.seldom(f"{kind}_scores").items():
+            scores[row] = named.get(metric, math.nan)  # left out: another one is no substitute
+        return scores
 
     def metrics(self) -> list[str]:
         """Return the names of the scores, when there are several."""
         if not self._metrics:
             # A scorer that gives a dictionary says only then what is in it.
-            known = sorted(item.key for item in self._by_key.values() if item.test_scores)
-            self._metrics = list(self._by_key[known[0]].test_scores) if known else []
+            first = min(self.finished.having("test_scores"), key=attrgetter("key"), default=None)
+            self._metrics = list(first.test_scores) if first else []
         return self._metrics
 
     def of(self, candidate: int) -> list[Evaluation]:
         """Return the finished evaluations of a candidate, in the order of its splits."""
-        return [
-            self._by_key[candidate, split]
-            for split in range(self.n_splits)
-            if (candidate, split) in self._by_key
-        ]
-
-    def _rank(self, number: int, mean: float) -> tuple[bool, int, bool, float, int]:
-        candidate = self.candidates[number]
-        # A later round has more resources: its scores say more, and scikit-learn's best is there.
-        round_ = -int(candidate.more.get("iter", 0))
-        missing = math.isnan(mean)
-        score = 0.0 if missing else -mean
-        return (number in self.infeasible, round_, missing, score, candidate.order)
+        keys = [(candidate, split) for split in range(self.n_splits)]
+        return [self.finished[key] for key in keys if key in self.finished]
 
 
 def report(results: Results, n_top: int = 5, remarks: Iterable[str] = ()) -> str:
@@ -266,13 +255,6 @@ def report(results: Results, n_top: int = 5, remarks: Iterable[str] = ()) -> str
     if extra:
         lines += ["", *extra]
     return "\n".join(lines).rstrip("\n")
-
-
-def _score(scores: dict[str, float], metric: str, score: float | None) -> float:
-    """Return one of several scores; of an evaluation that failed, what there is instead of all."""
-    if scores:  # a scorer may leave one out: another one is no substitute
-        return scores.get(metric, math.nan)
-    return math.nan if score is None else score
 
 
 def _number(mean: float, error: float) -> str:
@@ -304,25 +286,21 @@ def ranks(means: Any) -> Any:
 
 def _parameter_columns(params: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return a masked array for each parameter, masked where a candidate does not have it."""
-    given: dict[str, dict[int, Any]] = {}
-    for row, setting in enumerate(params):
-        for name, value in setting.items():
-            given.setdefault(f"param_{name}", {})[row] = value
     columns = {}
-    for name, values in given.items():
-        column = np.zeros(len(params), dtype=_column_type(list(values.values())))
-        for row, value in values.items():  # a list among the values would be taken for a column
-            column[row] = value
-        mask = np.ones(len(params), dtype=bool)
-        mask[list(values)] = False
-        columns[name] = np.ma.MaskedArray(column, mask=mask)
+    for name in dict.fromkeys(name for setting in params for name in setting):
+        mask = np.array([name not in setting for setting in params])
+        values = [setting[name] for setting in params if name in setting]
+        array = _array(values)
+        column = np.zeros(len(params), dtype=array.dtype)
+        column[~mask] = array
+        columns[f"param_{name}"] = np.ma.MaskedArray(column, mask=mask)
     return columns
 
 
-def _column_type(values: list[Any]) -> Any:
+def _array(values: list[Any]) -> Any:
     # An array of arrays, of words or of things of different lengths holds them as objects.
-    try:
+    with contextlib.suppress(ValueError):
         array = np.array(values)
-    except ValueError:
-        return np.dtype(object)
-    return array.dtype if array.ndim == 1 and array.dtype.kind != "U" else np.dtype(object)
+        if array.ndim == 1 and array.dtype.kind != "U":
+            return array
+    return np.fromiter(values, dtype=object, count=len(values))

@@ -27,7 +27,7 @@ def said(*warned: list[Any]) -> list[tuple[type[Warning], str]]:
     ]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        warn_again(evaluations)
+        warn_again(evaluations, len(evaluations))
     return [(item.category, str(item.message)) for item in caught]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,7 +46,7 @@ def test_what_takes_long_does_not_wait_with_what_is_quick() -> None:
 
 def test_what_a_ledger_knows_counts_from_the_first_message_on() -> None:
     durations = Durations()
-    durations.recall([((n // 2, n % 2), 1.0 + n // 2) for n in range(400)])
+    durations.recall(np.arange(400) // 2, 1.0 + np.arange(400) // 2)
     assert durations.expected((3, 2)) == 4.0
     assert durations.expected((999, 0)) == pytest.approx(185, abs=16)  # as the last ones
     assert durations.longest == 200.0

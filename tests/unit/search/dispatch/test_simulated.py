@@ -8,6 +8,7 @@ from collections import Counter
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 from simulated import Times, World
 
@@ -146,7 +147,7 @@ def test_many_engines_need_no_more_messages_than_a_controller_carries() -> None:
 def test_a_search_that_is_resumed_needs_no_trial_to_fill_its_messages() -> None:
     world = World(lambda _: 0.2)
     world.join(32)
-    world.run(keys(1600), took=[((n, 1), 0.2) for n in range(1600)])
+    world.run(keys(1600), took=(np.arange(1600), np.full(1600, 0.2)))
     without = World(lambda _: 0.2)
     without.join(32)
     without.run(keys(1600))
