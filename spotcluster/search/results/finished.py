@@ -126,6 +126,9 @@ class Finished(Mapping[Key, Evaluation]):
 
     def _take(self, given: Columns) -> int:
         keys = list(zip(*(given[name] for name in _KEY), strict=True))
+        known = self._number_of
+        who = zip(*(given[name] for name in _WHO), strict=True)
+        given["who"] = [known.setdefault(one, len(known)) for one in who]
         if len(set(keys)) < len(keys) or not self._rows.keys().isdisjoint(keys):
             first: dict[Key, int] = {}
             for place, key in enumerate(keys):
@@ -134,7 +137,7 @@ class Finished(Mapping[Key, Evaluation]):
             given = {name: [of[at] for at in first.values()] for name, of in given.items()}
             keys = list(first)
         row, train = len(self), given["train_score"]
-        columns: dict[str, array[Any]] = {name: array("q", given[name]) for name in _KEY}
+        columns: dict[str, array[Any]] = {name: array("q", given[name]) for name in (*_KEY, "who")}
         columns["trained"] = array("b", [score is not None for score in train])
         given["train_score"] = [math.nan if score is None else score for score in train]
         seldom: dict[str, dict[int, Any]] = {}
@@ -143,9 +146,6 @@ class Finished(Mapping[Key, Evaluation]):
         for name in _SELDOM:
             if any(given[name]):
                 seldom[name] = {at: value for at, value in enumerate(given[name], row) if value}
-        known = self._number_of
-        who = zip(*(given[name] for name in _WHO), strict=True)
-        columns["who"] = array("q", [known.setdefault(one, len(known)) for one in who])
         # Nothing can go wrong from here on.
         if len(known) > len(self._everybody):
             self._everybody = list(known)
