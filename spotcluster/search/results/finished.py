@@ -66,6 +66,10 @@ class Finished(Mapping[Key, Evaluation]):
         """Return the evaluations from a row on."""
         return list(self._made(range(row, len(self))))
 
+    def of(self, keys: Iterable[Key]) -> list[Evaluation]:
+        """Return the evaluations of those of the keys that are there."""
+        return list(self._made(self._rows[key] for key in keys if key in self._rows))
+
     def having(self, name: str) -> list[Evaluation]:
         """Return the evaluations that have something that most do not, such as an `error`."""
         return list(self._made(self.seldom(name)))

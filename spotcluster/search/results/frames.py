@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from spotcluster.errors import SearchError
+from spotcluster.search.data.candidates import plain
 from spotcluster.search.results.results import Results
 
 
@@ -15,27 +16,21 @@ def candidates_frame(results: Results) -> Any:
     The columns are its ``rank`` and parameters, and over its finished splits the means of its
     scores and times and their standard errors.
     """
-    rows = []
-    for rank, best in enumerate(results.ranking(), start=1):
-        done = results.of(best.candidate)
-        rows.append(
+    order = results.order()
+    candidates = [results.candidates[number] for number in order]
+    frame = _frame(
+        [
             {
-                "candidate": best.candidate,
+                "candidate": number,
                 "rank": rank,
-                **_params(best.params),
-                **results.candidates[best.candidate].more,
-                "mean_test_score": best.validation,
-                "test_score_error": best.validation_error,
-                "mean_train_score": best.train,
-                "train_score_error": best.train_error,
-                "mean_fit_time": sum(item.fit_time for item in done) / len(done),
-                "mean_score_time": sum(item.score_time for item in done) / len(done),
-                "finished": best.finished,
-                "splits": best.splits,
-                "failed": sum(bool(item.error) for item in done),
+                **_params(plain(dict(sorted(candidate.params.items())))),
+                **candidate.more,
             }
-        )
-    return _frame(rows, index="candidate")
+            for rank, (number, candidate) in enumerate(zip(order, candidates, strict=True), start=1)
+        ],
+        index="candidate",
+    )
+    return frame.assign(**{name: column[order] for name, column in results.figures().items()})
 
 
 def evaluations_frame(results: Results) -> Any:
@@ -58,11 +53,12 @@ def evaluations_frame(results: Results) -> Any:
                 **row,
                 **{f"test_{name}": score for name, score in tests.items()},
                 **{f"train_{name}": score for name, score in trains.items()},
-                "started": pandas.to_datetime(item.started, unit="s", utc=True),
-                "ended": pandas.to_datetime(item.ended, unit="s", utc=True),
             }
         )
-    return _frame(rows, index=["candidate", "split"])
+    frame = _frame(rows, index=["candidate", "split"])
+    for name in ("started", "ended") if rows else ():
+        frame[name] = pandas.to_datetime(frame[name], unit="s", utc=True)
+    return frame
 
 
 def _params(params: dict[str, Any]) -> dict[str, Any]:

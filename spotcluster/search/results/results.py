@@ -136,27 +136,23 @@ class Results:
 
     def ranking(self) -> list[Best]:
         """Return the candidates with at least one finished split, the best first."""
-        return [self._best(candidate) for candidate in self._ordered()]
+        return [self._best(candidate) for candidate in self.order().tolist()]
 
     def bests(self, n_top: int) -> list[Best]:
         """Return the first of `ranking`; none when there is nothing but failures so far."""
         if self.all_failed():
             return []
-        return [self._best(candidate) for candidate in self._ordered()[:n_top]]
+        return [self._best(candidate) for candidate in self.order()[:n_top].tolist()]
 
     def _best(self, candidate: int) -> Best:
         params = self.candidates[candidate].params
         return Best(candidate, params, self.of(candidate), self.n_splits)
 
-    def _ordered(self) -> list[int]:
+    def order(self) -> Any:
         """Return the numbers of the candidates of `ranking`, which may be very many."""
-        places, scores = self._places(), self.finished.column("test_score")
-        finished = (places >= 0).sum(axis=1)
-        means = np.full(len(places), math.nan)
-        with np.errstate(invalid="ignore"):  # of opposite infinities there is none
-            for count in np.unique(finished[finished > 0]):
-                some = places[finished == count]
-                means[finished == count] = scores[some[some >= 0]].reshape(-1, count).mean(axis=1)
+        places = self._places()
+        finished = (places >= 0).any(axis=1)
+        means, _ = self._over(places, "test_score")
         missing = np.isnan(means)
         infeasible = np.isin(np.arange(len(places)), list(self.infeasible))
         # A later round has more resources: its scores say more, and scikit-learn's best is there.
@@ -164,8 +160,44 @@ class Results:
         orders = np.array([candidate.order for candidate in self.candidates])
         keys = (orders, np.where(missing, 0.0, -means), missing, -rounds, infeasible)  # last first
         ordered = np.lexsort(keys)
-        ranked: list[int] = ordered[finished[ordered] > 0].tolist()
-        return ranked
+        return ordered[finished[ordered]]
+
+    def figures(self) -> dict[str, Any]:
+        """Return means and standard errors of the finished splits of each candidate, by names."""
+        places, trained = self._places(), self.finished.column("trained")
+        test, test_error = self._over(places, "test_score")
+        train, train_error = self._over(places, "train_score", trained)
+        failed = np.zeros(len(self), dtype=bool)
+        failed[list(self.finished.seldom("error"))] = True
+        return {
+            "mean_test_score": test,
+            "test_score_error": test_error,
+            "mean_train_score": train,
+            "train_score_error": train_error,
+            "mean_fit_time": self._over(places, "fit_time")[0],
+            "mean_score_time": self._over(places, "score_time")[0],
+            "finished": (places >= 0).sum(axis=1),
+            "splits": np.full(len(places), self.n_splits),
+            "failed": _there(places, failed).sum(axis=1),
+        }
+
+    def _over(self, places: Any, name: str, only: Any = None) -> tuple[Any, Any]:
+        """Return mean and standard error of a column for each candidate.
+
+        They are over the finished splits, or those of which `only` is true; nan without any.
+        """
+        column = self.finished.column(name)
+        there = places >= 0 if only is None else _there(places, only)
+        counts = there.sum(axis=1)
+        means, errors = np.full((2, len(places)), math.nan)
+        with np.errstate(invalid="ignore"):  # of opposite infinities there is none
+            for count in np.unique(counts[counts > 0]):
+                mine = counts == count
+                values = column[places[mine][there[mine]]].reshape(-1, count)
+                means[mine] = values.mean(axis=1)
+                if count > 1:
+                    errors[mine] = values.std(axis=1, ddof=1) / math.sqrt(count)
+        return means, errors
 
     def all_failed(self) -> bool:
         """Return whether there are evaluations, and no one has the score that candidates have."""
@@ -228,8 +260,7 @@ class Results:
 
     def of(self, candidate: int) -> list[Evaluation]:
         """Return the finished evaluations of a candidate, in the order of its splits."""
-        keys = [(candidate, split) for split in range(self.n_splits)]
-        return [self.finished[key] for key in keys if key in self.finished]
+        return self.finished.of((candidate, split) for split in range(self.n_splits))
 
 
 def report(results: Results, n_top: int = 5, remarks: Iterable[str] = ()) -> str:
@@ -255,6 +286,11 @@ def report(results: Results, n_top: int = 5, remarks: Iterable[str] = ()) -> str
     if extra:
         lines += ["", *extra]
     return "\n".join(lines).rstrip("\n")
+
+
+def _there(places: Any, marked: Any) -> Any:
+    """Return which splits are finished and marked, by their rows."""
+    return (places >= 0) & np.append(marked, False)[places].astype(bool)  # -1 is the last
 
 
 def _number(mean: float, error: float) -> str:

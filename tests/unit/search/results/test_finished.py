@@ -271,7 +271,23 @@ def test_ranking_and_table_are_those_of_one_evaluation_after_the_other(
         return number in infeasible, later, nan, 0.0 if nan else -mean, candidate.order
 
     ranked = sorted((n for n in range(len(tried)) if mine[n]), key=rank)
-    assert [best.candidate for best in results.ranking()] == ranked
+    ranking = results.ranking()
+    assert [best.candidate for best in ranking] == ranked
+    figures = {name: column[ranked] for name, column in results.figures().items()}
+    for name, attribute in (
+        ("mean_test_score", "validation"),
+        ("test_score_error", "validation_error"),
+        ("mean_train_score", "train"),
+        ("train_score_error", "train_error"),
+        ("finished", "finished"),
+        ("splits", "splits"),
+    ):
+        expected = [getattr(best, attribute) for best in ranking]
+        np.testing.assert_allclose(figures[name], expected, rtol=1e-12)
+    failed = [sum(bool(one.error) for one in mine[n]) for n in ranked]
+    assert figures["failed"].tolist() == failed
+    fitting = [sum(one.fit_time for one in mine[n]) / len(mine[n]) for n in ranked]
+    np.testing.assert_allclose(figures["mean_fit_time"], fitting, rtol=1e-12)
     assert results.unfinished() == [
         (n, k) for n in range(len(tried)) for k in range(3) if (n, k) not in first
     ]
