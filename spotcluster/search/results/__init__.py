@@ -2,7 +2,8 @@
 
 ::
 
-    results.py        ranks, scikit-learn's table, the report as text; finished.py: of what
+    results.py        ranks, scikit-learn's table, the report as text
+    finished.py       the evaluations that they are of, in columns
     ledger.py         on disk, so that another client can go on; locks.py: one at a time
     record.py         what its lines say
     display.py        live            progress.py     for other processes

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+import pickle
 import warnings
 from collections import Counter
 from dataclasses import replace
@@ -70,31 +72,30 @@ written = st.one_of(
     ),
     st.just({"kind": "accepted", "at": 1.0, "changes": [], "code": {}, "versions": {"ü": "1"}}),
     st.lists(
-        st.dictionaries(st.sampled_from(["C", "ö"]), texts | numbers | st.none()), max_size=3
+        st.dictionaries(st.sampled_from(["C", "ö"]), texts | numbers | st.just(np.float64(0.25))),
+        max_size=3,
     ).map(
         lambda params: ledgers.candidates_line(
             "abc", [Candidate(one, order) for order, one in enumerate(params)]
         )
     ),
 )
-damaged = st.sampled_from(
-    [
-        {"kind": "evaluation", "candidate": 0, "split": 0},
-        {"kind": "evaluation", "candidate": 0, "test_score": 0.5},
-        {"kind": "evaluation", "candidate": 0, "split": 0, "test_score": 0.5, "unknown": 1},
-        {"kind": "evaluation", "candidate": 0, "split": 0, "test_score": 0.5, "calls": "x"},
-        {"kind": "evaluation", "candidate": 0, "split": None, "test_score": 0.5},
-        {"kind": "evaluation", "candidate": [], "split": 0, "test_score": 0.5},
-        {"kind": "evaluation", "candidate": 0, "split": 0, "test_score": 0.5, "node": []},
-        {"kind": "unknown"},
-        {"candidate": 0, "split": 0, "test_score": 0.5},
-        {"kind": "retry", "candidate": 0},
-        {"kind": "candidates", "params": [{}], "orders": [1]},
-        [],
-        None,
-        "evaluation",
-    ]
-)
+DAMAGED: list[Any] = [
+    {"kind": "evaluation", "candidate": 0, "split": 0},
+    {"kind": "evaluation", "candidate": 0, "test_score": 0.5},
+    {"kind": "evaluation", "candidate": 0, "split": 0, "test_score": 0.5, "unknown": 1},
+    {"kind": "evaluation", "candidate": 0, "split": 0, "test_score": 0.5, "calls": "x"},
+    {"kind": "evaluation", "candidate": 0, "split": None, "test_score": 0.5},
+    {"kind": "evaluation", "candidate": [], "split": 0, "test_score": 0.5},
+    {"kind": "evaluation", "candidate": 0, "split": 0, "test_score": 0.5, "node": []},
+    {"kind": "unknown"},
+    {"candidate": 0, "split": 0, "test_score": 0.5},
+    {"kind": "retry", "candidate": 0},
+    {"kind": "candidates", "params": [{}], "orders": [1]},
+    [],
+    None,
+    "evaluation",
+]
 
 
 def same(one: Any, other: Any) -> bool:
@@ -107,10 +108,13 @@ def in_a_line(item: Any, how: str) -> bytes:
     return f"{json.dumps(item, ensure_ascii=how == 'ascii')}\n".encode(errors="surrogatepass")
 
 
-def one_by_one(lines: list[bytes]) -> tuple[dict[Any, Evaluation], list[Retry], int]:
+def one_by_one(
+    lines: list[bytes],
+) -> tuple[dict[Any, Evaluation], list[Retry], list[Candidate], int]:
     """Read lines as they are meant; return also how many bytes there are before damage."""
     found: dict[Any, Evaluation] = {}
     retries: list[Retry] = []
+    tried: list[Candidate] = []
     size = 0
     for line in lines:
         try:
@@ -127,13 +131,17 @@ def one_by_one(lines: list[bytes]) -> tuple[dict[Any, Evaluation], list[Retry], 
             elif kind == "retry":
                 retries.append(Retry(**item))
             elif kind == "candidates":
-                assert len({len(item[name]) for name in ("orders", "part", "more")}) == 1
+                params = item.get("params")
+                if params is None:
+                    params = pickle.loads(base64.b64decode(item["pickle"]))
+                more = zip(params, item["orders"], item["part"], item["more"], strict=True)
+                tried += [Candidate(one, order, None, rest) for one, order, _, rest in more]
             elif kind != "accepted":
                 break
         except (ValueError, TypeError, KeyError, AttributeError):
             break
         size += len(line)
-    return found, retries, size
+    return found, retries, tried, size
 
 
 def _who(one: Evaluation) -> tuple[Any, ...]:
@@ -149,7 +157,7 @@ def _as_number(item: dict[str, Any]) -> Any:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     st.lists(st.tuples(written, st.sampled_from(["ours", "ascii", "as it is"])), max_size=12),
-    st.none() | st.tuples(st.integers(0, 12), damaged),
+    st.none() | st.tuples(st.integers(0, 12), st.sampled_from(DAMAGED)),
     st.integers(0, 10**6) | st.just(0),
     st.sampled_from([1, 300, 10**6]),
 )
@@ -167,7 +175,7 @@ def test_lines_read_together_say_what_they_say_one_by_one(
     text = text[: len(text) - cut % (len(text) + 1)]
     lines = text.splitlines(keepends=True)
     path.write_bytes(header + text)
-    found, retries, size = one_by_one(lines)
+    found, retries, tried, size = one_by_one(lines)
     with patch.object(ledgers, "_AT_ONCE", at_once):
         if size < len(b"".join(lines[:-1])):
             number = 2 + text[:size].count(b"\n")
@@ -177,6 +185,7 @@ def test_lines_read_together_say_what_they_say_one_by_one(
         record = ledgers.read(path)
     assert same(list(record.evaluations.items()), list(found.items()))
     assert same(record.retries, retries)
+    assert same(record.candidates, tried)
     assert record.size == len(header) + size
 
 
@@ -211,12 +220,22 @@ def test_a_score_keeps_its_kind(score: Any) -> None:
     assert type(finished[0, 0].test_score) is float
 
 
-def test_a_number_that_is_too_big_is_damage(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [*DAMAGED, {"kind": "evaluation", "candidate": 2**80, "split": 0, "test_score": 0.5}],
+    ids=str,
+)
+def test_a_line_that_says_what_no_search_writes_is_damaged(tmp_path: Path, damage: Any) -> None:
     path = tmp_path / "ledger"
-    Ledger.create(path, HEADER).close()
-    line = {"kind": "evaluation", "candidate": 2**80, "split": 0, "test_score": 0.5}
-    path.write_bytes(path.read_bytes() + in_a_line(line, "ascii") + b"\n")
-    with pytest.raises(SearchError, match="Line 2"):
+    book = Ledger.create(path, HEADER)
+    book.append([Evaluation(0, 0, 0.5), Evaluation(0, 1, 0.5)])
+    book.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole + in_a_line(damage, "ascii"))
+    assert len(ledgers.read(path).evaluations) == 2
+    assert ledgers.read(path).size == len(whole)
+    path.write_bytes(path.read_bytes() + b"\n")
+    with pytest.raises(SearchError, match=r"Line 4 .* is damaged"):
         ledgers.read(path)
 
 
