@@ -45,7 +45,7 @@ class Times:
     unanswered : float
         From then until what that engine had comes back as lost.
     imports : float
-        An engine's first evaluation, for its imports.
+        An engine's imports, from when it is asked who it is, or from its first message.
     sending : float
         The client, for each message that it sends.
     """
@@ -297,10 +297,9 @@ class World(Clock):
         task.hears(started={"who": engine.who, "clock": self.now})
         self.begun += 1
         engine.begun = engine.begun or self.now
+        engine.imports(self.now, self.times.imports)
         work = Work(self, task, engine, pickle.loads(items)[0], budget, publish)
-        imports = 0.0 if engine.warm else self.times.imports
-        engine.warm = True
-        self.after(imports, work.go_on)
+        self.after(max(0.0, engine.warm - self.now), work.go_on)
 
     def _direct(self, task: Task, engine: SimulatedEngine | None) -> None:
         if engine is None or not engine.alive:
@@ -310,6 +309,7 @@ class World(Clock):
             return
         answer: Any = None
         if task.name == "here.probe":
+            engine.imports(self.now, self.times.imports)
             told = {"ready": True, "draining": engine.draining, "unable": "", "taken": None}
             answer = {**engine.who, **told}
         elif task.name == "here.identity":

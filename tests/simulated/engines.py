@@ -12,14 +12,22 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class SimulatedEngine:
-    """One that is there, or was; `begun` is when it got its first message."""
+    """One that is there, or was.
+
+    Attributes
+    ----------
+    begun : float
+        When it got its first message.
+    warm : float
+        When it has imported what evaluations need; 0 while it has not begun to.
+    """
 
     id: int
     node: str
     task: Task | None = None
     alive: bool = True
     draining: bool = False
-    warm: bool = False
+    warm: float = 0.0
     begun: float = 0.0
     worked: float = 0.0
 
@@ -27,6 +35,10 @@ class SimulatedEngine:
     def who(self) -> dict[str, Any]:
         uuid = f"uuid-{self.id}"
         return {"node": self.node, "pid": 1000 + self.id, "engine": self.id, "uuid": uuid}
+
+    def imports(self, now: float, seconds: float) -> None:
+        """Begin to import what evaluations need, where nobody has."""
+        self.warm = self.warm or now + seconds
 
 
 class Work:

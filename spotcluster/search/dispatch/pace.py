@@ -27,7 +27,7 @@ SPARE = 2  # messages that wait beside them
 FEWEST = 8  # evaluations that must have been measured before several travel together
 FIRST = 32  # messages that wait while nothing is known of how long they take, at most
 MOST_OF_IT, THIRD = 0.9, 1 / 3  # of the time left, by how well durations are known
-_GOLDEN = 0.6180339887  # its multiples spread evenly, however many there are
+GOLDEN = 0.6180339887  # its multiples spread evenly, however many there are
 
 
 class Pace:
@@ -70,7 +70,7 @@ class Pace:
         """
         if self._durations.measured < min(engines, FEWEST):  # a few that were quick say nothing
             return 0.0
-        self._turn = (self._turn + _GOLDEN) % 1.0
+        self._turn = (self._turn + GOLDEN) % 1.0
         sure = max(THIRD, self._most / (1 + 2 * self._durations.error))
         usual = max(SHORT, engines / MANY, length(engines) * sure) * (0.5 + self._turn)
         left = self.left(engines, waiting) - self._forecast.start(engines)

@@ -15,6 +15,7 @@ from spotcluster.search.backends.protocol import Backend, Gone, Pending
 from spotcluster.search.data.evaluations import Presence
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.dispatch.delivery import Delivery
+from spotcluster.search.dispatch.pace import GOLDEN
 from spotcluster.search.dispatch.spread import Spread
 from spotcluster.search.engine import here, peer
 
@@ -29,12 +30,21 @@ STALLED = 120.0  # seconds without an answer after which another engine of the h
 
 @dataclass
 class Engine:
-    """An engine; `joined` is when it was first seen, in seconds since 1970."""
+    """An engine.
+
+    Attributes
+    ----------
+    joined : float
+        When it was first seen, in seconds since 1970.
+    probe, asked : Pending, float
+        What it was asked, if it has not answered, and when, on the monotonic clock.
+    """
 
     id: int
     uuid: str = ""
     joined: float = field(default_factory=time.time)
     probe: Pending | None = None
+    asked: float = 0.0
     node: str = ""
     draining: bool = False
     look_again: float = 0.0
@@ -76,6 +86,8 @@ class Host:
     ----------
     ready : bool
         Whether it has the files.
+    served : float
+        When they have come, on the monotonic clock.
     lacking : int, optional
         The engine that has refused an evaluation for want of files last, and so is idle.
     problem : str
@@ -88,6 +100,7 @@ class Host:
 
     name: str
     ready: bool = False
+    served: float = 0.0
     delivery: Delivery | None = None
     not_before: float = 0.0
     lacking: int | None = None
@@ -151,7 +164,9 @@ class Roster:
                 self._spread.left(node)
         self._room = AT_ONCE
         for engine in list(self._asked.values()):
-            self._ask(engine)
+            if not self._ask(engine):
+                self._wake()  # the others are next, when what works was given more
+                break
         return [host.name for host in self.hosts.values() if self._deliver(host)]
 
     def _compare(self, present: set[int]) -> None:
@@ -164,8 +179,10 @@ class Roster:
             if engine.uuid in self._presence:
                 seen = self._presence[engine.uuid]
                 self._presence[engine.uuid] = replace(seen, left=time.time())
-        for new in sorted(present - self.engines.keys()):
-            self.engines[new] = self._asked[new] = Engine(new)
+        joined = {new: Engine(new) for new in sorted(present - self.engines.keys())}
+        self.engines.update(joined)
+        # Those of a host often come one after the other, and each host is to have some work soon.
+        self._asked.update({new: joined[new] for new in _far_apart(list(joined))})
 
     def ready(self) -> list[int]:
         """Return the engines that may be given evaluations now."""
@@ -337,34 +354,39 @@ class Roster:
         self._names[who["uuid"]] = f"engine {engine.id} on {engine.node}"
         return self.hosts.setdefault(engine.node, Host(engine.node))
 
-    def _ask(self, engine: Engine) -> None:
+    def _ask(self, engine: Engine) -> bool:
+        """Ask an engine who it is, or see what it says; return False where there is no room to."""
         if engine.probe is None and engine.node and not engine.draining:
             del self._asked[engine.id]
-            return
+            return True
         if engine.probe is None and time.monotonic() < engine.look_again:
-            return
+            return True
         if engine.probe is None:
             if self._room <= 0:
-                self._wake()
-                return
+                return False
             try:
                 engine.probe = self._backend.call(
                     engine.id, here.probe, self._bundle.digest, self._needed
                 )
             except Gone:
-                return  # the next look at who is there tells
-            self._room -= 1
+                return True  # the next look at who is there tells
+            self._room, engine.asked = self._room - 1, time.monotonic()
             engine.probe.add_done_callback(lambda _: self._wake())
-        if not engine.probe.done():
-            return
-        if engine.probe.exception() is not None:
+        if engine.probe.done():
+            self._hear(engine, engine.probe)
+        return True
+
+    def _hear(self, engine: Engine, probe: Pending) -> None:
+        """Take what an engine says of itself and its host."""
+        if probe.exception() is not None:
             engine.probe = None
             return
-        answer = engine.probe.result()
+        answer = probe.result()
         # By the id we asked for: a controller that was restarted may have given it another one.
         host = self._meet({**answer, "engine": engine.id})
         self.is_taken(answer)
-        if host.delivery is None:
+        # What it has seen before they came says nothing any more.
+        if host.delivery is None and (answer["ready"] or engine.asked > host.served):
             host.ready = answer["ready"]
         if answer["unable"]:
             self.leave_out(host.name, answer["unable"])
@@ -385,7 +407,7 @@ class Roster:
             host.problem, host.remark = host.delivery.problem, host.delivery.remark
             host.sent += host.delivery.sent
             host.fetched += host.delivery.fetched
-            host.ready = not host.problem
+            host.ready, host.served = not host.problem, now
             self._fit = None
             host.not_before = now + RETRY if host.problem else 0.0
             host.delivery = None
@@ -407,3 +429,9 @@ class Roster:
             )
             host.delivery.start()
         return False
+
+
+def _far_apart(ids: list[int]) -> list[int]:
+    """Return them in an order in which each stretch has some of all parts, and of all distances."""
+    places = sorted(range(len(ids)), key=lambda place: place * GOLDEN % 1.0)
+    return [ids[place] for place in places]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from simulated import Times, World
+from simulated import BEGIN, Times, World
 
 from spotcluster.search.data.evaluations import Key
 from spotcluster.search.dispatch.backlog import Backlog
@@ -96,6 +96,32 @@ def test_fifty_hosts_that_join_at_once_are_at_work_within_a_second() -> None:
     assert max(max(each) for each in begun.values()) < 1e6 + 6.0 + 0.5
     # and each message was sized for all of them, and none waited for one that had another
     assert run.seconds < 5.0 + 1.2 * (1000 - 8 * 5) / 208
+
+
+@pytest.mark.parametrize("registered", ["host by host", "in turn"])
+def test_each_of_fifty_hosts_of_sixteen_engines_evaluates_something_within_a_second(
+    registered: str,
+) -> None:
+    """The controller is 20 ms away, imports take what EC2's processors take for them."""
+    world = World(lambda _: 0.5, Times(way=0.02, sending=0.001, imports=0.5))
+    world.join(8, "node000")
+    nodes = [f"node1{n:02}" for n in range(50)]
+
+    def join() -> None:
+        if registered == "in turn":
+            for node in nodes * 16:
+                world.join(1, node)
+        else:
+            for node in nodes:
+                world.join(16, node)
+
+    world.at(5.0, join)
+    run = world.run(keys(8000))
+    assert sorted(run.done) == keys(8000)
+    first = dict.fromkeys(nodes, float("inf"))
+    for one in run.done.values():
+        first[one.node] = min(first.get(one.node, 0.0), one.started)
+    assert max(first[node] for node in nodes) < BEGIN + 5.0 + 1.0
 
 
 def test_engines_that_work_are_given_more_while_hundreds_join() -> None:
