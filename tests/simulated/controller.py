@@ -168,7 +168,8 @@ class World(Clock):
         self.sent = self.calls = self.received = self.hints = self.begun = 0
         self.work = 0.0
         self._waiting: OrderedDict[Task, None] = OrderedDict()
-        self._idle: dict[int, None] = {}
+        self._idle: dict[int, int] = {}  # and which of them came to be so first
+        self._turns = itertools.count()
         self._scheduler_free = 0.0
         self._ids = itertools.count()
 
@@ -180,7 +181,7 @@ class World(Clock):
         for one in new:
             host = node or f"node{one // ENGINES_PER_HOST + 1:03}"
             self.engines[one] = SimulatedEngine(one, host)
-            self._idle[one] = None
+            self._idle[one] = next(self._turns)
         self._schedule()
         return new
 
@@ -265,8 +266,7 @@ class World(Clock):
         for task in list(self._waiting):
             if not self._idle:
                 return
-            may = (x for x in self._idle if x in task.targets and x not in task.refused)
-            if (one := next(may, None)) is None:
+            if (one := self._first_idle(task)) is None:
                 if not any(x in self.engines for x in task.targets - task.refused):
                     del self._waiting[task]
                     self._back(task, _remote("ImpossibleDependency"))
@@ -279,6 +279,13 @@ class World(Clock):
             wait = self._scheduler_free - self.now + self.times.way
             self.after(wait, lambda task=task, engine=engine: self._begin(task, engine))  # type: ignore[misc]
 
+    def _first_idle(self, task: Task) -> int | None:
+        """Return the engine that has been idle longest, of those that a task may go to."""
+        if (one := next(iter(self._idle))) in task.targets and one not in task.refused:
+            return one
+        may = (task.targets & self._idle.keys()) - task.refused  # thousands may not be ready
+        return min(may, key=self._idle.__getitem__, default=None)
+
     def _begin(self, task: Task, engine: SimulatedEngine) -> None:
         if not engine.alive:
             return
@@ -287,7 +294,7 @@ class World(Clock):
             task.hears(**{f"refused {engine.who['uuid']}": note})
             task.refused.add(engine.id)
             engine.task = task.engine = None
-            self._idle[engine.id] = None
+            self._idle[engine.id] = next(self._turns)
             self._waiting[task] = None
             self._waiting.move_to_end(task, last=False)
             self._schedule()
@@ -319,7 +326,7 @@ class World(Clock):
     def free(self, engine: SimulatedEngine) -> None:
         """Have an engine do the next task."""
         engine.task = None
-        self._idle[engine.id] = None
+        self._idle[engine.id] = next(self._turns)
         self._schedule()
 
     def _notice(self, engine: SimulatedEngine) -> None:

@@ -9,5 +9,6 @@
     likeness.py       what those like it took      forecast.py    when messages will end
     pace.py           how long they are            delivery.py    the files of a search, to a host
     sender.py         evaluations as messages.py   spread.py      who brings which file to whom
-    suspicions.py     which failures are a host's own        hope.py   whether any host is left
+    hosts.py          what is known of them        hope.py        whether any is left
+    suspicions.py     which failures are a host's own
 """

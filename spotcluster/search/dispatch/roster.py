@@ -7,7 +7,7 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from spotcluster import notify
@@ -15,102 +15,17 @@ from spotcluster.search.backends.protocol import Backend, Gone, Pending
 from spotcluster.search.data.evaluations import Presence
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.dispatch.delivery import Delivery
+from spotcluster.search.dispatch.hosts import RETRY, Engine, Host, Taken
 from spotcluster.search.dispatch.pace import GOLDEN
 from spotcluster.search.dispatch.spread import Spread
 from spotcluster.search.engine import here, peer
 
 AT_ONCE = 32  # engines that are asked, of hundreds that join, before others are given work
 NEW = 2.0  # seconds in which engines that have come say who they are, unless they are busy
-RETRY = 5.0  # seconds until something that failed on a host, or a draining engine, is tried again
 APART = 180.0  # seconds between two notices of hosts of one name, at least
 SELDOM = 120.0  # seconds that it is at most between two trials of a host that is left out
 FAREWELL = 1.0  # seconds that the end of a search waits for engines to hear of it
 STALLED = 120.0  # seconds without an answer after which another engine of the host delivers
-
-
-@dataclass
-class Engine:
-    """An engine.
-
-    Attributes
-    ----------
-    joined : float
-        When it was first seen, in seconds since 1970.
-    probe, asked : Pending, float
-        What it was asked, if it has not answered, and when, on the monotonic clock.
-    """
-
-    id: int
-    uuid: str = ""
-    joined: float = field(default_factory=time.time)
-    probe: Pending | None = None
-    asked: float = 0.0
-    node: str = ""
-    draining: bool = False
-    look_again: float = 0.0
-
-
-@dataclass
-class Taken:
-    """A host that EC2 takes back, or has taken.
-
-    Attributes
-    ----------
-    at : float
-        When EC2 was seen to say so, in seconds since 1970 by the host's clock.
-    engines : set of str
-        The uuids of its engines that have said so.
-    lost : int
-        Evaluations that were lost with it and are run again.
-    """
-
-    node: str
-    at: float
-    engines: set[str]
-    lost: int = 0
-
-    def describe(self, *, over: bool) -> str:
-        """Return it in words, by whether its engines have gone; the time is local."""
-        when = time.strftime("%H:%M", time.localtime(self.at))
-        if not over:
-            return f"{self.node} is taken back, as EC2 said at {when}: nothing new begins there."
-        lost = f"{self.lost} evaluation{'s run' if self.lost > 1 else ' runs'} again"
-        return f"{self.node} was taken back at {when}{f'; {lost}' if self.lost else ''}."
-
-
-@dataclass
-class Host:
-    """A host, as far as this search is concerned.
-
-    Attributes
-    ----------
-    ready : bool
-        Whether it has the files.
-    served : float
-        When they have come, on the monotonic clock.
-    lacking : int, optional
-        The engine that has refused an evaluation for want of files last, and so is idle.
-    problem : str
-        Why it did not get them.
-    unable : str
-        Why it is left out all the same; empty when it is not.
-    trial : float
-        When it is tried again then, on the monotonic clock.
-    """
-
-    name: str
-    ready: bool = False
-    served: float = 0.0
-    delivery: Delivery | None = None
-    not_before: float = 0.0
-    lacking: int | None = None
-    problem: str = ""
-    unable: str = ""
-    trial: float = 0.0
-    pause: float = RETRY
-    remark: str = ""
-    sent: int = 0  # bytes, by the client
-    fetched: int = 0  # bytes, from other hosts or the depot
 
 
 class Roster:
@@ -167,7 +82,8 @@ class Roster:
             if not self._ask(engine):
                 self._wake()  # the others are next, when what works was given more
                 break
-        return [host.name for host in self.hosts.values() if self._deliver(host)]
+        unserved = [host for host in self.hosts.values() if not host.ready or host.delivery]
+        return [host.name for host in unserved if self._deliver(host)]
 
     def _compare(self, present: set[int]) -> None:
         """Take note of who has come and who has gone."""
@@ -306,20 +222,21 @@ class Roster:
 
     def remarks(self) -> list[str]:
         """Return what the user should know of the hosts, one line each."""
+        odd = [one for one in self.hosts.values() if one.problem or one.remark or one.unable]
+        if not odd and not self._taken:
+            return []
         failed = [
             f"The split files did not reach {host.name}: {host.problem}."
-            for host in self.hosts.values()
+            for host in odd
             if host.problem
         ]
-        failed += sorted({host.remark for host in self.hosts.values() if host.remark})
-        if not self._taken and not any(host.unable for host in self.hosts.values()):
-            return failed
+        failed += sorted({host.remark for host in odd if host.remark})
         present = {engine.node for engine in self.engines.values()}
         there = {engine.uuid for engine in self.engines.values()}
         taken = [one for each in self._taken.values() for one in each]
         failed += [
             f"{host.name} is left out: {host.unable}."
-            for host in self.hosts.values()
+            for host in odd
             if host.unable and host.name in present
         ]
         return failed + [one.describe(over=not one.engines & there) for one in taken]
@@ -394,8 +311,6 @@ class Roster:
 
     def _deliver(self, host: Host) -> bool:
         """Start a delivery where one is needed; return whether one has just arrived."""
-        if host.ready and host.delivery is None:
-            return False
         now = time.monotonic()
         if host.delivery is not None:
             if not host.delivery.over:

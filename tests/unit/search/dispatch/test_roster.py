@@ -9,7 +9,8 @@ from unittest.mock import Mock
 import pytest
 
 from spotcluster.search.dispatch import roster as module
-from spotcluster.search.dispatch.roster import Engine, Host, Roster
+from spotcluster.search.dispatch.hosts import Engine, Host
+from spotcluster.search.dispatch.roster import Roster
 
 
 def test_files_came_through_an_engine_that_was_busy_while_another_had_asked_for_them(

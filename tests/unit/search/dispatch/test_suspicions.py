@@ -14,8 +14,9 @@ from spotcluster.search.dispatch import hope
 from spotcluster.search.dispatch.backlog import Backlog
 from spotcluster.search.dispatch.detector import Loss
 from spotcluster.search.dispatch.dispatcher import Dispatcher
+from spotcluster.search.dispatch.hosts import Engine, Host
 from spotcluster.search.dispatch.messages import Message
-from spotcluster.search.dispatch.roster import Engine, Host, Roster
+from spotcluster.search.dispatch.roster import Roster
 from spotcluster.search.dispatch.suspicions import Failure, Suspicions
 from spotcluster.search.parcels import parcel
 
