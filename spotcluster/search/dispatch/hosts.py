@@ -70,7 +70,7 @@ class Host:
     ready : bool
         Whether it has the files.
     served : float
-        When they have come, on the monotonic clock.
+        When the last delivery of them ended, on the monotonic clock.
     lacking : int, optional
         The engine that has refused an evaluation for want of files last, and so is idle.
     problem : str

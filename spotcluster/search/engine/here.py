@@ -128,7 +128,8 @@ def probe(bundle: str, needed: Iterable[str] = ()) -> dict[str, Any]:
         ``draining``, whether that is leaving, and when it was ``taken``; ``unable``, why it could
         not begin what it was sent last, empty if it could.
     """
-    imports.begin(needed, store_dir().with_name("imports"))
+    # Hosts may share a home, and do not wait for one another.
+    imports.begin(needed, store_dir().with_name(f"imports-{node_name()}"))
     ready, draining = entries_of(bundle) is not None, drain_flag().exists()
     why = _unable.get(bundle, "")
     return {**identity(), "ready": ready, "draining": draining, "unable": why, "taken": taken()}

@@ -66,6 +66,19 @@ def test_what_cannot_be_imported_keeps_nothing_else_from_it(
     assert "that_ends" not in sys.modules
 
 
+def test_hosts_that_share_a_home_do_not_wait_for_one_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[Path] = []
+    monkeypatch.setenv("SPOTCLUSTER_HOME", str(tmp_path))
+    monkeypatch.setattr(imports, "begin", lambda _, path: turns.append(path))
+    for node in ("node001", "node001", "node002"):
+        monkeypatch.setenv("SPOTCLUSTER_NODE", node)
+        here.probe("bundle")
+    assert turns[0] == turns[1] != turns[2]
+    assert {path.parent for path in turns} == {tmp_path}
+
+
 def test_what_fits_need_is_imported_though_nobody_has_begun(
     module: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
