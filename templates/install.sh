@@ -39,19 +39,11 @@ bring_uv() {
     fi
 }
 
-# uv leaves it to whoever imports something first to compile it: to all engines of a node at once,
-# of which each then takes thrice as long for its imports. So it is done while nobody needs the cores.
-compile_all() {
-    nice -n 19 "$env_python" -m compileall -qq -j 0 -x 'site-packages/.*/tests?/' \
-        "$env"/lib/python3*/site-packages </dev/null >/dev/null 2>&1 &
-}
-
 with_uv() {
     command -v uv >/dev/null || bring_uv || return
     is_right_python "$env_python" || uv venv --quiet --clear --python "$python" "$env" || return
     uv pip install --quiet --python "$env_python" \
-        --constraint "$root/constraints.txt" "${packages[@]}" || return
-    compile_all
+        --constraint "$root/constraints.txt" "${packages[@]}"
 }
 
 with_pip() {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import re
 import subprocess
 import sys
@@ -164,23 +163,6 @@ def test_pip_that_python_has_for_new_environments_runs_where_it_is() -> None:
     assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.startswith(
         "pip "
     )
-
-
-def test_engines_of_a_node_compiled_all_that_they_imported_each_for_itself(tmp_path: Path) -> None:
-    env = tmp_path / "tests" / "env"  # whose name says nothing
-    packages = env / "lib" / "python3.x" / "site-packages"
-    texts = {"a/__init__.py": "", "a/b.py": "", "a/tests/test_b.py": "", "older.py": "print 1"}
-    for name, text in texts.items():
-        path = packages / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    _, found, rest = templates.read("install.sh").partition("compile_all() {\n")
-    body = rest.partition("\n}\n")[0]
-    assert found
-    given = {"env": str(env), "env_python": sys.executable, "PATH": os.environ["PATH"]}
-    subprocess.run(["bash", "-euc", f"{body}\nwait"], env=given, check=True, timeout=120)
-    made = {str(path.relative_to(packages)).partition(".")[0] for path in packages.rglob("*.pyc")}
-    assert made == {"a/__pycache__/__init__", "a/__pycache__/b"}
 
 
 PIP = """
