@@ -247,6 +247,16 @@ class Cluster:
         if not soon:
             self.keep_host_keys()
 
+    def renew(self, node: Node) -> None:
+        """Take what EC2 shows of a node now, if it is reached in another way than it was."""
+        with self._lock:
+            known = self._nodes.get(node.alias)
+            if known is not None and known.target == node.target:
+                return
+            self._nodes[node.alias] = node
+        if known is not None:
+            known.close()
+
     def left(self, alias: str) -> None:
         """Let a node go."""
         with self._lock:

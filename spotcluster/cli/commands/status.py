@@ -40,7 +40,7 @@ def status(context: Context, name: str, *, watch: bool, as_json: bool) -> None:
     it, elsewhere the best one.
     """
     from spotcluster.cluster.reporter import Teller
-    from spotcluster.cluster.status import events, searches
+    from spotcluster.cluster.status import events, plain, searches
     from spotcluster.cluster.status import observer as statuses
 
     if watch and as_json:
@@ -56,7 +56,7 @@ def status(context: Context, name: str, *, watch: bool, as_json: bool) -> None:
         seen = observer.look()
         told = searches.of(seen)
     if as_json:
-        output.document(statuses.as_json(seen, told))
+        output.document(plain.as_json(seen, told))
     else:
         _show(seen, told)
     teller.tell([*events.near_ceiling(seen), *events.taken(seen, seen.leaving)])

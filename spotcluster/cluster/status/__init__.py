@@ -6,6 +6,7 @@
     receipts.py     what those have cost that have ended
     events.py       what has happened that the hook is to be told of
     observer.py     one cluster: its nodes, engines, jobs and searches
+                                            plain.py       the same for --json
     notices.py      what EC2 says of machines
     vitals.py       what machines say       controller.py  what the controller knows
                                                 hub.py         how the controller is asked

@@ -12,10 +12,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Generic, Self, TypeVar
+from datetime import datetime
+from typing import Generic, Self, TypeVar
 
 from spotcluster.aws import instances, tags
 from spotcluster.aws.instances import Instance
@@ -268,6 +268,7 @@ class Observer:
         self._snapshot = look or (lambda: records.look(cluster.session, cluster.name))
         self._cloud = self._look()
         self._sources: dict[str, _Source[Vitals]] = {}  # by instance
+        self._examiners: dict[str, Examiner] = {}
         self._controller: _Source[Answer] | None = None
         self._ec2 = self._source("EC2", self._look, lambda: None, _SELDOM)
 
@@ -350,11 +351,18 @@ class Observer:
         }
         for gone in self._sources.keys() - here.keys():
             self._sources.pop(gone).stop()
-        for new in here.keys() - self._sources.keys():
-            examiner = Examiner(self._cluster.make_node(here[new]))
+            del self._examiners[gone]
+        for number, one in here.items():
+            node = self._cluster.make_node(one)
+            if node.is_master:
+                self._cluster.renew(node)  # for the controller
+            if number in self._sources:
+                self._examiners[number].target = node.target
+                continue
+            examiner = self._examiners[number] = Examiner(node)
             ask = _within(examiner.ask, self._limit)
-            source = self._source(here[new].alias, ask, examiner.close, self._often)
-            self._sources[new] = source
+            source = self._source(one.alias, ask, examiner.close, self._often)
+            self._sources[number] = source
             source.start()
         if self._controller is None and any(one.is_master for one in here.values()):
             controller = Controller(self._cluster)
@@ -388,112 +396,3 @@ class Observer:
 
 def _within(ask: Callable[[float], T], limit: float) -> Callable[[], T]:
     return lambda: ask(limit)
-
-
-# --- as plain values ------------------------------------------------------------------------------
-
-
-def as_json(status: Status, searches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a status as plain values for ``--json``; times in UTC."""
-    now = datetime.now(UTC)
-    answer = status.controller
-    return {
-        "name": status.name,
-        "region": status.region,
-        "state": status.state,
-        "created": status.created.isoformat(),
-        "uptime_seconds": listing.seconds_since(status.up_since),
-        "size": status.size,
-        "usd_per_hour": status.price,
-        "budget_usd": status.budget,
-        "usd_so_far": None if status.cost is None else round(status.cost, 6),
-        "nodes": [
-            _node_as_json(one, answer, now) | {"problem": status.problem_of(one) or None}
-            for one in status.nodes
-        ],
-        "controller": {"answers": answer is not None and not status.problem}
-        | {"problem": status.problem or None},
-        "engines": [
-            {
-                "id": one.id,
-                "node": one.node or None,
-                "number": one.number or None,
-                "state": "idle" if one.message is None else "busy",
-                "since": one.message.since.isoformat()
-                if one.message and one.message.since
-                else None,
-                "task": _task_as_json(one.message.label) if one.message else None,
-                "done": one.done,
-            }
-            for one in (answer.engines if answer else ())
-        ],
-        "queue": {"waiting": answer.waiting, "running": answer.running, "done": answer.done}
-        if answer
-        else None,
-        "autostop": None
-        if status.of_master is None
-        else {"seconds_left": status.of_master.idle_left, "busy": list(status.of_master.busy)},
-        "keeper": None
-        if not status.keeps_itself or status.of_master is None
-        else {"runs": status.of_master.keeper_runs},
-        "taken_back": [
-            {
-                "alias": one.alias,
-                "id": one.id,
-                "at": one.ended.isoformat() if one.ended else None,
-            }
-            for one in status.taken
-        ],
-        "jobs": None
-        if status.jobs is None
-        else [_job_as_json(one, status.clock_ahead) for one in status.jobs],
-        "searches": [_search_as_json(one) for one in searches],
-    }
-
-
-def _job_as_json(job: RunningJob, clock_ahead: float) -> dict[str, Any]:
-    started = datetime.fromtimestamp(job.started - clock_ahead, UTC).isoformat()
-    return {"id": job.id, "command": list(job.command), "started": started}
-
-
-def _task_as_json(label: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what a message is; how far its search is, is said elsewhere."""
-    wanted = ("search", "kind", "params", "split", "evaluations")
-    return {name: label[name] for name in wanted} if label else None
-
-
-def _search_as_json(one: Mapping[str, Any]) -> dict[str, Any]:
-    times = {
-        name: None if one[name] is None else datetime.fromtimestamp(one[name], UTC).isoformat()
-        for name in ("started", "updated")
-    }
-    own = ("format", "controller", "running")  # of the way it is told, not of the search
-    return {name: value for name, value in one.items() if name not in own} | times
-
-
-def _node_as_json(node: NodeStatus, answer: Answer | None, now: datetime) -> dict[str, Any]:
-    one, vitals = node.instance, node.vitals
-    return {
-        "alias": one.alias,
-        "id": one.id,
-        "state": node.state,
-        "ready": one.ready,
-        "reachable": vitals is not None and not node.problem,
-        "type": one.type,
-        "spot": one.spot,
-        "zone": one.zone,
-        "public_ip": one.public_ip or None,
-        "private_ip": one.private_ip or None,
-        "ssh_port": one.ssh_port,
-        "launched": one.launched.isoformat(),
-        "uptime_seconds": int((now - one.launched).total_seconds())
-        if one.state in ("pending", "running")
-        else None,
-        "usd_per_hour": node.price,
-        "engines": sum(engine.node == one.alias for engine in answer.engines) if answer else None,
-        "cores": vitals.cores if vitals else None,
-        "load": list(vitals.load) if vitals else None,
-        "memory_total_mb": vitals.memory_total_mb if vitals else None,
-        "memory_used_mb": vitals.memory_used_mb if vitals else None,
-        "notices": notices.as_json(vitals),
-    }

@@ -155,10 +155,17 @@ def _jobs(lines: Iterable[str], given: Mapping[str, str]) -> Iterable[RunningJob
 
 
 class Examiner:
-    """Asks one node's machine again and again, over one connection."""
+    """Asks one node's machine again and again, over one connection.
+
+    Attributes
+    ----------
+    target : Target
+        Where the next connection goes; a node that is being set up changes its host key, and one
+        that was stopped its address.
+    """
 
     def __init__(self, node: Node) -> None:
-        self._target = node.target
+        self.target = node.target
         self._connection: ssh.Connection | None = None
 
     def ask(self, timeout: float) -> Vitals:
@@ -172,7 +179,7 @@ class Examiner:
         end = time.monotonic() + timeout
         if self._connection is None or not self._connection.alive:
             self.close()
-            self._connection = ssh.connect(self._target, timeout=timeout)
+            self._connection = ssh.connect(self.target, timeout=timeout)
         try:
             said = self._connection.run(
                 templates.read("vitals.sh"),
@@ -187,7 +194,7 @@ class Examiner:
             return Vitals.parse(said.stdout, time.time())
         except (KeyError, ValueError) as error:
             message = "what it says of its load and memory cannot be read."
-            raise NodeError(self._target.alias, message) from error
+            raise NodeError(self.target.alias, message) from error
 
     def close(self) -> None:
         """Leave the machine."""
