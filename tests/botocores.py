@@ -62,6 +62,7 @@ def _accepts_kwargs(handler: Any) -> bool:
 def share() -> None:
     """Have all clients of this process share what they only read."""
     botocore.session.create_loader = _loader
+    botocore.loaders.create_loader = _loader  # from where ours takes it
     ClientCreator._load_service_model = _model
     ClientCreator._create_methods = _methods_of
     EventAliaser.__init__ = _with_known_names

@@ -5,6 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import boto3
+
+from spotcluster.aws.session import core_session
+
 # In a process of its own: the tests' own sessions share more than the product's.
 TWO = """
 import sys
@@ -25,3 +29,9 @@ def test_each_connection_read_ec2s_model_and_held_it_with_its_client() -> None:
         [sys.executable, "-c", TWO], capture_output=True, text=True, timeout=120, check=True
     )
     assert done.stdout.split() == ["1", "1"]
+
+
+def test_each_command_of_the_tests_read_the_models_anew() -> None:
+    """They are read once for all processes of the tests; see `botocores`."""
+    ours = core_session(of_the_user=False).get_component("data_loader")
+    assert ours is boto3.Session()._session.get_component("data_loader")
