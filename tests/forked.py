@@ -15,11 +15,12 @@ import json
 import os
 import pkgutil
 import runpy
+import select
 import signal
 import socket
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -75,46 +76,89 @@ IMPORTS = {"program": import_program, "terminal": import_terminal, "engine": imp
 
 def serve(requests: socket.socket) -> dict[str, Any]:
     """Make processes until nobody can ask for one any more; return in each that was made."""
+    hearing, telling = _pipe_of_ends()
+    told: dict[int, socket.socket] = {}  # who is to hear of each that runs
     while True:
+        ready, _, _ = select.select([requests, hearing], [], [])
+        if hearing in ready:
+            os.read(hearing, 1 << 16)
+            _tell_of_ended(told)
+        if requests not in ready:
+            continue
         text, descriptors, *_ = socket.recv_fds(requests, LARGEST, 4)
         if not text:
             sys.exit()
-        _forget_ended()
-        if os.fork() == 0:
-            requests.close()
-            given: dict[str, Any] = json.loads(text)
-            return _beside(given, descriptors)
-        for descriptor in descriptors:
-            os.close(descriptor)
-
-
-def _forget_ended() -> None:
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        pass
-
-
-def _beside(given: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
-    """Stay, to tell how it ended, and return in the one that is to run the program."""
-    *streams, told = descriptors
-    if given["within"] is not None:
-        _enter(given["within"])
-    with socket.socket(fileno=told) as telling:
+        given: dict[str, Any] = json.loads(text)
+        *streams, own = descriptors
         pid = os.fork()
-        if pid:
-            for stream in streams:
-                os.close(stream)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            telling.sendall(f"{pid}\n".encode())
-            _, status = os.waitpid(pid, 0)
-            telling.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
-            os._exit(0)
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for other in (requests, *told.values()):
+                other.close()
+            _close(hearing, telling)
+            _take(given, streams, own)
+            return given
+        _close(*streams)
+        if given["within"] is None:
+            told[pid] = socket.socket(fileno=own)
+            _tell(told[pid], pid)
+        else:
+            os.close(own)  # it tells by itself
+
+
+def _pipe_of_ends() -> tuple[int, int]:
+    """Return the two ends of a pipe in which there is something when a process has ended."""
+    hearing, telling = os.pipe()
+    os.set_blocking(telling, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(telling, warn_on_full_buffer=False)
+    return hearing, telling
+
+
+def _take(given: dict[str, Any], streams: list[int], told: int) -> None:
+    """Take what the program is to have: its namespaces and its standard streams."""
+    if given["within"] is not None:
+        _go_within(given["within"], told)
+    os.close(told)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    return given
+
+
+def _close(*descriptors: int) -> None:
+    for one in descriptors:
+        os.close(one)
+
+
+def _tell_of_ended(told: dict[int, socket.socket]) -> None:
+    with suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            if pid in told:
+                with told.pop(pid) as own:
+                    _tell(own, os.waitstatus_to_exitcode(status))
+
+
+def _tell(own: socket.socket, number: int) -> None:
+    with suppress(OSError):  # who asked for it may not listen any more
+        own.sendall(f"{number}\n".encode())
+
+
+def _go_within(process: int, told: int) -> None:
+    """Be in another process's namespaces; this one stays outside, to tell how that ended."""
+    _enter(process)
+    pid = os.fork()
+    if pid == 0:
+        return
+    with socket.socket(fileno=told) as own:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _tell(own, pid)
+        _, status = os.waitpid(pid, 0)
+        _tell(own, os.waitstatus_to_exitcode(status))
+    os._exit(0)
 
 
 def _enter(process: int) -> None:
