@@ -13,13 +13,14 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import psutil
 
 from spotcluster.errors import LocalCloudError
 
 from . import processes
+from .host.forker import Forked, Forker
 from .host.layout import MARK, Layout, Running, Settings
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class Hosts:
         self._subreaper = subreaper
         self._folder = folder / "hosts"
         self._cache = folder / "cache" / "uv"
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._children: dict[str, subprocess.Popen[bytes] | Forked] = {}
+        self._forker: Forker | None = None
         self._lock = threading.Lock()
 
     def layout(self, instance_id: str) -> Layout:
@@ -92,24 +94,13 @@ class Hosts:
         layout = self.layout(instance_id)
         layout.running_file.unlink(missing_ok=True)
         layout.shut_down.unlink(missing_ok=True)
+        forker = self._ready_forker()
         reading, writing = os.pipe()
         try:
             # Under the lock, because an unknown child of ours is taken for a dead host's orphan.
             with layout.console.open("ab") as console, self._lock:
-                child = subprocess.Popen(
-                    [
-                        *(sys.executable, "-P", "-m", "spotcluster.local.host"),
-                        *(str(layout.folder), str(writing)),
-                    ],
-                    stdin=subprocess.DEVNULL,
-                    stdout=console,
-                    stderr=console,
-                    env={**os.environ, MARK: instance_id},
-                    cwd=layout.folder,
-                    pass_fds=(writing,),
-                    start_new_session=True,
-                )
-                self._children[instance_id] = child
+                child = forker and forker.fork(instance_id, console, writing)
+                self._children[instance_id] = child or _start(layout, console, writing)
         except BaseException:
             os.close(reading)
             raise
@@ -187,6 +178,8 @@ class Hosts:
         """Reap what has died below us: hosts, and what they left to us when they were killed."""
         with self._lock:
             hosts = list(self._children)
+            if self._forker is not None:
+                self._forker.poll()
         for instance_id in hosts:
             self._bury(instance_id)
         if self._subreaper and not _some_child_is_dead():
@@ -194,6 +187,21 @@ class Hosts:
         for process in self._dead_orphans():
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(process.pid, os.WNOHANG)
+
+    def close(self) -> None:
+        """End what only serves to start hosts."""
+        with self._lock:
+            if self._forker is not None:
+                self._forker.close()
+
+    def _ready_forker(self) -> Forker | None:
+        """Return what hosts are forked of, where there is such a thing."""
+        if not self._subreaper:
+            return None
+        with self._lock:
+            if self._forker is None:
+                self._forker = Forker(self._folder)
+        return self._forker if self._forker.is_ready(BOOT_LIMIT) else None
 
     def _bury(self, instance_id: str) -> None:
         with self._lock:
@@ -213,8 +221,8 @@ class Hosts:
     def _orphans(self) -> list[psutil.Process]:
         """Return our children that are not hosts: the rest of one whose server was killed.
 
-        The daemon is a subreaper too and starts nothing but hosts, so there can be no other, and
-        this finds even those that threw their environment away.
+        The daemon is a subreaper too and starts nothing but hosts and what forks them, so there can
+        be no other, and this finds even those that threw their environment away.
         """
         if not self._subreaper:
             return []
@@ -222,6 +230,8 @@ class Hosts:
         children = psutil.Process().children()
         with self._lock:
             mine = {child.pid for child in self._children.values()}
+            if self._forker is not None:
+                mine.add(self._forker.pid)
         return [process for process in children if process.pid not in mine]
 
     def _dead_orphans(self) -> Iterator[psutil.Process]:
@@ -229,6 +239,22 @@ class Hosts:
             with contextlib.suppress(psutil.Error):
                 if process.status() == psutil.STATUS_ZOMBIE:
                     yield process
+
+
+def _start(layout: Layout, console: IO[bytes], ready: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-P", "-m", "spotcluster.local.host"),
+            *(str(layout.folder), str(ready)),
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=console,
+        stderr=console,
+        env={**os.environ, MARK: layout.instance_id},
+        cwd=layout.folder,
+        pass_fds=(ready,),
+        start_new_session=True,
+    )
 
 
 def _some_child_is_dead() -> bool:

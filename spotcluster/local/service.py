@@ -70,6 +70,7 @@ class Service:
         record.keep_port(self._folder, self._server.server_port)  # where that file was lost
         self._cloud.save()
         self._reconciler.stop()
+        self._hosts.close()
         record.remove(self._folder)
         log.info("stopped")
 

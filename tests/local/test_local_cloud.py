@@ -22,6 +22,7 @@ from hosts import LEAVE_BEHIND, LIMIT, Machine, client_of, connect, new_key, tre
 from spotcluster import files, local
 from spotcluster.errors import LocalCloudError
 from spotcluster.local import processes, record
+from spotcluster.local.host.layout import MARK
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("ssh") is None, reason="needs the ssh command"),
@@ -86,6 +87,28 @@ def test_a_host_whose_power_is_cut_is_a_failed_machine(launch: Any) -> None:
     machine.wait("stopped")
     assert machine.describe()["StateReason"]["Code"] == "Server.ScheduledStop"
     assert not [process for process in before if processes.is_alive(process)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="hosts are forked on Linux only")
+def test_a_host_that_was_forked_is_a_process_of_its_own(launch: Any) -> None:
+    machines = [launch().wait("running") for _ in range(2)]
+    servers = [tree(machine)[0] for machine in machines]
+    hosts = record.folder() / "hosts"
+    for machine, server in zip(machines, servers, strict=True):
+        assert server.ppid() == local.status().pid
+        assert os.getsid(server.pid) == server.pid
+        assert server.cmdline()[-1] == str(hosts / machine.id)
+        assert server.cwd() == str(hosts / machine.id / "home")
+        assert server.environ()[MARK] == machine.id
+        assert server in processes.marks()[machine.id]
+        held = [Path(one).readlink() for one in Path(f"/proc/{server.pid}/fd").iterdir()]
+        console = hosts / machine.id / "console.log"
+        assert sorted(str(one) for one in held if one.is_absolute()) == [
+            *("/dev/null", str(console), str(console))
+        ]
+    servers[0].kill()
+    machines[0].wait("stopped")
+    assert machines[1].ssh("echo alive").stdout == "alive\n"
 
 
 def test_an_unknown_key_pair_leaves_no_host(ec2: Any, launch: Any) -> None:
@@ -167,9 +190,11 @@ def test_a_crash_is_said_and_start_recovers_from_it(own_cloud: Path) -> None:
     machines = [Machine(ec2, i["InstanceId"], own_cloud) for i in answer["Instances"]]
     servers = [tree(machine.wait("running"))[0] for machine in machines]
     pid = local.status().pid
+    beside = [one for one in psutil.Process(pid).children() if one not in servers]
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     wait_until("the end", lambda: not record.read(record.folder()).is_alive())
+    wait_until("what forks hosts", lambda: not any(processes.is_alive(one) for one in beside))
     assert local.status().crashed
     with pytest.raises(LocalCloudError, match="`spotcluster local start`"):
         local.endpoint()
@@ -181,6 +206,25 @@ def test_a_crash_is_said_and_start_recovers_from_it(own_cloud: Path) -> None:
         machine.wait("running")
     assert tree(machines[0])[0] == servers[0], "a host that lived on was restarted"
     assert tree(machines[1])[0] != servers[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="hosts are forked on Linux only")
+def test_hosts_boot_where_what_forks_them_was_killed(own_cloud: Path) -> None:
+    ec2 = client_of(local.start())
+    daemon = psutil.Process(local.status().pid)
+
+    def launch() -> psutil.Process:
+        answer = ec2.run_instances(ImageId="ami-5b3fb632", MinCount=1, MaxCount=1)
+        return tree(Machine(ec2, answer["Instances"][0]["InstanceId"], own_cloud).wait("running"))[
+            0
+        ]
+
+    first = launch()
+    (forker,) = set(daemon.children()) - {first}
+    forker.kill()
+    second = launch()
+    wait_until("the forker to be reaped", lambda: set(daemon.children()) == {first, second})
+    assert first.is_running()
 
 
 def test_stop_leaves_no_process_and_start_boots_the_hosts_again(own_cloud: Path) -> None:

@@ -1,10 +1,12 @@
 """A local host: what an instance of the local cloud runs on.
 
 One process, an SSH server on a loopback address, with a folder for its files. It is started with
-``python -m spotcluster.local.host FOLDER``; everything below it in the process tree belongs to it.
+``python -m spotcluster.local.host FOLDER``, or forked of a process that has imported what it needs;
+everything below it in the process tree belongs to it.
 
 ::
 
+    forker.py        making hosts by forking
     layout.py        where things are in a host's folder
     userdata.py      what the instance's user data says to us, as cloud-init would read it
     metadata.py      what it reads of itself, where a machine of EC2's asks its metadata service

@@ -42,16 +42,15 @@ async def _main(layout: Layout, ready: int) -> None:
     await server.serve_for_ever()
 
 
-def main() -> None:
-    """Run the host of the folder given on the command line."""
+def run(folder: Path, ready: int) -> None:
+    """Run the host of a folder; say on the pipe `ready` when it can be logged into."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"
     )
     # asyncssh logs every command line at this level, and those may hold secrets.
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
-    layout = Layout(Path(sys.argv[1]))
-    asyncio.run(_main(layout, int(sys.argv[2])))
+    asyncio.run(_main(Layout(folder), ready))
 
 
 if __name__ == "__main__":
-    main()
+    run(Path(sys.argv[1]), int(sys.argv[2]))
