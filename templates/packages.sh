@@ -4,7 +4,8 @@
 given=$(cat "$env/given.txt" 2>/dev/null) || given=
 for one in "$env"/lib/python3*/site-packages/*.dist-info; do
     [ -e "$one" ] || continue
-    name=$(basename "$one" .dist-info)
+    name=${one##*/} # no program is started for each of a hundred
+    name=${name%.dist-info}
     later=
     if [ -n "$given" ] && [ -e "$one/REQUESTED" ]; then
         case $'\n'$given$'\n' in

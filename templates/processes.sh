@@ -4,7 +4,15 @@ umask 077
 mkdir -p "$services/run"
 
 supervised() { # whether the process $1 is a supervisor
-    [ -n "$1" ] && ps -ww -o args= -p "$1" 2>/dev/null | grep -q '/services/supervise '
+    [ -n "$1" ] || return 1
+    if [ -e /proc/self/cmdline ]; then # without a program for each look
+        [ -e "/proc/$1/cmdline" ] || return 1
+        while IFS= read -r -d '' word; do
+            case $word in */services/supervise) return 0 ;; esac
+        done 2>/dev/null <"/proc/$1/cmdline"
+        return 1
+    fi
+    ps -ww -o args= -p "$1" 2>/dev/null | grep -q '/services/supervise '
 }
 read_file() { # the supervisor and the service of a file
     supervisor=
@@ -52,7 +60,7 @@ stop)
             fi
             sleep 0.1
         done
-        basename "$file"
+        echo "${file##*/}"
     done
     for file in ${files[@]+"${files[@]}"}; do rm -f "$file"; done
     ;;
@@ -63,7 +71,7 @@ status)
         if supervised "$supervisor" && [ -n "$child" ] && kill -0 "$child" 2>/dev/null; then
             state=running
         fi
-        echo "$(basename "$file") $state"
+        echo "${file##*/} $state"
     done
     ;;
 esac
