@@ -93,8 +93,10 @@ class Forker:
             pid = self._asking.recv(_LARGEST)
         except ConnectionError:
             pid = b""
-        if not pid:
-            self._is_ready = False
+        except TimeoutError:  # it hangs, and what it still says would be taken for the next one's
+            self.close()
+            raise
+        self._is_ready = bool(pid)
         return Forked(int(pid)) if pid else None
 
     def poll(self) -> int | None:
@@ -103,6 +105,7 @@ class Forker:
 
     def close(self) -> None:
         """End it; the hosts stay."""
+        self._is_ready = False
         self._asking.close()
         self._process.kill()
         self._process.wait()
