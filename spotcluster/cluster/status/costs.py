@@ -122,7 +122,9 @@ class Tariff:
 
     def rate_of_all(self, found: Iterable[Instance]) -> float | None:
         """Return what instances cost now in USD per hour; None when one's price is not known."""
-        rates = [self.rate(one) for one in found]
+        every = list(found)
+        self.know(every)  # or each that was launched before another would be a call of its own
+        rates = [self.rate(one) for one in every]
         known = [one for one in rates if one is not None]
         return sum(known) if len(known) == len(rates) else None
 

@@ -231,6 +231,23 @@ def test_price_history_is_asked_for_once_for_all_nodes(
     assert len(asked) == 1
 
 
+def test_price_of_nodes_that_were_launched_in_different_seconds_was_a_call_for_each(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def changes(session: Any, names: list[str], since: datetime) -> dict[Any, Any]:
+        asked.append(since)
+        return {("c5.large", "a"): CHANGES}
+
+    monkeypatch.setattr(prices, "spot_changes", changes)
+    later = [
+        replace(node(f"node{n:03d}"), launched=NOON - n * timedelta(seconds=1)) for n in range(5)
+    ]
+    assert Tariff(None).rate_of_all(iter(later)) is not None  # type: ignore[arg-type]
+    assert asked == [later[-1].launched]
+
+
 def test_node_that_ended_is_counted_by_all_prices_until_then_also_by_who_watches(
     books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
