@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -86,16 +86,6 @@ class Evaluation:
             **answer,
         )
 
-    # Pickled as before it had slots: former versions' pickles are read, and read ours.
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in _NAMES}
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        # Not by the constructor, which makes a call for each attribute: there may be millions.
-        for name, put, otherwise in _PUT:
-            put(self, state.get(name, otherwise))
-
     def as_plain(self) -> dict[str, Any]:
         # Not by `asdict`, which copies all of it: there may be millions of these.
         plain = {name: getattr(self, name) for name in _ALWAYS}
@@ -111,6 +101,32 @@ _SELDOM = ("warned", "fit_times", "score_times")
 _ALWAYS = [name for name in _NAMES if name not in (*_SELDOM, *UNWRITTEN)]
 _OTHERWISE = Evaluation(0, 0, 0.0)
 _PUT = [(name, getattr(Evaluation, name).__set__, getattr(_OTHERWISE, name)) for name in _NAMES]
+
+
+def state_of(evaluation: Evaluation) -> dict[str, Any]:
+    """Return all attributes of an evaluation by their names."""
+    return {name: getattr(evaluation, name) for name in _NAMES}
+
+
+def restored(state: Mapping[str, Any]) -> Evaluation:
+    """Return the evaluation that has these attributes, and otherwise what one has by default."""
+    made = Evaluation.__new__(Evaluation)
+    _restore(made, state)
+    return made
+
+
+def _restore(evaluation: Evaluation, state: Mapping[str, Any] | Sequence[Any]) -> None:
+    if not isinstance(state, Mapping):  # as Python's own has it, see below
+        state = dict(zip(_NAMES, state, strict=False))
+    # Not by the constructor, which makes a call for each attribute: there may be millions.
+    for name, put, otherwise in _PUT:
+        put(evaluation, state.get(name, otherwise))
+
+
+# Pickled as before it had slots: former versions' pickles are read, and read ours. Not in the
+# class, where Python before 3.11.4 puts methods of its own in their place (cpython's gh-104035).
+Evaluation.__getstate__ = state_of  # type: ignore[method-assign, assignment]
+Evaluation.__setstate__ = _restore  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)

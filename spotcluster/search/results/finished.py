@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from spotcluster.search.data.evaluations import UNWRITTEN, Evaluation, Key
+from spotcluster.search.data.evaluations import UNWRITTEN, Evaluation, Key, restored, state_of
 
 _KEY = ("candidate", "split")
 _NUMBERS = ("test_score", "train_score", "fit_time", "score_time", "started", "ended")
 _WHO = ("node", "engine", "uuid", "pid")
 _DENSE = (*_KEY, *_NUMBERS, *_WHO)
-_OTHERWISE = Evaluation(0, 0, 0.0).__getstate__()
+_OTHERWISE = state_of(Evaluation(0, 0, 0.0))
 _SELDOM = [name for name in _OTHERWISE if name not in _DENSE]
 _REQUIRED = {*_KEY, "test_score"}
 _WRITTEN = _OTHERWISE.keys() - UNWRITTEN
@@ -175,9 +175,7 @@ class Finished(Mapping[Key, Evaluation]):
             for name, values in seldom.items():
                 if row in values:
                     state[name] = values[row]
-            made = Evaluation.__new__(Evaluation)
-            made.__setstate__(state)
-            yield made
+            yield restored(state)
 
 
 def _floats(values: Sequence[Any], row: int) -> tuple[array[float], dict[int, Any]]:
