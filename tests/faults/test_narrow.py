@@ -43,10 +43,22 @@ def test_every_table_fits_a_terminal_of_80_columns(world: World, spotcluster_hom
     }
     for words, text in shown.items():
         # A sentence is folded by the terminal, a table is not.
-        prose = (f"{NAME}: ", "Image: ", "Also: ", str(config))
+        prose = (f"{NAME}: ", "Image: ", "Also: ", "The bid of ", str(config))
         long = [one for one in text.splitlines() if len(one) > 80 and not one.startswith(prose)]
         assert not long, (words, long)
         assert len(text.splitlines()) >= 2, words
+
+
+def test_bid_far_above_the_price_on_demand_is_remarked(
+    world: World, spotcluster_home: Path
+) -> None:
+    high = world.run("start", "-c", "bare", "-b", "9", "--dry-run", "other").out
+    assert "The bid of $9/h is 106 times what c5.large costs on demand, $0.085/h" in high
+    usual = world.run("start", "-c", "bare", "-b", "0.17", "--dry-run", "other").out
+    assert "The bid of" not in usual
+    much = world.run("start", "-c", "bare", "-b", "1e9", "--dry-run", "other").out
+    assert "$1000000000/h" in much
+    assert "e+" not in much
 
 
 def test_json_of_a_dry_run_has_every_pool_also_where_all_cost_the_same(
