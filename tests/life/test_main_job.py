@@ -378,7 +378,7 @@ def test_start_brings_back_the_node_that_was_lost(cluster: str) -> None:
         (("removenode", "-y", "mycluster", "node099"), 2, "no node 'node099'"),
         (("removenode", "-y", "mycluster", "master"), 2, "terminate mycluster"),
         (("sshnode", "mycluster", "nodeX", "true"), 2, "no node 'nodeX'"),
-        (("sshmaster", "nocluster"), 1, "no cluster 'nocluster'"),
+        (("sshmaster", "nocluster"), 2, "no cluster 'nocluster'"),
         (("addnode", "-s", "0", "mycluster"), 2, "0"),
         (("addnode", "-b", "0.0001", "mycluster"), 1, "below the spot price"),
         (("runplugin", "nothing", "mycluster"), 2, "has a plugin 'nothing'"),
@@ -413,4 +413,4 @@ def test_terminate_leaves_nothing(cluster: str, module_home: Path) -> None:
     assert not instances.open_spot_requests(session, cluster)
     assert all(host.processes == 0 for host in local.status().hosts)
     assert not (module_home / "connections" / "local" / f"{cluster}.json").exists()
-    assert "no cluster" in cli("terminate", "-y", cluster, status=1)
+    assert "no cluster" in cli("terminate", "-y", cluster, status=2)
