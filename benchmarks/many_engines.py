@@ -56,6 +56,8 @@ class Work:
         return {"n": list(range(evaluations // FOLDS))}
 
 
+_IMPORTS = "import joblib, sklearn.metrics, sklearn.model_selection, sklearn.utils, _models"
+
 Way = Callable[[int], Any]
 """Does so many evaluations."""
 
@@ -158,6 +160,8 @@ def hosts(work: Work) -> Iterator[Engines]:
             here = min(HOST, work.engines - first)
             cluster.start(f"node{1 + first // HOST:03d}", here, wait=False)
         until(lambda: len(cluster.client.ids) == work.engines, 300)
+        # On each: a first search may be over before the last of them has imported anything.
+        cluster.client[:].execute(_IMPORTS, block=True)
         yield cluster
 
 
