@@ -69,7 +69,7 @@ def main() -> None:
             ),
             ("GridSearchCV, joblib's ipyparallel backend", spread(taken["peer"])),
         ],
-        verdict("against the ideal", mine, 1.15),
+        verdict("against the ideal", mine, 1.05),
         against(mine, {"joblib's ipyparallel backend": theirs}),
     )
 
