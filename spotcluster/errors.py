@@ -98,21 +98,21 @@ class ClusterError(SpotclusterError):
 
 
 class NoSuchCluster(ClusterError):
-    """There is none of the name that was given.
+    """There is none of a name that was given.
 
     Parameters
     ----------
-    name : str
-        The name, or several.
+    names : iterable of str
     places : iterable of str
         The regions that were looked in.
     """
 
     exit_status = UsageError.exit_status
 
-    def __init__(self, name: str, places: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], places: Iterable[str]) -> None:
+        listed = ", ".join(f"'{name}'" for name in names)
         super().__init__(
-            f"There is no cluster {name} in {', '.join(places)}.",
+            f"There is no cluster {listed} in {', '.join(places)}.",
             "`spotcluster listclusters` shows those there are; -r looks in another region.",
         )
 

@@ -88,7 +88,7 @@ def locate(
     )
     if found:
         return found[1]
-    raise NoSuchCluster(f"'{name}'", places)
+    raise NoSuchCluster([name], places)
 
 
 def only_name(config: Config, region: str | None) -> str:

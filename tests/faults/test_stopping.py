@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from . import changes
+from .terminals import Done
 from .world import World
 
 HOOKS = "spotcluster.cluster.lifecycle.terminate._HOOKS"
@@ -385,21 +386,17 @@ def test_names_of_nodes_that_are_no_more_are_taken_from_the_master(world: World)
     assert "keep=(master node001)\n" in asked[0]
 
 
-@pytest.mark.parametrize("command", ["stop", "start", "restart"])
-def test_interrupt_says_what_exists_and_what_goes_on(world: World, command: str) -> None:
-    world.run("start", "-c", "bare", "mycluster")
-    if command == "start":
-        world.run("stop", "-y", "mycluster")
+def interrupted(world: World, at: str, *words: str) -> Done:
+    """Run a command and press Ctrl-C at the first of its calls whose name begins so."""
     reached, go_on = threading.Event(), threading.Event()
 
     def hold(number: int, name: str, do: Callable[[], Any]) -> Any:
-        if name == "master: asking what the machine has":
+        if name.startswith(at):
             reached.set()
             go_on.wait(60)
         return do()
 
     world.on_call = hold
-    words = [command, *(["-y"] if command == "stop" else []), "mycluster"]
     terminal = world.terminal(*words)
     assert reached.wait(60)
     terminal.interrupt()
@@ -407,6 +404,16 @@ def test_interrupt_says_what_exists_and_what_goes_on(world: World, command: str)
     done = terminal.wait()
     world.on_call = None
     assert done.status == 130
+    return done
+
+
+@pytest.mark.parametrize("command", ["stop", "start", "restart"])
+def test_interrupt_says_what_exists_and_what_goes_on(world: World, command: str) -> None:
+    world.run("start", "-c", "bare", "mycluster")
+    if command == "start":
+        world.run("stop", "-y", "mycluster")
+    words = [command, *(["-y"] if command == "stop" else []), "mycluster"]
+    done = interrupted(world, "master: asking what the machine has", *words)
     for instance in ids(world).values():
         assert instance in done.err
     assert "spotcluster -r us-east-1 terminate mycluster" in done.err
@@ -417,22 +424,7 @@ def test_interrupt_says_what_exists_and_what_goes_on(world: World, command: str)
 
 def test_interrupted_addnode_says_what_goes_on_and_what_takes_away(world: World) -> None:
     world.run("start", "-c", "bare", "-s", "1", "mycluster")
-    reached, go_on = threading.Event(), threading.Event()
-
-    def hold(number: int, name: str, do: Callable[[], Any]) -> Any:
-        if name.startswith("node002: "):
-            reached.set()
-            go_on.wait(60)
-        return do()
-
-    world.on_call = hold
-    terminal = world.terminal("addnode", "-s", "2", "mycluster")
-    assert reached.wait(60)
-    terminal.interrupt()
-    go_on.set()
-    done = terminal.wait()
-    world.on_call = None
-    assert done.status == 130
+    done = interrupted(world, "node002: ", "addnode", "-s", "2", "mycluster")
     assert "addnode -s 2 mycluster" in done.err
     (takes_away,) = (line for line in done.err.splitlines() if "half made" in line)
     words = takes_away.partition("   takes away")[0].split()

@@ -191,4 +191,4 @@ def _session_with(context: Context, name: str) -> Session:
     there = regions.first(sessions, lambda session: end.remains(session, name))
     if there:
         return there[0]
-    raise NoSuchCluster(f"'{name}'", (session.region for session in sessions))
+    raise NoSuchCluster([name], (session.region for session in sessions))

@@ -40,7 +40,7 @@ def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> 
     if names and not missing:
         refused = {}  # nothing is left to be found there
     if missing and not refused:
-        raise NoSuchCluster(", ".join(f"'{one}'" for one in sorted(missing)), looked_in)
+        raise NoSuchCluster(sorted(missing), looked_in)
     found = [one for one in found if not names or one.name in names]
     for region, error in refused.items():
         output.error(f"{region} could not be looked in: {error.message}")

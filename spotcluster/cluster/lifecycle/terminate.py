@@ -121,7 +121,7 @@ def terminate(
     begin = time.monotonic()
     left = remains(session, name)
     if not left:
-        raise NoSuchCluster(f"'{name}'", [session.region])
+        raise NoSuchCluster([name], [session.region])
     if timeout is None:
         timeout = _limit(session, name)
     end = begin + timeout
