@@ -1,7 +1,7 @@
 """Hosts forked of one process that has imported what they need.
 
-To import asyncssh takes a processor a fifth of a second, and a host little else until it can be
-logged into. So the daemon keeps a process that has done it, ``python -m
+To import asyncssh is most of what a host takes of a processor until it can be logged into. So the
+daemon keeps a process that has done it, ``python -m
 spotcluster.local.host.forker SOCKET``, and asks it for hosts. Each is a process as if started by
 itself: the daemon's child, in a session of its own, with its own folder and console; and what
 others are shown of its command line and environment has its own name. Where that process is gone,

@@ -99,7 +99,7 @@ def _is_free(fcntl: Any, file: Any, number: int) -> bool:
 
 @contextlib.contextmanager
 def _uncollected() -> Iterator[None]:
-    """Keep Python from looking for garbage where all is new: a sixth of what imports take."""
+    """Keep Python from looking for garbage where all is new, which imports would wait for."""
     collected = gc.isenabled()
     gc.disable()
     try:
