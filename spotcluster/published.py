@@ -156,6 +156,8 @@ def merged(
     labels: Sequence[Mapping[str, Any]],
     controller: str,
     now: float,
+    *,
+    ended_too: bool = False,
 ) -> list[dict[str, Any]]:
     """Return the searches of a controller: those that run, or else the one that ended last.
 
@@ -170,6 +172,8 @@ def merged(
         See `controller_of`.
     now : float
         Seconds since 1970.
+    ended_too : bool
+        Whether all that have ended are wanted besides, as long as they have a file.
 
     Returns
     -------
@@ -185,6 +189,9 @@ def merged(
         if found.get(label["search"], {}).get("state") not in ("running", "labelled"):
             found[label["search"]] = _labelled(label)
     running = [one for one in found.values() if one["state"] in ("running", "labelled")]
+    if ended_too:
+        shown = sorted(found.values(), key=lambda one: float(one["started"]))
+        return [{**one, "state": one["state"].replace("labelled", "running")} for one in shown]
     ended = [one for one in found.values() if one not in running and now - one["updated"] < SHOWN]
     last = sorted(ended, key=lambda one: float(one["updated"]))[-1:]
     shown = sorted(running, key=lambda one: float(one["started"])) or last
