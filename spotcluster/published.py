@@ -9,6 +9,8 @@ another one, perhaps on another computer. So a search says how far it is in two 
   message: what the message is, how far the search is, and its best candidate. Any client of the
   controller can ask for it.
 
+Who wants it to end puts a file beside the first one.
+
 This belongs to no room: who shows it must not wait for what a search has to import.
 """
 
@@ -55,6 +57,35 @@ def read() -> list[dict[str, Any]]:
             with contextlib.suppress(OSError):
                 texts.append(path.read_text(encoding="utf-8", errors="replace"))
     return parse("\n".join(texts))
+
+
+def ask_to_end(search: str) -> None:
+    """Ask a search of this computer's user to abort; it looks once a second."""
+    files.write_private(_wish(search), "")
+
+
+def is_asked_to_end(search: str) -> bool:
+    """Return whether somebody has asked a search to abort, once."""
+    try:
+        _wish(search).unlink()
+    except OSError:
+        return False
+    return True
+
+
+def on_master(search: str, kind: str) -> str:
+    """Return where a search on the master has its file of a kind, below its user's home."""
+    return f"~/.spotcluster/searches/{_named(search)}.{kind}"
+
+
+def _wish(search: str) -> Path:
+    return folder() / f"{_named(search)}.abort"
+
+
+def _named(search: str) -> str:
+    if not search.isalnum():  # it names a file, and anybody on the cluster may have written it
+        raise ValueError(f"{search!r} is the name of no search")
+    return search
 
 
 def parse(text: str) -> list[dict[str, Any]]:

@@ -58,6 +58,11 @@ class Context:
         config = self.config(check_plugins=check_plugins)
         return lookup.locate(config, name, region or self.region, reporter)
 
+    def words(self, region: str) -> list[str]:
+        """Return these options as words of a command line, for a region."""
+        config = [] if self.config_path is None else ["-c", str(self.config_path.absolute())]
+        return [*config, "-r", region]
+
     def only_cluster(self) -> str:
         """Return the name of the only cluster there is."""
         from spotcluster.cluster import lookup

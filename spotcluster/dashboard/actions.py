@@ -85,8 +85,10 @@ def _remove(given: dict[str, Any], seen: Snapshot) -> Asked:
 
 def _abort(given: dict[str, Any], seen: Snapshot) -> Asked:
     one = next((one for one in seen.searches if one.id == given.get("search")), None)
-    if one is None or one.state not in ("running", "silent"):
+    if one is None or one.state != "running":
         raise Refused("That search does not run any more.")
+    if not (one.here or one.on_master):
+        raise Refused("It runs on another computer; call its abort() there.")
     return Asked(f"Abort the {one.kind}", ("abort", "-y", seen.name, one.id))
 
 
@@ -166,15 +168,13 @@ class Runner:
         with self._lock:
             return tuple(self._look(one) for one in reversed(self._all))
 
-    def running(self) -> list[str]:
-        """Return what is not done yet, in words."""
-        return [one.command for one in self.doings() if one.ended is None]
-
-    def close(self) -> None:
-        """Let go: what has ended is forgotten, what runs goes on."""
+    def close(self) -> list[str]:
+        """Forget what has ended; return what goes on, in words."""
+        running = [one.command for one in self.doings() if one.ended is None]
         for one in self._all:
-            if one.process is not None and one.process.poll() is not None:
+            if one.ended is not None:
                 one.path.unlink(missing_ok=True)
+        return running
 
     def _look(self, one: _Running) -> Doing:
         if one.ended is None and one.process is not None:

@@ -60,19 +60,23 @@ def _empty(*names: str) -> ColumnDataSource:
     return ColumnDataSource({name: [] for name in names})
 
 
+def _shades(colours: dict[str, str]) -> list[str]:
+    return [colours["none"], "#a8cdfb", "#5ea4f8", _BLUE]
+
+
 class WorkFigure:
     """What each engine did when; of very many engines, how busy each node was."""
 
     def __init__(self) -> None:
         self.plot = _plot("work", 220, "time of the day", "", x_axis_type="datetime")
-        self.plot.x_range = Range1d(0, 1)
-        self.plot.y_range = Range1d(0, 1)
+        self.plot.x_range = Range1d(start=0, end=1)
+        self.plot.y_range = Range1d(start=0, end=1)
         self.plot.ygrid.visible = False
         self._there = _empty("y", "left", "right")
         self._bars = _empty("y", "left", "right", "color", "what", "hatch")
         self._marks = _empty("x", "y", "marker", "color", "what")
         self._image = _empty("image", "x", "y", "dw", "dh")
-        self._mapper = LinearColorMapper(["#eaeef2", "#a8cdfb", "#5ea4f8", _BLUE], low=0, high=1)
+        self._mapper = LinearColorMapper(palette=_shades(_LIGHT), low=0, high=1)
         self._mapper.nan_color = "rgba(0, 0, 0, 0)"
         self._stay = self.plot.hbar(
             "y",
@@ -107,7 +111,7 @@ class WorkFigure:
     def paint(self, colours: dict[str, str]) -> None:
         """Use the colours of light or dark."""
         self._stay.glyph.fill_color = colours["there"]
-        self._mapper.palette = [colours["none"], "#a8cdfb", "#5ea4f8", _BLUE]
+        self._mapper.palette = _shades(colours)
 
     def show(self, seen: Snapshot) -> str:
         """Draw it; return it in words."""

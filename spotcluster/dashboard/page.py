@@ -27,11 +27,11 @@ _OFTEN = 500  # milliseconds between two looks at the snapshot
 _LONGEST = 10_000  # characters of what a page may ask
 
 
-class Bridge(DataModel):  # type: ignore[misc]
+class Bridge(DataModel):
     """What goes to the page, and what comes from it, as JSON; all else goes to the plots."""
 
-    said = String(default="")
-    asked = String(default="")
+    said: Any = String(default="")
+    asked: Any = String(default="")
 
 
 class Page:
@@ -196,7 +196,7 @@ def open_page(document: Document, source: Source) -> None:
     for plot in (page.work.plot, *page.scores.plots):
         document.add_root(plot)
     document.title = f"{source.snapshot.name} – spotcluster"  # noqa: RUF001
-    document.template = _static("page.html")
+    document.template = _static("page.html")  # type: ignore[assignment] # a text is one, too
     document.template_variables.update(
         style=_static("page.css"),
         program=_static("page.js"),

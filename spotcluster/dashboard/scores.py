@@ -113,7 +113,7 @@ def of(record: Record, since: float) -> Scores:
         for one in finished.having("error")[-_FAILURES:]
     ]
     rows = np.flatnonzero(ended > since)[-_BARS:]
-    bars = ()
+    bars: tuple[Bar, ...] = ()
     if len(rows):
         recent = finished.since(int(rows[0]))
         bars = tuple(

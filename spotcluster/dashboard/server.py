@@ -34,7 +34,7 @@ _POLICY = (
 )
 
 
-class Guard(AuthProvider):  # type: ignore[misc]
+class Guard(AuthProvider):
     """Lets in who has the token.
 
     Parameters
@@ -131,7 +131,7 @@ class Served:
                 f"Port {port} of this computer cannot be used: {error.strerror}.",
                 "Name another one, or leave out --port.",
             ) from error
-        self.port = int(self._server.port)
+        self.port = self._server.port or port
         names = {f"{HOST}:{self.port}", f"localhost:{self.port}"}
         guard.hosts = names
         self._server._tornado._websocket_origins = names

@@ -68,7 +68,7 @@ def detail(seen: Snapshot, one: SearchRow | None) -> dict[str, Any]:
         "figures": figures,
         "remarks": list(one.remarks),
         "problem": scores.problem if scores else "",
-        "can_abort": one.state in ("running", "silent"),
+        "can_abort": one.state == "running" and (one.here or one.on_master),
         "leaders": _leaders(one),
     }
 
