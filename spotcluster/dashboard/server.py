@@ -138,10 +138,14 @@ class Served:
         self.url = f"http://{HOST}:{self.port}/?token={token}"
 
     def run(self) -> None:
-        """Serve until Ctrl-C."""
+        """Serve until `stop` is called."""
         self._server.start()
+        self._loop.start()
+
+    def run_until_interrupted(self) -> None:
+        """Serve until Ctrl-C; in the main thread."""
         with _interrupt(lambda: self._loop.add_callback_from_signal(self._loop.stop)):
-            self._loop.start()
+            self.run()
 
     def stop(self) -> None:
         """End `run`, from another thread."""

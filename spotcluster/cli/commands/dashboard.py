@@ -60,7 +60,7 @@ def dashboard(context: Context, name: str, *, no_browser: bool, port: int | None
         with browser.page("dashboards", cluster.region, name, served.url) as page:
             if not no_browser:
                 webbrowser.open(page.as_uri())
-            served.run()
+            served.run_until_interrupted()
         look.close()
         served.close()
     for command in runner.close():
