@@ -24,6 +24,7 @@ from spotcluster.dashboard.views import engines, nodes, record, searches, summar
 log = logging.getLogger("spotcluster.dashboard")
 
 _OFTEN = 500  # milliseconds between two looks at the snapshot
+_SILENT = 2.0  # seconds after which a page hears that nothing is new
 _LONGEST = 10_000  # characters of what a page may ask
 
 
@@ -53,6 +54,7 @@ class Page:
         self._shown: Snapshot | None = None
         self._drawn: tuple[Any, ...] = ()
         self._said: dict[str, str] = {}
+        self._spoke = 0.0
         self.work, self.scores = WorkFigure(), ScoreFigures()
         self.bridge = Bridge(name="bridge")
         self.work.plot.tags = [self.bridge]
@@ -73,14 +75,20 @@ class Page:
         seen = self._source.snapshot
         if seen is not self._shown:
             self._show(seen)
+        elif time.monotonic() - self._spoke > _SILENT:
+            self._say("")
 
     def _show(self, seen: Snapshot) -> None:
         said = {name: _json(part) for name, part in self._parts(seen).items()}
         news = {name: text for name, text in said.items() if self._said.get(name) != text}
         self._said = said
         if news:
-            inside = ",".join(f"{json.dumps(name)}:{text}" for name, text in news.items())
-            self.bridge.said = f'{{"at":{time.time()},"parts":{{{inside}}}}}'
+            self._say(",".join(f"{json.dumps(name)}:{text}" for name, text in news.items()))
+
+    def _say(self, parts: str) -> None:
+        """Say something, or only that the connection is there."""
+        self._spoke = time.monotonic()
+        self.bridge.said = f'{{"at":{time.time()},"parts":{{{parts}}}}}'
 
     def _parts(self, seen: Snapshot) -> dict[str, Any]:
         self._shown = seen
@@ -178,6 +186,8 @@ class Page:
 
     def _scheme(self, given: dict[str, Any]) -> None:
         self._paint(dark=bool(given.get("dark")))
+        # It says so when it has connected; what was said before, nobody may have heard.
+        self._said = {}
 
     _changes: dict[str, Callable[[Page, dict[str, Any]], None]] = {  # noqa: RUF012 - of the class
         "table": _table,

@@ -300,23 +300,27 @@
     if (!bridge.said) return;
     heard = Date.now() / 1000;
     performance.mark("update");
-    take(JSON.parse(bridge.said).parts);
+    const { parts: news } = JSON.parse(bridge.said);
+    take(news);
     performance.measure("spotcluster update", "update");
+    if (Object.keys(news).length === 0) return;
     document.documentElement.dataset.updates = Number(document.documentElement.dataset.updates || 0) + 1;
   }
   function tick() {
     const head = parts.head;
     if (!head) return;
     const now = Date.now() / 1000;
-    const late = now - heard > LATE;
+    const lost = now - heard > LATE;
+    const late = now - head.taken > LATE;
     const ages = Object.entries(head.answered).map(([who, when]) => `${who} ${span(now - when)} ago`);
     set("age", ages.length ? `asked: ${ages.join(", ")}` : "being asked for the first time");
     const stale = at("stale");
     let text = head.gone;
-    if (late) text = `The dashboard has said nothing for ${span(now - heard)}: what is shown is old. Where it has ended, start it again with \`spotcluster dashboard ${head.name}\`.`;
+    if (!text && late) text = `What is shown is old: the dashboard looked ${span(now - head.taken)} ago.`;
+    if (lost) text = `What is shown is old: the dashboard has said nothing for ${span(now - heard)}. Where it has ended, start it again with \`spotcluster dashboard ${head.name}\`.`;
     if (stale.textContent !== text) stale.textContent = text;
     stale.hidden = !text;
-    if (late) comeBack();
+    if (lost) comeBack();
   }
   let trying = false;
   async function comeBack() {
