@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,9 +34,9 @@ class Failure:
 
     @property
     def reason(self) -> str:
-        """The last line of the traceback."""
+        """The last line of the traceback, without where the error's class is from."""
         lines = self.error.strip().splitlines()
-        return lines[-1] if lines else "no reason is known"
+        return re.sub(r"^(?:\w+\.)+(?=\w+:)", "", lines[-1]) if lines else "no reason is known"
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Bar:
     failed: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no one answer to whether they are equal
 class Scores:
     """What is plotted of a search.
 

@@ -8,6 +8,7 @@ that is on another page is refused, whatever it knows.
 from __future__ import annotations
 
 import hmac
+import logging
 import secrets
 import signal
 from collections.abc import Iterator
@@ -106,6 +107,7 @@ class Served:
     """
 
     def __init__(self, source: Source, port: int = 0) -> None:
+        _log_as_we_do()
         token = secrets.token_urlsafe(24)
         guard = Guard(token)
         self._loop = IOLoop()  # of this thread, where Bokeh and tornado look for it
@@ -155,6 +157,14 @@ class Served:
         """Let go of the port."""
         self._server.stop(wait=False)
         self._loop.close(all_fds=True)
+
+
+def _log_as_we_do() -> None:
+    """Have what serves write to the log of this run, and not to the terminal."""
+    ours = logging.getLogger("spotcluster")
+    for name in ("tornado", "bokeh"):
+        theirs = logging.getLogger(name)
+        theirs.handlers, theirs.propagate = list(ours.handlers), False
 
 
 @contextmanager

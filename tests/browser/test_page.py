@@ -204,7 +204,7 @@ def test_everything_is_done_with_the_keyboard_alone(page: Opened, source: MadeUp
     page.wait("the dialog", lambda: page.one("#dialog").is_displayed())
     page.press("3", Keys.ENTER)
     page.wait("the command", lambda: source.asked)
-    assert source.asked[0].words == ("addnode", "-s", "13", "mycluster")
+    assert source.asked[0].words == ("addnode", "-s", "3", "mycluster")
     page.wait("the focus back", lambda: page.focused().startswith("Add nodes"))
     page.tab_to("Choose node001", 120)
     page.press(" ")
@@ -287,7 +287,7 @@ def test_dashboard_that_says_nothing_is_said_to_and_comes_back(browse: Browse) -
     with served(source) as dashboard:
         page = browse(dashboard.url).connected()
         source.asleep = True
-        page.wait("that it is old", lambda: "what is shown is old" in page.text("#stale"))
+        page.wait("that it is old", lambda: "What is shown is old" in page.text("#stale"))
         source.asleep = False
         page.wait("that it is not", lambda: not page.one("#stale").is_displayed())
         page.connected()

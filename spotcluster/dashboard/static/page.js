@@ -263,7 +263,9 @@
     at("dialog-do").className = kind.danger ? "primary danger" : "primary";
     at("dialog-do").disabled = false;
     at("dialog").showModal();
-    (at("dialog-fields").querySelector("input") || at("dialog-cancel")).focus();
+    const field = at("dialog-fields").querySelector("input");
+    (field || at("dialog-cancel")).focus();
+    if (field) field.select();
   }
   at("dialog").querySelector("form").addEventListener("submit", (event) => {
     event.preventDefault();
