@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # In this order: what does one thing at a time begins first, and the shortest ends it, so that
 # nothing is left to run alone for long.
 DAILY = ["install", "lint", "types", "deps", "machines", "local", "sweep", "quick"]
-DAILY += ["ipyparallel", "moto", "sklearn", "docs"]
+DAILY += ["dashboard", "ipyparallel", "moto", "sklearn", "docs"]
 AT_ONCE = 2
 CLOSING = re.compile(r"^(?:FAILED|ERROR) .*|^=+ .* in [0-9.]+s.*", re.MULTILINE)
 
