@@ -26,7 +26,7 @@ from pydantic import ValidationError
 from spotcluster import files, wording
 from spotcluster.errors import SpotclusterError, UsageError
 from spotcluster.plugins.base import Plugin
-from spotcluster.plugins.starcluster import adapter, loading
+from spotcluster.plugins.starcluster import adapter, loading, modules
 from spotcluster.plugins.starcluster.setups import ClusterSetup
 
 BUILT_IN = (
@@ -67,13 +67,15 @@ def canonical(setup_class: str) -> str:
     return ours if ours in BUILT_IN else setup_class
 
 
-def load_class(setup_class: str) -> type[Plugin]:
+def load_class(setup_class: str, folder: Path | None = None) -> type[Plugin]:
     """Return the plugin class that ``SETUP_CLASS`` names.
 
     Parameters
     ----------
     setup_class : str
         ``module.Class``; StarCluster's names of the plugins that we have too are understood.
+    folder : Path, optional
+        Where the user's modules are, in the place of ``~/.spotcluster/plugins``.
 
     Raises
     ------
@@ -97,7 +99,7 @@ def load_class(setup_class: str) -> type[Plugin]:
             "this is not the name of a class, as in 'module.Class', nor one of the plugins of"
             f" installed packages ({wording.listed(sorted(installed())) or 'there are none'}).",
         )
-    module = _import(setup_class, module_name)
+    module = _import(setup_class, module_name, folder)
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
         classes = [name for name, value in vars(module).items() if isinstance(value, type)]
@@ -135,7 +137,9 @@ def _adapted(setup_class: str, found: type[ClusterSetup]) -> type[Plugin]:
         raise _refusal(setup_class, str(error)) from error
 
 
-def make(name: str, setup_class: str, settings: Mapping[str, str]) -> Plugin:
+def make(
+    name: str, setup_class: str, settings: Mapping[str, str], folder: Path | None = None
+) -> Plugin:
     """Return the plugin that a ``[plugin NAME]`` section describes.
 
     Raises
@@ -144,7 +148,7 @@ def make(name: str, setup_class: str, settings: Mapping[str, str]) -> Plugin:
         The class cannot be loaded, or a setting is unknown, missing or has a wrong value.
     """
     try:
-        kind = load_class(setup_class)
+        kind = load_class(setup_class, folder)
     except PluginError as error:
         raise PluginError(name, setup_class, error.reasons) from error.__cause__
     try:
@@ -160,16 +164,17 @@ def make(name: str, setup_class: str, settings: Mapping[str, str]) -> Plugin:
         raise PluginError(name, setup_class, [("", reason)]) from error
 
 
-def _import(setup_class: str, name: str) -> types.ModuleType:
+def _import(setup_class: str, name: str, folder: Path | None) -> types.ModuleType:
     """Import a module from our plugins, the user's folder, or the Python path, in this order."""
     top = name.partition(".")[0]
-    home = files.home() / "plugins"
+    home = folder.resolve() if folder else files.home() / "plugins"
     try:
         if name.startswith(_OURS):
             return importlib.import_module(name)
         importlib.invalidate_caches()  # the file may have been written a moment ago
         if (home / f"{top}.py").exists() or (home / top / "__init__.py").exists():
-            _refuse_if_others_can_write(setup_class, home)
+            if folder is None:  # who names one answers for it
+                _refuse_if_others_can_write(setup_class, home)
             with loading.understood():
                 return importlib.import_module(f"{_package(home)}.{name}")
         with _without_current_directory(), loading.understood():
@@ -181,8 +186,13 @@ def _import(setup_class: str, name: str) -> types.ModuleType:
         if f"{name}.".startswith(f"{missing}."):
             reason = f"there is no module '{missing}' in {home} or on the Python path."
             raise _refusal(setup_class, reason + wording.hint(setup_class, BUILT_IN)) from error
+        if missing.startswith(f"{modules.NAME}."):
+            reason = f"its module {name} needs '{missing}', which plugins do not get here."
+            raise _refusal(setup_class, reason) from error
         reason = f"its module {name} needs the module '{missing}', which is not installed."
         raise _refusal(setup_class, reason) from error
+    except SyntaxError as error:
+        raise _refusal(setup_class, f"its module {name} cannot be read: {error}.") from error
     # A user's module may raise anything, even SystemExit, and none of it is our bug.
     except (Exception, SystemExit) as error:
         reason = f"its module {name} fails when it is imported: {type(error).__name__}: {error}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from spotcluster import threads
 from spotcluster.errors import NodeError, SpotclusterError
 from spotcluster.plugins.base import Cluster, Node, Plugin
 from spotcluster.plugins.starcluster import telling
+from spotcluster.plugins.starcluster.loading import converted
 from spotcluster.plugins.starcluster.nodes import Node as TheirNode
 from spotcluster.plugins.starcluster.setups import ClusterSetup
 
@@ -33,7 +35,8 @@ class _Given:
     @classmethod
     def of(cls, cluster: Cluster, nodes: Sequence[Node]) -> _Given:
         """Return what hooks get of a cluster that has these nodes."""
-        theirs = {node.alias: TheirNode(cluster, node) for node in nodes}
+        ordered = sorted(nodes, key=lambda one: (not one.is_master, len(one.alias), one.alias))
+        theirs = {node.alias: TheirNode(cluster, node) for node in ordered}
         master = theirs.get(cluster.master.alias) or TheirNode(cluster, cluster.master)
         volumes = {one.name: _Volume(one) for one in cluster.volumes}
         return cls(
@@ -61,9 +64,16 @@ class _Volume(dict[str, Any]):
 
 
 class Adapted(Plugin):
-    """Base of the plugins that are made of setup classes; its fields are their settings."""
+    """Base of the plugins that are made of setup classes; its fields are their settings.
+
+    Attributes
+    ----------
+    converted : bool
+        Whether the class's module is Python 2.
+    """
 
     setup_class: ClassVar[type[ClusterSetup]]
+    converted: ClassVar[bool] = False
     _setup: ClusterSetup = PrivateAttr()
     # Ours calls hooks of several nodes at once; these were written for one after the other.
     _one_at_a_time: threading.Lock = PrivateAttr(default_factory=threading.Lock)
@@ -75,15 +85,22 @@ class Adapted(Plugin):
 
     def assemble(self, cluster: Cluster, nodes: Sequence[Node]) -> None:
         """Call `run` where the master is among those that come, else `on_add_node` for each."""
+        if self.converted:
+            cluster.note(f"{self.setup_class.__name__} is Python 2, and was converted to Python 3")
+        if lacking := [node.alias for node in nodes if not node.facts.sudo]:
+            cluster.note(
+                f"{self.setup_class.__name__} is not root on {', '.join(lacking)}: there is no"
+                " sudo, so what needs root fails there"
+            )
         there = {node.alias: node for node in (*cluster.ready_nodes, *nodes)}
         given = _Given.of(cluster, list(there.values()))
         if any(node.is_master for node in nodes):
-            self._call(cluster, self._setup.run, given.nodes, given)
+            self._call(cluster, self._setup.run, given)
             return
         coming = {node.alias for node in nodes}
         for node in given.nodes:
             if node.alias in coming:
-                self._call(cluster, self._setup.on_add_node, [node], given, node)
+                self._call(cluster, self._setup.on_add_node, given, node)
 
     def remove(self, cluster: Cluster, node: Node) -> None:
         """Call `on_remove_node`, within ``DRAIN_TIMEOUT``."""
@@ -94,7 +111,7 @@ class Adapted(Plugin):
 
         def call() -> None:
             try:
-                self._call(cluster, self._setup.on_remove_node, [leaving], given, leaving)
+                self._call(cluster, self._setup.on_remove_node, given, leaving)
             except BaseException as error:  # noqa: BLE001 - raised below, where it is heard
                 failed.append(error)
 
@@ -107,19 +124,18 @@ class Adapted(Plugin):
     def reboot(self, cluster: Cluster) -> None:
         """Call `on_restart`."""
         given = _Given.of(cluster, cluster.nodes)
-        self._call(cluster, self._setup.on_restart, given.nodes, given)
+        self._call(cluster, self._setup.on_restart, given)
 
     def shutdown(self, cluster: Cluster) -> None:
         """Call `on_shutdown`, and `clean_cluster`, which some have in its place."""
         given = _Given.of(cluster, cluster.nodes)
-        self._call(cluster, self._setup.on_shutdown, given.nodes, given)
-        self._call(cluster, self._setup.clean_cluster, given.nodes, given)
+        self._call(cluster, self._setup.on_shutdown, given)
+        self._call(cluster, self._setup.clean_cluster, given)
 
     def _call(
         self,
         cluster: Cluster,
         hook: Callable[..., object],
-        concerned: Sequence[TheirNode],
         given: _Given,
         *first: TheirNode,
     ) -> None:
@@ -127,12 +143,6 @@ class Adapted(Plugin):
         if getattr(hook, "__func__", None) is getattr(ClusterSetup, hook.__name__):
             return
         name = self.setup_class.__name__
-        lacking = [node.alias for node in concerned if not node.has_sudo]
-        if lacking:
-            cluster.note(
-                f"{name} is not root on {', '.join(lacking)}: there is no sudo, so what needs root"
-                " fails there"
-            )
         with self._one_at_a_time, telling.to(lambda line: cluster.note(f"{name}: {line}")):
             try:
                 hook(*first, *given.words)
@@ -171,6 +181,7 @@ def plugin_of(setup_class: type[ClusterSetup]) -> type[Adapted]:
             fields[one.name] = (str, ...) if one.default is one.empty else (Any, one.default)
     made = create_model(setup_class.__name__, __base__=base, **fields)
     made.setup_class = setup_class
+    made.converted = getattr(sys.modules[setup_class.__module__], "__file__", "") in converted
     made.__doc__ = setup_class.__doc__
     _made[setup_class] = made
     return made

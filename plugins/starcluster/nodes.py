@@ -100,11 +100,6 @@ class Node:
         """Its memory in MB."""
         return self._node.facts.memory_mb
 
-    @property
-    def has_sudo(self) -> bool:
-        """Whether what is done on it as root can be."""
-        return self._node.facts.sudo
-
     def is_master(self) -> bool:
         """Return whether it is the master."""
         return self._node.is_master

@@ -136,7 +136,7 @@ def start(
 
     plans.check_name(name)
     blocks = plans.check_blocks(allow)
-    config = context.config()
+    config = context.config(check_plugins=True)
     with nothing_done_yet(name):
         what = request.choose(
             config,

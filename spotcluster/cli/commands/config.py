@@ -67,7 +67,7 @@ def show(
     from spotcluster.cluster.secrets import without_secrets
     from spotcluster.config import explained
 
-    config = context.config()
+    config = context.config(check_plugins=True)
     chosen = config.template(name)
     given = {"cluster_size": cluster_size, "spot_bid": spot_bid, **flags}
     if any(value is not None for value in given.values()):

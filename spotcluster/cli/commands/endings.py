@@ -56,7 +56,7 @@ def _stop(context: Context, name: str, *, yes: bool) -> None:
 
     with nothing_done_yet(name):
         # A plugin of the config that is broken must not keep a cluster running.
-        cluster = context.cluster(name, check_plugins=False)
+        cluster = context.cluster(name)
         region = cluster.region
         parts = stopping.parts(cluster)
         if parts.done and cluster.record.stopped:
@@ -114,7 +114,7 @@ def autostop(context: Context, name: str, time: str | None, *, budget: float | N
     from spotcluster.cluster.lifecycle import autostop as stopping
 
     with nothing_done_yet(name):
-        cluster = context.cluster(name, check_plugins=False)
+        cluster = context.cluster(name)
     with output.progress() as reporter:
         cluster.reporter = reporter
         try:
@@ -147,7 +147,7 @@ def terminate(context: Context, names: tuple[str, ...], *, yes: bool, timeout: f
     from spotcluster.cluster.status import quick
     from spotcluster.cluster.volumes import release
 
-    config = context.config(check_plugins=False)
+    config = context.config()
     keys = lookup.keys_of(config)
     for name in names:
         with nothing_done_yet(name):
@@ -187,7 +187,7 @@ def _session_with(context: Context, name: str) -> Session:
     from spotcluster.cluster.lifecycle import terminate as end
 
     # A plugin of the config that is broken must not keep a cluster running.
-    sessions = context.sessions(name, check_plugins=False)
+    sessions = context.sessions(name)
     there = regions.first(sessions, lambda session: end.remains(session, name))
     if there:
         return there[0]
