@@ -26,7 +26,7 @@ from pydantic import ValidationError
 from spotcluster import files, wording
 from spotcluster.errors import SpotclusterError, UsageError
 from spotcluster.plugins.base import Plugin
-from spotcluster.plugins.starcluster import adapter, loading, modules
+from spotcluster.plugins.starcluster import adapter, loading, modules, python2
 from spotcluster.plugins.starcluster.setups import ClusterSetup
 
 BUILT_IN = (
@@ -88,8 +88,8 @@ def load_class(setup_class: str, folder: Path | None = None) -> type[Plugin]:
         file, _, rest = wanted.removeprefix(_STARCLUSTER).partition(".")
         raise _refusal(
             setup_class,
-            "this plugin of StarCluster does not come with spotcluster, which has"
-            f" {wording.listed(BUILT_IN)}. Copy StarCluster's {file}.py to"
+            "this plugin of StarCluster has no counterpart here; there are"
+            f" {wording.listed(BUILT_IN)}. Or copy StarCluster's {file}.py to"
             f" {files.home() / 'plugins'} and write SETUP_CLASS = {file}.{rest or 'CLASS'}.",
         )
     module_name, _, class_name = wanted.rpartition(".")
@@ -107,7 +107,7 @@ def load_class(setup_class: str, folder: Path | None = None) -> type[Plugin]:
             setup_class,
             f"{module_name} has no class '{class_name}'.{wording.hint(class_name, classes)}",
         )
-    if issubclass(found, ClusterSetup):
+    if issubclass(found, ClusterSetup) and found.__module__ != ClusterSetup.__module__:
         return _adapted(setup_class, found)
     if not issubclass(found, Plugin) or found is Plugin:
         raise _refusal(
@@ -191,7 +191,7 @@ def _import(setup_class: str, name: str, folder: Path | None) -> types.ModuleTyp
             raise _refusal(setup_class, reason) from error
         reason = f"its module {name} needs the module '{missing}', which is not installed."
         raise _refusal(setup_class, reason) from error
-    except SyntaxError as error:
+    except python2.Unreadable as error:
         raise _refusal(setup_class, f"its module {name} cannot be read: {error}.") from error
     # A user's module may raise anything, even SystemExit, and none of it is our bug.
     except (Exception, SystemExit) as error:

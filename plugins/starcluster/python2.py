@@ -24,13 +24,16 @@ _INDENTED = re.compile(
 _LEFT_OUT = ("buffer", "future", "idioms", "import", "set_literal", "ws_comma")
 
 
+class Unreadable(SyntaxError):
+    """A module that is neither Python 3 nor can be made that; the message says what to do."""
+
+
 def as_python_3(source: str, path: str) -> tuple[str, bool]:
     """Return a module's source as Python 3, and whether it had to be converted for that.
 
     Raises
     ------
-    SyntaxError
-        It is neither Python 3 nor, as far as is known here, Python 2; its message says what to do.
+    Unreadable
     """
     source = source.replace("\r\n", "\n").replace("\f", "")
     try:
@@ -50,7 +53,7 @@ def as_python_3(source: str, path: str) -> tuple[str, bool]:
 def _converted(source: str, path: str, first: SyntaxError) -> str:
     where = f"{path}, line {first.lineno}: {first.msg}"
     if importlib.util.find_spec("fissix") is None:
-        raise SyntaxError(
+        raise Unreadable(
             f"it is Python 2 ({where}); `pip install 'spotcluster[{EXTRA}]'` has it converted each"
             f" time it is loaded"
         )
@@ -64,7 +67,7 @@ def _converted(source: str, path: str, first: SyntaxError) -> str:
         converted = str(refactor.RefactoringTool(fixers).refactor_string(f"{source}\n", path))
         compile(converted, path, "exec", dont_inherit=True)
     except Exception as error:  # its own errors have no base of their own
-        raise SyntaxError(
+        raise Unreadable(
             f"it is neither Python 3 nor Python 2 that can be converted ({where}); correct that"
             " line"
         ) from error

@@ -384,7 +384,8 @@ class Remote:
         printed, status, errors = said.split(f"{mark}\n")
         printed = printed.removesuffix("\n")
         self._last_status = int(status)
-        return self._last_status, [line.strip() for line in (printed + errors).splitlines()]
+        lines = [*printed.splitlines(), *errors.splitlines()]
+        return self._last_status, [line.strip() for line in lines]
 
     def _is(self, test: str, path: str) -> bool:
         said = self._on(path, f'[ {test} "$path" ] && echo yes || echo no', "looking at")
