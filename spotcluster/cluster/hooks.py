@@ -33,6 +33,11 @@ def call(name: str, hook: Callable[..., object], cluster: Cluster, *nodes: Node)
         raise RemoteCommandFailed(
             error.alias, what, error.command, error.status, error.output
         ) from error
+    except NodeError as error:
+        why = error.message.removeprefix(f"{error.alias}: ")
+        if name not in why:
+            error.message = f"{error.alias}: plugin {name}: {why}"
+        raise
     except SpotclusterError:
         raise
     except KeyboardInterrupt:

@@ -76,7 +76,8 @@ def _prepare(cluster: Cluster, plugins: Sequence[tuple[str, Plugin]]) -> None:
         try:
             hooks.call_within(limit, "STOP_TIMEOUT", name, plugin.reboot, cluster)
         except SpotclusterError as error:
-            cluster.note(f"{error}; the nodes are rebooted all the same")
+            why = str(error).removesuffix(".")
+            cluster.note(f"{why}; the nodes are rebooted all the same")
 
 
 def _member(cluster: Cluster, node: Node) -> Member:
