@@ -15,11 +15,12 @@ from spotcluster.aws import instances, tags
 from spotcluster.cluster import hooks, limits
 from spotcluster.cluster.bringup import autostop
 from spotcluster.cluster.bringup.failures import Failure, GivenUp, OnFailure, can_be_cured, examine
-from spotcluster.cluster.bringup.gathering import Gathering
 from spotcluster.cluster.bringup.member import ADDRESS, LAUNCH, READY, SET_UP, SSH, Member
 from spotcluster.cluster.bringup.plans import MASTER
 from spotcluster.cluster.bringup.set_up import Equipped, equip, watching
-from spotcluster.cluster.bringup.tagging import Tagger
+from spotcluster.cluster.bringup.together.gates import Gate
+from spotcluster.cluster.bringup.together.gathering import Gathering
+from spotcluster.cluster.bringup.together.tagging import Tagger
 from spotcluster.cluster.bringup.watcher import Watcher
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node, forget_others, introduce, let_in
@@ -32,49 +33,6 @@ log = logging.getLogger("spotcluster.pipeline")
 _LAST_LAUNCH = 15.0  # seconds that an interrupt waits for a launch under way
 _REBOOT_POLL = 0.5  # seconds until a machine that has yet to go down is asked again
 _CAPACITY_PAUSE = 5.0  # seconds until EC2 is asked again for capacity that it did not have
-
-
-class Gate:
-    """Opens when the master has done something; the others wait at it."""
-
-    def __init__(self, *, is_open: bool) -> None:
-        self._event = threading.Event()
-        self._error: SpotclusterError | None = None
-        if is_open:
-            self._event.set()
-
-    def open(self) -> None:
-        """Let everybody through."""
-        self._event.set()
-
-    def close(self) -> None:
-        """Hold everybody up again: what the master had done went with its machine."""
-        if self._error is None:
-            self._event.clear()
-
-    def fail(self, error: SpotclusterError) -> None:
-        """Tell everybody that it will not open."""
-        if not self._event.is_set():
-            self._error = error
-            self._event.set()
-
-    @property
-    def why_failed(self) -> str | None:
-        """Why it will not open, if it will not."""
-        return "given up, since the master failed." if self._error else None
-
-    def wait(self, alias: str, what: str, timeout: float) -> None:
-        """Wait until the master has done it.
-
-        Raises
-        ------
-        NodeError
-            The master failed, or took longer than `timeout` seconds.
-        """
-        if not self._event.wait(timeout):
-            raise NodeError(alias, f"the master had not finished {what} after {timeout:.0f} s.")
-        if self._error:
-            raise GivenUp(alias, f"given up, since the master failed in {what}.")
 
 
 class Pipeline:

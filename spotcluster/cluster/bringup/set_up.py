@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from spotcluster import ssh, templates
 from spotcluster.cluster.bringup import autostop, hostkeys, naming
-from spotcluster.cluster.bringup.tagging import Tagger
+from spotcluster.cluster.bringup.together.tagging import Tagger
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Account, Facts, Node, asking
 from spotcluster.cluster.volumes import mounting

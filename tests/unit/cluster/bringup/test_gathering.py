@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from spotcluster.cluster.bringup.failures import GivenUp
-from spotcluster.cluster.bringup.gathering import Gathering
+from spotcluster.cluster.bringup.together.gathering import Gathering
 from spotcluster.errors import ClusterError, NodeError, SpotclusterError
 
 

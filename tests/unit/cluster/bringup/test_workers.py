@@ -23,7 +23,7 @@ from spotcluster.cluster.bringup import launch, tagging
 from spotcluster.cluster.bringup.launch import Launcher
 from spotcluster.cluster.bringup.plans import PlannedNode
 from spotcluster.cluster.bringup.pools import Offer
-from spotcluster.cluster.bringup.tagging import Tagger
+from spotcluster.cluster.bringup.together.tagging import Tagger
 from spotcluster.config import Template
 from spotcluster.errors import CapacityError
 
