@@ -125,13 +125,19 @@ def _called(plugin: Plugin) -> str:
     return type(plugin).__name__
 
 
-@pytest.fixture(scope="session")
-def local_cluster() -> Iterator[LocalCluster]:
-    """A cluster of two nodes on the local cloud, for all tests that ask for it.
+@pytest.fixture
+def local_cluster(_local_cluster_of_the_run: LocalCluster) -> LocalCluster:
+    """A cluster of two nodes on the local cloud, the same for all tests; `notes` are the test's.
 
     It has a home of its own (``SPOTCLUSTER_HOME``), and ends with the run. Its nodes are as the
     local cloud's always are: without sudo, each with a folder of its own as its home.
     """
+    _local_cluster_of_the_run.notes.clear()
+    return _local_cluster_of_the_run
+
+
+@pytest.fixture(scope="session")
+def _local_cluster_of_the_run() -> Iterator[LocalCluster]:
     from spotcluster import local
 
     # Short: the names of sockets have a limit.
@@ -173,5 +179,4 @@ def _start() -> LocalCluster:
     failures = [failure for member in result.failed for failure in member.failures]
     if failures:
         raise failures[0].error
-    reporter.notes.clear()
     return LocalCluster(result.cluster, reporter.notes)

@@ -106,6 +106,7 @@ def check(context: Context, *, as_json: bool) -> int:
                 "files": list(config.files),
                 "templates": list(config.clusters),
                 "problems": [_problem_as_json(one) for one in problems],
+                "plugins": configs.installed_plugins(),
                 "notes": notes,
             }
         )
@@ -118,6 +119,9 @@ def check(context: Context, *, as_json: bool) -> int:
     if config.incomplete:
         listed = ", ".join(config.incomplete)
         output.out.print(f"Only for others to extend: {listed}", markup=False)
+    if installed := configs.installed_plugins():
+        listed = ", ".join(f"{name} ({where})" for name, where in sorted(installed.items()))
+        output.out.print(f"Plugins of installed packages: {listed}", markup=False)
     for note in notes:
         output.out.print(note, markup=False)
     return 0
