@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -95,12 +95,12 @@ class Adapted(Plugin):
         there = {node.alias: node for node in (*cluster.ready_nodes, *nodes)}
         given = _Given.of(cluster, list(there.values()))
         if any(node.is_master for node in nodes):
-            self._call(cluster, self._setup.run, given)
+            self._call(cluster, "run", given)
             return
         coming = {node.alias for node in nodes}
         for node in given.nodes:
             if node.alias in coming:
-                self._call(cluster, self._setup.on_add_node, given, node)
+                self._call(cluster, "on_add_node", given, node)
 
     def remove(self, cluster: Cluster, node: Node) -> None:
         """Call `on_remove_node`, within ``DRAIN_TIMEOUT``."""
@@ -111,7 +111,7 @@ class Adapted(Plugin):
 
         def call() -> None:
             try:
-                self._call(cluster, self._setup.on_remove_node, given, leaving)
+                self._call(cluster, "on_remove_node", given, leaving)
             except BaseException as error:  # noqa: BLE001 - raised below, where it is heard
                 failed.append(error)
 
@@ -124,30 +124,28 @@ class Adapted(Plugin):
     def reboot(self, cluster: Cluster) -> None:
         """Call `on_restart`."""
         given = _Given.of(cluster, cluster.nodes)
-        self._call(cluster, self._setup.on_restart, given)
+        self._call(cluster, "on_restart", given)
 
     def shutdown(self, cluster: Cluster) -> None:
         """Call `on_shutdown`, and `clean_cluster`, which some have in its place."""
         given = _Given.of(cluster, cluster.nodes)
-        self._call(cluster, self._setup.on_shutdown, given)
-        self._call(cluster, self._setup.clean_cluster, given)
+        self._call(cluster, "on_shutdown", given)
+        self._call(cluster, "clean_cluster", given)
 
     def _call(
         self,
         cluster: Cluster,
-        hook: Callable[..., object],
+        hook: str,
         given: _Given,
         *first: TheirNode,
     ) -> None:
         """Call a hook; one that is not overridden does nothing."""
-        if getattr(hook, "__func__", None) is getattr(ClusterSetup, hook.__name__):
-            return
         name = self.setup_class.__name__
         with self._one_at_a_time, telling.to(lambda line: cluster.note(f"{name}: {line}")):
             try:
-                hook(*first, *given.words)
-            except NotImplementedError:
-                telling.log.debug("%s has no %s", name, hook.__name__)
+                getattr(self._setup, hook)(*first, *given.words)
+            except NotImplementedError:  # as the base class has it, and as many of them say it
+                telling.log.debug("%s has no %s", name, hook)
 
 
 class _TakesAny(Adapted):
@@ -156,6 +154,7 @@ class _TakesAny(Adapted):
     model_config = ConfigDict(extra="allow")
 
 
+_TAKEN = ("setup_class",)
 _made: dict[type[ClusterSetup], type[Adapted]] = {}
 
 
@@ -176,7 +175,7 @@ def plugin_of(setup_class: type[ClusterSetup]) -> type[Adapted]:
             # A class without one of its own takes none.
             base = _TakesAny if setup_class.__init__ is not ClusterSetup.__init__ else Adapted
         elif one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY):
-            if hasattr(Plugin, one.name):
+            if hasattr(Adapted, one.name) or one.name.startswith("_") or one.name in _TAKEN:
                 raise SpotclusterError(f"'{one.name}' cannot be the name of a setting.")
             fields[one.name] = (str, ...) if one.default is one.empty else (Any, one.default)
     made = create_model(setup_class.__name__, __base__=base, **fields)

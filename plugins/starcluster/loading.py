@@ -13,6 +13,7 @@ import contextlib
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import re
 import sys
 import types
@@ -94,9 +95,15 @@ def _importer(importing: str) -> Any:
         level: int = 0,
     ) -> types.ModuleType:
         if level == 0 and name.partition(".")[0] == modules.NAME:
-            found = modules.find(name)
+            try:
+                found = modules.find(name)
+            except ModuleNotFoundError as error:
+                try:  # it may be somebody else's of that name
+                    return builtins.__import__(name, globals, locals, fromlist or (), level)
+                except ModuleNotFoundError:
+                    raise error from None
             for one in fromlist or ():
-                if not hasattr(found, one):
+                if one != "*" and not hasattr(found, one):
                     raise ImportError(
                         f"{name}.{one} is StarCluster's own, and plugins do not get it here"
                     )
@@ -108,7 +115,8 @@ def _importer(importing: str) -> Any:
             if level or not package or error.name != name.partition(".")[0]:
                 raise
             try:
-                found = importlib.import_module(f"{package}.{name}")
+                with understood():
+                    found = importlib.import_module(f"{package}.{name}")
             except ModuleNotFoundError:
                 raise error from None
             return found if fromlist else sys.modules[f"{package}.{name.partition('.')[0]}"]

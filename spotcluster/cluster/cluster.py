@@ -111,8 +111,8 @@ class Cluster:
 
     @property
     def ready_nodes(self) -> list[Node]:
-        """Those of its live nodes that had been set up when EC2 was asked."""
-        return [node for node in self.nodes if node.instance.ready]
+        """Those of its live nodes that had been set up when EC2 was asked, and do not leave."""
+        return [one for one in self.nodes if one.instance.ready and not one.instance.leaving]
 
     @property
     def volumes(self) -> tuple[Volume, ...]:

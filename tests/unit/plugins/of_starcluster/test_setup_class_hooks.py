@@ -98,6 +98,16 @@ def test_hooks_that_are_not_there_do_nothing(cluster: Cluster) -> None:
         plugin.shutdown(cluster)  # type: ignore[arg-type]
 
 
+def test_hook_that_a_decorator_has_renamed_is_called(cluster: Cluster) -> None:
+    seen: list[int] = []
+
+    class Wrapped(ClusterSetup):
+        run = lambda self, nodes, *_: seen.append(len(nodes))  # noqa: E731
+
+    made(Wrapped).assemble(cluster, cluster.nodes)  # type: ignore[arg-type]
+    assert seen == [4]
+
+
 def test_what_it_logs_is_told_a_line_each_with_its_name(cluster: Cluster) -> None:
     class Saying(DefaultClusterSetup):
         @modules.print_timing("all of it")  # type: ignore[untyped-decorator]

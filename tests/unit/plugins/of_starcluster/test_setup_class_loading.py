@@ -103,6 +103,43 @@ def test_a_real_package_of_that_name_stays_what_it_is(
         sys.modules.pop("starcluster", None)
 
 
+def test_plugin_may_use_what_a_real_package_of_that_name_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "starcluster").mkdir()
+    (tmp_path / "starcluster" / "__init__.py").write_text("")
+    (tmp_path / "starcluster" / "isochrones.py").write_text("AGE = 13\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    write(
+        "stars.py",
+        "from starcluster.isochrones import AGE\nfrom spotcluster.plugins.base import Plugin\n"
+        "class Stars(Plugin):\n    age: int = AGE\n",
+    )
+    try:
+        assert loader.load_class("stars.Stars")().age == 13  # type: ignore[attr-defined]
+    finally:
+        for name in ("starcluster", "starcluster.isochrones"):
+            sys.modules.pop(name, None)
+
+
+def test_neighbour_that_a_hook_imports_is_understood_too() -> None:
+    write("late.py", "from starcluster.static import MASTER_ALIAS\n")
+    write(
+        "mine.py",
+        SETUP.replace("from starcluster import static", "import late").replace(
+            "static.MASTER_ALIAS", "late.MASTER_ALIAS"
+        ),
+    )
+    setup = made("mine.MySetup", word="x")._setup
+    setup.run([], None, "", "", {})
+    assert setup.seen == "master"  # type: ignore[attr-defined]
+
+
+def test_setting_whose_name_cannot_be_one_is_refused() -> None:
+    write("mine.py", SETUP.replace("where=None", "_where=None").replace("where)", "_where)"))
+    assert "'_where' cannot be the name of a setting" in refusal("mine.MySetup", word="x")
+
+
 def test_neighbours_are_imported_as_python_2_did() -> None:
     write("words.py", "from starcluster.logger import log\nWORD = 'from beside'\n")
     write("mine.py", "import words\n" + SETUP.replace("(word, times, where)", "words.WORD"))
