@@ -13,6 +13,7 @@ from spotcluster.plugins import loader
 from spotcluster.plugins.base import Plugin
 from spotcluster.plugins.loader import PluginError
 from spotcluster.plugins.starcluster.adapter import Adapted
+from spotcluster.plugins.starcluster.modules import NAME
 
 SETUP = """\
 from starcluster.clustersetup import ClusterSetup
@@ -83,7 +84,7 @@ def test_names_of_starcluster_are_found_by_plugins_and_by_nobody_else() -> None:
     loader.load_class("mine.MySetup")
     assert not [name for name in sys.modules if name.partition(".")[0] == "starcluster"]
     with pytest.raises(ModuleNotFoundError):
-        importlib.import_module("starcluster")
+        importlib.import_module(NAME)
 
 
 def test_a_real_package_of_that_name_stays_what_it_is(
@@ -96,7 +97,7 @@ def test_a_real_package_of_that_name_stays_what_it_is(
     write("mine.py")
     loader.load_class("mine.MySetup")
     try:
-        assert importlib.import_module("starcluster").age == 13e9
+        assert importlib.import_module(NAME).age == 13e9
         loader.load_class("mine.MySetup")
         assert sys.modules["starcluster"].age == 13e9
     finally:
