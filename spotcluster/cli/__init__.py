@@ -2,7 +2,7 @@
 
 ::
 
-    commands/         the commands
+    commands/         the commands                        completion/     what Tab offers
     main.py           the program: global options, how every error ends
     context.py        what the global options say         options.py      what several commands have
     groups.py         groups of commands                  starcluster.py  StarCluster's words

@@ -38,6 +38,7 @@ from spotcluster.cli.commands import (
     transfers,
     volumes,
 )
+from spotcluster.cli.completion import names, shells
 from spotcluster.cli.context import Context
 from spotcluster.cli.groups import Group
 
@@ -85,7 +86,11 @@ class _Commands(Group):
     help="Config file; ~/.spotcluster/config by default.",
 )
 @click.option(
-    "-r", "--region", metavar="REGION", help="EC2 region; `local` is a cloud on this computer."
+    "-r",
+    "--region",
+    metavar="REGION",
+    shell_complete=names.regions,
+    help="EC2 region; `local` is a cloud on this computer.",
 )
 @click.option("-d", "--debug", is_flag=True, help="Show every step, and tracebacks.")
 @click.pass_context
@@ -151,6 +156,7 @@ _SECTIONS = {
         localcloud.local,
         config.config_,
         iam_policy.iam_policy,
+        helping.completion,
         helping.help_,
     ),
 }
@@ -172,6 +178,8 @@ def run(arguments: list[str] | None = None) -> int:
     # EC2's answer about a thousand nodes is half a million objects, none of them garbage: to look
     # through them after each 700 took as long as to read them.
     gc.set_threshold(_COLLECTED_AFTER)
+    if instruction := os.environ.get(shells.VARIABLE):
+        return shells.answer(cli, instruction)
     debug = False
     try:
         with cli.make_context(

@@ -9,6 +9,7 @@ import click
 
 from spotcluster import files, wording
 from spotcluster.cli import editing, output
+from spotcluster.cli.completion import names
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.groups import Group
 from spotcluster.cli.options import USD, json_option
@@ -42,11 +43,11 @@ Examples:
   spotcluster config show -s 9 -b 0.5 iptemplate    what `start` with these flags goes by
 """
 )
-@click.argument("name", required=False, metavar="[TEMPLATE]")
+@click.argument("name", required=False, metavar="[TEMPLATE]", shell_complete=names.templates)
 @click.option("-s", "--cluster-size", type=int, help="As for start.")
 @click.option("-b", "--bid", "spot_bid", type=USD, metavar="USD", help="As for start.")
 @click.option("--force-spot-master/--no-spot-master", default=None, help="As for start.")
-@click.option("-k", "--keyname", metavar="KEY", help="As for start.")
+@click.option("-k", "--keyname", metavar="KEY", shell_complete=names.keys, help="As for start.")
 @click.option("-n", "--node-image-id", metavar="AMI", help="As for start.")
 @click.option("-i", "--node-instance-type", metavar="TYPE", help="As for start.")
 @click.option("-I", "--master-instance-type", metavar="TYPE", help="As for start.")

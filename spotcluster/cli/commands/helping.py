@@ -1,4 +1,4 @@
-"""help, and the config template that is offered where there is no config."""
+"""help, completion, and the config template that is offered where there is no config."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import click
 
 from spotcluster import files
 from spotcluster.cli import output, starcluster
+from spotcluster.cli.completion import names, shells
 from spotcluster.cli.context import Context
+from spotcluster.cli.groups import Group
+from spotcluster.errors import UsageError
 
 
 @click.command("help", epilog="Example: spotcluster help start")
-@click.argument("command", required=False)
+@click.argument("command", required=False, shell_complete=names.commands)
 @click.pass_context
 def help_(context: click.Context, command: str | None) -> int:
     """Show the help of a command; `help config` prints the config template."""
@@ -36,6 +39,47 @@ def help_(context: click.Context, command: str | None) -> int:
     if short := [one for one, name in starcluster.SHORT.items() if name == found.name]:
         click.echo(f"\n  Its short name: {', '.join(short)}")
     return 0
+
+
+@click.group(
+    cls=Group,
+    epilog="""\b
+Examples:
+  spotcluster completion install             for the shell that you use
+  spotcluster completion show zsh | less
+""",
+)
+def completion() -> None:
+    """Have bash, zsh or fish complete commands, options, clusters, nodes, templates and jobs."""
+
+
+@completion.command(epilog="Example: spotcluster completion install --shell zsh")
+@click.option(
+    "--shell", type=click.Choice(list(shells.SHELLS)), help="The shell; the one of $SHELL."
+)
+@click.pass_context
+def install(context: click.Context, *, shell: str | None) -> None:
+    """Write what the shell reads to where it looks for that, and say how to begin."""
+    shell = shell or shells.of_the_user()
+    if shell is None:
+        raise UsageError(
+            f"$SHELL is none of {', '.join(shells.SHELLS)}.", "Name the shell with --shell."
+        )
+    path = shells.place(shell)
+    text = shells.script(context.find_root().command, shell)
+    same = path.is_file() and path.read_bytes() == text.encode()
+    if not same:
+        files.write_private(path, text, mode=0o644)
+    output.out.print(output.Text(f"{path} is {'there already' if same else 'written'}."))
+    output.out.print(output.Text(shells.first_steps(shell, path)))
+
+
+@completion.command(epilog="Example: spotcluster completion show bash >> ~/.bashrc")
+@click.argument("shell", type=click.Choice(list(shells.SHELLS)))
+@click.pass_context
+def show(context: click.Context, shell: str) -> None:
+    """Print what a shell reads; where `install` would write it is up to you then."""
+    click.echo(shells.script(context.find_root().command, shell), nl=False)
 
 
 def offer_template(context: Context) -> None:

@@ -11,7 +11,7 @@ import click
 from spotcluster import files, wording
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
-from spotcluster.cli.options import json_option
+from spotcluster.cli.options import cluster_argument, json_option
 from spotcluster.errors import NoSuchCluster, UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: spotcluster listclusters --json")
-@click.argument("names", nargs=-1, metavar="[NAME...]")
+@cluster_argument("names", nargs=-1, metavar="[NAME...]")
 @json_option
 @pass_context
 def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> int:
@@ -130,7 +130,7 @@ Examples:
   spotcluster costs mycluster --since 8w --json
 """
 )
-@click.argument("name", required=False)
+@cluster_argument(required=False)
 @click.option(
     "--since",
     default="30d",
