@@ -141,7 +141,7 @@ def first_steps(shell: str, path: Path) -> str:
             "These lines in .zshrc, if they are not there, have zsh read it in new shells:\n"
             f"  fpath=({path.parent} $fpath)\n  autoload -Uz compinit && compinit"
         )
-    return "It works in new shells, and in this one."
+    return "It works in new shells and in this one, where `spotcluster` is on the PATH."
 
 
 def _folder(variable: str, usual: str) -> Path:
