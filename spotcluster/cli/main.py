@@ -61,13 +61,9 @@ class _Commands(Group):
         """Return a command, by its StarCluster name too."""
         return super().get_command(ctx, starcluster.SHORT.get(cmd_name, cmd_name))
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
+    def no_such(self, name: str, context: click.Context) -> click.UsageError:
         """Say of a command that others have what there is in its place, not what is spelt alike."""
-        if problem := starcluster.no_such_command(args[0], ctx):
-            raise problem
-        return super().resolve_command(ctx, args)
+        return starcluster.no_such_command(name, context) or super().no_such(name, context)
 
 
 @click.group(
@@ -200,8 +196,7 @@ def run(arguments: list[str] | None = None) -> int:
         sys.stderr.close()
         return 1
     except errors.SpotclusterError as error:
-        logfile.exception(error)
-        output.failure(error, logfile.path(), debug=debug)
+        output.failure(error, logfile.story(error), debug=debug)
         return error.exit_status
     except Exception as error:  # noqa: BLE001 - the last net: a user never sees a traceback
         logfile.exception(error)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spotcluster import wording
+from spotcluster import files, wording
 from spotcluster.cli import output, results
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.interrupts import nothing_done_yet, say_what_exists
@@ -191,4 +191,5 @@ def _session_with(context: Context, name: str) -> Session:
     there = regions.first(sessions, lambda session: end.remains(session, name))
     if there:
         return there[0]
-    raise NoSuchCluster([name], (session.region for session in sessions))
+    known = (one for _, one in files.reached())
+    raise NoSuchCluster([name], (session.region for session in sessions), known)

@@ -20,7 +20,7 @@ from spotcluster.errors import UsageError
 def help_(context: click.Context, command: str | None) -> int:
     """Show the help of a command; `help config` prints the config template."""
     group = context.find_root().command
-    if not isinstance(group, click.Group) or context.parent is None:
+    if not isinstance(group, Group) or context.parent is None:
         raise click.UsageError("help belongs to a group of commands.")
     if command is None:
         click.echo(group.get_help(context.parent))
@@ -31,9 +31,7 @@ def help_(context: click.Context, command: str | None) -> int:
         return 0
     found = group.get_command(context.parent, command)
     if found is None:
-        raise starcluster.no_such_command(command, context.parent) or click.UsageError(
-            f"There is no command '{command}'.", context.parent
-        )
+        raise group.no_such(command, context.parent)
     with click.Context(found, info_name=found.name, parent=context.parent) as inner:
         click.echo(found.get_help(inner))
     if short := [one for one, name in starcluster.SHORT.items() if name == found.name]:

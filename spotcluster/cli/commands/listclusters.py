@@ -40,7 +40,7 @@ def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> 
     if names and not missing:
         refused = {}  # nothing is left to be found there
     if missing and not refused:
-        raise NoSuchCluster(sorted(missing), looked_in)
+        raise NoSuchCluster(sorted(missing), looked_in, (one.name for one in found))
     found = [one for one in found if not names or one.name in names]
     for region, error in refused.items():
         output.error(f"{region} could not be looked in: {error.message}")
@@ -164,6 +164,11 @@ def costs(context: Context, name: str | None, *, since: timedelta, as_json: bool
     ended = [one for _, some in told for one in some if one.id not in known]
     ended += [one.receipt for one in mine if one.receipt]
     ended.sort(key=lambda one: one.ended)
+    if name and not (running or ended or refused or unread):
+        raise UsageError(
+            f"There is nothing that cost anything of '{name}'.",
+            "`spotcluster costs` shows what did; --since looks further back, -r in another region.",
+        )
     if as_json:
         output.document(
             {
@@ -172,7 +177,7 @@ def costs(context: Context, name: str | None, *, since: timedelta, as_json: bool
             }
         )
     elif not (running or ended):
-        output.out.print(f"There is nothing that cost anything{f' of {name!r}' if name else ''}.")
+        output.out.print("There is nothing that cost anything.")
     else:
         rows = [
             (one.name, one.region, one.state, f"{one.created:%Y-%m-%d %H:%M}", _usd(one.cost), "")
