@@ -87,8 +87,11 @@ def offer_template(context: Context) -> None:
         return
     output.err.print(f"\nThe config file {path} does not exist.")
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        output.err.print("`spotcluster help config` prints a template for it.")
+        output.err.print(
+            "`spotcluster config init` writes one; `spotcluster help config` prints a template."
+        )
         return
+    output.err.print("`spotcluster config init` asks for what it has to say. Or:")
     output.err.print(
         f"\n[1] Show the spotcluster config template\n[2] Write config template to {path}\n"
         "[q] Quit\n",
