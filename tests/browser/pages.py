@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -58,8 +58,8 @@ class Opened:
             try:
                 if found := true():
                     return found
-            except StaleElementReferenceException:  # it was drawn anew meanwhile
-                pass
+            except (NoSuchElementException, StaleElementReferenceException):
+                pass  # it is yet to come, or was drawn anew meanwhile
             assert time.monotonic() < end, f"waited {LIMIT:.0f} s for: {what}\n{self.console()}"
             time.sleep(0.1)
 

@@ -8,6 +8,7 @@ import click
 
 from spotcluster.cli import browser, output
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.options import cluster_argument
 from spotcluster.errors import UsageError
 
 
@@ -28,7 +29,7 @@ the cluster what the page can, as long as the dashboard runs.
     metavar="PORT",
     help="The port on this computer; any that is free by default.",
 )
-@click.argument("name")
+@cluster_argument()
 @pass_context
 def dashboard(context: Context, name: str, *, no_browser: bool, port: int | None) -> int:
     """Show a cluster as a page while it works, and steer it from there, until Ctrl-C.

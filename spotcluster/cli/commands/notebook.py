@@ -8,6 +8,7 @@ import click
 
 from spotcluster.cli import browser, output
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.options import cluster_argument
 
 
 @click.command(
@@ -30,7 +31,7 @@ printed can run programs on the cluster as long as the tunnel is open.
     help="The port on this computer; any that is free by default.",
 )
 @click.option("--stop", is_flag=True, help="End the server that runs, and its kernels.")
-@click.argument("name")
+@cluster_argument()
 @pass_context
 def notebook(
     context: Context, name: str, *, no_browser: bool, port: int | None, stop: bool

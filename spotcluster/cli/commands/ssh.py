@@ -11,6 +11,7 @@ import click
 
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.options import cluster_argument, node_argument
 
 if TYPE_CHECKING:
     from spotcluster.cluster.cluster import Cluster
@@ -51,7 +52,7 @@ Examples:
 @agent_option
 @tmux_option
 @user_option
-@click.argument("name", required=False)
+@cluster_argument(required=False)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @pass_context
 def sshmaster(
@@ -84,8 +85,8 @@ Examples:
 @agent_option
 @tmux_option
 @user_option
-@click.argument("name")
-@click.argument("alias")
+@cluster_argument()
+@node_argument()
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @pass_context
 def sshnode(
@@ -113,7 +114,7 @@ Examples:
   spotcluster ssh-config --print mycluster
 """,
 )
-@click.argument("name")
+@cluster_argument()
 @click.option("--print", "shown", is_flag=True, help="Print what would be written; write nothing.")
 @pass_context
 def ssh_config(context: Context, name: str, *, shown: bool) -> None:
