@@ -29,15 +29,12 @@ from spotcluster.cli.commands import (
     listclusters,
     listings,
     localcloud,
-    notebook,
     runplugin,
-    shell,
     spothistory,
-    ssh,
     status,
-    transfers,
     volumes,
 )
+from spotcluster.cli.commands.nodes import execute, notebook, shell, ssh, transfers, tunnel
 from spotcluster.cli.context import Context
 from spotcluster.cli.groups import Group
 
@@ -121,7 +118,9 @@ _SECTIONS = {
     "On the nodes": (
         ssh.sshmaster,
         ssh.sshnode,
+        execute.exec_,
         ssh.ssh_config,
+        tunnel.tunnel,
         transfers.put,
         transfers.get,
         notebook.notebook,
