@@ -7,6 +7,7 @@
     ledger.py         on disk, so that another client can go on; locks.py: one at a time
     record.py         what its lines say
     display.py        live            progress.py     for other processes
+    tracking.py       MLflow's runs
     plots.py          pictures        frames.py       pandas
 """
 
