@@ -26,6 +26,7 @@ from spotcluster.cli.commands import (
     jobs,
     keeping,
     keys,
+    ledgers,
     listclusters,
     listings,
     localcloud,
@@ -127,7 +128,7 @@ _SECTIONS = {
         shell.shell,
         listings.showconsole,
     ),
-    "Jobs": (jobs.run, jobs.logs, jobs.attach, jobs.jobs_, jobs.cancel),
+    "Jobs": (jobs.run, jobs.logs, jobs.attach, jobs.jobs_, jobs.cancel, ledgers.results),
     "Volumes": (
         volumes.createvolume,
         volumes.listvolumes,

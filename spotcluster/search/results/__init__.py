@@ -9,6 +9,8 @@
     display.py        live            progress.py     for other processes
     tracking.py       MLflow's runs
     plots.py          pictures        frames.py       pandas
+    rows.py           tables, CSV, Parquet
+    kept.py           ledgers that are looked at, or made one
 """
 
 from spotcluster.search.results.results import Best

@@ -16,7 +16,7 @@ from sklearn.svm import SVC
 
 import spotcluster.search
 from spotcluster.errors import SearchError
-from spotcluster.search import GridSearch
+from spotcluster.search import GridSearch, persist_cv_splits
 from spotcluster.search.results import tracking
 
 mlflow = pytest.importorskip("mlflow")
@@ -114,8 +114,9 @@ def test_search_that_is_resumed_goes_on_with_its_run_and_writes_nothing_twice(
     tracker: Any, written: Any, engines: Any, tmp_path: Path
 ) -> None:
     first, ledger = tracker(), tmp_path / "ledger"
-    search = GridSearch(engines, SVC(), GRID, cv=3, on_result=first, ledger=ledger)
-    search.launch(X, Y, pace=0.05)
+    splits = persist_cv_splits(X, Y, name=str(tmp_path / "iris"), n_cv_iter=3, random_state=0)
+    search = GridSearch(engines, on_result=first, ledger=ledger)
+    search.launch_for_splits(SVC(), GRID, splits, pace=0.05)
     for _, _ in zip(search.as_completed(LIMIT), range(8), strict=False):
         pass
     search.abort()
@@ -130,6 +131,7 @@ def test_search_that_is_resumed_goes_on_with_its_run_and_writes_nothing_twice(
     again, children = written()
     assert again.info.run_id == parent.info.run_id
     assert again.info.status == "FINISHED"
+    assert {one.info.status for one in children.values()} == {"FINISHED"}
     assert sorted(children) == list(range(6))
     assert before.items() <= {number: one.info.run_id for number, one in children.items()}.items()
 
