@@ -34,6 +34,7 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
                 "region": plan.region,
                 "zone": plan.subnet.zone,
                 "usd_per_hour": plan.price,
+                "tags": plan.template.users_tags,
                 "volumes": [
                     {
                         "name": one.settings.name,
@@ -110,6 +111,8 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
     output.out.print(
         f"Also: a security group spotcluster-{plan.cluster} that lets this computer reach SSH."
     )
+    if plan.template.tags:
+        output.out.print(output.Text(f"Tags of all of it: {wording.listed(plan.template.tags)}"))
     for volume in plan.volumes:
         new = ", new: say --format" if volume.found.known_empty else ""
         output.out.print(f"The volume {volume} on the master: {volume.settings.mount_path}{new}")
