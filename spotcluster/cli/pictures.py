@@ -55,9 +55,13 @@ def show(path: Path) -> bool:
 
 
 def spot_prices(
-    path: Path, region: str, found: Mapping[str, Sequence[ZoneHistory]], days: float
+    path: Path,
+    region: str,
+    found: Mapping[str, Sequence[ZoneHistory]],
+    days: float,
+    on_demand: Mapping[str, float | None],
 ) -> None:
-    """Draw the spot prices of each type and zone over time into a file."""
+    """Draw the spot prices of each type and zone over time into a file, beside that on demand."""
     import matplotlib.pyplot as plt
 
     now = datetime.now(UTC)
@@ -76,6 +80,10 @@ def spot_prices(
                 label=one.zone,
                 linewidth=1.3,
                 color=colours[one.zone],
+            )
+        if fixed := on_demand.get(name):
+            axis.axhline(
+                fixed, color="black", linestyle="--", linewidth=1, label=f"on demand ${fixed:.4f}"
             )
         axis.set_title(name, loc="left", fontsize=11)
         axis.set_ylabel("USD per hour")

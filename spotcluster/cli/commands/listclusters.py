@@ -88,7 +88,7 @@ def _show(one: Listed) -> None:
     up = f", up {listing.uptime(one.up_since)}" if one.up_since else ""
     output.table(
         f"{one.name}: {one.state}, {listing.counted(one.nodes, one.size)} in {one.region}"
-        f"{up}, {output.dollars(one.price)}, {output.spent(one.cost)}{idle + kept if up else ''}",
+        f"{up}, {output.dollars(one.price)}, {wording.spent(one.cost)}{idle + kept if up else ''}",
         ("node", "state", "type", "market", "zone", "address", "instance"),
         [
             (
