@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import cli
@@ -36,6 +37,9 @@ REGION = local
 CLUSTER_SIZE = 1
 NODE_INSTANCE_TYPE = c5.large
 PLUGINS = pypackages, ipcluster
+
+[cluster iptemplate]
+EXTENDS = small
 
 [cluster bare]
 KEYNAME = mykey
@@ -172,6 +176,17 @@ def test_an_exception_in_the_block_ends_the_cluster(
     with pytest.raises(NoSuchCluster):
         other.add(1)
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_first_block_of_the_page_does_what_it_says(cluster: spotcluster.Cluster) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "python.md").read_text()
+    code = page.partition("```python\n")[2].partition("```")[0].replace("mycluster", "another")
+    things: dict[str, Any] = {}
+    exec(code, things)
+    assert things["best"] == {"C": 10, "gamma": 0.001}
+    assert things["cost"] > 0
+    assert things["cluster"].state == "terminated"
+    assert sum(things["search"].evaluations_per_node().values()) == 12
 
 
 def test_a_plan_makes_nothing(cluster: spotcluster.Cluster) -> None:
