@@ -9,6 +9,7 @@
     jobs.py        its jobs
     keeping.py     its size, kept
     account.py     what belongs to no cluster: `spotcluster.Account`
+    costs.py       what clusters cost
     keys.py        key pairs
     reporting.py   how far it is, in a notebook
     page.py        a cluster as HTML

@@ -8,16 +8,16 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from spotcluster.api import keys
+from spotcluster.api import costs, keys
+from spotcluster.api.costs import Costs
 from spotcluster.api.scope import Scope
-from spotcluster.aws import inventory, keypairs, policy, prices, regions, volumes
+from spotcluster.aws import inventory, keypairs, policy, prices, volumes
 from spotcluster.aws.prices import ZoneHistory
 from spotcluster.aws.volumes import Volume
 from spotcluster.cluster import lookup
 from spotcluster.cluster.reporter import Quiet
-from spotcluster.cluster.status import consoles, listing, receipts
+from spotcluster.cluster.status import consoles, events, listing
 from spotcluster.cluster.status.listing import Listed
-from spotcluster.cluster.status.receipts import Receipt
 from spotcluster.cluster.volumes import catalogue
 from spotcluster.errors import ClusterError
 
@@ -54,27 +54,27 @@ class Account:
         CloudError
             A region could not be looked in.
         """
-        found, refused = listing.everywhere(self._scope.sessions())
+        sessions = self._scope.sessions()
+        found, refused = listing.everywhere(sessions)
         for error in refused.values():
             raise error
+        events.tell_all(sessions, found, self._scope.hook)
         return found
 
-    def costs(self, name: str | None = None, *, days: float = 30) -> list[Receipt]:
-        """Return the receipts of clusters that have ended, the oldest first; see `clusters` too.
+    def costs(self, name: str | None = None, *, days: float = 30) -> Costs:
+        """Return what clusters cost, as `costs` shows it: ``running`` ones, and ``ended`` ones.
 
         Parameters
         ----------
         name : str, optional
             Of the clusters of this name only.
         days : float
-            How far back.
+            How far back those that have ended are looked for.
         """
         sessions = self._scope.sessions(*([name] if name else []))
-        since = timedelta(days=days)
-        told, refused = regions.each(sessions, lambda one: receipts.kept(one, name, since))
-        for error in refused.values():
-            raise error
-        return sorted((one for _, some in told for one in some), key=lambda one: one.ended)
+        found = costs.of(sessions, name, timedelta(days=days))
+        events.tell_all(sessions, found.running, self._scope.hook)
+        return found
 
     def console(self, name: str, alias: str | None = None) -> str:
         """Return what a node, or an instance by its id, has written to its console."""

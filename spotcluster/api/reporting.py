@@ -12,7 +12,8 @@ from spotcluster import notebooks
 from spotcluster.cluster.reporter import Quiet, Reporter
 from spotcluster.notebooks import AMBER, RED, WORD, escaped
 
-_OFTEN = 0.2  # seconds between two pictures
+_OFTEN = 0.2  # seconds between two pictures, where something has happened
+_TICK = 1.0  # and where nothing has
 _NOTES = 8
 _NODES = 20  # that have a line each; of more, those that are not ready
 
@@ -32,15 +33,17 @@ class Shown(Quiet):
         self._stages: dict[str, tuple[str, str]] = {}
         self._notes: list[tuple[str, str]] = []
         self._lock = threading.Lock()
+        self._changed = False
+        self._over = threading.Event()
         self._handle: Any = None
-        self._drawn = 0.0
+        self._drawing = threading.Thread(target=self._draw, name=f"shown: {what}", daemon=True)
 
     def stage(self, alias: str, stage: str) -> None:
         """Show it."""
         super().stage(alias, stage)
         with self._lock:
             self._stages[alias] = (stage, "")
-            self._draw()
+            self._changed = True
 
     def failed(self, alias: str, message: str) -> None:
         """Show it."""
@@ -48,32 +51,44 @@ class Shown(Quiet):
         with self._lock:
             self._stages[alias] = ("failed", RED)
             self._notes.append((f"{alias} failed: {message}", RED))
-            self._draw()
+            self._changed = True
 
     def note(self, message: str) -> None:
         """Show it."""
         super().note(message)
         with self._lock:
             self._notes.append((message, AMBER))
-            self._draw()
+            self._changed = True
 
-    def close(self, *, failed: bool) -> None:
-        """Show the last of it."""
-        with self._lock:
-            self._draw("stopped" if failed else "done")
-
-    def _draw(self, ending: str = "") -> None:
-        now = time.monotonic()
-        if not ending and now - self._drawn < _OFTEN:  # the next one shows it, or the last
-            return
+    def begin(self) -> None:
+        """Show it in this cell, and keep that up to date."""
         from IPython.display import HTML, display
 
-        self._drawn = now
-        page = HTML(self.page(now - self._begun, ending))  # type: ignore[no-untyped-call]
-        if self._handle is None:
-            self._handle = display(page, display_id=True)  # type: ignore[no-untyped-call]
-        else:
-            self._handle.update(page)
+        page = HTML(self.page(0.0))  # type: ignore[no-untyped-call]
+        self._handle = display(page, display_id=True)  # type: ignore[no-untyped-call]
+        self._drawing.start()
+
+    def end(self, *, failed: bool) -> None:
+        """Show the last of it."""
+        self._over.set()
+        self._drawing.join()
+        self._update("stopped" if failed else "done")
+
+    def _draw(self) -> None:
+        drawn = time.monotonic()
+        while not self._over.wait(_OFTEN):
+            with self._lock:
+                changed, self._changed = self._changed, False
+            if changed or time.monotonic() > drawn + _TICK:
+                drawn = time.monotonic()
+                self._update()
+
+    def _update(self, ending: str = "") -> None:
+        from IPython.display import HTML
+
+        with self._lock:
+            page = self.page(time.monotonic() - self._begun, ending)
+        self._handle.update(HTML(page))  # type: ignore[no-untyped-call]
 
     def page(self, seconds: float, ending: str = "") -> str:
         """Return it as HTML."""
@@ -104,9 +119,10 @@ def progress(what: str, *, quiet: bool) -> Iterator[Reporter]:
         yield Quiet()
         return
     shown = Shown(what)
+    shown.begin()
     try:
         yield shown
     except BaseException:
-        shown.close(failed=True)
+        shown.end(failed=True)
         raise
-    shown.close(failed=False)
+    shown.end(failed=False)

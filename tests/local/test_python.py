@@ -172,7 +172,7 @@ def test_an_exception_in_the_block_ends_the_cluster(
     with pytest.raises(ZeroDivisionError):
         fails()
     assert [one.name for one in spotcluster.Account("local").clusters()] == ["mycluster"]
-    assert [one.name for one in spotcluster.Account("local").costs("other")] == ["other"]
+    assert [one.name for one in spotcluster.Account("local").costs("other").ended] == ["other"]
     with pytest.raises(NoSuchCluster):
         other.add(1)
     assert capfd.readouterr() == ("", "")

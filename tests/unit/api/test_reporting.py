@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 
 import pytest
@@ -20,8 +21,9 @@ class Cell:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.pages: list[str] = []
+        self.changed = threading.Condition()
         monkeypatch.setattr(notebooks, "is_here", lambda: True)
-        monkeypatch.setattr(reporting, "_OFTEN", 0.0)
+        monkeypatch.setattr(reporting, "_OFTEN", 0.001)
         monkeypatch.setattr("IPython.display.display", self._display)
 
     def _display(self, thing: Any, *, display_id: bool) -> Cell:
@@ -30,7 +32,13 @@ class Cell:
         return self
 
     def update(self, thing: Any) -> None:
-        self.pages.append(thing.data)
+        with self.changed:
+            self.pages.append(thing.data)
+            self.changed.notify_all()
+
+    def until(self, words: str) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: words in self.pages[-1], 60)
 
 
 @pytest.fixture
@@ -44,7 +52,8 @@ def test_the_stage_of_each_node_is_shown(cell: Cell) -> None:
         reporter.stage("node001", "launching")
         reporter.note("a note")
         reporter.failed("node002", "it broke")
-    assert len(cell.pages) == 5
+        cell.until("it broke")  # while it is done, too
+    assert cell.pages[-1] != cell.pages[0]
     for words in ("starting mycluster", "done", "1 of 3 ready", "launching", "a note", "it broke"):
         assert words in cell.pages[-1]
 
