@@ -171,7 +171,7 @@ class FollowedSearch(SearchEstimator):
             raise NotImplementedError  # which tells IPython to show it as anything else
         run = self._run
         if run.showing is None:
-            run.showing = Showing(uuid.uuid4().hex, self.state, self._repr_html_)
+            run.showing = Showing(uuid.uuid4().hex, self.state, self.report, self._repr_html_)
         run.showing.show()
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:

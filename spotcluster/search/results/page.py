@@ -104,13 +104,22 @@ class Showing:
         What tells it from others in this notebook.
     look : callable
         Gives the state of the search.
+    text : callable
+        Gives what is shown where there is no HTML.
     last : callable
         Gives, as HTML, what is left of it when it has ended.
     """
 
-    def __init__(self, id: str, look: Callable[[], State], last: Callable[[], str]) -> None:  # noqa: A002 - what it is
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - what it is
+        look: Callable[[], State],
+        text: Callable[[], str],
+        last: Callable[[], str],
+    ) -> None:
         self._id = f"spotcluster-{id}"
         self._look = look
+        self._text = text
         self._last = last
         self._meter = Meter()
         self._thread: threading.Thread | None = None
@@ -118,20 +127,23 @@ class Showing:
 
     def show(self) -> None:
         """Show it in this cell too."""
-        from IPython.display import HTML, display
+        from IPython.display import display
 
         self._shown = page(self._rated(self._look()))
-        display(HTML(self._shown), display_id=self._id)  # type: ignore[no-untyped-call]
+        display(self._bundle(), raw=True, display_id=self._id)  # type: ignore[no-untyped-call]
         if self._thread is None or not self._thread.is_alive():
             # Its messages name the display; they are no output of the cell that runs meanwhile.
             self._thread = threading.Thread(target=self._renew, name=self._id, daemon=True)
             self._thread.start()
 
+    def _bundle(self) -> dict[str, str]:
+        return {"text/plain": self._text(), "text/html": self._shown}
+
     def _rated(self, state: State) -> State:
         return with_rate(state, self._meter.rate(time.monotonic(), state.done))
 
     def _renew(self) -> None:
-        from IPython.display import HTML, update_display
+        from IPython.display import update_display
 
         pause = REFRESH
         # The kernel may end at any moment, and what is shown is worth no traceback.
@@ -140,10 +152,10 @@ class Showing:
                 time.sleep(pause)
                 begin = time.monotonic()
                 state = self._look()
-                text = page(self._rated(state)) if state.running else self._last()
-                if text != self._shown:  # each one is a message to the browser
-                    update_display(HTML(text), display_id=self._id)  # type: ignore[no-untyped-call]
-                self._shown = text
+                html = page(self._rated(state)) if state.running else self._last()
+                if html != self._shown:  # each one is a message to the browser
+                    self._shown = html
+                    update_display(self._bundle(), raw=True, display_id=self._id)  # type: ignore[no-untyped-call]
                 if not state.running:
                     return
                 pause = max(REFRESH, (time.monotonic() - begin) / SHARE)

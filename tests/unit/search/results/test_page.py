@@ -128,13 +128,18 @@ class Shown:
         monkeypatch.setattr("IPython.display.update_display", self._tell("update"))
 
     def _tell(self, what: str) -> Any:
-        return lambda thing, display_id: self.told.append((what, display_id, thing.data))
+        def tell(bundle: dict[str, str], *, raw: bool, display_id: str) -> None:
+            assert raw
+            assert bundle["text/plain"] == "as text"
+            self.told.append((what, display_id, bundle["text/html"]))
+
+        return tell
 
 
 def test_it_is_kept_up_to_date_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = Shown(monkeypatch)
     states = [State("GridSearch", done, 3, running=done < 3) for done in (0, 0, 0, 3)]
-    showing = Showing("x", lambda: states.pop(0) if len(states) > 1 else states[0], lambda: "last")
+    showing = Showing("x", lambda: states.pop(0), lambda: "as text", lambda: "last")
     showing.show()
     assert showing._thread is not None
     showing._thread.join(30)
@@ -152,7 +157,7 @@ def test_looking_takes_a_small_share_of_the_time(monkeypatch: pytest.MonkeyPatch
     clock = iter(range(100))
     monkeypatch.setattr(pages.time, "monotonic", lambda: float(next(clock)))
     states = [State("S", 0, 1), State("S", 0, 1), State("S", 1, 1, running=False)]
-    showing = Showing("x", lambda: states.pop(0), lambda: "")
+    showing = Showing("x", lambda: states.pop(0), lambda: "as text", lambda: "")
     showing.show()
     assert showing._thread is not None
     showing._thread.join(30)
@@ -202,6 +207,7 @@ def test_in_a_kernel_the_cell_goes_on_while_others_run(tmp_path: Path) -> None:
         run("search")
         first = until("0/4")
         assert first["msg_type"] == "display_data"
+        assert first["content"]["data"]["text/plain"].startswith("Progress: 00%")
         run("1 + 1")  # while it runs
         gate.touch()
         last = until("4/4")
