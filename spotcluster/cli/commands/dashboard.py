@@ -50,7 +50,7 @@ def dashboard(context: Context, name: str, *, no_browser: bool, port: int | None
     from spotcluster.dashboard.look import Look
     from spotcluster.dashboard.server import Served
 
-    cluster = context.cluster(name, check_plugins=False)
+    cluster = context.cluster(name)
     runner = Runner(context.words(cluster.region))
     with Observer(cluster, watching=True) as observer:
         look = Look(cluster, observer, runner)

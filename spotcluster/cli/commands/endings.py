@@ -199,7 +199,7 @@ def abort(context: Context, name: str, search: str | None, *, yes: bool) -> int:
     """
     from spotcluster.cluster.lifecycle import abort as aborting
 
-    cluster = context.cluster(name, check_plugins=False)
+    cluster = context.cluster(name)
     chosen = aborting.choose(cluster, search)
     kind, total = chosen["kind"], chosen["total"]
     output.confirm(f"Abort the {kind} on '{name}', {chosen['done']} of {total} done?", yes=yes)
