@@ -15,7 +15,7 @@ from spotcluster.api.seen import AnyPath, SeenCluster
 from spotcluster.cluster import cluster as inner
 from spotcluster.cluster import lookup
 from spotcluster.cluster.bringup.failures import OnFailure
-from spotcluster.cluster.lifecycle import add, autostop, remove, restart, runplugin
+from spotcluster.cluster.lifecycle import abort, add, autostop, remove, restart, runplugin
 from spotcluster.cluster.lifecycle import stop as stopping
 from spotcluster.cluster.lifecycle import terminate as ending
 from spotcluster.cluster.lifecycle.keeping import on_master as service
@@ -239,6 +239,17 @@ class Cluster(SeenCluster):
         """
         with self._at_work(f"autostop of {self.name}") as found:
             return autostop.change(found, time, budget)
+
+    def abort(self, search: str | None = None) -> int:
+        """Abort a search from any process, as `abort` does; return how many evaluations it has.
+
+        Parameters
+        ----------
+        search : str, optional
+            How its id begins; without it the only one that runs.
+        """
+        with self._at_work(f"abort of a search on {self.name}") as found:
+            return abort.abort(found, abort.choose(found, search))
 
     def terminate(self, *, timeout: float | None = None) -> Receipt | None:
         """End it, as `terminate` does, and all that was made for it; return what it cost.
