@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spotcluster import wording
+from spotcluster import files, wording
 from spotcluster.cli import output, results
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.interrupts import nothing_done_yet, say_what_exists
-from spotcluster.cli.options import USD, yes_option
+from spotcluster.cli.options import USD, cluster_argument, yes_option
 from spotcluster.errors import CloudError, NoSuchCluster
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ Examples:
   spotcluster start mycluster     brings it back
 """
 )
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@cluster_argument("names", nargs=-1, required=True, metavar="NAME...")
 @yes_option
 @pass_context
 def stop(context: Context, names: tuple[str, ...], *, yes: bool) -> int:
@@ -98,7 +98,7 @@ Examples:
   spotcluster autostop mycluster --budget 40
 """
 )
-@click.argument("name")
+@cluster_argument()
 @click.argument("time", required=False, metavar="[TIME|off]")
 @click.option(
     "--budget", type=USD, metavar="USD", help="The most that it may cost from its start on."
@@ -131,7 +131,7 @@ def autostop(context: Context, name: str, time: str | None, *, budget: float | N
 
 
 @click.command(epilog="Example: spotcluster terminate mycluster")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@cluster_argument("names", nargs=-1, required=True, metavar="NAME...")
 @yes_option
 @click.option(
     "--timeout",
@@ -191,4 +191,5 @@ def _session_with(context: Context, name: str) -> Session:
     there = regions.first(sessions, lambda session: end.remains(session, name))
     if there:
         return there[0]
-    raise NoSuchCluster([name], (session.region for session in sessions))
+    known = (one for _, one in files.reached())
+    raise NoSuchCluster([name], (session.region for session in sessions), known)
