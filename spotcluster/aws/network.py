@@ -85,10 +85,19 @@ def find_subnets(
     if not found and zone and not subnet_id:
         _check_zone(session, zone)
     if not found and not subnet_id:
-        where = f"{session.region}, zone {zone}" if zone else session.region
+        region = session.region
+        subnet = "aws ec2 create-default-subnet --availability-zone"
+        if zone:
+            raise CloudError(
+                f"The default VPC has no subnet in {region}, zone {zone}.",
+                "Name one with SUBNET_ID in the cluster's section, or leave AVAILABILITY_ZONE out;"
+                f" `{subnet} {zone} --region {region}` makes one.",
+            )
         raise CloudError(
-            f"The default VPC has no subnet in {where}.",
-            "Name one with SUBNET_ID in the cluster's section, or leave AVAILABILITY_ZONE out.",
+            f"There is no default VPC in {region}, or it has no subnet.",
+            f"`aws ec2 create-default-vpc --region {region}` makes one with a subnet in each zone,"
+            f" and `{subnet} {region}a --region {region}` a subnet of one that is there; or name a"
+            " subnet with SUBNET_ID in the cluster's section.",
         )
     usable = [subnet for subnet in found if subnet.zone in offered]
     if not usable:

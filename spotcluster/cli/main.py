@@ -26,18 +26,16 @@ from spotcluster.cli.commands import (
     jobs,
     keeping,
     keys,
+    ledgers,
     listclusters,
     listings,
     localcloud,
-    notebook,
     runplugin,
-    shell,
     spothistory,
-    ssh,
     status,
-    transfers,
     volumes,
 )
+from spotcluster.cli.commands.nodes import execute, notebook, shell, ssh, transfers, tunnel
 from spotcluster.cli.completion import names, shells
 from spotcluster.cli.context import Context
 from spotcluster.cli.groups import Group
@@ -122,14 +120,16 @@ _SECTIONS = {
     "On the nodes": (
         ssh.sshmaster,
         ssh.sshnode,
+        execute.exec_,
         ssh.ssh_config,
+        tunnel.tunnel,
         transfers.put,
         transfers.get,
         notebook.notebook,
         shell.shell,
         listings.showconsole,
     ),
-    "Jobs": (jobs.run, jobs.logs, jobs.attach, jobs.jobs_, jobs.cancel),
+    "Jobs": (jobs.run, jobs.logs, jobs.attach, jobs.jobs_, jobs.cancel, ledgers.results),
     "Volumes": (
         volumes.createvolume,
         volumes.listvolumes,

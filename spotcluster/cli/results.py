@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from spotcluster import wording
 from spotcluster.cli import output
-from spotcluster.errors import SpotclusterError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +33,7 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
                 "region": plan.region,
                 "zone": plan.subnet.zone,
                 "usd_per_hour": plan.price,
+                "tags": plan.template.users_tags,
                 "volumes": [
                     {
                         "name": one.settings.name,
@@ -110,6 +110,8 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
     output.out.print(
         f"Also: a security group spotcluster-{plan.cluster} that lets this computer reach SSH."
     )
+    if plan.template.tags:
+        output.out.print(output.Text(f"Tags of all of it: {wording.listed(plan.template.tags)}"))
     for volume in plan.volumes:
         new = ", new: say --format" if volume.found.known_empty else ""
         output.out.print(f"The volume {volume} on the master: {volume.settings.mount_path}{new}")
@@ -161,16 +163,12 @@ def show_receipt(receipt: Receipt) -> None:
 
 def show_result(session: Session, result: Result, hook: str | None, *, as_json: bool) -> int:
     """Print what came of start or addnode, tell it, and conclude it; return the exit status."""
-    from spotcluster import notify
+    from spotcluster.api import starting
 
     try:
-        if result.nodes and not result.failed:
-            name, nodes = result.cluster.name, len(result.cluster.nodes)
-            text = f"'{name}' is ready with {nodes} node(s)."
-            notify.tell(hook, "ready", name, text, nodes=nodes)
         return _show_result(session, result, as_json=as_json)
     finally:
-        result.conclude()
+        starting.concluded(result, hook)
 
 
 def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
@@ -213,19 +211,8 @@ def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
             f" {result.elapsed:.1f} s ({phases}).\n"
             f"'{cluster.name}' has {len(cluster.nodes)} node(s): {output.dollars(price)}."
         )
-    if result.failed:
-        raise SpotclusterError(
-            f"{len(result.failed)} of {len(result.members)} nodes did not get ready:"
-            f" {', '.join(member.alias for member in result.failed)}.",
-            f"`spotcluster {region}start {cluster.name}` tries again with the template it has;"
-            f" to correct the config first, `spotcluster {region}terminate {cluster.name}`.",
-        )
-    if result.troubles:
-        raise SpotclusterError(
-            "\n".join(result.troubles),
-            f"The cluster can be used without; `spotcluster {region}start {cluster.name}` tries"
-            " again to mount what is not mounted.",
-        )
+    if problem := result.problem:
+        raise problem
     output.out.print(_end_of(cluster))
     show_ceiling(cluster)
     name = cluster.name

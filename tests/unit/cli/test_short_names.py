@@ -72,15 +72,6 @@ def test_help_of_a_command_says_its_short_name(capsys: pytest.CaptureFixture[str
         assert "bal, loadbalance" in said
 
 
-@pytest.mark.parametrize("flag", ["-X", "-t"])
-@pytest.mark.parametrize("command", ["sshmaster", "sshnode"])
-def test_flag_of_starclusters_ssh_is_not_taken_for_a_cluster(
-    command: str, flag: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main.run([command, flag, "mycluster"]) == 2
-    assert "ssh-config" in capsys.readouterr().err
-
-
 def test_every_command_and_group_shows_an_example() -> None:
     todo: list[click.Command] = [main.cli]
     while todo:
