@@ -312,7 +312,14 @@ def test_nothing_of_the_computer_that_executed_the_notebook_is_in_it() -> None:
 
 # --- the names of what commands do ----------------------------------------------------------------
 
-FOR_A_TERMINAL = {"config edit", "demo", "help"}
+FOR_A_TERMINAL = {
+    "config edit",
+    "config init",
+    "completion install",
+    "completion show",
+    "demo",
+    "help",
+}
 
 
 def names_of_commands() -> list[tuple[str, str]]:
