@@ -275,7 +275,11 @@ def removenode(context: Context, name: str, *, aliases: tuple[str, ...], yes: bo
     except (KeyboardInterrupt, CloudError):
         say_what_exists(cluster.session, name, f"removenode {name} {' '.join(aliases)}")
         raise
-    output.out.print(f"Removed {', '.join(gone)}; '{name}' has {len(cluster.nodes)} node(s) left.")
+    output.out.print(
+        f"Removed {', '.join(gone)}; '{name}' has {len(cluster.nodes)} node(s) left.\n"
+        f"  spotcluster -r {cluster.region} terminate {name}   end the bill",
+        markup=False,
+    )
     return 0
 
 
