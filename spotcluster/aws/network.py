@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spotcluster import wording
-from spotcluster.aws import tags
+from spotcluster.aws import inventory, tags
 from spotcluster.aws.calls import call, call_soon, every
 from spotcluster.aws.session import Session
-from spotcluster.errors import CloudError
+from spotcluster.errors import CloudError, UsageError
 
 _SSH = 22
 UNKNOWN_GROUP = (
@@ -82,6 +82,8 @@ def find_subnets(
         )
         for item in listed
     ]
+    if not found and zone and not subnet_id:
+        _check_zone(session, zone)
     if not found and not subnet_id:
         region = session.region
         subnet = "aws ec2 create-default-subnet --availability-zone"
@@ -105,6 +107,18 @@ def find_subnets(
             f"These zones do: {wording.listed(sorted(offered))}; or choose another type.",
         )
     return sorted(usable, key=lambda subnet: (subnet.free, subnet.zone), reverse=True)
+
+
+def _check_zone(session: Session, zone: str) -> None:
+    try:
+        known = [one.name for one in inventory.zones(session)]
+    except CloudError:  # what was found out about the zone is said without
+        return
+    if known and zone not in known:
+        raise UsageError(
+            f"The region {session.region} has no zone '{zone}'.{wording.hint(zone, known)}",
+            f"`spotcluster -r {session.region} listzones` shows those there are.",
+        )
 
 
 def find_groups(session: Session, cluster: str | None = None) -> list[Group]:

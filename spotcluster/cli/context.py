@@ -3,66 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from spotcluster.aws.session import Session
-    from spotcluster.cluster.cluster import Cluster
-    from spotcluster.cluster.reporter import Reporter
-    from spotcluster.config import Config
+from spotcluster.api.scope import Scope
 
 
 @dataclass
-class Context:
+class Context(Scope):
     """The global options, and what commands get with them."""
 
-    config_path: Path | None
-    region: str | None
     debug: bool
-
-    def config(self, *, check_plugins: bool = True) -> Config:
-        """Return the config; an empty one where the default file does not exist."""
-        from spotcluster import config
-
-        return config.load_if_there(self.config_path, check_plugins=check_plugins)
-
-    @property
-    def hook(self) -> str | None:
-        """What is to be told of what happens, see `spotcluster.notify`."""
-        return self.config(check_plugins=False).global_settings.hook
-
-    def sessions(self, *names: str, check_plugins: bool = True) -> list[Session]:
-        """Return a session for each region to look in, for the clusters `names` if given."""
-        from spotcluster.cluster import lookup
-
-        return lookup.sessions(self.config(check_plugins=check_plugins), self.region, *names)
-
-    def session(self) -> Session:
-        """Return a session for the one region that a command without a cluster works in."""
-        return self.sessions()[0]
-
-    def cluster(
-        self,
-        name: str,
-        reporter: Reporter | None = None,
-        *,
-        region: str | None = None,
-        check_plugins: bool = True,
-    ) -> Cluster:
-        """Return the cluster `name`, wherever it is, or in the region `region`."""
-        from spotcluster.cluster import lookup
-
-        config = self.config(check_plugins=check_plugins)
-        return lookup.locate(config, name, region or self.region, reporter)
-
-    def only_cluster(self) -> str:
-        """Return the name of the only cluster there is."""
-        from spotcluster.cluster import lookup
-
-        return lookup.only_name(self.config(), self.region)
 
 
 pass_context = click.make_pass_decorator(Context)

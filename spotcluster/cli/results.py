@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from spotcluster import wording
 from spotcluster.cli import output
-from spotcluster.errors import SpotclusterError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from spotcluster.cluster.status.receipts import Receipt
 
 _POOLS = 12  # that are shown
-_HIGH = 3  # times the price on demand
 _ALIKE = 8  # nodes that have a line each; more share one
 
 
@@ -105,7 +103,7 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
         )
         if rest:
             output.out.print(f"... and {rest} more; --json lists all.")
-    if remark := _high_bid(session, plan):
+    if remark := pools.high_bid(session, plan.bids):
         output.out.print(output.Text(remark, style="yellow"))
     for image in dict.fromkeys(one.image for one in plan.nodes):
         output.out.print(f"Image: {image.id} {image.name}, login {image.login}")
@@ -121,21 +119,6 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
         output.out.print(f"Comes back with its disk: {one.alias}, {one.type}, {one.id}")
     together = "Together, without what comes back" if plan.returning else "Together"
     output.out.print(f"{together}: {output.dollars(plan.price)}, disks included")
-
-
-def _high_bid(session: Session, plan: Plan) -> str:
-    """Return a remark on a bid that lets a spot node cost far more than one on demand, or ""."""
-    from spotcluster.aws import prices
-
-    bids = {one.type.name: one.bid for one in plan.nodes if one.spot and one.bid}
-    for name, bid in bids.items():
-        on_demand = prices.on_demand(session, name)
-        if on_demand and bid > _HIGH * on_demand:
-            return (
-                f"The bid of {wording.usd(bid)}/h is {bid / on_demand:.0f} times what {name} costs"
-                f" on demand, {wording.usd(on_demand)}/h: nodes may come to cost that much."
-            )
-    return ""
 
 
 def _nodes(nodes: Iterable[PlannedNode]) -> list[tuple[str, ...]]:
@@ -180,16 +163,12 @@ def show_receipt(receipt: Receipt) -> None:
 
 def show_result(session: Session, result: Result, hook: str | None, *, as_json: bool) -> int:
     """Print what came of start or addnode, tell it, and conclude it; return the exit status."""
-    from spotcluster import notify
+    from spotcluster.api import starting
 
     try:
-        if result.nodes and not result.failed:
-            name, nodes = result.cluster.name, len(result.cluster.nodes)
-            text = f"'{name}' is ready with {nodes} node(s)."
-            notify.tell(hook, "ready", name, text, nodes=nodes)
         return _show_result(session, result, as_json=as_json)
     finally:
-        result.conclude()
+        starting.concluded(result, hook)
 
 
 def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
@@ -232,19 +211,8 @@ def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
             f" {result.elapsed:.1f} s ({phases}).\n"
             f"'{cluster.name}' has {len(cluster.nodes)} node(s): {output.dollars(price)}."
         )
-    if result.failed:
-        raise SpotclusterError(
-            f"{len(result.failed)} of {len(result.members)} nodes did not get ready:"
-            f" {', '.join(member.alias for member in result.failed)}.",
-            f"`spotcluster {region}start {cluster.name}` tries again with the template it has;"
-            f" to correct the config first, `spotcluster {region}terminate {cluster.name}`.",
-        )
-    if result.troubles:
-        raise SpotclusterError(
-            "\n".join(result.troubles),
-            f"The cluster can be used without; `spotcluster {region}start {cluster.name}` tries"
-            " again to mount what is not mounted.",
-        )
+    if problem := result.problem:
+        raise problem
     output.out.print(_end_of(cluster))
     show_ceiling(cluster)
     name = cluster.name

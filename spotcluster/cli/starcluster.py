@@ -78,7 +78,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
 }
 """Commands in place of those that other such programs have, where no spelling leads to them."""
 
-_INSTEAD: dict[str, dict[str, str]] = {
+OPTIONS: dict[str, dict[str, str]] = {
     "start": {
         **dict.fromkeys(("-x", "--no-create", "-o", "--create-only"), _ALL_STEPS),
         **dict.fromkeys(
@@ -180,13 +180,14 @@ _INSTEAD: dict[str, dict[str, str]] = {
     },
     "shell": dict.fromkeys(("-p", "--ipcluster"), "`spotcluster shell NAME` has a client in it."),
 }
+"""What to do in place of StarCluster's options that are not here, by command."""
 
 
 def with_hint(error: click.ClickException) -> click.ClickException:
     """Return the error with what to do, where it is an option of StarCluster's that is not here."""
     if not isinstance(error, click.NoSuchOption) or error.ctx is None:
         return error
-    hint = _INSTEAD.get(error.ctx.command.name or "", {}).get(error.option_name)
+    hint = OPTIONS.get(error.ctx.command.name or "", {}).get(error.option_name)
     return click.UsageError(f"{error.format_message()} {hint}", error.ctx) if hint else error
 
 

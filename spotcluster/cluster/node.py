@@ -188,6 +188,11 @@ class Node:
         with self._asking:
             return self._facts or self.prepare()
 
+    @property
+    def facts_if_asked(self) -> Facts | None:
+        """What its machine has, where that has been asked already."""
+        return self._facts
+
     def wait_for_ssh(self, *, timeout: float, should_stop: Callable[[], str | None]) -> None:
         """Wait until SSH lets us in; `should_stop` may say why to give up."""
         self._take(ssh.wait_for(self.target, timeout=timeout, should_stop=should_stop))

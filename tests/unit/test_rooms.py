@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 
 HOUSE = Path(__file__).parents[2] / "spotcluster"
-ROOMS = ("cli", "config", "aws", "ssh", "cluster", "search", "local", "plugins", "templates")
+ROOMS = ("cli", "api", "config", "aws", "ssh", "cluster", "search", "local", "plugins", "templates")
 
 # What each room may import of the others. Beside them are modules that all may use, such as errors.
 ARROWS = {
-    "cli": {"cluster", "config", "aws", "ssh", "search", "local", "templates"},
+    "cli": {"api", "cluster", "config", "aws", "ssh", "search", "local", "templates"},
+    "api": {"cluster", "config", "aws", "ssh"},
     "cluster": {"aws", "ssh", "plugins", "config", "templates"},
     "config": {"plugins"},
     "plugins": {"templates"},

@@ -11,6 +11,10 @@
     plots.py          pictures        frames.py       pandas
     rows.py           tables, CSV, Parquet
     kept.py           ledgers that are looked at, or made one
+    page.py           live, in a notebook; state.py: what both show
+    plots.py          pictures of scores; work.py: of who did what when
+    drawing.py        what pictures have in common; subject.py: what they are of, in words
+    frames.py         pandas
 """
 
 from spotcluster.search.results.results import Best

@@ -19,8 +19,8 @@ from typing import Any
 from spotcluster.published import FORMAT, folder
 from spotcluster.search.data.candidates import plain
 from spotcluster.search.data.evaluations import Key
-from spotcluster.search.results.display import Meter
 from spotcluster.search.results.results import Best
+from spotcluster.search.results.state import Meter
 
 OFTEN = 1.0  # seconds between two states, at least
 SELDOM = 5.0  # seconds after which it says that it is still there, when nothing has changed

@@ -23,7 +23,7 @@ def test_flag_of_starclusters_that_is_not_here_says_what_to_do(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     commands = main.cli.commands
-    for name, flags in starcluster._INSTEAD.items():
+    for name, flags in starcluster.OPTIONS.items():
         own = {word for one in commands[name].params for word in (*one.opts, *one.secondary_opts)}
         assert not own & flags.keys()
     assert main.run(["terminate", "-f", "mycluster"]) == 2

@@ -15,6 +15,7 @@ from spotcluster import wording
 from spotcluster.cli import output
 from spotcluster.cli.commands.nodes.ssh import user_option
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.options import cluster_argument
 
 if TYPE_CHECKING:
     from spotcluster.cluster.reach.execute import Outcome
@@ -54,7 +55,7 @@ commands end with this one: at Ctrl-C, and when the connection is lost.
     "--stdin", "reads", is_flag=True, help="Give each node what comes here on standard input."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print an object for each node as JSON.")
-@click.argument("name")
+@cluster_argument()
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @pass_context
 def exec_(

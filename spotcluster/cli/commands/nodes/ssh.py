@@ -11,6 +11,7 @@ import click
 
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.options import cluster_argument, node_argument
 
 if TYPE_CHECKING:
     from spotcluster.cluster.cluster import Cluster
@@ -64,7 +65,7 @@ Examples:
 @tty_option
 @tmux_option
 @user_option
-@click.argument("name", required=False)
+@cluster_argument(required=False)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @pass_context
 def sshmaster(
@@ -101,8 +102,8 @@ Examples:
 @tty_option
 @tmux_option
 @user_option
-@click.argument("name")
-@click.argument("alias")
+@cluster_argument()
+@node_argument()
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @pass_context
 def sshnode(
@@ -132,7 +133,7 @@ Examples:
   spotcluster ssh-config --print mycluster
 """,
 )
-@click.argument("name")
+@cluster_argument()
 @click.option("--print", "shown", is_flag=True, help="Print what would be written; write nothing.")
 @pass_context
 def ssh_config(context: Context, name: str, *, shown: bool) -> None:

@@ -10,7 +10,9 @@ import click
 from spotcluster import wording
 from spotcluster.cli import output
 from spotcluster.cli.commands.nodes.ssh import user_option
+from spotcluster.cli.completion import names
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.options import cluster_argument
 
 if TYPE_CHECKING:
     from spotcluster.ssh.transfer import Report
@@ -18,13 +20,22 @@ if TYPE_CHECKING:
 _SHOWN = 10  # of what was left out or failed, on a terminal; --json has all
 
 _OPTIONS_AND_ARGUMENTS = (
-    click.option("-n", "--node", "alias", metavar="ALIAS", help="The node; the master by default."),
+    click.option(
+        "-n",
+        "--node",
+        "alias",
+        metavar="ALIAS",
+        shell_complete=names.nodes,
+        help="The node; the master by default.",
+    ),
     user_option,
     click.option("-L", "--follow", is_flag=True, help="Copy what links lead to, in their place."),
     click.option("--json", "as_json", is_flag=True, help="Print what was moved as JSON."),
-    click.argument("name"),
-    click.argument("sources", nargs=-1, required=True, metavar="SOURCE..."),
-    click.argument("dest"),
+    cluster_argument(),
+    click.argument(
+        "sources", nargs=-1, required=True, metavar="SOURCE...", shell_complete=names.files
+    ),
+    click.argument("dest", shell_complete=names.files),
 )
 
 

@@ -9,6 +9,7 @@ import click
 
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.options import cluster_argument
 
 if TYPE_CHECKING:
     from spotcluster.cluster.reach.forward import Way
@@ -24,7 +25,7 @@ A port here takes connections of this computer only, and leads to what the node 
 127.0.0.1. A connection that is lost is made again when it is next needed.
 """
 )
-@click.argument("name")
+@cluster_argument()
 @click.argument("ways", nargs=-1, required=True, metavar="PORT:NODE:PORT...")
 @pass_context
 def tunnel(context: Context, name: str, *, ways: tuple[str, ...]) -> int:
