@@ -28,8 +28,11 @@ class Scope:
     config_path: Path | None
     region: str | None
 
-    def config(self, *, check_plugins: bool = True) -> Config:
-        """Return the config; an empty one where the default file does not exist."""
+    def config(self, *, check_plugins: bool = False) -> Config:
+        """Return the config; an empty one where the default file does not exist.
+
+        Most of what is done has no use for the config's plugins, and is not to fail because of one.
+        """
         from spotcluster import config
 
         return config.load_if_there(self.config_path, check_plugins=check_plugins)
@@ -37,13 +40,13 @@ class Scope:
     @property
     def hook(self) -> str | None:
         """What is to be told of what happens, see `spotcluster.notify`."""
-        return self.config(check_plugins=False).global_settings.hook
+        return self.config().global_settings.hook
 
-    def sessions(self, *names: str, check_plugins: bool = True) -> list[Session]:
+    def sessions(self, *names: str) -> list[Session]:
         """Return a session for each region to look in, for the clusters `names` if given."""
         from spotcluster.cluster import lookup
 
-        return lookup.sessions(self.config(check_plugins=check_plugins), self.region, *names)
+        return lookup.sessions(self.config(), self.region, *names)
 
     def session(self) -> Session:
         """Return a session for the one region in which something without a cluster is done."""
@@ -55,13 +58,11 @@ class Scope:
         reporter: Reporter | None = None,
         *,
         region: str | None = None,
-        check_plugins: bool = True,
     ) -> Cluster:
         """Return the cluster `name`, wherever it is, or in the region `region`."""
         from spotcluster.cluster import lookup
 
-        config = self.config(check_plugins=check_plugins)
-        return lookup.locate(config, name, region or self.region, reporter)
+        return lookup.locate(self.config(), name, region or self.region, reporter)
 
     def only_cluster(self) -> str:
         """Return the name of the only cluster there is."""

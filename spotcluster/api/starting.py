@@ -91,7 +91,7 @@ def _wanted(
     overrides: Overrides,
 ) -> tuple[Config, Wanted]:
     plans.check_name(name)
-    config = scope.config()
+    config = scope.config(check_plugins=True)
     what = request.choose(
         *(config, name, scope.region),
         template=template,

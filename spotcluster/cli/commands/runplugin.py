@@ -5,12 +5,14 @@ from __future__ import annotations
 import click
 
 from spotcluster.cli import output
+from spotcluster.cli.completion import names
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.options import cluster_argument
 
 
 @click.command(epilog="Example: spotcluster runplugin ipclusterrestart mycluster")
-@click.argument("plugin")
-@click.argument("name")
+@click.argument("plugin", shell_complete=names.plugins)
+@cluster_argument()
 @pass_context
 def runplugin(context: Context, plugin: str, name: str) -> int:
     """Run a plugin of the config, or of the cluster's own template, on every node.

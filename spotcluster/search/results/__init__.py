@@ -10,7 +10,9 @@
     page.py           live, in a notebook; state.py: what both show
     plots.py          pictures of scores; work.py: of who did what when
     drawing.py        what pictures have in common; subject.py: what they are of, in words
-    frames.py         pandas
+    tracking.py       MLflow's runs   frames.py       pandas
+    rows.py           tables, CSV, Parquet
+    kept.py           ledgers that are looked at, or made one
 """
 
 from spotcluster.search.results.results import Best
