@@ -19,7 +19,6 @@ from spotcluster.cluster.lifecycle import stop as stopping
 from spotcluster.cluster.lifecycle import terminate as ending
 from spotcluster.cluster.lifecycle.keeping import on_master as service
 from spotcluster.cluster.on_master import notebook as notebooks
-from spotcluster.cluster.reach import transfers
 from spotcluster.cluster.status.receipts import Receipt
 from spotcluster.errors import NoSuchCluster, UsageError
 
