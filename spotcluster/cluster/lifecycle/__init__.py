@@ -9,6 +9,7 @@
     stop.py         disks are kept        restart.py    reboots all nodes
     autostop.py     when it ends by itself, said anew
     runplugin.py    one plugin on a cluster that is there
+    bake.py         an image of a node
     shutdown.py     the plugins' last word before a stop or an end
     terminate.py    ends everything, and looks whether anything is left
 """
