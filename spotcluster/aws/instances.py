@@ -97,6 +97,11 @@ class Instance:
         return tags.LEAVING in self.tags
 
     @property
+    def is_copy(self) -> bool:
+        """Whether it is a copy of a node that `ebsimage` makes an image of, and no node."""
+        return tags.BAKE in self.tags
+
+    @property
     def address(self) -> str:
         """Where this computer reaches it: the public address, or the private where it has none.
 
@@ -293,7 +298,7 @@ def describe(
         InstanceIds=list(ids) or None,
     )
     found = _named([_instance(item) for group in reservations for item in group["Instances"]])
-    found = [one for one in found if copies or tags.BAKE not in one.tags]
+    found = [one for one in found if copies or not one.is_copy]
     return sorted(found, key=lambda instance: (instance.launched, instance.alias))
 
 

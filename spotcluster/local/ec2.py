@@ -19,13 +19,13 @@ from moto.ec2.models.elastic_block_store import Volume, VolumeAttachment
 from moto.ec2.models.instances import Instance, InstanceState, Reservation, StateReason
 
 from . import clock, images, spot
+from .disks import DiskAnswers
 from .filters import passes
 from .fleet_books import SpotFleetAnswers
 from .fleets import FleetAnswers
 from .instances import LocalInstance, live_addresses
 from .launches import Tokens
 from .requirements import RequirementAnswers
-from .snapshots import SnapshotAnswers
 
 KEEP_TERMINATED = 3600.0
 """Seconds for which a terminated instance is still listed."""
@@ -354,7 +354,7 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
 
 
 class LocalEC2Response(
-    spot.SpotAnswers, SpotFleetAnswers, RequirementAnswers, FleetAnswers, SnapshotAnswers
+    spot.SpotAnswers, SpotFleetAnswers, RequirementAnswers, FleetAnswers, DiskAnswers
 ):
     """The EC2 API of the local cloud."""
 
