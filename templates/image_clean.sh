@@ -26,10 +26,10 @@ keys_in() { # files: of a private key the lines that no public half and no other
 for home in "${homes[@]}"; do
     own=$home${root#"$HOME"}
     note < <(keys_in "$home"/.ssh/*)
-    note < <(find "$own" -name '*.json' -path '*/security/*' -exec grep -ohE '"key": *"[^"]+"' {} + \
+    note < <(find "$own" -name '*.json' -path '*/security/*' -exec grep -ohE '"[a-z_]*key": *"[^"]+"' {} + \
         2>/dev/null | sed 's/.*: *"//; s/"$//')
     note < <(find "$own" -path "$own/env" -prune -o -path "$own/uv" -prune -o \
-        -type f \( -name '*token*' -o -name '*password*' \) -size -8 -exec awk 1 {} + 2>/dev/null)
+        -type f \( -name '*token*' -o -name '*password*' -o -path '*/security/curve*' \) -size -8 -exec awk 1 {} + 2>/dev/null)
 done
 if [ "$whole" = 1 ]; then note < <(keys_in /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.*); fi
 

@@ -180,9 +180,9 @@ _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 ImageId = Annotated[
     str,
     _shape(
-        r"ami-[0-9a-f]{8,17}|(?!ami-)[a-z0-9][a-z0-9._-]{0,63}(:(latest|[1-9][0-9]{0,8}))?",
-        "the id of an image, as in ami-0123456789abcdef0, or the name of one of yours, as in"
-        " tools:latest or tools:3",
+        r"ami-[0-9a-f]{8,17}|(?!ami-)[a-z0-9][a-z0-9._-]{0,63}:(latest|[1-9][0-9]{0,8})",
+        "the id of an image, as in ami-0123456789abcdef0, or the name and version of one of"
+        " yours, as in tools:latest or tools:3",
     ),
 ]
 SubnetId = Annotated[

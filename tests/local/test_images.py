@@ -95,7 +95,9 @@ def test_nothing_that_is_secret_is_in_it(image: dict[str, Any], module_home: Pat
     private = list((host / "home" / ".ssh").glob("id_*[!b]"))
     assert connections
     assert private
-    secrets = {json.loads(one.read_text())["key"] for one in connections}
+    secrets = {json.loads(one.read_text())["curve_serverkey"] for one in connections}
+    secrets |= {*connections[0].with_name("curve").read_text().split()}
+    assert len(secrets) == 2
     secrets |= {one.read_text().splitlines()[3] for one in private}
     secrets |= {HISTORY, (host / "home" / ".ssh" / "id_ed25519.pub").read_text().split()[1]}
     disk = disk_of(module_home, image["snapshots"][0])

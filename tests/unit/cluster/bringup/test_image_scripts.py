@@ -11,6 +11,7 @@ import pytest
 from spotcluster import ssh, templates
 
 KEY = "8c0de8a4-5d5c0b2f6a7c1e9d"
+CURVE = "k916UOMtmh-<+q[Lg5k(>mNZ4&QPS*7gt2p%l:uy"
 TOKEN = "dGhpcyBpcyBhIHRva2VuIG9mIGEgbm90ZWJvb2s"
 
 
@@ -32,6 +33,7 @@ def home(tmp_path: Path) -> Path:
     write(home / ".python_history", "print(1)")
     write(home / ".aws" / "credentials", "[default]")
     write(own / "ipython" / "security" / "ipcontroller-client.json", json.dumps({"key": KEY}))
+    write(own / "ipython" / "security" / "curve", f"a-public-half-of-a-pair\n{CURVE}\n")
     write(own / "notebook" / "token", TOKEN)
     for name in ("drain", "path.sh", "logs/engine.log", "services/engine", "cluster", "of-later"):
         write(own / name, "x")
@@ -66,10 +68,15 @@ def test_only_what_was_installed_and_the_users_own_files_stay(home: Path) -> Non
     ]
 
 
-@pytest.mark.parametrize("what", ["key", "token", "private"])
+@pytest.mark.parametrize("what", ["key", "curve", "token", "private"])
 def test_a_secret_that_somebody_has_copied_elsewhere_is_found(home: Path, what: str) -> None:
     private = (home / ".ssh" / "id_ed25519").read_text()
-    secret = {"key": json.dumps({"a": KEY}), "token": f"url?token={TOKEN}", "private": private}
+    secret = {
+        "key": json.dumps({"a": KEY}),
+        "curve": f"export IPP_CURVE_SECRETKEY='{CURVE}'",
+        "token": f"url?token={TOKEN}",
+        "private": private,
+    }
     copied = write(home / "notes" / "my notes.txt", secret[what])
     assert clean(home) == f"{copied}\nclean\n"
 
