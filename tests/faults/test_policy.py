@@ -89,7 +89,7 @@ def test_every_command_needs_what_the_policy_has_and_no_more(
     world.cloud.capacity.replace([{"lifecycle": "spot", "capacity": 0}])
     world.run("addnode", "mycluster", status=1)
     world.cloud.capacity.replace([])
-    world.run("ebsimage", "mycluster", "node004", "tools")
+    world.run("ebsimage", "mycluster", "node002", "tools")
     world.run("-r", "us-east-1", "removeimage", "-y", "tools:1")
     world.run("restart", "mycluster")
     world.run("stop", "-y", "mycluster")
