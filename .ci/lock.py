@@ -22,7 +22,10 @@ from packaging.utils import canonicalize_name
 from uv import find_uv_bin
 
 CI = Path(__file__).resolve().parent
-LOCKS = {CI / "lock.txt": ["plot", "optuna", "tutorial", "test"], CI / "lock-docs.txt": ["docs"]}
+LOCKS = {
+    CI / "lock.txt": ["plot", "optuna", "mlflow", "tutorial", "test"],
+    CI / "lock-docs.txt": ["docs"],
+}
 HEADER = "# Made by .ci/lock, for `pip install -c`\n"
 PYTHONS = ["3.11", "3.12", "3.13"]
 SYSTEMS = ["linux", "darwin"]

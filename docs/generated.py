@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
 import click
+import from_starcluster
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
@@ -330,6 +331,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "searches": searches,
     "errors": failures,
     "differences": differences,
+    "from_starcluster": from_starcluster.commands,
+    "starcluster_keys": from_starcluster.keys,
 }
 
 

@@ -43,6 +43,36 @@ class Facts(Protocol):
     def has_units(self) -> bool: ...  # services can be units of systemd's
 
 
+class Machine(Protocol):
+    """A node's instance, as EC2 shows it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def zone(self) -> str: ...
+    @property
+    def public_ip(self) -> str: ...  # "" where it has none
+    @property
+    def spot(self) -> bool: ...
+
+
+class Volume(Protocol):
+    """An EBS volume of the master's."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def volume_id(self) -> str: ...
+    @property
+    def mount_path(self) -> str: ...
+    @property
+    def device(self) -> str | None: ...
+    @property
+    def partition(self) -> int | None: ...
+
+
 class Account(Protocol):
     """A user of a node, who has a home and need not be able to become root."""
 
@@ -77,6 +107,8 @@ class Node(Protocol):
     def is_master(self) -> bool: ...
     @property
     def private_ip(self) -> str: ...
+    @property
+    def instance(self) -> Machine: ...
     @property
     def facts(self) -> Facts: ...
     @property
@@ -123,6 +155,16 @@ class Cluster(Protocol):
     def master(self) -> Node: ...
     @property
     def nodes(self) -> Sequence[Node]: ...
+    @property
+    def ready_nodes(self) -> Sequence[Node]:
+        """Those that had been set up before this command."""
+
+    @property
+    def volumes(self) -> Sequence[Volume]: ...
+    @property
+    def shell(self) -> str:
+        """The cluster user's shell (``CLUSTER_SHELL``)."""
+
     @property
     def ending(self) -> bool:
         """Whether it is being terminated: its nodes do not come back, and their disks go."""
@@ -177,11 +219,27 @@ class Plugin(BaseModel):
     def setup(self, cluster: Cluster, node: Node) -> None:
         """Set the node up; called when it has joined, and again when `start` is repeated."""
 
+    def assemble(self, cluster: Cluster, nodes: Sequence[Node]) -> None:
+        """Set up all nodes that come together, at once; in the place of `setup` and `restart`.
+
+        A plugin that overrides this holds up its nodes until all that come have come, so only what
+        needs all of them has a reason to. Where an error names one of them, that one is replaced or
+        dropped, and it is called again with the others.
+        """
+
     def remove(self, cluster: Cluster, node: Node) -> None:
         """Prepare the node to leave; called before it is terminated."""
 
     def restart(self, cluster: Cluster, node: Node) -> None:
         """Bring the node back after a stop and start, or a reboot: its disk is as it was."""
 
+    def reboot(self, cluster: Cluster) -> None:
+        """Prepare the whole cluster to reboot."""
+
     def shutdown(self, cluster: Cluster) -> None:
         """Prepare the whole cluster to stop or terminate."""
+
+    @property
+    def assembles(self) -> bool:
+        """Whether it sets up all nodes at once."""
+        return type(self).assemble is not Plugin.assemble

@@ -1,7 +1,10 @@
 """From a SETUP_CLASS and its settings to a plugin, without running code from where nobody meant it.
 
 A class comes from our own built-in plugins, from ``~/.spotcluster/plugins`` or from the Python
-path. The current directory is never searched: it may hold anybody's files.
+path; by a single word it is what an installed package has under that name, as an entry point of
+`ENTRY_POINTS`. The current directory is never searched: it may hold anybody's files.
+
+A setup class of StarCluster's is taken as it is, and becomes a plugin, see `starcluster`.
 """
 
 from __future__ import annotations
@@ -14,14 +17,17 @@ import stat
 import sys
 import types
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from spotcluster import files, wording
-from spotcluster.errors import UsageError
+from spotcluster.errors import SpotclusterError, UsageError
 from spotcluster.plugins.base import Plugin
+from spotcluster.plugins.starcluster import adapter, loading, modules, python2
+from spotcluster.plugins.starcluster.setups import ClusterSetup
 
 BUILT_IN = (
     "spotcluster.plugins.ipcluster.IPCluster",
@@ -29,6 +35,7 @@ BUILT_IN = (
     "spotcluster.plugins.ipcluster.IPClusterRestartEngines",
     "spotcluster.plugins.pypackages.PyPkgInstaller",
 )
+ENTRY_POINTS = "spotcluster.plugins"
 _OURS = "spotcluster.plugins."
 _STARCLUSTER = "starcluster.plugins."
 _STARCLUSTER_MODULES = {"pypkginstaller": "pypackages"}
@@ -60,13 +67,15 @@ def canonical(setup_class: str) -> str:
     return ours if ours in BUILT_IN else setup_class
 
 
-def load_class(setup_class: str) -> type[Plugin]:
+def load_class(setup_class: str, folder: Path | None = None) -> type[Plugin]:
     """Return the plugin class that ``SETUP_CLASS`` names.
 
     Parameters
     ----------
     setup_class : str
         ``module.Class``; StarCluster's names of the plugins that we have too are understood.
+    folder : Path, optional
+        Where the user's modules are, in the place of ``~/.spotcluster/plugins``.
 
     Raises
     ------
@@ -74,17 +83,23 @@ def load_class(setup_class: str) -> type[Plugin]:
         There is no such class, it is not a plugin, its module fails when it is imported, or
         other users of this computer could have written it.
     """
-    wanted = canonical(setup_class)
+    wanted = _by_entry_point(setup_class) or canonical(setup_class)
     if wanted.startswith(_STARCLUSTER):
+        file, _, rest = wanted.removeprefix(_STARCLUSTER).partition(".")
         raise _refusal(
             setup_class,
             "this plugin of StarCluster has no counterpart here; there are"
-            f" {wording.listed(BUILT_IN)}.",
+            f" {wording.listed(BUILT_IN)}. Or copy StarCluster's {file}.py to"
+            f" {files.home() / 'plugins'} and write SETUP_CLASS = {file}.{rest or 'CLASS'}.",
         )
     module_name, _, class_name = wanted.rpartition(".")
     if not module_name or not all(part.isidentifier() for part in wanted.split(".")):
-        raise _refusal(setup_class, "this is not the name of a class, as in 'module.Class'.")
-    module = _import(setup_class, module_name)
+        raise _refusal(
+            setup_class,
+            "this is not the name of a class, as in 'module.Class', nor one of the plugins of"
+            f" installed packages ({wording.listed(sorted(installed())) or 'there are none'}).",
+        )
+    module = _import(setup_class, module_name, folder)
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
         classes = [name for name, value in vars(module).items() if isinstance(value, type)]
@@ -92,12 +107,39 @@ def load_class(setup_class: str) -> type[Plugin]:
             setup_class,
             f"{module_name} has no class '{class_name}'.{wording.hint(class_name, classes)}",
         )
+    if issubclass(found, ClusterSetup) and found.__module__ != ClusterSetup.__module__:
+        return _adapted(setup_class, found)
     if not issubclass(found, Plugin) or found is Plugin:
-        raise _refusal(setup_class, "this is not a subclass of spotcluster.plugins.base.Plugin.")
+        raise _refusal(
+            setup_class,
+            "this is not a subclass of spotcluster.plugins.base.Plugin, nor of StarCluster's"
+            " ClusterSetup.",
+        )
     return found
 
 
-def make(name: str, setup_class: str, settings: Mapping[str, str]) -> Plugin:
+def installed() -> dict[str, str]:
+    """Return the plugins of installed packages: ``module.Class`` by the names they are given."""
+    found = metadata.entry_points(group=ENTRY_POINTS)
+    return {one.name: one.value.replace(":", ".") for one in found}
+
+
+def _by_entry_point(setup_class: str) -> str | None:
+    """Return the class that an installed package has under a name; None where none has."""
+    # Not asked for what has a dot: that reads the metadata of all packages.
+    return installed().get(setup_class) if setup_class.isidentifier() else None
+
+
+def _adapted(setup_class: str, found: type[ClusterSetup]) -> type[Plugin]:
+    try:
+        return adapter.plugin_of(found)
+    except SpotclusterError as error:
+        raise _refusal(setup_class, str(error)) from error
+
+
+def make(
+    name: str, setup_class: str, settings: Mapping[str, str], folder: Path | None = None
+) -> Plugin:
     """Return the plugin that a ``[plugin NAME]`` section describes.
 
     Raises
@@ -106,7 +148,7 @@ def make(name: str, setup_class: str, settings: Mapping[str, str]) -> Plugin:
         The class cannot be loaded, or a setting is unknown, missing or has a wrong value.
     """
     try:
-        kind = load_class(setup_class)
+        kind = load_class(setup_class, folder)
     except PluginError as error:
         raise PluginError(name, setup_class, error.reasons) from error.__cause__
     try:
@@ -122,18 +164,20 @@ def make(name: str, setup_class: str, settings: Mapping[str, str]) -> Plugin:
         raise PluginError(name, setup_class, [("", reason)]) from error
 
 
-def _import(setup_class: str, name: str) -> types.ModuleType:
+def _import(setup_class: str, name: str, folder: Path | None) -> types.ModuleType:
     """Import a module from our plugins, the user's folder, or the Python path, in this order."""
     top = name.partition(".")[0]
-    home = files.home() / "plugins"
+    home = folder.resolve() if folder else files.home() / "plugins"
     try:
         if name.startswith(_OURS):
             return importlib.import_module(name)
         importlib.invalidate_caches()  # the file may have been written a moment ago
         if (home / f"{top}.py").exists() or (home / top / "__init__.py").exists():
-            _refuse_if_others_can_write(setup_class, home)
-            return importlib.import_module(f"{_package(home)}.{name}")
-        with _without_current_directory():
+            if folder is None:  # who names one answers for it
+                _refuse_if_others_can_write(setup_class, home)
+            with loading.understood():
+                return importlib.import_module(f"{_package(home)}.{name}")
+        with _without_current_directory(), loading.understood():
             return importlib.import_module(name)
     except PluginError:
         raise
@@ -142,8 +186,13 @@ def _import(setup_class: str, name: str) -> types.ModuleType:
         if f"{name}.".startswith(f"{missing}."):
             reason = f"there is no module '{missing}' in {home} or on the Python path."
             raise _refusal(setup_class, reason + wording.hint(setup_class, BUILT_IN)) from error
+        if missing.startswith(f"{modules.NAME}."):
+            reason = f"its module {name} needs '{missing}', which plugins do not get here."
+            raise _refusal(setup_class, reason) from error
         reason = f"its module {name} needs the module '{missing}', which is not installed."
         raise _refusal(setup_class, reason) from error
+    except python2.Unreadable as error:
+        raise _refusal(setup_class, f"its module {name} cannot be read: {error}.") from error
     # A user's module may raise anything, even SystemExit, and none of it is our bug.
     except (Exception, SystemExit) as error:
         reason = f"its module {name} fails when it is imported: {type(error).__name__}: {error}."

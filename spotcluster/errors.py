@@ -24,6 +24,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from spotcluster import wording
+
 
 class SpotclusterError(Exception):
     """Something that the user should read, not a bug.
@@ -105,14 +107,21 @@ class NoSuchCluster(ClusterError):
     names : iterable of str
     places : iterable of str
         The regions that were looked in.
+    known : iterable of str
+        Clusters that there are, as far as anybody knows, one of which may have been meant.
     """
 
     exit_status = UsageError.exit_status
 
-    def __init__(self, names: Iterable[str], places: Iterable[str]) -> None:
-        listed = ", ".join(f"'{name}'" for name in names)
+    def __init__(
+        self, names: Iterable[str], places: Iterable[str], known: Iterable[str] = ()
+    ) -> None:
+        wanted = list(names)
+        others = [one for one in known if one not in wanted]
+        meant = wording.hint(wanted[0], others) if len(wanted) == 1 else ""
+        listed = ", ".join(f"'{name}'" for name in wanted)
         super().__init__(
-            f"There is no cluster {listed} in {', '.join(places)}.",
+            f"There is no cluster {listed} in {', '.join(places)}.{meant}",
             "`spotcluster listclusters` shows those there are; -r looks in another region.",
         )
 

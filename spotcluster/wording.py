@@ -23,6 +23,8 @@ _ORDERS = re.compile(
     r"|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC, DCS and the like: titles, the clipboard
     r"|[ -/]*[0-~])"
 )
+_NUMBERED = re.compile(r"(.*?)(\d+)")
+_FOLDED = re.compile(r"(.*)\[(\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*)\]")
 _UNITS = {"d": 86400, "h": 3600, "min": 60, "s": 1}
 _CONFIDENTIAL = ("secret", "passw", "passphrase", "token", "credential", "access_key", "private")
 
@@ -118,6 +120,44 @@ def some(items: Sequence[object], number: int = 3) -> str:
     """Return the first few of some things, and how many more there are: ``a, b, c and 4 more``."""
     more = len(items) - number
     return listed(items[:number]) + (f" and {more} more" if more > 0 else "")
+
+
+def folded(names: Iterable[str]) -> str:
+    """Return names of nodes as clusters have them written: ``master, node[001-003,007]``."""
+    runs: dict[tuple[str, int], list[list[int]]] = {}
+    for name in names:
+        found = _NUMBERED.fullmatch(name)
+        stem, digits = found.groups() if found else (name, "")
+        same = runs.setdefault((stem, len(digits)), [])
+        if not digits:
+            continue
+        if same and same[-1][1] == int(digits) - 1:
+            same[-1][1] += 1
+        else:
+            same.append([int(digits), int(digits)])
+    return listed(_fold(stem, width, same) for (stem, width), same in runs.items())
+
+
+def _fold(stem: str, width: int, runs: Sequence[Sequence[int]]) -> str:
+    said = [f"{a:0{width}}" if a == b else f"{a:0{width}}-{b:0{width}}" for a, b in runs]
+    several = len(said) > 1 or any("-" in one for one in said)
+    return f"{stem}[{','.join(said)}]" if several else stem + "".join(said)
+
+
+def unfolded(text: str) -> list[str]:
+    """Return the names, or patterns, that a list of them says, `folded` ones one by one."""
+    found = []
+    for one in re.findall(r"(?:\[[^]]*\]|[^,\s])+", text):
+        folded_one = _FOLDED.fullmatch(one)
+        if not folded_one:
+            found.append(one)
+            continue
+        stem, inside = folded_one.groups()
+        for run in inside.split(","):
+            first, _, last = run.partition("-")
+            ends = range(int(first), int(last or first) + 1)
+            found += [f"{stem}{number:0{len(first)}}" for number in ends]
+    return found
 
 
 def nearest(wanted: str, known: Iterable[str]) -> str | None:

@@ -173,7 +173,12 @@ def launch(
         OnDemandOptions=None if spot else {"AllocationStrategy": "lowest-price"},
         TagSpecifications=[
             *tags.specifications(
-                {key: mould.tags[key] for key in (tags.CLUSTER, tags.ID)}, "fleet"
+                {
+                    key: value
+                    for key, value in mould.tags.items()
+                    if key in (tags.CLUSTER, tags.ID) or tags.is_users(key)
+                },
+                "fleet",
             ),
             *tags.specifications(given, "instance", "volume"),
         ],

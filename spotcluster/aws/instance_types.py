@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from spotcluster import wording
 from spotcluster.aws.calls import every
 from spotcluster.aws.session import Session
 from spotcluster.errors import CloudError, UsageError
@@ -64,7 +65,8 @@ def describe(session: Session, names: Iterable[str]) -> dict[str, InstanceType]:
     for name in wanted:
         if name not in found:
             raise UsageError(
-                f"The region {session.region} has no instance type '{name}'.",
+                f"The region {session.region} has no instance type '{name}'."
+                f"{wording.hint(name, _all(session))}",
                 "See which there are with `aws ec2 describe-instance-types`.",
             )
     return found
@@ -105,6 +107,15 @@ def _known(session: Session, names: Iterable[str]) -> list[Any]:
     """Return those of some types that the region has: EC2 refuses all for one."""
     wanted = [{"Name": "instance-type", "Values": list(names)}]
     return list(every(session.ec2.describe_instance_types, _LIST, Filters=wanted))
+
+
+def _all(session: Session) -> list[str]:
+    """Return the names of all types that the region has, as far as EC2 tells them."""
+    try:
+        offered = every(session.ec2.describe_instance_type_offerings, "InstanceTypeOfferings")
+        return sorted({item["InstanceType"] for item in offered})
+    except CloudError:  # who is told that a name is wrong can do without
+        return []
 
 
 def _read(item: Any) -> InstanceType:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spotcluster import wording
-from spotcluster.aws import tags
+from spotcluster.aws import inventory, tags
 from spotcluster.aws.calls import call, call_soon, every
 from spotcluster.aws.session import Session
-from spotcluster.errors import CloudError
+from spotcluster.errors import CloudError, UsageError
 
 _SSH = 22
 UNKNOWN_GROUP = (
@@ -82,11 +82,22 @@ def find_subnets(
         )
         for item in listed
     ]
+    if not found and zone and not subnet_id:
+        _check_zone(session, zone)
     if not found and not subnet_id:
-        where = f"{session.region}, zone {zone}" if zone else session.region
+        region = session.region
+        subnet = "aws ec2 create-default-subnet --availability-zone"
+        if zone:
+            raise CloudError(
+                f"The default VPC has no subnet in {region}, zone {zone}.",
+                "Name one with SUBNET_ID in the cluster's section, or leave AVAILABILITY_ZONE out;"
+                f" `{subnet} {zone} --region {region}` makes one.",
+            )
         raise CloudError(
-            f"The default VPC has no subnet in {where}.",
-            "Name one with SUBNET_ID in the cluster's section, or leave AVAILABILITY_ZONE out.",
+            f"There is no default VPC in {region}, or it has no subnet.",
+            f"`aws ec2 create-default-vpc --region {region}` makes one with a subnet in each zone,"
+            f" and `{subnet} {region}a --region {region}` a subnet of one that is there; or name a"
+            " subnet with SUBNET_ID in the cluster's section.",
         )
     usable = [subnet for subnet in found if subnet.zone in offered]
     if not usable:
@@ -96,6 +107,18 @@ def find_subnets(
             f"These zones do: {wording.listed(sorted(offered))}; or choose another type.",
         )
     return sorted(usable, key=lambda subnet: (subnet.free, subnet.zone), reverse=True)
+
+
+def _check_zone(session: Session, zone: str) -> None:
+    try:
+        known = [one.name for one in inventory.zones(session)]
+    except CloudError:  # what was found out about the zone is said without
+        return
+    if known and zone not in known:
+        raise UsageError(
+            f"The region {session.region} has no zone '{zone}'.{wording.hint(zone, known)}",
+            f"`spotcluster -r {session.region} listzones` shows those there are.",
+        )
 
 
 def find_groups(session: Session, cluster: str | None = None) -> list[Group]:

@@ -95,6 +95,17 @@ INSTALLED = "spotcluster:installed:"
 """Before the numbers of the tags that say what was installed on the master with pip."""
 
 
+OWN = "spotcluster:"
+"""What the keys of our tags begin with, but for `NAME`."""
+NAME = "Name"
+"""The name that EC2's console shows."""
+
+
+def is_users(key: str) -> bool:
+    """Return whether a tag is one of a template's `TAGS`, and neither ours nor EC2's own."""
+    return key != NAME and not key.startswith((OWN, "aws:"))
+
+
 def pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:
     """Return tags as EC2 takes them."""
     return [{"Key": key, "Value": value} for key, value in tags.items()]

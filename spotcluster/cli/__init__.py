@@ -2,7 +2,7 @@
 
 ::
 
-    commands/         the commands
+    commands/         the commands                        completion/     what Tab offers
     main.py           the program: global options, how every error ends
     context.py        what the global options say         options.py      what several commands have
     groups.py         groups of commands                  starcluster.py  StarCluster's words
@@ -10,7 +10,7 @@
     results.py        what came of `start` and its like   pictures.py     what tables cannot show
     board.py          what `status` draws                 timeline.py   where a start's time went
     interrupts.py     what is said after Ctrl-C           editing.py      a file edited aside
-    logfile.py        the log of a run
+    logfile.py        the log of a run                    first_config.py  `config init`
 """
 
 from __future__ import annotations
@@ -33,5 +33,5 @@ def _when_used(room: str, name: str) -> None:
 
 
 # What `spotcluster --help` does without; rich alone, for the first, would take a third of its time.
-for _name in ("output", "logfile", "editing"):
+for _name in ("output", "logfile", "editing", "first_config"):
     _when_used(__name__, _name)

@@ -23,8 +23,11 @@ class Context:
     region: str | None
     debug: bool
 
-    def config(self, *, check_plugins: bool = True) -> Config:
-        """Return the config; an empty one where the default file does not exist."""
+    def config(self, *, check_plugins: bool = False) -> Config:
+        """Return the config; an empty one where the default file does not exist.
+
+        Most commands have no use for the config's plugins, and are not to fail because of one.
+        """
         from spotcluster import config
 
         return config.load_if_there(self.config_path, check_plugins=check_plugins)
@@ -32,13 +35,13 @@ class Context:
     @property
     def hook(self) -> str | None:
         """What is to be told of what happens, see `spotcluster.notify`."""
-        return self.config(check_plugins=False).global_settings.hook
+        return self.config().global_settings.hook
 
-    def sessions(self, *names: str, check_plugins: bool = True) -> list[Session]:
+    def sessions(self, *names: str) -> list[Session]:
         """Return a session for each region to look in, for the clusters `names` if given."""
         from spotcluster.cluster import lookup
 
-        return lookup.sessions(self.config(check_plugins=check_plugins), self.region, *names)
+        return lookup.sessions(self.config(), self.region, *names)
 
     def session(self) -> Session:
         """Return a session for the one region that a command without a cluster works in."""
@@ -50,13 +53,11 @@ class Context:
         reporter: Reporter | None = None,
         *,
         region: str | None = None,
-        check_plugins: bool = True,
     ) -> Cluster:
         """Return the cluster `name`, wherever it is, or in the region `region`."""
         from spotcluster.cluster import lookup
 
-        config = self.config(check_plugins=check_plugins)
-        return lookup.locate(config, name, region or self.region, reporter)
+        return lookup.locate(self.config(), name, region or self.region, reporter)
 
     def only_cluster(self) -> str:
         """Return the name of the only cluster there is."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from spotcluster import wording
+
 
 class Group(click.Group):
     """A group of commands, in sections where there are many."""
@@ -21,6 +23,21 @@ class Group(click.Group):
         for command in commands:
             self.add_command(command)
             names.append(str(command.name))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Say of a command that is not here which one was meant, as of all other names."""
+        name = args[0]
+        is_option = bool(ctx._opt_prefixes) and name[:1] in ctx._opt_prefixes
+        if self.get_command(ctx, name) or ctx.resilient_parsing or is_option:
+            return super().resolve_command(ctx, args)
+        raise self.no_such(name, ctx)
+
+    def no_such(self, name: str, context: click.Context) -> click.UsageError:
+        """Return the error for a command that is not here."""
+        meant = wording.hint(name, self.list_commands(context))
+        return click.UsageError(f"There is no command '{name}'.{meant}", context)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what each command does: the first sentence of its help, whole."""

@@ -16,6 +16,13 @@ _path: Path | None = None
 
 
 class _ToFile(logging.StreamHandler[TextIO]):
+    lines = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write it, and count it."""
+        self.lines += 1
+        super().emit(record)
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Say nothing: a disk that is full must not cover the terminal with tracebacks."""
 
@@ -70,6 +77,17 @@ def _file(command: str) -> logging.Handler:
 def path() -> Path | None:
     """Return the log file of this run."""
     return _path
+
+
+def story(error: BaseException) -> Path | None:
+    """Write an error with its traceback; return the file, where that says more than the error.
+
+    That is what was done before, or what the error came from.
+    """
+    handlers = logging.getLogger("spotcluster").handlers
+    before = any(one.lines for one in handlers if isinstance(one, _ToFile))
+    exception(error)
+    return _path if before or error.__cause__ else None
 
 
 def exception(error: BaseException) -> None:

@@ -27,17 +27,17 @@ from spotcluster.cli.commands import (
     jobs,
     keeping,
     keys,
+    ledgers,
     listclusters,
     listings,
     localcloud,
-    notebook,
-    shell,
+    runplugin,
     spothistory,
-    ssh,
     status,
-    transfers,
     volumes,
 )
+from spotcluster.cli.commands.nodes import execute, notebook, shell, ssh, transfers, tunnel
+from spotcluster.cli.completion import names, shells
 from spotcluster.cli.context import Context
 from spotcluster.cli.groups import Group
 
@@ -60,13 +60,9 @@ class _Commands(Group):
         """Return a command, by its StarCluster name too."""
         return super().get_command(ctx, starcluster.SHORT.get(cmd_name, cmd_name))
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
+    def no_such(self, name: str, context: click.Context) -> click.UsageError:
         """Say of a command that others have what there is in its place, not what is spelt alike."""
-        if problem := starcluster.no_such_command(args[0], ctx):
-            raise problem
-        return super().resolve_command(ctx, args)
+        return starcluster.no_such_command(name, context) or super().no_such(name, context)
 
 
 @click.group(
@@ -85,7 +81,11 @@ class _Commands(Group):
     help="Config file; ~/.spotcluster/config by default.",
 )
 @click.option(
-    "-r", "--region", metavar="REGION", help="EC2 region; `local` is a cloud on this computer."
+    "-r",
+    "--region",
+    metavar="REGION",
+    shell_complete=names.regions,
+    help="EC2 region; `local` is a cloud on this computer.",
 )
 @click.option("-d", "--debug", is_flag=True, help="Show every step, and tracebacks.")
 @click.pass_context
@@ -116,19 +116,21 @@ _SECTIONS = {
         listclusters.listclusters,
         listclusters.costs,
         status.status,
-        clusters.runplugin,
+        runplugin.runplugin,
     ),
     "On the nodes": (
         ssh.sshmaster,
         ssh.sshnode,
+        execute.exec_,
         ssh.ssh_config,
+        tunnel.tunnel,
         transfers.put,
         transfers.get,
         notebook.notebook,
         shell.shell,
         listings.showconsole,
     ),
-    "Jobs": (jobs.run, jobs.logs, jobs.attach, jobs.jobs_, jobs.cancel),
+    "Jobs": (jobs.run, jobs.logs, jobs.attach, jobs.jobs_, jobs.cancel, ledgers.results),
     "Volumes": (
         volumes.createvolume,
         volumes.listvolumes,
@@ -151,6 +153,7 @@ _SECTIONS = {
         localcloud.local,
         config.config_,
         iam_policy.iam_policy,
+        helping.completion,
         helping.help_,
     ),
 }
@@ -172,6 +175,8 @@ def run(arguments: list[str] | None = None) -> int:
     # EC2's answer about a thousand nodes is half a million objects, none of them garbage: to look
     # through them after each 700 took as long as to read them.
     gc.set_threshold(_COLLECTED_AFTER)
+    if instruction := os.environ.get(shells.VARIABLE):
+        return shells.answer(cli, instruction)
     debug = False
     try:
         with cli.make_context(
@@ -192,8 +197,7 @@ def run(arguments: list[str] | None = None) -> int:
         sys.stderr.close()
         return 1
     except errors.SpotclusterError as error:
-        logfile.exception(error)
-        output.failure(error, logfile.path(), debug=debug)
+        output.failure(error, logfile.story(error), debug=debug)
         return error.exit_status
     except Exception as error:  # noqa: BLE001 - the last net: a user never sees a traceback
         logfile.exception(error)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from spotcluster.cluster.status.receipts import Receipt
 
 _POOLS = 12  # that are shown
-_HIGH = 3  # times the price on demand
 _ALIKE = 8  # nodes that have a line each; more share one
 
 
@@ -35,6 +34,7 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
                 "region": plan.region,
                 "zone": plan.subnet.zone,
                 "usd_per_hour": plan.price,
+                "tags": plan.template.users_tags,
                 "volumes": [
                     {
                         "name": one.settings.name,
@@ -105,7 +105,7 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
         )
         if rest:
             output.out.print(f"... and {rest} more; --json lists all.")
-    if remark := _high_bid(session, plan):
+    if remark := pools.high_bid(session, plan.bids):
         output.out.print(output.Text(remark, style="yellow"))
     for image in dict.fromkeys(one.image for one in plan.nodes):
         own = f"{image.baked} ({image.id})" if image.baked else f"{image.id} {image.name}"
@@ -114,6 +114,8 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
     output.out.print(
         f"Also: a security group spotcluster-{plan.cluster} that lets this computer reach SSH."
     )
+    if plan.template.tags:
+        output.out.print(output.Text(f"Tags of all of it: {wording.listed(plan.template.tags)}"))
     for volume in plan.volumes:
         new = ", new: say --format" if volume.found.known_empty else ""
         output.out.print(f"The volume {volume} on the master: {volume.settings.mount_path}{new}")
@@ -121,21 +123,6 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
         output.out.print(f"Comes back with its disk: {one.alias}, {one.type}, {one.id}")
     together = "Together, without what comes back" if plan.returning else "Together"
     output.out.print(f"{together}: {output.dollars(plan.price)}, disks included")
-
-
-def _high_bid(session: Session, plan: Plan) -> str:
-    """Return a remark on a bid that lets a spot node cost far more than one on demand, or ""."""
-    from spotcluster.aws import prices
-
-    bids = {one.type.name: one.bid for one in plan.nodes if one.spot and one.bid}
-    for name, bid in bids.items():
-        on_demand = prices.on_demand(session, name)
-        if on_demand and bid > _HIGH * on_demand:
-            return (
-                f"The bid of {wording.usd(bid)}/h is {bid / on_demand:.0f} times what {name} costs"
-                f" on demand, {wording.usd(on_demand)}/h: nodes may come to cost that much."
-            )
-    return ""
 
 
 def _nodes(nodes: Iterable[PlannedNode]) -> list[tuple[str, ...]]:

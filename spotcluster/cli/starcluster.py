@@ -40,11 +40,6 @@ _NO_QUEUE = "There is no SGE here: an ipyparallel controller hands out the work;
 _SETTING = "It is a key of the [cluster] section: {}."
 
 _NO_HOST = "Volumes are made without a host, and get a file system when a cluster mounts them."
-_TERMINAL = (
-    "Log in without a COMMAND for one; `spotcluster ssh-config NAME` makes an alias with which"
-    " `ssh -t` gives one to a command."
-)
-_X11 = "`spotcluster ssh-config NAME` makes an alias, with which `ssh -X` does it."
 _STORED_IMAGE = "There are no images in S3 any more; `spotcluster listimages` shows those of EC2."
 _BUCKETS = "`aws s3 ls` does it; `put` and `get` copy between nodes and s3://BUCKET."
 
@@ -73,7 +68,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("list", "describe", "clusters"), ("listclusters",)),
     **dict.fromkeys(("add", "scale", "resize", "grow"), ("addnode", "keep")),
     **dict.fromkeys(("remove", "shrink"), ("removenode",)),
-    **dict.fromkeys(("exec", "submit"), ("run",)),
+    **dict.fromkeys(("submit",), ("run",)),
     **dict.fromkeys(("cp", "scp", "rsync", "copy"), ("put", "get")),
     **dict.fromkeys(("prices", "cost"), ("spothistory", "costs")),
     **dict.fromkeys(("top", "dashboard", "watch"), ("status",)),
@@ -81,12 +76,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
 }
 """Commands in place of those that other such programs have, where no spelling leads to them."""
 
-_LOGIN = {
-    **dict.fromkeys(("-X", "--forward-x11"), _X11),
-    **dict.fromkeys(("-t", "--pseudo-tty"), _TERMINAL),
-}
-
-_INSTEAD: dict[str, dict[str, str]] = {
+OPTIONS: dict[str, dict[str, str]] = {
     "start": {
         **dict.fromkeys(("-x", "--no-create", "-o", "--create-only"), _ALL_STEPS),
         **dict.fromkeys(
@@ -150,8 +140,6 @@ _INSTEAD: dict[str, dict[str, str]] = {
             ("-K", "--kill-cluster"), "`spotcluster terminate NAME` ends a cluster; leave it out."
         ),
     },
-    "sshmaster": _LOGIN,
-    "sshnode": _LOGIN,
     "createkey": dict.fromkeys(
         ("-i", "--import-key"),
         "`createkey` makes a new key. To use one that you have, `aws ec2 import-key-pair` gives EC2"
@@ -190,13 +178,14 @@ _INSTEAD: dict[str, dict[str, str]] = {
     },
     "shell": dict.fromkeys(("-p", "--ipcluster"), "`spotcluster shell NAME` has a client in it."),
 }
+"""What to do in place of StarCluster's options that are not here, by command."""
 
 
 def with_hint(error: click.ClickException) -> click.ClickException:
     """Return the error with what to do, where it is an option of StarCluster's that is not here."""
     if not isinstance(error, click.NoSuchOption) or error.ctx is None:
         return error
-    hint = _INSTEAD.get(error.ctx.command.name or "", {}).get(error.option_name)
+    hint = OPTIONS.get(error.ctx.command.name or "", {}).get(error.option_name)
     return click.UsageError(f"{error.format_message()} {hint}", error.ctx) if hint else error
 
 

@@ -19,5 +19,5 @@
     status/            looks, and changes nothing
     volumes/           disks that outlive clusters
     on_master/         what runs on the master after we left
-    files/             put and get
+    reach/             put and get, a command on all nodes, their ports
 """

@@ -24,7 +24,7 @@ from spotcluster.cluster.reporter import Quiet, Reporter
 from spotcluster.errors import ClusterError, SpotclusterError, UsageError
 
 if TYPE_CHECKING:  # a keeper that only looks goes without pydantic, see `lifecycle.keeping`
-    from spotcluster.config.settings import PluginSection
+    from spotcluster.config.settings import PluginSection, Volume
     from spotcluster.plugins.base import Plugin
 
 R = TypeVar("R")
@@ -108,6 +108,21 @@ class Cluster:
                 self._nodes.values(),
                 key=lambda node: (not node.is_master, len(node.alias), node.alias),
             )
+
+    @property
+    def ready_nodes(self) -> list[Node]:
+        """Those of its live nodes that had been set up when EC2 was asked, and do not leave."""
+        return [one for one in self.nodes if one.instance.ready and not one.instance.leaving]
+
+    @property
+    def volumes(self) -> tuple[Volume, ...]:
+        """The volumes of its master."""
+        return self.record.template.volumes
+
+    @property
+    def shell(self) -> str:
+        """The shell of its user."""
+        return self.record.template.cluster_shell
 
     @property
     def master(self) -> Node:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from spotcluster import threads
+from spotcluster.cluster import limits
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
 from spotcluster.errors import ClusterError, NodeError, RemoteCommandFailed, SpotclusterError
@@ -31,6 +33,11 @@ def call(name: str, hook: Callable[..., object], cluster: Cluster, *nodes: Node)
         raise RemoteCommandFailed(
             error.alias, what, error.command, error.status, error.output
         ) from error
+    except NodeError as error:
+        why = error.message.removeprefix(f"{error.alias}: ")
+        if name not in why:
+            error.message = f"{error.alias}: plugin {name}: {why}"
+        raise
     except SpotclusterError:
         raise
     except KeyboardInterrupt:
@@ -39,6 +46,34 @@ def call(name: str, hook: Callable[..., object], cluster: Cluster, *nodes: Node)
         log.exception("not foreseen in plugin %s", name)
         why = f"plugin {name} raised {type(error).__name__}: {error}"
         raise (NodeError(nodes[0].alias, why) if nodes else ClusterError(why)) from error
+
+
+def call_within(
+    seconds: float, setting: str, name: str, hook: Callable[..., object], cluster: Cluster
+) -> None:
+    """Call a hook that is for the whole cluster, and leave it behind when its time is over.
+
+    It may hang in code of its own, where none of our limits holds. `setting` is what the limit is
+    called in a template.
+
+    Raises
+    ------
+    SpotclusterError
+        As from `call`, or it had not ended.
+    """
+    failed: list[SpotclusterError] = []
+
+    def within() -> None:
+        with limits.limit(seconds, setting):
+            try:
+                call(name, hook, cluster)
+            except SpotclusterError as error:
+                failed.append(error)
+
+    if not threads.wait_for(threads.begin(within, name), seconds):
+        raise ClusterError(f"plugin {name} had not ended after {seconds:.0f} s ({setting}).")
+    if failed:
+        raise failed[0]
 
 
 def call_anyway(

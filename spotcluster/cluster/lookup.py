@@ -88,7 +88,7 @@ def locate(
     )
     if found:
         return found[1]
-    raise NoSuchCluster([name], places)
+    raise NoSuchCluster([name], places, (one for _, one in files.reached()))
 
 
 def only_name(config: Config, region: str | None) -> str:

@@ -9,7 +9,7 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spotcluster import ssh, templates, wording
@@ -17,6 +17,7 @@ from spotcluster.aws import tags
 from spotcluster.aws.instances import Instance
 from spotcluster.cluster import limits
 from spotcluster.errors import NodeError, RemoteCommandFailed
+from spotcluster.ssh.failures import CannotConnect, Reason
 from spotcluster.steps import Step
 
 log = logging.getLogger("spotcluster.node")
@@ -194,6 +195,11 @@ class Node:
         with self._asking:
             return self._facts or self.prepare()
 
+    @property
+    def facts_if_asked(self) -> Facts | None:
+        """What its machine has, where that has been asked already."""
+        return self._facts
+
     def wait_for_ssh(self, *, timeout: float, should_stop: Callable[[], str | None]) -> None:
         """Wait until SSH lets us in; `should_stop` may say why to give up."""
         self._take(ssh.wait_for(self.target, timeout=timeout, should_stop=should_stop))
@@ -284,6 +290,25 @@ class Node:
             if self._connection is None or not self._connection.alive:
                 self._connection = ssh.connect(self.target, timeout=20)
             return self._connection
+
+    @contextlib.contextmanager
+    def connected(self, user: str | None) -> Iterator[tuple[ssh.Connection, str | None]]:
+        """Give a connection for `user`, and who the login has to become on it, if anybody.
+
+        Who may not log in, the login becomes by sudo. Images let root in to be told off only.
+        """
+        target = self.target
+        if user and user not in (target.user, "root"):
+            try:
+                own = ssh.connect(replace(target, user=user), timeout=20)
+            except CannotConnect as error:
+                if error.reason != Reason.KEY_REFUSED:
+                    raise
+            else:
+                with own:
+                    yield own, None
+                    return
+        yield self.connection(), user
 
     def close(self) -> None:
         """Close the connection."""

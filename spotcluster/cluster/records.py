@@ -185,6 +185,7 @@ def create(session: Session, name: str, template: Template, vpc_id: str) -> Reco
     # Said for good, so that another default of a later version does not change this cluster's.
     template = template.model_copy(update={"autostop": template.autostop or AUTOSTOP})
     own = {
+        **template.users_tags,
         tags.CLUSTER: name,
         tags.ID: secrets.token_hex(6),
         tags.SIZE: str(template.cluster_size),

@@ -20,6 +20,7 @@ from spotcluster.config.settings import (
     Volume,
 )
 from spotcluster.config.template import Template
+from spotcluster.plugins.loader import installed as installed_plugins
 
 __all__ = [
     "HINT",
@@ -36,6 +37,7 @@ __all__ = [
     "empty",
     "examine",
     "examine_bytes",
+    "installed_plugins",
     "load",
     "load_if_there",
     "load_text",

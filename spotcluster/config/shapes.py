@@ -175,6 +175,34 @@ def _check_jump(value: str) -> str:
     return ",".join(hops)
 
 
+_TAG = re.compile(r"[\w .:/=+@-]+")  # what EC2 takes in keys and values
+_MOST_TAGS = 15  # EC2 takes 50, and the record of a cluster is in tags too
+
+
+def _check_tags(values: tuple[str, ...]) -> tuple[str, ...]:
+    found: dict[str, str] = {}
+    for one in values:
+        key, colon, value = (part.strip() for part in one.partition(":"))
+        if not colon or not key or not value:
+            raise ValueError(f"'{one}' is not a tag, as in project:digits")
+        if not (_TAG.fullmatch(key) and _TAG.fullmatch(value)):
+            raise ValueError(
+                f"'{one}' has other than letters, digits, blanks and _ . / = + - @ in it"
+            )
+        if len(key) > 128 or len(value) > 256:
+            raise ValueError(
+                f"'{one}' is longer than EC2 takes: 128 characters, and 256 after the ':'"
+            )
+        if key.casefold() in ("name", "aws", "spotcluster"):
+            raise ValueError(f"'{one}' is a tag that EC2 or spotcluster gives itself")
+        if key in found:
+            raise ValueError(f"'{key}' is named twice")
+        found[key] = value
+    if len(found) > _MOST_TAGS:
+        raise ValueError(f"{len(found)} tags are more than {_MOST_TAGS}")
+    return tuple(f"{key}:{value}" for key, value in found.items())
+
+
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 
 ImageId = Annotated[
@@ -224,6 +252,7 @@ Jump = Annotated[str, AfterValidator(_check_jump)]
 User = Annotated[str, AfterValidator(_check_user)]
 ClusterUser = Annotated[str, AfterValidator(_check_user), AfterValidator(_check_not_root)]
 Cidr = Annotated[str, AfterValidator(_check_cidr)]
+Tags = Annotated[CommaList, AfterValidator(_check_tags)]
 Cidrs = Annotated[CommaList, AfterValidator(_check_cidrs)]
 MountPath = Annotated[str, AfterValidator(_check_mount_path)]
 LocalPath = Annotated[Path, BeforeValidator(_expand)]

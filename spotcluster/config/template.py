@@ -156,6 +156,10 @@ class Template(Settings):
     instance_profile : str or None
         The IAM instance profile of the master, which keeps the cluster's size then: its own nodes
         need no other computer. ``spotcluster iam-policy --keep`` prints what its role needs.
+    tags : tuple of str
+        Tags ``KEY:VALUE`` of all that is made for the cluster, for example for the bill: instances,
+        their disks, network interfaces and spot requests, fleets, launch templates and the security
+        group.
     splits_bucket : str or None
         The S3 bucket through which searches bring their split files to the nodes; without it each
         node passes them on to the next.
@@ -206,6 +210,7 @@ class Template(Settings):
     replace_early: bool = False
     target: shapes.Target = "15m"
     instance_profile: shapes.Profile | None = None
+    tags: shapes.Tags = ()
     splits_bucket: shapes.Bucket | None = None
 
     @model_validator(mode="before")
@@ -319,6 +324,11 @@ class Template(Settings):
         Of the record of a cluster from before there was an autostop that is never.
         """
         return durations.seconds(self.autostop or durations.OFF)
+
+    @property
+    def users_tags(self) -> dict[str, str]:
+        """Its `tags` as a dictionary."""
+        return dict(one.split(":", 1) for one in self.tags)
 
     @property
     def target_seconds(self) -> int:

@@ -36,6 +36,7 @@ from spotcluster.search.kinds.grids import GridSearch, RandomizedGridSeach, Rand
 from spotcluster.search.kinds.halving import HalvingGridSearch, HalvingRandomSearch
 from spotcluster.search.kinds.optuna_search import OptunaSearch
 from spotcluster.search.results.results import Best
+from spotcluster.search.results.tracking import mlflow
 from spotcluster.search.searches import Search
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "get_engines_memory",
     "get_host_free_memory",
     "learning_curve",
+    "mlflow",
     "one_engine_per_host",
     "persist_cv_splits",
     "warm_mmap_on_cv_splits",

@@ -115,7 +115,7 @@ class Run:
             error_score=plan.error_score,
         )
         self.retried: list[Retry] = []
-        self._id, self._kind = header.id, header.kind
+        self.id, self.kind = header.id, header.kind
         self._progress: Progress | None = None
         self._told = told
         self._raised: BaseException | None = None
@@ -136,7 +136,7 @@ class Run:
         """Make ready to start; candidates may be added from now on."""
         self._client = backend.client
         self._progress = Progress(
-            *(self._id, self._kind, self.path, backend.controller()),
+            *(self.id, self.kind, self.path, backend.controller()),
             *(self._look, self._rank, self._describe),
         )
         self.dispatcher = Dispatcher(
@@ -242,7 +242,7 @@ class Run:
         if done < total and failure is None:
             return
         end = "is done" if failure is None else f"has stopped: {type(failure).__name__}"
-        text = f"The {self._kind} {end}; {done} of {total} evaluations are finished."
+        text = f"The {self.kind} {end}; {done} of {total} evaluations are finished."
         notify.tell_for(self._client, "search done", text, done=done, total=total)
 
     def _look(self) -> tuple[int, int, list[str]]:

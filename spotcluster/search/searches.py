@@ -184,12 +184,19 @@ class Search(FollowedSearch):
 
     @classmethod
     def resume(
-        cls, ledger: AnyPath, view: Any, *, accept_changes: bool = False, pace: float = 0.0
+        cls,
+        ledger: AnyPath,
+        view: Any,
+        *,
+        accept_changes: bool = False,
+        on_result: OnResult | None = None,
+        pace: float = 0.0,
     ) -> Self:
         """Go on with a search of a client that has gone; no finished evaluation is run again.
 
         The parameters of the search come back with it. One that was begun by `fit` does not wait:
-        call `wait`, and then what `fit` leaves is there. `accept_changes` is as in `Search`.
+        call `wait`, and then what `fit` leaves is there. `accept_changes` and
+        `on_result` are as in `Search`.
 
         Raises
         ------
@@ -200,10 +207,11 @@ class Search(FollowedSearch):
             search with ``ledger=PATH`` and `fit`.
         """
         with Ledger.claimed(Path(ledger), new=False) as claim:
-            return cls._resumed(claim, view, pace=pace, accept_changes=accept_changes)
+            own = {"accept_changes": accept_changes, "on_result": on_result}
+            return cls._resumed(claim, view, own, pace=pace)
 
     @classmethod
-    def _resumed(cls, ledger: Ledger, view: Any, *, pace: float, accept_changes: bool) -> Self:
+    def _resumed(cls, ledger: Ledger, view: Any, own: dict[str, Any], *, pace: float) -> Self:
         path, record = ledger.path, ledger.record
         assert record is not None
         header = record.header
@@ -231,11 +239,11 @@ class Search(FollowedSearch):
                     "Bring the old one back, or start the search again.",
                 )
         given = header.objects
-        search = cls(view, **given["params"], ledger=path, accept_changes=accept_changes)
+        search = cls(view, **given["params"], ledger=path, **own)
         search._check(fitted=False)
         known = sent(given["model"], given["scorer"], given["task"], record.candidates)
         now = search._origins(known, search._tried(), importable=True)
-        record.agree(path, now, accept=accept_changes, all_code=False)
+        record.agree(path, now, accept=search.accept_changes, all_code=False)
         # What was accepted, if anything was: engines are to have that too.
         task = {**given["task"], "versions": now.versions, "pace": pace}
         plan = planned(given["model"], given["scorer"], task, search.timeout)
@@ -429,12 +437,19 @@ class Search(FollowedSearch):
         try:
             run.prepare(backend_of(self.view), open=self._adds_candidates)
             self._begin()
+            self._let_follow(run)
             run.start()
         except BaseException:  # Ctrl-C too
             self._run = NOT_LAUNCHED
             run.discard()
             raise
         return self
+
+    def _let_follow(self, run: Run) -> None:
+        """Let what is called with each evaluation, and wants to know of what, know the run."""
+        follow = getattr(self.on_result, "follow", None)
+        if follow is not None:
+            follow(run)
 
     def _news(self, evaluation: Evaluation) -> None:
         self._told(evaluation)

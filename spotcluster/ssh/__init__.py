@@ -15,6 +15,7 @@
     sftp.py         single files over SFTP, for set-up
     copying/        both ends of a copy of trees; one is sent to the machine
     transfer.py     trees of files to a machine and from it
+    relaying.py     what one machine has, sent on by it to others
     tunnel.py       local ports that lead to ports behind the machine
     paramiko_private.py  what we use of it that is not public
     program.py      the arguments and known hosts for the system's own ssh

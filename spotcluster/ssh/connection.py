@@ -7,7 +7,7 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,11 +38,14 @@ class Result:
         Its exit status; -1 when it was killed.
     stdout, stderr : str
         What it printed, decoded as UTF-8.
+    output : str
+        Both, in the order in which they came.
     """
 
     status: int
     stdout: str
     stderr: str
+    output: str = field(default="", compare=False)
 
 
 class Connection:
@@ -88,6 +91,7 @@ class Connection:
         input: bytes | None = None,  # noqa: A002 - the name that subprocess.run has for it
         check: bool = True,
         looks: bool = False,
+        tied: bool = False,
     ) -> Result:
         """Run a bash script under ``set -euo pipefail`` in the login's home.
 
@@ -110,6 +114,9 @@ class Connection:
             Whether to raise when its status is not 0.
         looks : bool
             Whether it only looks how the machine does, so that no idle one is kept up by it.
+        tied : bool
+            Whether its standard input, after `input`, stays open for as long as the connection
+            does, so that a script which waits for the end of it knows when we are gone.
 
         Raises
         ------
@@ -119,10 +126,11 @@ class Connection:
             The connection was lost before it ended.
         """
         sudo = user if user != self.target.user else None
-        sent = Script(script, max(0.001, timeout), sudo, input, looks=looks)
+        given = (input or b"") if tied else input
+        sent = Script(script, max(0.001, timeout), sudo, given, looks=looks)
         what = what or f"`{_shorten(sent.first_line)}`"
         begin = time.monotonic()
-        got = self._execute(sent, what)
+        got = self._execute(sent, what, ends=input is not None and not tied)
         status = -1 if got.status is None else got.status
         stdout, stderr = got.stdout, got.stderr
         ending = sent.ending(status, stdout, stderr, elapsed=time.monotonic() - begin)
@@ -131,7 +139,8 @@ class Connection:
             raise self._too_late(what, timeout, ending, output)
         if status != 0 and check:
             raise self._failed(what, status, ending, output)
-        return Result(status, _decode(stdout[ending.stdout]), _decode(stderr[ending.stderr]))
+        said = _decode(stdout[ending.stdout]), _decode(stderr[ending.stderr])
+        return Result(status, *said, output)
 
     def run_each(self, steps: Sequence[Step], *, timeout: float) -> list[str]:
         """Run several scripts one after the other in one round trip, up to the first that fails.
@@ -170,17 +179,21 @@ class Connection:
         raise self._failed(failure.step.what, failure.status, ending, output)
 
     def _execute(
-        self, sent: Script, what: str, at: Callable[[bytes], str] | None = None
+        self,
+        sent: Script,
+        what: str,
+        at: Callable[[bytes], str] | None = None,
+        *,
+        ends: bool = False,
     ) -> channels.Exchange:
         """Run a script to its end, or until its time is over.
 
-        `at` tells from its standard error what it was at, for an error.
+        `at` tells from its standard error what it was at, for an error; `ends`, whether its input
+        ends.
         """
         deadline = time.monotonic() + sent.limit + KILLED_AFTER + _ANSWER
         with self._session(what, deadline=deadline) as channel:
-            got = channels.execute(
-                channel, sent.line, sent.stdin, ends=sent.input is not None, deadline=deadline
-            )
+            got = channels.execute(channel, sent.line, sent.stdin, ends=ends, deadline=deadline)
             if got.late:
                 channels.kill(channel)
         if got.status is None and not got.late and self._is_lost():

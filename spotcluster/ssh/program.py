@@ -18,6 +18,7 @@ def command_line(
     known_hosts: Path,
     *,
     agent_forward: bool = False,
+    x11: bool = False,
     tty: bool | None = None,
     command: Sequence[str] = (),
 ) -> list[str]:
@@ -33,6 +34,8 @@ def command_line(
         A file with `known_hosts_text`.
     agent_forward : bool
         Whether the machine may use the caller's ssh agent.
+    x11 : bool
+        Whether programs there may open windows here, where this computer has an X server.
     tty : bool, optional
         Whether it gets a terminal; as ssh decides, unless given.
     command : sequence of str
@@ -47,6 +50,8 @@ def command_line(
     for name, value in _options(target, known_hosts).items():
         arguments += ["-o", f"{name}={value}"]
     arguments.append("-A" if agent_forward else "-a")
+    if x11:
+        arguments.append("-X")
     if tty is not None:
         arguments.append("-t" if tty else "-T")
     # As USER@HOST a user that begins with "-" would be an option.

@@ -19,7 +19,17 @@ from spotcluster.ssh.copying.sender import Sender, root_name
 from spotcluster.ssh.copying.wire import Pipe, RefusedError, Watch, from_wire, shown, to_wire
 from spotcluster.wording import masked
 
-__all__ = ["Moved", "Report", "Watch", "get", "opened", "patterns", "put", "report_of"]
+__all__ = [
+    "Moved",
+    "Report",
+    "Watch",
+    "far_end",
+    "get",
+    "opened",
+    "patterns",
+    "put",
+    "report_of",
+]
 
 ANSWER = 120.0
 """Seconds without a word after which a machine is given up."""
@@ -34,6 +44,7 @@ _START = (
     '; do command -v "$python" >/dev/null 2>&1 && exec "$python" -I -c "$1"; done'
     f"; exit {_NO_PYTHON}"
 )
+_WORDS = ("env", "sh", "-c", _START, "sh", _LOAD)
 _LOADER = """
 import sys, types
 package = types.ModuleType("copying")
@@ -96,11 +107,14 @@ class Report:
         What was not copied by rule, and why: sockets, links that lead out of what is copied.
     failed : tuple of (str, str)
         What could not be copied, and why.
+    there : tuple of str
+        The names of all that is there now, of folders and links too.
     """
 
     files: tuple[Moved, ...]
     left_out: tuple[tuple[str, str], ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
+    there: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -214,7 +228,12 @@ def report_of(
         if kind == "f" and to_wire(name) not in bad
     ]
     left_out = [(to_wire(name), to_wire(why)) for _, name, kind, _, why in listed if kind == "-"]
-    return Report(tuple(files), tuple(left_out), tuple(failed))
+    there = [
+        to_wire(name)
+        for _, name, kind, _, _ in listed
+        if kind in ("f", "d", "l") and to_wire(name) not in bad
+    ]
+    return Report(tuple(files), tuple(left_out), tuple(failed), tuple(there))
 
 
 def patterns(sources: Sequence[str]) -> list[str]:
@@ -227,7 +246,7 @@ def opened(connection: Connection, asked: dict[str, Any], user: str | None) -> I
     """Start the machine's end of a copy; its errors and ours become those of this program."""
     alias = connection.target.alias
     mark = secrets.token_hex(12)
-    words = ["env", "sh", "-c", _START, "sh", _LOAD]
+    words = list(_WORDS)
     if user and user != connection.target.user:
         words = ["sudo", "-n", "-H", "-u", user, "--", *words]
     with connection.program(f"exec {shlex.join(words)}", "the copy") as channel:
@@ -302,12 +321,20 @@ class _Stream:
 
 
 def _start(stream: _Stream, pipe: Pipe, mark: str, asked: dict[str, Any]) -> None:
-    sources = assembly.sources("spotcluster.ssh.copying")
-    program = _LOADER.format(sources=sources, mark=mark).encode()
+    program = _program(mark).encode()
     stream.write(b"%d\n" % len(program) + program)
     pipe.tell(wire.REQUEST, asked)
     pipe.flush()
     stream.skip_to(mark.encode() + b"\n")
+
+
+def _program(mark: str) -> str:
+    return _LOADER.format(sources=assembly.sources("spotcluster.ssh.copying"), mark=mark)
+
+
+def far_end(mark: str) -> tuple[str, str]:
+    """Return the line that starts a machine's end of a copy, and the program that it reads."""
+    return f"exec {shlex.join(_WORDS)}", _program(mark)
 
 
 def _last_words(pipe: Pipe) -> None:

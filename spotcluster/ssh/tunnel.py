@@ -10,7 +10,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 import paramiko
@@ -43,6 +43,8 @@ class Tunnel:
     ports : mapping of int to (str, int), or iterable of (str, int)
         Where local ports lead, as the machine names it. A mapping gives the local ports too (0:
         any); otherwise every port is one that was free.
+    refused : callable, optional
+        Is told which port could not be reached for a local connection, and why.
 
     Notes
     -----
@@ -59,7 +61,9 @@ class Tunnel:
         self,
         through: Target | Connection,
         ports: Mapping[int, tuple[str, int]] | Iterable[tuple[str, int]],
+        refused: Callable[[int, str], object] = lambda _port, _why: None,
     ) -> None:
+        self.refused = refused
         self._target = through if isinstance(through, Target) else through.target
         self._own = isinstance(through, Target)
         self._connection = None if isinstance(through, Target) else through
@@ -280,6 +284,7 @@ class _Link:
             channel = self._tunnel.open(self._remote, self._origin)
         except (SpotclusterError, paramiko.SSHException, EOFError, OSError) as error:
             log.debug("tunnel to %s: %s:%s: %s", self._tunnel.alias, *self._remote, error)
+            self._tunnel.refused(self._remote[1], str(error))
             # As a port that nobody listens on: reset, so that the client knows to try again.
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

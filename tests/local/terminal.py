@@ -27,6 +27,8 @@ class Terminal:
             os.execvp(command[0], command)
         self.resize(rows, columns)
         self.seen = ""
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
 
     def resize(self, rows: int, columns: int) -> None:
         ioctl(self.end, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -43,6 +45,21 @@ class Terminal:
             assert ready, f"waited for {text!r} and saw {self.seen!r}"
             self.seen += os.read(self.end, 65536).decode(errors="replace")
         self.seen = self.seen.partition(text)[2]
+
+    def see(self, text: str, within: float = LIMIT) -> bool:
+        """Wait until a text stands on the screen; tell whether it came to that."""
+        deadline = time.monotonic() + within
+        while text not in self.screen:
+            left = max(0.0, deadline - time.monotonic())
+            if not select.select([self.end], [], [], left)[0]:
+                return False
+            self._stream.feed(os.read(self.end, 65536))
+        return True
+
+    @property
+    def screen(self) -> str:
+        """What stood on the screen when it was last waited for something."""
+        return "\n".join(line.rstrip() for line in self._screen.display)
 
     def close(self) -> int:
         """Wait until ssh has ended; return its exit status."""

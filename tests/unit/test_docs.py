@@ -18,6 +18,7 @@ import pytest
 
 import spotcluster.search
 from spotcluster import config, files
+from spotcluster.cli import starcluster
 from spotcluster.cli.main import cli
 from spotcluster.plugins import loader
 
@@ -38,6 +39,7 @@ def load(name: str) -> ModuleType:
     return module
 
 
+sys.path.insert(0, str(DOCS))  # its programs import each other by name
 generated: Any = load("generated")
 
 
@@ -243,6 +245,20 @@ def test_every_public_name_of_the_search_is_in_the_reference() -> None:
 def test_every_part_that_a_page_asks_for_is_there() -> None:
     asked = {name for page in PAGES for name in generated.MARK.findall(page.read_text())}
     assert asked == set(generated.PARTS)
+
+
+def test_every_short_name_and_refusal_is_on_the_page_for_those_who_know_starcluster() -> None:
+    rows = {
+        row.split("`")[1]: row for row in generated.PARTS["from_starcluster"]().splitlines()[2:]
+    }
+    names = {name for name in starcluster.COMMANDS if len(name) > 5} | set(
+        starcluster.SHORT.values()
+    )
+    there = {row.rpartition("| ")[0].split("|")[2].strip(" `") for row in rows.values()} | set(rows)
+    assert names - there - {"createimage"} == set()
+    assert "| same |" in rows["start"]
+    assert "`-x`, `--no-create`" in rows["start"]
+    assert "| `keep` |" in rows["loadbalance"]
 
 
 def test_site_has_a_place_for_every_page() -> None:

@@ -228,3 +228,34 @@ def test_wrong_setting_is_explained(settings: dict[str, object], said: tuple[str
     ((key, why),) = wording.explain(caught.value, list(Settings.model_fields))
     assert key == said[0]
     assert why.startswith(said[1])
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["master"], "master"),
+        (["master", "node001"], "master, node001"),
+        (["node001", "node002", "node003", "node007"], "node[001-003,007]"),
+        (["node001", "node003"], "node[001,003]"),
+        (["node998", "node999", "node1000", "node1001"], "node[998-999], node[1000-1001]"),
+        (["a-master", "a-node001", "a-node002"], "a-master, a-node[001-002]"),
+        ([], "none"),
+    ],
+)
+def test_names_of_nodes_are_folded(names: list[str], said: str) -> None:
+    assert wording.folded(names) == said
+    assert wording.unfolded(said) == (names or ["none"])
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("node0*", ["node0*"]),
+        ("node001, master", ["node001", "master"]),
+        ("node00[1-3]", ["node001", "node002", "node003"]),
+        ("node[9-11]", ["node9", "node10", "node11"]),
+        ("node00[!1]", ["node00[!1]"]),
+    ],
+)
+def test_names_can_be_given_as_they_are_folded(text: str, names: list[str]) -> None:
+    assert wording.unfolded(text) == names

@@ -1,4 +1,4 @@
-"""start, addnode, removenode, restart, runplugin."""
+"""start, addnode, removenode, restart."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from spotcluster.cli import output
+from spotcluster.cli.completion import names
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.interrupts import (
     nothing_done_yet,
     say_what_exists,
     say_what_is_half_made,
 )
-from spotcluster.cli.options import USD, yes_option
+from spotcluster.cli.options import USD, cluster_argument, key_option, node_argument, yes_option
 from spotcluster.cli.results import show_plan, show_result
 from spotcluster.errors import CloudError
 
@@ -49,9 +50,14 @@ Examples:
   spotcluster start mycluster                   after `spotcluster stop mycluster`
 """
 )
-@click.argument("name")
+@cluster_argument()
 @click.option(
-    "-c", "--cluster-template", "template", metavar="TEMPLATE", help="[cluster TEMPLATE]."
+    "-c",
+    "--cluster-template",
+    "template",
+    metavar="TEMPLATE",
+    shell_complete=names.templates,
+    help="[cluster TEMPLATE].",
 )
 @click.option("-s", "--cluster-size", "size", type=int, help="Nodes, the master included.")
 @bid_option
@@ -60,7 +66,7 @@ Examples:
     default=None,
     help="Make the master a spot instance too.",
 )
-@click.option("-k", "--keyname", metavar="KEY", help="Key pair, a [key KEY] section.")
+@key_option
 @click.option("-n", "--node-image-id", "image", metavar="AMI", help="Image of all nodes.")
 @click.option(
     "-i", "--node-instance-type", "node_type", metavar="TYPE", help="Type of the workers."
@@ -140,7 +146,7 @@ def start(
 
     plans.check_name(name)
     blocks = plans.check_blocks(allow)
-    config = context.config()
+    config = context.config(check_plugins=True)
     with nothing_done_yet(name):
         what = request.choose(
             config,
@@ -200,7 +206,7 @@ def start(
 
 
 @click.command(epilog="Example: spotcluster addnode -s 3 -b 0.5 mycluster")
-@click.argument("name")
+@cluster_argument()
 @click.option(
     "-s",
     "-n",
@@ -255,8 +261,8 @@ def addnode(
 
 
 @click.command(epilog="Example: spotcluster removenode mycluster node002 node003")
-@click.argument("name")
-@click.argument("aliases", nargs=-1, required=True, metavar="ALIAS...")
+@cluster_argument()
+@node_argument("aliases", nargs=-1, required=True, metavar="ALIAS...")
 @yes_option
 @pass_context
 def removenode(context: Context, name: str, *, aliases: tuple[str, ...], yes: bool) -> int:
@@ -280,7 +286,7 @@ def removenode(context: Context, name: str, *, aliases: tuple[str, ...], yes: bo
 
 
 @click.command(epilog="Example: spotcluster restart mycluster")
-@click.argument("name")
+@cluster_argument()
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @pass_context
 def restart(context: Context, name: str, *, as_json: bool) -> int:
@@ -300,27 +306,6 @@ def restart(context: Context, name: str, *, as_json: bool) -> int:
     except (KeyboardInterrupt, CloudError):
         say_what_exists(cluster.session, name)
         raise
-
-
-@click.command(epilog="Example: spotcluster runplugin ipclusterrestart mycluster")
-@click.argument("plugin")
-@click.argument("name")
-@pass_context
-def runplugin(context: Context, plugin: str, name: str) -> int:
-    """Run a plugin of the config, or of the cluster's own template, on every node.
-
-    Nodes that join later get it with these settings too, if it is one of the cluster's own or one
-    that installs packages.
-    """
-    from spotcluster.cluster.lifecycle import runplugin as running
-
-    cluster = context.cluster(name)
-    section, chosen = running.choose(context.config(), cluster, plugin)
-    with output.progress() as reporter:
-        cluster.reporter = reporter
-        running.run(cluster, section, chosen)
-    output.out.print(f"Ran {plugin} on {len(cluster.nodes)} node(s) of '{name}'.")
-    return 0
 
 
 def _may_format(session: Session, template: Template) -> bool:

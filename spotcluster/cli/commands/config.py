@@ -1,4 +1,4 @@
-"""config show, config check, config edit."""
+"""config init, config show, config check, config edit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spotcluster import files, wording
-from spotcluster.cli import editing, output
+from spotcluster.cli import editing, first_config, output
+from spotcluster.cli.completion import names
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.groups import Group
 from spotcluster.cli.options import USD, json_option
@@ -26,13 +27,50 @@ if TYPE_CHECKING:
     cls=Group,
     epilog="""\b
 Examples:
+  spotcluster config init
   spotcluster config check
   spotcluster config show iptemplate
   spotcluster config edit
 """,
 )
 def config_() -> None:
-    """Show, check or edit the config file."""
+    """Make, show, check or edit the config file."""
+
+
+@config_.command(
+    epilog="""\b
+Examples:
+  spotcluster config init
+  spotcluster -r us-east-1 config init -i c5.2xlarge -k mykey -s 3
+"""
+)
+@click.option("-i", "--node-instance-type", "kind", metavar="TYPE", help="Type of the nodes.")
+@click.option("-k", "--keyname", "key", metavar="KEY", help="Key pair; it may be made later.")
+@click.option(
+    "-K",
+    "--key-location",
+    "location",
+    metavar="FILE",
+    help="Its private key, where it is or will be.",
+)
+@click.option("-s", "--cluster-size", "size", metavar="N", help="Nodes, the master included.")
+@pass_context
+def init(
+    context: Context,
+    *,
+    kind: str | None,
+    key: str | None,
+    location: str | None,
+    size: str | None,
+) -> None:
+    """Write a first config file: asks for region, type, key and size, and shows what they cost.
+
+    What a flag says is not asked; without a terminal nothing is, and what no flag says is as usual.
+    A config file that is there stays as it is.
+    """
+    path = files.expand(context.config_path or files.config_file())
+    given = first_config.Given(context.region, kind, key, location, size)
+    first_config.show(first_config.write(path, given))
 
 
 @config_.command(
@@ -42,11 +80,11 @@ Examples:
   spotcluster config show -s 9 -b 0.5 iptemplate    what `start` with these flags goes by
 """
 )
-@click.argument("name", required=False, metavar="[TEMPLATE]")
+@click.argument("name", required=False, metavar="[TEMPLATE]", shell_complete=names.templates)
 @click.option("-s", "--cluster-size", type=int, help="As for start.")
 @click.option("-b", "--bid", "spot_bid", type=USD, metavar="USD", help="As for start.")
 @click.option("--force-spot-master/--no-spot-master", default=None, help="As for start.")
-@click.option("-k", "--keyname", metavar="KEY", help="As for start.")
+@click.option("-k", "--keyname", metavar="KEY", shell_complete=names.keys, help="As for start.")
 @click.option("-n", "--node-image-id", metavar="AMI", help="As for start.")
 @click.option("-i", "--node-instance-type", metavar="TYPE", help="As for start.")
 @click.option("-I", "--master-instance-type", metavar="TYPE", help="As for start.")
@@ -67,7 +105,7 @@ def show(
     from spotcluster.cluster.secrets import without_secrets
     from spotcluster.config import explained
 
-    config = context.config()
+    config = context.config(check_plugins=True)
     chosen = config.template(name)
     given = {"cluster_size": cluster_size, "spot_bid": spot_bid, **flags}
     if any(value is not None for value in given.values()):
@@ -106,6 +144,7 @@ def check(context: Context, *, as_json: bool) -> int:
                 "files": list(config.files),
                 "templates": list(config.clusters),
                 "problems": [_problem_as_json(one) for one in problems],
+                "plugins": configs.installed_plugins(),
                 "notes": notes,
             }
         )
@@ -118,6 +157,9 @@ def check(context: Context, *, as_json: bool) -> int:
     if config.incomplete:
         listed = ", ".join(config.incomplete)
         output.out.print(f"Only for others to extend: {listed}", markup=False)
+    if installed := configs.installed_plugins():
+        listed = ", ".join(f"{name} ({where})" for name, where in sorted(installed.items()))
+        output.out.print(f"Plugins of installed packages: {listed}", markup=False)
     for note in notes:
         output.out.print(note, markup=False)
     return 0

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spotcluster import wording
+from spotcluster import files, wording
 from spotcluster.cli import output, results
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.interrupts import nothing_done_yet, say_what_exists
-from spotcluster.cli.options import USD, yes_option
+from spotcluster.cli.options import USD, cluster_argument, yes_option
 from spotcluster.errors import CloudError, NoSuchCluster
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ Examples:
   spotcluster start mycluster     brings it back
 """
 )
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@cluster_argument("names", nargs=-1, required=True, metavar="NAME...")
 @yes_option
 @pass_context
 def stop(context: Context, names: tuple[str, ...], *, yes: bool) -> int:
@@ -56,7 +56,7 @@ def _stop(context: Context, name: str, *, yes: bool) -> None:
 
     with nothing_done_yet(name):
         # A plugin of the config that is broken must not keep a cluster running.
-        cluster = context.cluster(name, check_plugins=False)
+        cluster = context.cluster(name)
         region = cluster.region
         parts = stopping.parts(cluster)
         if parts.done and cluster.record.stopped:
@@ -98,7 +98,7 @@ Examples:
   spotcluster autostop mycluster --budget 40
 """
 )
-@click.argument("name")
+@cluster_argument()
 @click.argument("time", required=False, metavar="[TIME|off]")
 @click.option(
     "--budget", type=USD, metavar="USD", help="The most that it may cost from its start on."
@@ -114,7 +114,7 @@ def autostop(context: Context, name: str, time: str | None, *, budget: float | N
     from spotcluster.cluster.lifecycle import autostop as stopping
 
     with nothing_done_yet(name):
-        cluster = context.cluster(name, check_plugins=False)
+        cluster = context.cluster(name)
     with output.progress() as reporter:
         cluster.reporter = reporter
         try:
@@ -131,7 +131,7 @@ def autostop(context: Context, name: str, time: str | None, *, budget: float | N
 
 
 @click.command(epilog="Example: spotcluster terminate mycluster")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@cluster_argument("names", nargs=-1, required=True, metavar="NAME...")
 @yes_option
 @click.option(
     "--timeout",
@@ -147,7 +147,7 @@ def terminate(context: Context, names: tuple[str, ...], *, yes: bool, timeout: f
     from spotcluster.cluster.status import quick
     from spotcluster.cluster.volumes import release
 
-    config = context.config(check_plugins=False)
+    config = context.config()
     keys = lookup.keys_of(config)
     for name in names:
         with nothing_done_yet(name):
@@ -187,8 +187,9 @@ def _session_with(context: Context, name: str) -> Session:
     from spotcluster.cluster.lifecycle import terminate as end
 
     # A plugin of the config that is broken must not keep a cluster running.
-    sessions = context.sessions(name, check_plugins=False)
+    sessions = context.sessions(name)
     there = regions.first(sessions, lambda session: end.remains(session, name))
     if there:
         return there[0]
-    raise NoSuchCluster([name], (session.region for session in sessions))
+    known = (one for _, one in files.reached())
+    raise NoSuchCluster([name], (session.region for session in sessions), known)

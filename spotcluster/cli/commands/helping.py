@@ -1,4 +1,4 @@
-"""help, and the config template that is offered where there is no config."""
+"""help, completion, and the config template that is offered where there is no config."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ import click
 
 from spotcluster import files
 from spotcluster.cli import output, starcluster
+from spotcluster.cli.completion import names, shells
 from spotcluster.cli.context import Context
+from spotcluster.cli.groups import Group
+from spotcluster.errors import UsageError
 
 
 @click.command("help", epilog="Example: spotcluster help start")
-@click.argument("command", required=False)
+@click.argument("command", required=False, shell_complete=names.commands)
 @click.pass_context
 def help_(context: click.Context, command: str | None) -> int:
     """Show the help of a command; `help config` prints the config template."""
     group = context.find_root().command
-    if not isinstance(group, click.Group) or context.parent is None:
+    if not isinstance(group, Group) or context.parent is None:
         raise click.UsageError("help belongs to a group of commands.")
     if command is None:
         click.echo(group.get_help(context.parent))
@@ -28,14 +31,53 @@ def help_(context: click.Context, command: str | None) -> int:
         return 0
     found = group.get_command(context.parent, command)
     if found is None:
-        raise starcluster.no_such_command(command, context.parent) or click.UsageError(
-            f"There is no command '{command}'.", context.parent
-        )
+        raise group.no_such(command, context.parent)
     with click.Context(found, info_name=found.name, parent=context.parent) as inner:
         click.echo(found.get_help(inner))
     if short := [one for one, name in starcluster.SHORT.items() if name == found.name]:
         click.echo(f"\n  Its short name: {', '.join(short)}")
     return 0
+
+
+@click.group(
+    cls=Group,
+    epilog="""\b
+Examples:
+  spotcluster completion install             for the shell that you use
+  spotcluster completion show zsh | less
+""",
+)
+def completion() -> None:
+    """Have bash, zsh or fish complete commands, options, clusters, nodes, templates and jobs."""
+
+
+@completion.command(epilog="Example: spotcluster completion install --shell zsh")
+@click.option(
+    "--shell", type=click.Choice(list(shells.SHELLS)), help="The shell; the one of $SHELL."
+)
+@click.pass_context
+def install(context: click.Context, *, shell: str | None) -> None:
+    """Write what the shell reads to where it looks for that, and say how to begin."""
+    shell = shell or shells.of_the_user()
+    if shell is None:
+        raise UsageError(
+            f"$SHELL is none of {', '.join(shells.SHELLS)}.", "Name the shell with --shell."
+        )
+    path = shells.place(shell)
+    text = shells.script(context.find_root().command, shell)
+    same = path.is_file() and path.read_bytes() == text.encode()
+    if not same:
+        files.write_private(path, text, mode=0o644)
+    output.out.print(output.Text(f"{path} is {'there already' if same else 'written'}."))
+    output.out.print(output.Text(shells.first_steps(shell, path)))
+
+
+@completion.command(epilog="Example: spotcluster completion show bash >> ~/.bashrc")
+@click.argument("shell", type=click.Choice(list(shells.SHELLS)))
+@click.pass_context
+def show(context: click.Context, shell: str) -> None:
+    """Print what a shell reads; where `install` would write it is up to you then."""
+    click.echo(shells.script(context.find_root().command, shell), nl=False)
 
 
 def offer_template(context: Context) -> None:
@@ -45,8 +87,11 @@ def offer_template(context: Context) -> None:
         return
     output.err.print(f"\nThe config file {path} does not exist.")
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        output.err.print("`spotcluster help config` prints a template for it.")
+        output.err.print(
+            "`spotcluster config init` writes one; `spotcluster help config` prints a template."
+        )
         return
+    output.err.print("`spotcluster config init` asks for what it has to say. Or:")
     output.err.print(
         f"\n[1] Show the spotcluster config template\n[2] Write config template to {path}\n"
         "[q] Quit\n",

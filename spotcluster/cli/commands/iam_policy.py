@@ -64,7 +64,7 @@ def iam_policy(
     from spotcluster.aws import policy
     from spotcluster.cluster import lookup
 
-    region = context.region or lookup.default_region(context.config(check_plugins=False))
+    region = context.region or lookup.default_region(context.config())
     partition = policy.partition_of(region)
     output.document(
         policy.document(

@@ -11,8 +11,9 @@ import click
 
 from spotcluster import wording
 from spotcluster.cli import output
+from spotcluster.cli.completion import names
 from spotcluster.cli.context import Context, pass_context
-from spotcluster.cli.options import json_option
+from spotcluster.cli.options import cluster_argument, job_argument, json_option
 
 if TYPE_CHECKING:
     from spotcluster.cluster.on_master.jobs import Job, Jobs
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 _REST = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 _ATTACHED = 20
 """How many lines `attach` shows of what was there before."""
-
-_job = click.argument("number", metavar="[JOB]", type=click.IntRange(min=1), required=False)
 
 
 @click.command(
@@ -42,9 +41,13 @@ The exit status is that of the job, 128 + n if signal n ended it.
 @click.option(
     "-D", "--detach", is_flag=True, help="Do not follow it: print its number and come back."
 )
-@click.argument("name")
+@cluster_argument()
 @click.argument(
-    "words", nargs=-1, type=click.UNPROCESSED, metavar="[--] SCRIPT|FOLDER [COMMAND] [ARGS]..."
+    "words",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar="[--] SCRIPT|FOLDER [COMMAND] [ARGS]...",
+    shell_complete=names.files,
 )
 @pass_context
 def run(context: Context, name: str, *, words: tuple[str, ...], detach: bool) -> int:
@@ -74,8 +77,8 @@ Examples:
   spotcluster attach mycluster 3
 """
 )
-@click.argument("name")
-@_job
+@cluster_argument()
+@job_argument()
 @pass_context
 def attach(context: Context, name: str, *, number: int | None) -> int:
     """Follow a job again until it ends, and end with its exit status.
@@ -99,8 +102,8 @@ Examples:
 @click.option(
     "-n", "--lines", type=click.IntRange(min=1), metavar="N", help="Begin N lines before the end."
 )
-@click.argument("name")
-@_job
+@cluster_argument()
+@job_argument()
 @pass_context
 def logs(
     context: Context, name: str, *, number: int | None, follow: bool, lines: int | None
@@ -120,7 +123,7 @@ def logs(
 
 @click.command(name="jobs", epilog="Example: spotcluster jobs mycluster --json")
 @json_option
-@click.argument("name")
+@cluster_argument()
 @pass_context
 def jobs_(context: Context, name: str, *, as_json: bool) -> None:
     """List the jobs of a cluster: those that run and those that have ended."""
@@ -150,8 +153,8 @@ Examples:
     metavar="SECONDS",
     help="Time that it has to end by itself after TERM; then it gets KILL.",
 )
-@click.argument("name")
-@click.argument("number", metavar="JOB", type=click.IntRange(min=1))
+@cluster_argument()
+@job_argument(metavar="JOB", required=True)
 @pass_context
 def cancel(context: Context, name: str, *, number: int, grace: float) -> int:
     """End a job and every process that it has started."""

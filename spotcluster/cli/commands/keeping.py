@@ -9,6 +9,7 @@ import click
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.interrupts import nothing_done_yet, say_what_exists
+from spotcluster.cli.options import cluster_argument
 
 _MINUTES = 60.0
 
@@ -23,7 +24,7 @@ Examples:
   spotcluster loadbalance -n 3 -m 20 mycluster   the same, as StarCluster calls it
 """
 )
-@click.argument("name")
+@cluster_argument()
 @click.option(
     "--min",
     "-n",

@@ -9,6 +9,7 @@ import click
 
 from spotcluster import files
 from spotcluster.cli import output
+from spotcluster.cli.completion import names
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.options import json_option, yes_option
 from spotcluster.errors import UsageError
@@ -85,7 +86,7 @@ def listkeypairs(context: Context, *, as_json: bool) -> int:
 
 
 @click.command(epilog="Example: spotcluster removekey mykey")
-@click.argument("name")
+@click.argument("name", shell_complete=names.keys)
 @yes_option
 @pass_context
 def removekey(context: Context, name: str, *, yes: bool) -> int:

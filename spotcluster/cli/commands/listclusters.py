@@ -11,7 +11,7 @@ import click
 from spotcluster import files, wording
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
-from spotcluster.cli.options import json_option
+from spotcluster.cli.options import cluster_argument, json_option
 from spotcluster.errors import NoSuchCluster, UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: spotcluster listclusters --json")
-@click.argument("names", nargs=-1, metavar="[NAME...]")
+@cluster_argument("names", nargs=-1, metavar="[NAME...]")
 @json_option
 @pass_context
 def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> int:
@@ -40,7 +40,7 @@ def listclusters(context: Context, names: tuple[str, ...], *, as_json: bool) -> 
     if names and not missing:
         refused = {}  # nothing is left to be found there
     if missing and not refused:
-        raise NoSuchCluster(sorted(missing), looked_in)
+        raise NoSuchCluster(sorted(missing), looked_in, (one.name for one in found))
     found = [one for one in found if not names or one.name in names]
     for region, error in refused.items():
         output.error(f"{region} could not be looked in: {error.message}")
@@ -137,7 +137,7 @@ Examples:
   spotcluster costs mycluster --since 8w --json
 """
 )
-@click.argument("name", required=False)
+@cluster_argument(required=False)
 @click.option(
     "--since",
     default="30d",
@@ -171,6 +171,11 @@ def costs(context: Context, name: str | None, *, since: timedelta, as_json: bool
     ended = [one for _, some in told for one in some if one.id not in known]
     ended += [one.receipt for one in mine if one.receipt]
     ended.sort(key=lambda one: one.ended)
+    if name and not (running or ended or refused or unread):
+        raise UsageError(
+            f"There is nothing that cost anything of '{name}'.",
+            "`spotcluster costs` shows what did; --since looks further back, -r in another region.",
+        )
     if as_json:
         output.document(
             {
@@ -179,7 +184,7 @@ def costs(context: Context, name: str | None, *, since: timedelta, as_json: bool
             }
         )
     elif not (running or ended):
-        output.out.print(f"There is nothing that cost anything{f' of {name!r}' if name else ''}.")
+        output.out.print("There is nothing that cost anything.")
     else:
         rows = [
             (one.name, one.region, one.state, f"{one.created:%Y-%m-%d %H:%M}", _usd(one.cost), "")

@@ -11,7 +11,7 @@ import click
 
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
-from spotcluster.cli.options import json_option
+from spotcluster.cli.options import cluster_argument, json_option, node_argument
 
 
 @click.command(epilog="Example: spotcluster listregions --json")
@@ -71,8 +71,8 @@ Examples:
   spotcluster showconsole i-0abcdef1234567890
 """
 )
-@click.argument("name", metavar="NAME|INSTANCE")
-@click.argument("alias", required=False)
+@cluster_argument(metavar="NAME|INSTANCE")
+@node_argument(required=False)
 @pass_context
 def showconsole(context: Context, name: str, alias: str | None) -> None:
     """Show what a node has written to its console; the master's without ALIAS.

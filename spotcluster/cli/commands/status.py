@@ -11,7 +11,7 @@ import click
 
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
-from spotcluster.cli.options import json_option
+from spotcluster.cli.options import cluster_argument, json_option
 
 if TYPE_CHECKING:
     from spotcluster.cluster.reporter import Teller
@@ -28,7 +28,7 @@ Examples:
   spotcluster status mycluster --json | jq '.searches[0].bests[0].params'
 """
 )
-@click.argument("name")
+@cluster_argument()
 @click.option("-w", "--watch", is_flag=True, help="Redraw it until Ctrl-C.")
 @json_option
 @pass_context

@@ -15,7 +15,7 @@
     set_up.py       makes the machine a node: hostkeys.py
     autostop.py     what ends a node by itself, and ceiling.py: when it does whatever runs
     packages.py     what is installed, and which node has something else
-    tagging.py      tags of nodes, written in as few calls as EC2 takes
+    together/       gates and gatherings at which they wait, and the tags of all of them
     pipeline.py     these steps for many nodes at once
     failures.py     what is done about a node that fails
     bringup.py      all of it, for `start`, `addnode` and `restart`

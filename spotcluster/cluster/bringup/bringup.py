@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from spotcluster import files, threads
 from spotcluster.aws.images import Image
 from spotcluster.cluster import records
-from spotcluster.cluster.bringup import packages
+from spotcluster.cluster.bringup import packages, set_up
 from spotcluster.cluster.bringup.failures import OnFailure
 from spotcluster.cluster.bringup.making import ended_elsewhere
 from spotcluster.cluster.bringup.member import Member
@@ -86,12 +86,24 @@ class Result:
 
     @property
     def left_out(self) -> dict[str, list[str]]:
-        """What could not be done, in words, and the nodes where it could not."""
+        """What could not be done, in words, and the nodes where it could not.
+
+        Of nodes that are added, what could not be done on the master either was said at the start.
+        """
         found: dict[str, list[str]] = {}
+        said = self._lacking_before()
         for member in self.members:
-            if member.ready and member.equipped.left_out:
-                found.setdefault(", ".join(member.equipped.left_out), []).append(member.alias)
+            steps = [one for one in member.equipped.left_out if one not in said]
+            if member.ready and steps:
+                found.setdefault(", ".join(steps), []).append(member.alias)
         return found
+
+    def _lacking_before(self) -> list[str]:
+        masters = [node for node in self.cluster.nodes if node.is_master]
+        if not masters or any(member.alias == masters[0].alias for member in self.members):
+            return []
+        facts = masters[0].facts_if_asked
+        return set_up.lacking(self.cluster, facts) if facts else []
 
     @property
     def troubles(self) -> list[str]:

@@ -25,7 +25,7 @@ from dataclasses import replace
 
 from spotcluster import ssh, templates
 from spotcluster.aws import tags
-from spotcluster.cluster.bringup.tagging import Tagger
+from spotcluster.cluster.bringup.together.tagging import Tagger
 from spotcluster.cluster.node import Node
 from spotcluster.errors import NodeError
 from spotcluster.steps import Step

@@ -41,6 +41,7 @@ class Making:
         """Return what the tags of a node say from its launch on, but for its name."""
         cluster, template = self.cluster, self.todo.template
         own_tags = {
+            **template.users_tags,
             tags.CLUSTER: cluster.name,
             tags.ID: cluster.record.run,
             tags.ROLE: "master" if planned.alias == MASTER else "worker",

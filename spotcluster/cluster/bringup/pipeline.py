@@ -18,7 +18,9 @@ from spotcluster.cluster.bringup.failures import Failure, GivenUp, OnFailure, ca
 from spotcluster.cluster.bringup.member import ADDRESS, LAUNCH, READY, SET_UP, SSH, Member, Span
 from spotcluster.cluster.bringup.plans import MASTER
 from spotcluster.cluster.bringup.set_up import Equipped, equip, watching
-from spotcluster.cluster.bringup.tagging import Tagger
+from spotcluster.cluster.bringup.together.gates import Gate
+from spotcluster.cluster.bringup.together.gathering import Gathering
+from spotcluster.cluster.bringup.together.tagging import Tagger
 from spotcluster.cluster.bringup.watcher import Watcher
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node, forget_others, introduce, let_in
@@ -31,44 +33,6 @@ log = logging.getLogger("spotcluster.pipeline")
 _LAST_LAUNCH = 15.0  # seconds that an interrupt waits for a launch under way
 _REBOOT_POLL = 0.5  # seconds until a machine that has yet to go down is asked again
 _CAPACITY_PAUSE = 5.0  # seconds until EC2 is asked again for capacity that it did not have
-
-
-class Gate:
-    """Opens when the master has done something; the others wait at it."""
-
-    def __init__(self, *, is_open: bool) -> None:
-        self._event = threading.Event()
-        self._error: SpotclusterError | None = None
-        if is_open:
-            self._event.set()
-
-    def open(self) -> None:
-        """Let everybody through."""
-        self._event.set()
-
-    def close(self) -> None:
-        """Hold everybody up again: what the master had done went with its machine."""
-        if self._error is None:
-            self._event.clear()
-
-    def fail(self, error: SpotclusterError) -> None:
-        """Tell everybody that it will not open."""
-        if not self._event.is_set():
-            self._error = error
-            self._event.set()
-
-    def wait(self, alias: str, what: str, timeout: float) -> None:
-        """Wait until the master has done it.
-
-        Raises
-        ------
-        NodeError
-            The master failed, or took longer than `timeout` seconds.
-        """
-        if not self._event.wait(timeout):
-            raise NodeError(alias, f"the master had not finished {what} after {timeout:.0f} s.")
-        if self._error:
-            raise GivenUp(alias, f"given up, since the master failed in {what}.")
 
 
 class Pipeline:
@@ -118,6 +82,8 @@ class Pipeline:
         self._aliases: set[str] = set()
         self._has_new_master = False
         self._coming: set[str] = set()
+        self._masters: set[str] = set()
+        self._gatherings: dict[str, Gathering] = {}
         self._tagger = Tagger(cluster.session)
 
     @property
@@ -145,6 +111,12 @@ class Pipeline:
         self._coming = {member.alias for member in members if not member.is_master}
         self.cluster.expect(lambda: self._coming)
         self._tagger = Tagger(self.cluster.session, self._coming)
+        self._masters = {member.alias for member in members if member.is_master}
+        self._gatherings = {
+            name: Gathering(name, lambda: self._coming | self._masters)
+            for name, plugin in self.plugins
+            if plugin.assembles
+        }
         gates = {
             name: Gate(is_open=not with_master)
             for name in (SET_UP, *(name for name, _ in self.plugins), READY)
@@ -182,6 +154,7 @@ class Pipeline:
             self._bring(member, gates)
         finally:
             self._coming.discard(member.alias)
+            self._masters.discard(member.alias)
 
     def _bring(self, member: Member, gates: dict[str, Gate]) -> None:
         while True:
@@ -189,6 +162,8 @@ class Pipeline:
             if member.error is None or self._interrupted.is_set() or self.aborted:
                 return
             failure = self._failed(member, member.error)
+            for gathering in self._gatherings.values():
+                gathering.failed(member.alias)
             if not self._replaces(member, failure):
                 break
             if member.is_master:
@@ -379,6 +354,9 @@ class Pipeline:
         # A master that is new knows nothing of the nodes that were there before.
         comes_back = member.returning and not self._has_new_master
         for name, plugin in self.plugins:
+            if name in self._gatherings:
+                self._gather(member, node, name, plugin, gates[name])
+                continue
             meet = functools.partial(self._meet, member, name, gates[name])
             with self._stage(member, name):
                 if not member.is_master and plugin.after_master:
@@ -391,6 +369,28 @@ class Pipeline:
                     hooks.call(name, hook, self.cluster, node)
                 if member.is_master:
                     meet()
+
+    def _gather(self, member: Member, node: Node, name: str, plugin: Plugin, gate: Gate) -> None:
+        """Have a plugin set this node up together with all others that still come."""
+
+        def assemble(nodes: Sequence[Node]) -> None:
+            hooks.call_within(
+                self.setup_timeout,
+                "SETUP_TIMEOUT",
+                name,
+                lambda cluster: plugin.assemble(cluster, nodes),
+                self.cluster,
+            )
+
+        def why() -> str | None:
+            return self._stop() or gate.why_failed
+
+        with self._stage(member, name):
+            self._gatherings[name].join(
+                node, assemble, timeout=self._for_the_master, should_stop=why
+            )
+        if member.is_master:
+            gate.open()
 
     def _meet(self, member: Member, name: str, gate: Gate) -> None:
         """Open a plugin's gate, as the master; else wait for that."""

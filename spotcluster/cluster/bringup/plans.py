@@ -92,6 +92,11 @@ class Plan:
     offers: tuple[Offer, ...] = ()
 
     @property
+    def bids(self) -> dict[str, float]:
+        """The bids for its spot nodes, by type."""
+        return {one.type.name: one.bid for one in self.nodes if one.spot and one.bid}
+
+    @property
     def price(self) -> float | None:
         """What the nodes to launch cost in USD per hour; None when one of them is not known."""
         known = [node.price for node in self.nodes if node.price is not None]

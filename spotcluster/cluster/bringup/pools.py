@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from spotcluster import threads, wording
@@ -15,6 +15,7 @@ from spotcluster.aws.session import Session
 from spotcluster.errors import CapacityError, UsageError
 
 _MOST = 300  # that a fleet may draw from
+_HIGH = 3  # times the price on demand
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,32 @@ def ranked(session: Session, found: Sequence[Offer]) -> list[Ranked]:
 
     threads.on_each(dict.fromkeys(one.type.name for one in found), ask)
     return [Ranked(one, told.get(one.type.name)) for one in found]
+
+
+def high_bid(session: Session, bids: Mapping[str, float]) -> str:
+    """Return a remark on a bid that lets a spot node cost far more than one on demand, or "".
+
+    Parameters
+    ----------
+    bids : mapping of str to float
+        The bids in USD per hour, by type.
+    """
+    for name, bid in bids.items():
+        on_demand = prices.on_demand(session, name)
+        if on_demand and bid > _HIGH * on_demand:
+            return (
+                f"The bid of {wording.usd(bid)}/h is {bid / on_demand:.0f} times what {name} costs"
+                f" on demand, {wording.usd(on_demand)}/h: nodes may come to cost that much."
+            )
+    return ""
+
+
+def remark_high_bid(
+    session: Session, bids: Mapping[str, float], note: Callable[[str], None]
+) -> None:
+    """Remark a bid that is far above the price on demand, before anything is launched at it."""
+    if remark := high_bid(session, bids):
+        note(remark)
 
 
 def _below(found: Sequence[Offer], bid: float) -> CapacityError:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from spotcluster import ssh, templates
 from spotcluster.cluster.bringup import autostop, hostkeys, naming
-from spotcluster.cluster.bringup.tagging import Tagger
+from spotcluster.cluster.bringup.together.tagging import Tagger
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Account, Facts, Node, asking
 from spotcluster.cluster.volumes import mounting
@@ -52,7 +52,7 @@ def equip(cluster: Cluster, node: Node, tagger: Tagger, *, format_new: bool = Fa
     facts = node.learn(made[0])
     login = node.target.user
     account = template.cluster_user if facts.sudo and template.cluster_user != login else ""
-    left_out = _lacking(cluster, facts)
+    left_out = lacking(cluster, facts)
     steps: list[Step] = []
     if facts.has_units and not hostkeys.is_own(node):
         steps += hostkeys.announce(tagger, node, made[1])
@@ -85,7 +85,7 @@ def equip(cluster: Cluster, node: Node, tagger: Tagger, *, format_new: bool = Fa
     return Equipped(tuple(left_out), volumes)
 
 
-def _lacking(cluster: Cluster, facts: Facts) -> list[str]:
+def lacking(cluster: Cluster, facts: Facts) -> list[str]:
     """Return what a node is left without, by what its machine has."""
     found = []
     if not facts.sudo:

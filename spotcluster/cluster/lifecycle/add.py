@@ -11,7 +11,7 @@ from spotcluster.aws import instances, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.cluster import records
 from spotcluster.cluster.additions import Addition
-from spotcluster.cluster.bringup import autostop, ceiling, naming, plans, workers
+from spotcluster.cluster.bringup import autostop, ceiling, naming, plans, pools, workers
 from spotcluster.cluster.bringup.bringup import Result, bring_up, is_wanted
 from spotcluster.cluster.bringup.failures import OnFailure
 from spotcluster.cluster.bringup.launch import Launcher
@@ -165,6 +165,7 @@ def _bring(cluster: Cluster, what: _Wanted, begin: float, on_failure: OnFailure)
         there=what.there,
         inside=cluster.inside,
     ).without(what.avoid)
+    pools.remark_high_bid(session, todo.bids, cluster.note)
     present = instances.present(what.found)
     left = ceiling.of(session, what.template, todo.nodes, present, record, what.found)
     if left is not None:

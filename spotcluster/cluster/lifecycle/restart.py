@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from spotcluster import templates
 from spotcluster.aws import instances, tags
 from spotcluster.aws.instances import Instance
+from spotcluster.cluster import hooks
 from spotcluster.cluster.bringup import ceiling, plans
 from spotcluster.cluster.bringup.bringup import Result, bring_up
 from spotcluster.cluster.bringup.failures import OnFailure
@@ -16,6 +18,7 @@ from spotcluster.cluster.cluster import Cluster, is_ending, is_stopped, mark_ret
 from spotcluster.cluster.lifecycle.keeping import on_master
 from spotcluster.cluster.node import Node
 from spotcluster.errors import ClusterError, SpotclusterError
+from spotcluster.plugins.base import Plugin
 
 
 def restart(cluster: Cluster) -> Result:
@@ -34,7 +37,7 @@ def restart(cluster: Cluster) -> Result:
         raise is_ending(cluster.name)
     if cluster.is_stopped:
         raise is_stopped(cluster.name)
-    cluster.plugins()  # that a secret is lacking is said before anything goes down
+    plugins = cluster.plugins()  # that a secret is lacking is said before anything goes down
     plans.check_key(cluster.record.template.model_copy(update={"key_location": cluster.key_path}))
     nodes = [one for one in cluster.nodes if one.instance.ready or one.instance.returning]
     if not any(node.is_master for node in nodes):
@@ -54,6 +57,7 @@ def restart(cluster: Cluster) -> Result:
         there = instances.present(found)
         left = ceiling.of(cluster.session, template, (), there, cluster.record, found)
         cluster.deadline = None if left is None else begin + left
+    _prepare(cluster, plugins)
     mark_returning(cluster.session, [one.instance for one in nodes if one.instance.ready])
     for node in nodes:
         cluster.left(node.alias)  # until it has come back
@@ -61,6 +65,19 @@ def restart(cluster: Cluster) -> Result:
     result = bring_up(cluster, members, begin, OnFailure.DROP)
     on_master.begin_or_say(cluster)
     return result
+
+
+def _prepare(cluster: Cluster, plugins: Sequence[tuple[str, Plugin]]) -> None:
+    """Run the plugins' `reboot`, in reverse order; one that fails holds nothing up."""
+    limit = cluster.record.template.stop_timeout
+    for name, plugin in plugins[::-1]:
+        if type(plugin).reboot is Plugin.reboot:
+            continue
+        try:
+            hooks.call_within(limit, "STOP_TIMEOUT", name, plugin.reboot, cluster)
+        except SpotclusterError as error:
+            why = str(error).removesuffix(".")
+            cluster.note(f"{why}; the nodes are rebooted all the same")
 
 
 def _member(cluster: Cluster, node: Node) -> Member:

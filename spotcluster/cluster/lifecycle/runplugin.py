@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from spotcluster import threads, wording
 from spotcluster.cluster import hooks, records
 from spotcluster.cluster.bringup import packages
@@ -10,7 +12,7 @@ from spotcluster.cluster.node import Node
 from spotcluster.cluster.secrets import without_secrets
 from spotcluster.config import Config
 from spotcluster.config.settings import PluginSection
-from spotcluster.errors import ClusterError, SpotclusterError, UsageError
+from spotcluster.errors import ClusterError, NodeError, SpotclusterError, UsageError
 from spotcluster.plugins import loader
 from spotcluster.plugins.base import Plugin
 from spotcluster.plugins.loader import PluginError
@@ -40,6 +42,8 @@ def choose(config: Config, cluster: Cluster, name: str) -> tuple[PluginSection, 
 def run(cluster: Cluster, section: PluginSection, plugin: Plugin) -> None:
     """Run the plugin's `setup` on the master, then on all other nodes at the same time.
 
+    One that sets all nodes up at once is called once.
+
     What it was run with becomes part of the cluster's record, so that nodes which join later are
     as those that are there.
 
@@ -48,31 +52,52 @@ def run(cluster: Cluster, section: PluginSection, plugin: Plugin) -> None:
     ClusterError
         It failed on some node; the others are done.
     """
-    name = section.name
-    failed: set[str] = set()
-
-    def on(node: Node) -> None:
-        cluster.reporter.stage(node.alias, name)
-        try:
-            hooks.call(name, plugin.setup, cluster, node)
-        except SpotclusterError as error:
-            failed.add(node.alias)
-            cluster.reporter.failed(node.alias, str(error))
-        else:
-            cluster.reporter.stage(node.alias, "ready")
-
-    on(cluster.master)
-    if not failed:
-        workers = [node for node in cluster.nodes if not node.is_master]
-        threads.on_each(workers, on, lambda node: node.alias)
+    failed = _on_all(cluster, section.name, plugin)
     if cluster.master.alias not in failed:
         _write_down(cluster, section, plugin)
     packages.note_differences(cluster, cluster.nodes)
     if failed:
         raise ClusterError(
-            f"The plugin '{name}' failed on {', '.join(sorted(failed))}.",
+            f"The plugin '{section.name}' failed on {', '.join(sorted(failed))}.",
             "Correct it and run it again: a plugin may be run as often as you like.",
         )
+
+
+def _on_all(cluster: Cluster, name: str, plugin: Plugin) -> set[str]:
+    """Run it on all nodes; return those on which it failed, which has been told."""
+    nodes = cluster.nodes
+    failed: set[str] = set()
+
+    def report(concerned: Sequence[Node], do: Callable[[], None]) -> None:
+        for node in concerned:
+            cluster.reporter.stage(node.alias, name)
+        try:
+            do()
+        except SpotclusterError as error:
+            alias = error.alias if isinstance(error, NodeError) else concerned[0].alias
+            failed.add(alias)
+            cluster.reporter.failed(alias, str(error))
+        for node in concerned:
+            if node.alias not in failed:
+                cluster.reporter.stage(node.alias, "ready")
+
+    def on(node: Node) -> None:
+        report([node], lambda: hooks.call(name, plugin.setup, cluster, node))
+
+    def on_all() -> None:
+        limit = cluster.record.template.setup_timeout
+        hooks.call_within(
+            limit, "SETUP_TIMEOUT", name, lambda cluster: plugin.assemble(cluster, nodes), cluster
+        )
+
+    if plugin.assembles:
+        report(nodes, on_all)
+        return failed
+    on(cluster.master)
+    if not failed:
+        workers = [node for node in nodes if not node.is_master]
+        threads.on_each(workers, on, lambda node: node.alias)
+    return failed
 
 
 def _write_down(cluster: Cluster, section: PluginSection, plugin: Plugin) -> None:

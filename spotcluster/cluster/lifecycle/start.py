@@ -18,7 +18,7 @@ from spotcluster.aws import instances
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import ingress, records
-from spotcluster.cluster.bringup import ceiling, naming, plans, workers
+from spotcluster.cluster.bringup import ceiling, naming, plans, pools, workers
 from spotcluster.cluster.bringup.bringup import Result, bring_up
 from spotcluster.cluster.bringup.failures import OnFailure
 from spotcluster.cluster.bringup.launch import Launcher
@@ -167,12 +167,20 @@ def start(
                 todo = planned(seen)
     except AlreadyRunning:
         done = _tend(
-            session, seen, template, reporter, allow, plugins=plugins, format_new=format_new
+            session,
+            seen,
+            template,
+            reporter,
+            allow,
+            size=size,
+            plugins=plugins,
+            format_new=format_new,
         )
         if done is None:
             raise
         cluster, volumes = done
         return Result(cluster, (), time.monotonic() - begin, volumes)
+    pools.remark_high_bid(session, todo.bids, reporter.note)
     record = seen.record
     assert record
     found = record.own(seen.instances)
@@ -236,15 +244,19 @@ def _tend(
     reporter: Reporter,
     allow: Sequence[str],
     *,
+    size: int | None,
     plugins: Mapping[str, PluginSection] | None,
     format_new: bool,
 ) -> tuple[Cluster, Outcome] | None:
     """Let in who is to reach a running cluster, mount its volumes, bring its keeper back.
 
-    None where nothing of it was asked for, or there was nothing to do.
+    None where nothing of it was asked for, or there was nothing to do, or another size was asked
+    for, which is not to look as if it had been brought about.
     """
     record = seen.record
     assert record
+    if size not in (None, len(instances.present(record.own(seen.instances)))):
+        return None
     if allow:
         record = ingress.open_group(session, record, record.template, allow)
         reporter.note(f"SSH to '{record.name}' is open to {wording.listed(allow)}")

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import shlex
-import time
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from spotcluster import ssh, templates
-from spotcluster.aws import instances
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.on_master import library
-from spotcluster.errors import ClusterError, SpotclusterError
+from spotcluster.cluster.reach import forward
 from spotcluster.plugins import environment, supervisor
 from spotcluster.plugins.pypackages import PyPkgInstaller
-
-log = logging.getLogger("spotcluster.notebook")
 
 _SERVICE = "notebook"
 _OWN = "~/.spotcluster/notebook"
 _START_LIMIT = 120.0
-_LOOK = 10.0  # seconds between two looks at what is behind the tunnel
 _FILES = {
     "notebook_config.py": f"{_OWN}/config/jupyter_server_config.py",
     "notebook_startup.py": f"{_OWN}/ipython/profile_default/startup/00-spotcluster.py",
@@ -91,25 +85,7 @@ def keep_open(cluster: Cluster, opened: Notebook) -> None:
     ClusterError
         The master has stopped or ended; a tunnel to it can come back no more.
     """
-    master = cluster.master.instance
-    while True:
-        time.sleep(_LOOK)
-        if opened.tunnel.alive:
-            continue
-        try:
-            found = instances.describe(cluster.session, cluster.name)
-        except SpotclusterError as error:  # this computer may be offline for a while
-            log.info("%s", error)
-            continue
-        if not any(
-            one.id == master.id and one.state == "running" and one.address == master.address
-            for one in found
-        ):
-            raise ClusterError(
-                f"The master of '{cluster.name}' has stopped or ended, and JupyterLab with it.",
-                "`spotcluster listclusters` shows what there is;"
-                f" `spotcluster start {cluster.name}` brings a stopped one back.",
-            )
+    forward.keep_open(cluster, [(cluster.master, opened.tunnel)])
 
 
 def stop(cluster: Cluster) -> bool:

@@ -122,6 +122,11 @@ class Results:
         left: list[list[int]] = np.argwhere(self._places() < 0).tolist()
         return [(candidate, split) for candidate, split in left]
 
+    def complete(self) -> list[int]:
+        """Return the candidates of which all splits are finished."""
+        found: list[int] = np.flatnonzero((self._places() >= 0).all(axis=1)).tolist()
+        return found
+
     def took(self) -> tuple[Any, Any]:
         """Return what evaluations took, of which that is known: their candidates, and seconds."""
         seconds = self.finished.column("ended") - self.finished.column("started")

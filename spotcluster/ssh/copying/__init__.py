@@ -15,7 +15,8 @@ system; on the wire and in reports they are UTF-8, with ``surrogateescape`` for 
     parts.py        files that are written aside, and get their names when they are whole
     digests.py      digests of files, and S3's ETags
     stores.py       files that go between a node and addresses of a store, such as S3's
-    node.py         the node's end: reads a request, and is a sender or a receiver
+    relay.py        what one machine has been sent, sent on by it to others
+    node.py         the node's end: reads a request, and is a sender, a receiver or a relay
 
 One copy is two turns of the stream, however many files it has: the list of what there is goes to
 the receiver, what it lacks comes back, and the content follows.

@@ -9,6 +9,7 @@ import time
 
 from . import wire
 from .receiver import Receiver
+from .relay import Relay
 from .sender import Sender
 from .wire import Pipe, RefusedError, Watch, from_wire, reason
 
@@ -54,6 +55,10 @@ def _serve(pipe: Pipe) -> None:
         receiver.run()
         pipe.tell(wire.RESULT, receiver.failed)
         return
+    if asked["what"] == "pass":
+        asked["names"] = _names(pipe)
+        Relay(pipe, asked, _at_home(asked["base"])).run()
+        return
     sources = [_at_home(one) for one in asked["sources"]]
     sender = Sender(pipe, sources, Watch(), follow=asked["follow"])
     if asked["what"] == "give":
@@ -61,6 +66,15 @@ def _serve(pipe: Pipe) -> None:
     else:
         sender.announce()
         sender.serve()
+
+
+def _names(pipe: Pipe) -> list[Any]:
+    found: list[Any] = []
+    while True:
+        kind, payload = pipe.expect()
+        if kind == wire.END:
+            return found
+        found += wire.parsed(payload)
 
 
 def _at_home(name: str) -> bytes:

@@ -270,6 +270,17 @@ def _cannot_read(path: bytes, error: OSError) -> str:
     return shown(path) + " cannot be read: " + reason(error)
 
 
+def item_at(path: bytes, name: bytes) -> Item:
+    """Return what is at a path; a link as the link that it is."""
+    try:
+        found = os.lstat(path)
+        if stat.S_ISLNK(found.st_mode):
+            return Item(path, name, "l", os.readlink(path))
+        return _item(path, name, found)
+    except OSError as error:
+        return Item(path, name, "!", reason(error).encode())
+
+
 def _item(path: bytes, name: bytes, found: os.stat_result) -> Item:
     if stat.S_ISDIR(found.st_mode):
         item = Item(path, name, "d")

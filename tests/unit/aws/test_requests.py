@@ -138,6 +138,15 @@ def test_zone_without_a_subnet_is_named(session: Session) -> None:
         network.find_subnet(session, None, "us-east-1z", {"us-east-1z"})
 
 
+def test_missing_default_vpc_is_said_with_the_commands_that_make_one(session: Session) -> None:
+    for one in session.ec2.describe_subnets()["Subnets"]:
+        session.ec2.delete_subnet(SubnetId=one["SubnetId"])
+    with pytest.raises(CloudError, match="There is no default VPC in us-east-1") as caught:
+        network.find_subnet(session, None, None, {"us-east-1a"})
+    assert "`aws ec2 create-default-vpc --region us-east-1`" in caught.value.hint
+    assert "--availability-zone us-east-1a" in caught.value.hint
+
+
 def test_zone_that_does_not_offer_the_type_names_those_that_do(session: Session) -> None:
     with pytest.raises(CloudError, match=r"us-east-1a does not offer.*us-east-1b"):
         network.find_subnet(session, None, "us-east-1a", {"us-east-1b"})

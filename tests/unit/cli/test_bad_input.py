@@ -135,7 +135,7 @@ def test_config_file_that_is_named_must_exist(
 def test_unknown_command_and_missing_argument_are_usage_errors(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert "No such command" in refused(capsys, "strat", "x")
+    assert "Did you mean 'start'?" in refused(capsys, "strat", "x")
     assert "NAME" in refused(capsys, "start")
 
 

@@ -23,7 +23,7 @@ def test_flag_of_starclusters_that_is_not_here_says_what_to_do(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     commands = main.cli.commands
-    for name, flags in starcluster._INSTEAD.items():
+    for name, flags in starcluster.OPTIONS.items():
         own = {word for one in commands[name].params for word in (*one.opts, *one.secondary_opts)}
         assert not own & flags.keys()
     assert main.run(["terminate", "-f", "mycluster"]) == 2
@@ -70,15 +70,6 @@ def test_help_of_a_command_says_its_short_name(capsys: pytest.CaptureFixture[str
         said = capsys.readouterr().out
         assert "spotcluster keep" in said
         assert "bal, loadbalance" in said
-
-
-@pytest.mark.parametrize("flag", ["-X", "-t"])
-@pytest.mark.parametrize("command", ["sshmaster", "sshnode"])
-def test_flag_of_starclusters_ssh_is_not_taken_for_a_cluster(
-    command: str, flag: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main.run([command, flag, "mycluster"]) == 2
-    assert "ssh-config" in capsys.readouterr().err
 
 
 def test_every_command_and_group_shows_an_example() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
-from spotcluster.cluster import hooks
+from spotcluster.cluster import hooks, limits
 from spotcluster.errors import ClusterError, NodeError, RemoteCommandFailed, UsageError
 
 CLUSTER: Any = Mock()
@@ -74,3 +75,42 @@ def test_hook_that_must_hold_nothing_up_is_noted(error: Exception) -> None:
     ((said,), _) = cluster.note.call_args
     assert "it broke" in said
     assert said.endswith("; the nodes end all the same")
+
+
+def test_node_that_was_lost_in_a_plugin_names_the_plugin_once() -> None:
+    lost = NodeError("node001", "the SSH connection was lost.")
+    with pytest.raises(NodeError) as caught:
+        hooks.call("mine", raising(lost), CLUSTER, NODE)
+    assert str(caught.value) == "node001: plugin mine: the SSH connection was lost."
+    late = NodeError("node001", "the master had not finished plugin mine after 3 s.")
+    with pytest.raises(NodeError, match=r"^node001: the master had not finished plugin mine"):
+        hooks.call("mine", raising(late), CLUSTER, NODE)
+
+
+def test_hook_that_hangs_is_left_behind_at_its_limit() -> None:
+    let_go = threading.Event()
+
+    def hang(_: object) -> None:
+        let_go.wait(600)
+
+    try:
+        with pytest.raises(
+            ClusterError, match=r"^plugin mine had not ended after 0 s \(SETUP_TIMEOUT\)\.$"
+        ):
+            hooks.call_within(0.1, "SETUP_TIMEOUT", "mine", hang, CLUSTER)
+    finally:
+        let_go.set()
+
+
+def test_hook_within_a_limit_raises_what_went_wrong_in_it() -> None:
+    failed = RemoteCommandFailed("node001", "its command", "false", 1, "")
+    with pytest.raises(RemoteCommandFailed, match="plugin mine, its command failed"):
+        hooks.call_within(60, "SETUP_TIMEOUT", "mine", raising(failed), CLUSTER)
+
+
+def test_what_a_hook_does_on_nodes_is_under_its_limit() -> None:
+    left: list[float] = []
+    hooks.call_within(
+        60, "SETUP_TIMEOUT", "mine", lambda _: left.append(limits.within(3600, "a", "b")), CLUSTER
+    )
+    assert 0 < left[0] <= 60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +168,28 @@ def test_a_token_in_a_url_was_kept_in_tags(url: str, secret: bool) -> None:
     plugin = PluginSection(name="p", setup_class="a.B", settings={"packages": f"numpy, {url}"})
     kept = without_secrets(make(plugins=(plugin,))).plugins[0]
     assert (kept.withheld, "packages" in kept.settings) == (("packages",) * secret, not secret)
+
+
+def test_tags_are_keys_and_values() -> None:
+    template = make(tags="project:digits, at : 10:30,  cost center:a/b")
+    assert template.users_tags == {"project": "digits", "at": "10:30", "cost center": "a/b"}
+    assert Template.model_validate_json(template.model_dump_json()) == template
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("project", "'project' is not a tag, as in project:digits"),
+        ("project:", "'project:' is not a tag"),
+        ("a:1, a:2", "'a' is named twice"),
+        ("name:x", "gives itself"),
+        ("aws:x", "gives itself"),
+        ("spotcluster:cluster", "gives itself"),
+        ("a:b?", "has other than letters"),
+        (f"{'a' * 129}:b", "is longer than EC2 takes"),
+        (",".join(f"k{n}:v" for n in range(16)), "16 tags are more than 15"),
+    ],
+)
+def test_wrong_tag_is_named(given: str, why: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(why)):
+        make(tags=given)

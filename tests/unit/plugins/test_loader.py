@@ -207,8 +207,8 @@ def test_file_of_another_user_is_refused() -> None:
         ("1 / 0", "ZeroDivisionError: division by zero"),
         ("raise SystemExit(3)", "SystemExit: 3"),
         (
-            "import starcluster.clustersetup",
-            "its module mine needs the module 'starcluster', which is not installed",
+            "import no_such_library.part",
+            "its module mine needs the module 'no_such_library', which is not installed",
         ),
         ("from json import nothing", "ImportError: cannot import name 'nothing'"),
     ],

@@ -97,7 +97,8 @@ def test_options(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
         assert plain[plain.index(option) - 1] == "-o"
     assert "-A" not in plain
-    assert not {"-t", "-T"} & set(plain)
+    assert not {"-t", "-T", "-X"} & set(plain)
+    assert "-X" in ssh.command_line(target, tmp_path, x11=True)
     assert "-A" in ssh.command_line(target, tmp_path, agent_forward=True)
     assert "-t" in ssh.command_line(target, tmp_path, tty=True)
     assert "-T" in ssh.command_line(target, tmp_path, tty=False)

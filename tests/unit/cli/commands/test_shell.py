@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from spotcluster.cli.commands import shell
+from spotcluster.cli.commands.nodes import shell
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import pytest
 from spotcluster.aws.instances import Instance
 from spotcluster.cluster import limits
 from spotcluster.cluster.bringup.member import Member
-from spotcluster.cluster.bringup.pipeline import Gate, Pipeline
+from spotcluster.cluster.bringup.pipeline import Pipeline
+from spotcluster.cluster.bringup.together.gates import Gate
 from spotcluster.errors import ClusterError, NodeError
 
 

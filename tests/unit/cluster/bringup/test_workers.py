@@ -19,11 +19,12 @@ from spotcluster.aws.calls import Patience
 from spotcluster.aws.fleets import Pool
 from spotcluster.aws.images import Image
 from spotcluster.aws.instance_types import InstanceType
-from spotcluster.cluster.bringup import launch, tagging
+from spotcluster.cluster.bringup import launch
 from spotcluster.cluster.bringup.launch import Launcher
 from spotcluster.cluster.bringup.plans import PlannedNode
 from spotcluster.cluster.bringup.pools import Offer
-from spotcluster.cluster.bringup.tagging import Tagger
+from spotcluster.cluster.bringup.together import tagging
+from spotcluster.cluster.bringup.together.tagging import Tagger
 from spotcluster.config import Template
 from spotcluster.errors import CapacityError
 

@@ -10,6 +10,7 @@ import pytest
 
 from spotcluster.aws import instances
 from spotcluster.cluster.on_master import notebook
+from spotcluster.cluster.reach import forward
 from spotcluster.errors import CloudError, ClusterError
 
 
@@ -29,7 +30,7 @@ class NothingMore(Exception):
 
 def keep_open(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> None:
     """Keep a tunnel open that is down, while EC2 answers so."""
-    monkeypatch.setattr(notebook, "_LOOK", 0.0)
+    monkeypatch.setattr(forward, "_LOOK", 0.0)
     monkeypatch.setattr(instances, "describe", Mock(side_effect=[*answers, NothingMore]))
     cluster: Any = Mock()
     cluster.name, cluster.master.instance = "mycluster", MASTER

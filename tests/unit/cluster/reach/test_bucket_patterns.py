@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from spotcluster.aws.buckets.store import Object, Place, Store
-from spotcluster.cluster.files import buckets
+from spotcluster.cluster.reach import buckets
 from spotcluster.errors import UsageError
 
 KEYS = sorted(

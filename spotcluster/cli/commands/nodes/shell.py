@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.options import cluster_argument
 
 if TYPE_CHECKING:
     from spotcluster.cluster.cluster import Cluster
@@ -25,7 +26,7 @@ Examples:
   spotcluster shell mycluster -c 'print(view.apply_sync(os.getpid))'
 """
 )
-@click.argument("name", required=False)
+@cluster_argument(required=False)
 @click.option("-c", "--command", "code", metavar="CODE", help="Run this and end.")
 @pass_context
 def shell(context: Context, name: str | None, *, code: str | None) -> int:

@@ -11,6 +11,7 @@ import click
 from spotcluster import files
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.options import cluster_argument
 
 
 @click.command(
@@ -33,7 +34,7 @@ printed can run programs on the cluster as long as the tunnel is open.
     help="The port on this computer; any that is free by default.",
 )
 @click.option("--stop", is_flag=True, help="End the server that runs, and its kernels.")
-@click.argument("name")
+@cluster_argument()
 @pass_context
 def notebook(
     context: Context, name: str, *, no_browser: bool, port: int | None, stop: bool

@@ -11,6 +11,7 @@ import click
 
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.options import cluster_argument, node_argument
 
 if TYPE_CHECKING:
     from spotcluster.cluster.cluster import Cluster
@@ -32,6 +33,16 @@ tmux_option = click.option(
     is_flag=True,
     help="Enter the tmux session that is there for you, or a new one: it outlives the connection.",
 )
+x11_option = click.option(
+    "-X",
+    "--forward-x11",
+    "x11",
+    is_flag=True,
+    help="Show windows of programs there on this screen.",
+)
+tty_option = click.option(
+    "-t", "--pseudo-tty", "tty", is_flag=True, help="Give COMMAND a terminal, as htop needs one."
+)
 agent_option = click.option(
     "-A", "--forward-agent", "agent", is_flag=True, help="Let the node use your ssh agent."
 )
@@ -45,13 +56,16 @@ Examples:
   spotcluster sshmaster -A mycluster
   spotcluster sshmaster -A -u ipuser            the only cluster there is
   spotcluster sshmaster --tmux -u ipuser mycluster
+  spotcluster sshmaster -t mycluster htop
   spotcluster sshmaster -u ipuser mycluster 'tail -n 3 .spotcluster/logs/*.log'
 """,
 )
 @agent_option
+@x11_option
+@tty_option
 @tmux_option
 @user_option
-@click.argument("name", required=False)
+@cluster_argument(required=False)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @pass_context
 def sshmaster(
@@ -60,6 +74,8 @@ def sshmaster(
     *,
     user: str | None,
     agent: bool,
+    x11: bool,
+    tty: bool,
     tmux: bool,
     command: tuple[str, ...],
 ) -> None:
@@ -70,7 +86,7 @@ def sshmaster(
     if tmux:
         command = _in_tmux(command)
     cluster = context.cluster(name or context.only_cluster())
-    _ssh(cluster, cluster.master, user, command, agent=agent, tty=tmux or None)
+    _ssh(cluster, cluster.master, user, command, agent=agent, x11=x11, tty=tty or tmux)
 
 
 @click.command(
@@ -82,10 +98,12 @@ Examples:
 """,
 )
 @agent_option
+@x11_option
+@tty_option
 @tmux_option
 @user_option
-@click.argument("name")
-@click.argument("alias")
+@cluster_argument()
+@node_argument()
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @pass_context
 def sshnode(
@@ -95,6 +113,8 @@ def sshnode(
     *,
     user: str | None,
     agent: bool,
+    x11: bool,
+    tty: bool,
     tmux: bool,
     command: tuple[str, ...],
 ) -> None:
@@ -102,7 +122,7 @@ def sshnode(
     if tmux:
         command = _in_tmux(command)
     cluster = context.cluster(name)
-    _ssh(cluster, cluster.node(alias), user, command, agent=agent, tty=tmux or None)
+    _ssh(cluster, cluster.node(alias), user, command, agent=agent, x11=x11, tty=tty or tmux)
 
 
 @click.command(
@@ -113,7 +133,7 @@ Examples:
   spotcluster ssh-config --print mycluster
 """,
 )
-@click.argument("name")
+@cluster_argument()
 @click.option("--print", "shown", is_flag=True, help="Print what would be written; write nothing.")
 @pass_context
 def ssh_config(context: Context, name: str, *, shown: bool) -> None:
@@ -152,7 +172,8 @@ def _ssh(
     command: tuple[str, ...],
     *,
     agent: bool,
-    tty: bool | None = None,
+    x11: bool,
+    tty: bool,
 ) -> NoReturn:
     """Become ssh: its terminal, its signals and its exit status are the user's."""
     from dataclasses import replace
@@ -161,6 +182,8 @@ def _ssh(
 
     known_hosts = cluster.pin_host_keys()
     target = replace(node.target, user=user) if user else node.target
-    arguments = ssh.command_line(target, known_hosts, agent_forward=agent, tty=tty, command=command)
+    arguments = ssh.command_line(
+        target, known_hosts, agent_forward=agent, x11=x11, tty=tty or None, command=command
+    )
     sys.stdout.flush()
     os.execvp(arguments[0], arguments)  # noqa: S606 - no shell is wanted

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
-from spotcluster import ssh
 from spotcluster.aws.buckets.store import SCHEME, Place, Store
 from spotcluster.cluster.cluster import Cluster
-from spotcluster.cluster.files import buckets
 from spotcluster.cluster.node import Node
+from spotcluster.cluster.reach import buckets
 from spotcluster.errors import UsageError
 from spotcluster.ssh import transfer
-from spotcluster.ssh.failures import CannotConnect, Reason
 from spotcluster.ssh.transfer import Report, Watch
 
 
@@ -48,7 +44,7 @@ def put(
     places = [Place.parse(one) for one in sources if one.startswith(SCHEME)]
     progress = progress or Watch()
     if not places:
-        with _connection(node, user) as (connection, sudo):
+        with node.connected(user) as (connection, sudo):
             return transfer.put(
                 connection, sources, dest, progress=progress, user=sudo, follow=follow
             )
@@ -58,7 +54,7 @@ def put(
             "Copy them by one command each.",
         )
     store = Store(cluster.session, places[0].bucket)
-    with _connection(node, user) as (connection, sudo):
+    with node.connected(user) as (connection, sudo):
         return buckets.put(connection, store, places, dest, progress=progress, user=sudo)
 
 
@@ -81,33 +77,13 @@ def get(
             )
     progress = progress or Watch()
     if not dest.startswith(SCHEME):
-        with _connection(node, user) as (connection, sudo):
+        with node.connected(user) as (connection, sudo):
             return transfer.get(
                 connection, sources, dest, progress=progress, user=sudo, follow=follow
             )
     place = Place.parse(dest)
     store = Store(cluster.session, place.bucket)
-    with _connection(node, user) as (connection, sudo):
+    with node.connected(user) as (connection, sudo):
         return buckets.get(
             connection, sources, store, place, progress=progress, user=sudo, follow=follow
         )
-
-
-@contextlib.contextmanager
-def _connection(node: Node, user: str | None) -> Iterator[tuple[ssh.Connection, str | None]]:
-    """Give a connection for `user`, and who the login has to become on it, if anybody.
-
-    Who may not log in, the login becomes by sudo. Images let root in to be told off only.
-    """
-    target = node.target
-    if user and user not in (target.user, "root"):
-        try:
-            own = ssh.connect(replace(target, user=user), timeout=20)
-        except CannotConnect as error:
-            if error.reason != Reason.KEY_REFUSED:
-                raise
-        else:
-            with own:
-                yield own, None
-                return
-    yield node.connection(), user
