@@ -9,7 +9,7 @@ import click
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.interrupts import nothing_done_yet, say_what_exists
-from spotcluster.cli.options import json_option, yes_option
+from spotcluster.cli.options import cluster_argument, json_option, node_argument, yes_option
 from spotcluster.errors import CloudError
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ Examples:
   spotcluster ebsimage mycluster tools          of the master
 """
 )
-@click.argument("cluster", metavar="NAME")
-@click.argument("words", nargs=-1, required=True, metavar="[ALIAS] IMAGE")
+@cluster_argument()
+@node_argument("words", nargs=-1, required=True, metavar="[ALIAS] IMAGE")
 @json_option
 @pass_context
-def ebsimage(context: Context, cluster: str, words: tuple[str, ...], *, as_json: bool) -> int:
+def ebsimage(context: Context, name: str, words: tuple[str, ...], *, as_json: bool) -> int:
     """Make an image of a node that is set up; clusters with NODE_IMAGE_ID = IMAGE:latest boot it.
 
     The node goes on working. A copy of its disk is booted for some minutes and cleaned of keys,
@@ -38,15 +38,15 @@ def ebsimage(context: Context, cluster: str, words: tuple[str, ...], *, as_json:
 
     if len(words) > 2:
         raise click.UsageError("NAME, ALIAS and IMAGE are all that it takes.")
-    *alias, name = words
-    with nothing_done_yet(cluster):
-        found = context.cluster(cluster)
+    *alias, image = words
+    with nothing_done_yet(name):
+        found = context.cluster(name)
     try:
         with output.progress() as reporter:
             found.reporter = reporter
-            made = bake.bake(found, alias[0] if alias else "master", name)
+            made = bake.bake(found, alias[0] if alias else "master", image)
     except (KeyboardInterrupt, CloudError):
-        say_what_exists(found.session, cluster, f"ebsimage {cluster} {' '.join(words)}")
+        say_what_exists(found.session, name, f"ebsimage {name} {' '.join(words)}")
         raise
     finally:
         found.close()

@@ -101,7 +101,12 @@ def bake(cluster: Cluster, alias: str, name: str) -> OwnImage:
         cluster.note(f"{made.full_name} is of a run that was cut off; it is complete now")
         return made
     run = secrets.token_hex(6)
-    made_by = {tags.CLUSTER: cluster.name, tags.IMAGE: name, tags.BAKE: run}
+    made_by = {
+        **cluster.record.template.users_tags,
+        tags.CLUSTER: cluster.name,
+        tags.IMAGE: name,
+        tags.BAKE: run,
+    }
     try:
         return _bake(cluster, node, name, made_by)
     except BaseException:
@@ -148,6 +153,7 @@ def _bake(cluster: Cluster, node: Node, name: str, made_by: dict[str, str]) -> O
         copy.id,
         f"spotcluster-{name}-{version}",
         {
+            **cluster.record.template.users_tags,
             tags.IMAGE: name,
             tags.BAKE: run,
             tags.VERSION: str(version),
