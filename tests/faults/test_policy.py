@@ -51,6 +51,9 @@ def volumes(world: World, home: Path) -> None:
     world.run(*here, "resizevolume", "data", "2")
     world.run("terminate", "-y", "mycluster")
     world.run(*here, "removevolume", "-y", "data", "copy")
+    check, world.on_call = world.on_call, None
+    Session(REGION).ec2.delete_snapshot(SnapshotId=snapshot)
+    world.on_call = check
 
 
 def test_every_command_needs_what_the_policy_has_and_no_more(

@@ -128,14 +128,16 @@ def test_a_cluster_from_it_has_the_packages_already(
     uv = module_home / "local" / "cache" / "uv"
     aside = uv.rename(uv.with_name("aside"))
     try:
-        said = cli("start", "-c", "baked", "second")
+        said = cli("start", "-c", "baked", "--timeline", "second")
     finally:
         if uv.exists():
             for one in sorted(uv.rglob("*"), reverse=True):
                 one.rmdir() if one.is_dir() and not one.is_symlink() else one.unlink()
             uv.rmdir()
         aside.rename(uv)
-    assert "tools:1" in said
+    assert "The packages of master and node001 were in the image tools:1:" in said
+    assert "  node001 |" in said
+    assert "installing packages" in said.partition("longest steps")[2]
     where = cli("sshmaster", "second", "python -c 'import sklearn; print(sklearn.__file__)'")
     assert nodes("second")["master"]["id"] in where
     assert cli("sshmaster", "second", "cat results") == "mine\n"
