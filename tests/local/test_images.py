@@ -135,7 +135,7 @@ def test_a_cluster_from_it_has_the_packages_already(
                 one.rmdir() if one.is_dir() and not one.is_symlink() else one.unlink()
             uv.rmdir()
         aside.rename(uv)
-    assert "The packages of master and node001 were in the image tools:1:" in said
+    assert "The packages of master, node001 were in the image tools:1:" in said
     assert "  node001 |" in said
     assert "installing packages" in said.partition("longest steps")[2]
     where = cli("sshmaster", "second", "python -c 'import sklearn; print(sklearn.__file__)'")
