@@ -27,7 +27,15 @@ LIVES_OF = "spotcluster_lives"
 
 
 class Client(ipyparallel.Client):  # type: ignore[misc]  # ipyparallel has no types
-    """A client whose tasks are sent again when their engine is lost."""
+    """A client whose tasks are sent again when their engine is lost.
+
+    Attributes
+    ----------
+    cluster_name : str
+        The cluster that it is a client of, for who looks at what runs there.
+    """
+
+    cluster_name = ""
 
     def send_apply_request(
         self,

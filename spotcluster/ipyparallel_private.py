@@ -34,6 +34,19 @@ def on_publication(pending: Any, told: Callable[[], None]) -> None:
     pending._children[0].iopub_callbacks.append(heard)
 
 
+def let_go(pending: Any) -> None:
+    """Have an answered AsyncResult of one task end when nobody has it any more.
+
+    Its futures know who waits for them, who know these futures: some two hundred objects of each
+    message would stay until the collector goes through all that a program has.
+    """
+    (child,) = pending._children
+    child.iopub_callbacks.clear()
+    of_it = (pending._result_future, pending._output_future, pending._sent_future)
+    for future in (pending, *of_it, child, child.output, child.tracker):
+        future._done_callbacks.clear()
+
+
 def session_key(client: Any) -> bytes:
     """Return what tells a client's controller from others; see `published.key_of`."""
     return bytes(getattr(client, "curve_serverkey", None) or client.session.key)

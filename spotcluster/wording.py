@@ -105,6 +105,13 @@ def usd(amount: float) -> str:
     return f"${amount:.6f}".rstrip("0").rstrip(".")
 
 
+def spent(cost: float | None) -> str:
+    """Return what something has cost so far in words."""
+    if cost is None:
+        return "cost so far unknown"
+    return f"about ${cost:.2f} so far" if cost >= 0.005 else "less than a cent so far"
+
+
 def listed(items: Iterable[object], nothing: str = "none") -> str:
     """Return ``a, b, c``; `nothing` where there is nothing to list."""
     return ", ".join(map(str, items)) or nothing

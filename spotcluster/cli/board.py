@@ -41,7 +41,7 @@ def picture(
         (f"{seen.name}: ", "bold"),
         (seen.state, _COLOURS.get(seen.state, "yellow")),
         f", {listing.counted([one.instance for one in seen.nodes], seen.size)}"
-        f" in {seen.region}{up}, {output.dollars(seen.price)}, {output.spent(seen.cost)}",
+        f" in {seen.region}{up}, {output.dollars(seen.price)}, {wording.spent(seen.cost)}",
     )
     parts: list[RenderableType] = [head, *_idle(seen), Text(), *_nodes(seen, width)]
     engines = seen.controller.engines if seen.controller else ()

@@ -3,67 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from spotcluster.aws.session import Session
-    from spotcluster.cluster.cluster import Cluster
-    from spotcluster.cluster.reporter import Reporter
-    from spotcluster.config import Config
+from spotcluster.api.scope import Scope
 
 
 @dataclass
-class Context:
+class Context(Scope):
     """The global options, and what commands get with them."""
 
-    config_path: Path | None
-    region: str | None
     debug: bool
 
-    def config(self, *, check_plugins: bool = False) -> Config:
-        """Return the config; an empty one where the default file does not exist.
-
-        Most commands have no use for the config's plugins, and are not to fail because of one.
-        """
-        from spotcluster import config
-
-        return config.load_if_there(self.config_path, check_plugins=check_plugins)
-
-    @property
-    def hook(self) -> str | None:
-        """What is to be told of what happens, see `spotcluster.notify`."""
-        return self.config().global_settings.hook
-
-    def sessions(self, *names: str) -> list[Session]:
-        """Return a session for each region to look in, for the clusters `names` if given."""
-        from spotcluster.cluster import lookup
-
-        return lookup.sessions(self.config(), self.region, *names)
-
-    def session(self) -> Session:
-        """Return a session for the one region that a command without a cluster works in."""
-        return self.sessions()[0]
-
-    def cluster(
-        self,
-        name: str,
-        reporter: Reporter | None = None,
-        *,
-        region: str | None = None,
-    ) -> Cluster:
-        """Return the cluster `name`, wherever it is, or in the region `region`."""
-        from spotcluster.cluster import lookup
-
-        return lookup.locate(self.config(), name, region or self.region, reporter)
-
-    def only_cluster(self) -> str:
-        """Return the name of the only cluster there is."""
-        from spotcluster.cluster import lookup
-
-        return lookup.only_name(self.config(), self.region)
+    def words(self, region: str) -> list[str]:
+        """Return these options as words of a command line, for a region."""
+        config = [] if self.config_path is None else ["-c", str(self.config_path.absolute())]
+        return [*config, "-r", region]
 
 
 pass_context = click.make_pass_decorator(Context)

@@ -104,13 +104,6 @@ def percent(share: float | None) -> str:
     return "" if share is None else f"{share:.0%}"
 
 
-def spent(cost: float | None) -> str:
-    """Return what something has cost so far in words."""
-    if cost is None:
-        return "cost so far unknown"
-    return f"about ${cost:.2f} so far" if cost >= 0.005 else "less than a cent so far"
-
-
 def confirm(question: str, *, yes: bool) -> None:
     """Ask on a terminal; where there is none, refuse unless `yes`.
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -55,16 +55,40 @@ def show(path: Path) -> bool:
 
 
 def spot_prices(
-    path: Path, region: str, found: Mapping[str, Sequence[ZoneHistory]], days: float
+    path: Path,
+    region: str,
+    found: Mapping[str, Sequence[ZoneHistory]],
+    days: float,
+    on_demand: Mapping[str, float | None],
 ) -> None:
-    """Draw the spot prices of each type and zone over time into a file."""
+    """Draw the spot prices of each type and zone over time into a file, beside that on demand."""
+    import matplotlib.pyplot as plt
+
+    figure = price_figure(region, found, days, on_demand)
+    aside = path.with_name(f".{path.stem}.new{path.suffix}")
+    figure.savefig(aside, dpi=120)
+    aside.replace(path)
+    plt.close(figure)
+
+
+def price_figure(
+    region: str,
+    found: Mapping[str, Sequence[ZoneHistory]],
+    days: float,
+    on_demand: Mapping[str, float | None],
+) -> Any:
+    """Return the picture of it."""
     import matplotlib.pyplot as plt
 
     now = datetime.now(UTC)
     places = sorted({one.zone for zones in found.values() for one in zones})
     colours = {zone: f"C{number % 10}" for number, zone in enumerate(places)}  # the same in each
     figure, axes = plt.subplots(
-        len(found), 1, sharex=True, squeeze=False, figsize=(9, 1 + 2.6 * len(found))
+        *(len(found), 1),
+        sharex=True,
+        squeeze=False,
+        figsize=(9, 1 + 2.6 * len(found)),
+        layout="constrained",
     )
     for axis, (name, zones) in zip(axes[:, 0], found.items(), strict=True):
         for one in sorted(zones, key=lambda one: one.zone):
@@ -77,15 +101,15 @@ def spot_prices(
                 linewidth=1.3,
                 color=colours[one.zone],
             )
+        if fixed := on_demand.get(name):
+            axis.axhline(fixed, color="black", linestyle="--", linewidth=1, label="on demand")
         axis.set_title(name, loc="left", fontsize=11)
         axis.set_ylabel("USD per hour")
         axis.set_ylim(bottom=0)
         axis.grid(visible=True, alpha=0.3)
         axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
     figure.autofmt_xdate()
-    figure.suptitle(f"Spot prices in {region}, last {days:g} days", x=0.02, ha="left")
-    figure.tight_layout()
-    aside = path.with_name(f".{path.stem}.new{path.suffix}")
-    figure.savefig(aside, dpi=120, bbox_inches="tight")
-    aside.replace(path)
-    plt.close(figure)
+    figure.suptitle(
+        f"Spot prices in {region}, last {days:g} days, and the price on demand", x=0.02, ha="left"
+    )
+    return figure

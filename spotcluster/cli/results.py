@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from spotcluster import wording
 from spotcluster.cli import output, timeline
-from spotcluster.errors import SpotclusterError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -174,16 +173,12 @@ def show_result(
     with_timeline: bool = False,
 ) -> int:
     """Print what came of start or addnode, tell it, and conclude it; return the exit status."""
-    from spotcluster import notify
+    from spotcluster.api import starting
 
     try:
-        if result.nodes and not result.failed:
-            name, nodes = result.cluster.name, len(result.cluster.nodes)
-            text = f"'{name}' is ready with {nodes} node(s)."
-            notify.tell(hook, "ready", name, text, nodes=nodes)
         return _show_result(session, result, as_json=as_json, with_timeline=with_timeline)
     finally:
-        result.conclude()
+        starting.concluded(result, hook)
 
 
 def _show_result(session: Session, result: Result, *, as_json: bool, with_timeline: bool) -> int:
@@ -236,19 +231,8 @@ def _show_result(session: Session, result: Result, *, as_json: bool, with_timeli
         )
     if with_timeline:
         timeline.show(result)
-    if result.failed:
-        raise SpotclusterError(
-            f"{len(result.failed)} of {len(result.members)} nodes did not get ready:"
-            f" {', '.join(member.alias for member in result.failed)}.",
-            f"`spotcluster {region}start {cluster.name}` tries again with the template it has;"
-            f" to correct the config first, `spotcluster {region}terminate {cluster.name}`.",
-        )
-    if result.troubles:
-        raise SpotclusterError(
-            "\n".join(result.troubles),
-            f"The cluster can be used without; `spotcluster {region}start {cluster.name}` tries"
-            " again to mount what is not mounted.",
-        )
+    if problem := result.problem:
+        raise problem
     output.out.print(_end_of(cluster))
     show_ceiling(cluster)
     name = cluster.name

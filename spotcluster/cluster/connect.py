@@ -146,6 +146,8 @@ def client_of(cluster: Cluster, *, timeout: float = 60.0) -> ipyparallel.Client:
     opened, info = tunnel(cluster)
 
     class Client(Subscribed, clients.Client):
+        cluster_name = cluster.name
+
         def close(self, *args: Any, **kwargs: Any) -> None:
             super().close(*args, **kwargs)
             opened.close()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterator
 from typing import Any, Self
 
+from spotcluster import notebooks
 from spotcluster.errors import SearchError
 from spotcluster.search.contract import SearchEstimator
 from spotcluster.search.data.evaluations import Evaluation, Retry
-from spotcluster.search.results.display import State, page, watch
+from spotcluster.search.results.display import watch
+from spotcluster.search.results.page import Showing, page
 from spotcluster.search.results.results import Best, Results, report
+from spotcluster.search.results.state import State
+from spotcluster.search.results.subject import Subject, name_of_model, name_of_score
 from spotcluster.search.runs import NOT_LAUNCHED
 
 
@@ -119,14 +124,18 @@ class FollowedSearch(SearchEstimator):
 
     def state(self, n_top: int = 5) -> State:
         """Return what is shown of the search."""
+        subject = self._subject
         return State(
-            type(self).__name__,
+            subject.kind,
             self.completed(),
             self.total(),
             dict(self._run.engines()),
             self.find_bests(n_top),
             self._remarks(),
             running=self.running(),
+            about=subject.about,
+            score=subject.score,
+            per_node=self.evaluations_per_node(),
         )
 
     def watch(self, n_top: int = 5, timeout: float | None = None) -> None:
@@ -155,6 +164,15 @@ class FollowedSearch(SearchEstimator):
         """Return how far it is, and of one that is fitted scikit-learn's diagram too."""
         known = page(self.state()) if self._run.launched else ""
         return known if known and self._outcome is None else known + str(self._html_repr())
+
+    def _ipython_display_(self) -> None:
+        """Show it in a notebook's cell, and keep that up to date as long as the search runs."""
+        if not (self._run.running and notebooks.is_here()):
+            raise NotImplementedError  # which tells IPython to show it as anything else
+        run = self._run
+        if run.showing is None:
+            run.showing = Showing(uuid.uuid4().hex, self.state, self.report, self._repr_html_)
+        run.showing.show()
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": self._repr_html_()}
@@ -218,7 +236,10 @@ class FollowedSearch(SearchEstimator):
         from spotcluster.search.results.plots import boxplot_parameters
 
         return boxplot_parameters(
-            self._results.candidates, self.evaluations(), display_train=display_train
+            *(self._results.candidates, self.evaluations()),
+            display_train=display_train,
+            subject=self._subject,
+            grid=self._run.space,
         )
 
     def validation_curve(self, parameter: str, *, display_train: bool = True) -> Any:
@@ -233,7 +254,10 @@ class FollowedSearch(SearchEstimator):
         from spotcluster.search.results.plots import validation_curve
 
         return validation_curve(
-            self._results.candidates, self.evaluations(), parameter, display_train=display_train
+            *(self._results.candidates, self.evaluations(), parameter),
+            display_train=display_train,
+            subject=self._subject,
+            grid=self._run.space,
         )
 
     def score_over_time(self) -> Any:
@@ -241,13 +265,31 @@ class FollowedSearch(SearchEstimator):
         from spotcluster.search.results.plots import score_over_time
 
         results = self._results
-        return score_over_time(results.candidates, self.evaluations(), results.n_splits)
+        return score_over_time(
+            *(results.candidates, self.evaluations(), results.n_splits), self._subject
+        )
 
     def work_per_engine(self) -> Any:
         """Plot what each engine did when, and how nodes came and went; return the figure."""
-        from spotcluster.search.results.plots import work_per_engine
+        from spotcluster.search.results.work import work_per_engine
 
-        return work_per_engine(self.evaluations(), self._run.presence())
+        return work_per_engine(self.evaluations(), self._run.presence(), subject=self._subject)
+
+    @property
+    def _subject(self) -> Subject:
+        """What it is of, for titles."""
+        run = self._run
+        if not run.launched:
+            return Subject(type(self).__name__)
+        model = run.plan.model
+        with self._changed:
+            several = self._results.metrics()
+        return Subject(
+            type(self).__name__,
+            name_of_model(model),
+            name_of_score(self.scoring, model, several, self.refit),
+            run.cluster,
+        )
 
     def _remarks(self) -> list[str]:
         return self._run.remarks()

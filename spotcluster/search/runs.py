@@ -23,6 +23,7 @@ from spotcluster.search.dispatch.dispatcher import Dispatcher
 from spotcluster.search.dispatch.verdicts import News
 from spotcluster.search.outcome import Outcome
 from spotcluster.search.results.ledger import Ledger
+from spotcluster.search.results.page import Showing
 from spotcluster.search.results.progress import LEADERS, Progress
 from spotcluster.search.results.record import Header
 from spotcluster.search.results.results import Best, Results
@@ -92,6 +93,9 @@ class Run:
     remark = ""  # what else the user should know
     warned = False  # of what engines have warned of
     seen: tuple[int, Outcome] | None = None  # after so many evaluations and findings
+    cluster = ""  # that it runs on, where that is known
+    showing: Showing | None = None  # in a notebook
+    space: Any = None  # what is tried, where that is known here
 
     def __init__(
         self,
@@ -135,9 +139,10 @@ class Run:
     def prepare(self, backend: Backend, *, open: bool) -> None:  # noqa: A002 - as the dispatcher's
         """Make ready to start; candidates may be added from now on."""
         self._client = backend.client
+        self.cluster = getattr(backend.client, "cluster_name", "")
         self._progress = Progress(
             *(self.id, self.kind, self.path, backend.controller()),
-            *(self._look, self._rank, self._describe),
+            *(self._look, self._rank, self._describe, self._told_to_end),
         )
         self.dispatcher = Dispatcher(
             backend,
@@ -254,7 +259,13 @@ class Run:
             return self.results.bests(LEADERS)
 
     def _describe(self, key: Key) -> tuple[dict[str, Any], int]:
-        return self.results.candidates[key[0]].params, key[1]
+        return self.results.candidates[key[0]].shown, key[1]
+
+    def _told_to_end(self) -> None:
+        """End, as another process wants it; who waits for the search learns why."""
+        self.remark = "It was aborted from elsewhere; it can be resumed from its ledger."
+        assert self.dispatcher is not None
+        self.dispatcher.stop()
 
     # --- following --------------------------------------------------------------------------------
 

@@ -248,7 +248,9 @@ class Search(FollowedSearch):
         task = {**given["task"], "versions": now.versions, "pace": pace}
         plan = planned(given["model"], given["scorer"], task, search.timeout)
         data = None if given["data"] is None else Dataset.stored(given["data"])
-        return search._start(plan, record.candidates, bundle, ledger, header, data)
+        search._start(plan, record.candidates, bundle, ledger, header, data)
+        search._run.space = search._tried()
+        return search
 
     # --- for kinds of searches --------------------------------------------------------------------
 
@@ -394,7 +396,9 @@ class Search(FollowedSearch):
                 if claim.record.candidates:
                     # What was drawn then; at random, it would be another draw now.
                     candidates = claim.record.candidates
-            return self._start(plan, candidates, bundle, claim, header, data)
+            self._start(plan, candidates, bundle, claim, header, data)
+            self._run.space = grid
+            return self
 
     def _origins(self, sent: dict[str, Any], grid: Space, *, importable: bool = False) -> Origins:  # noqa: ARG002 - for kinds whose candidates come from code
         """Return what the answers come from, when all of it can be sent; see `Origins.of`."""

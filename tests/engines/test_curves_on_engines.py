@@ -150,6 +150,10 @@ def test_on_split_files_while_it_runs(pair: Machines, iris: list[str], gated: Ga
     expected = scikit_learns(SVC(), X, Y, cv=CV, train_sizes=[0.2, 1.0])
     assert_equal((curve.train_sizes_, curve.train_scores_, curve.test_scores_), expected)
     assert curve.cv_results_["train_size"].tolist() == [22, 112]
+    assert [best.params for best in curve.find_bests()] == [
+        {"train_size": 112},
+        {"train_size": 22},
+    ]
     pytest.importorskip("matplotlib").use("agg")
     assert len(curve.plot().axes[0].lines) == 2
 

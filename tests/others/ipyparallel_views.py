@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import botocores
 import differences
 import ipyparallel
 import packages
@@ -158,6 +159,7 @@ def pytest_configure(config: pytest.Config) -> None:
     OURS.stack.callback(shutil.rmtree, home, ignore_errors=True)
     # For good: a fixture of theirs restores what it found.
     os.environ.update(SPOTCLUSTER_HOME=home, IPP_ENABLE_CURVE="1")
+    botocores.share()  # each of the tests makes a client, and with it one of EC2's
     theirs.setup, theirs.teardown, theirs.add_engines = OURS.start, OURS.stop_added, add_engines
     ipyparallel.Client = client_module.Client = Client
     from ipyparallel.tests import clienttest

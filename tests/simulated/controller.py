@@ -84,6 +84,16 @@ class Task:
     def _children(self) -> list[Task]:
         return [self]
 
+    @property
+    def _result_future(self) -> Task:
+        return self
+
+    _output_future = _sent_future = output = tracker = _result_future
+
+    @property
+    def _done_callbacks(self) -> list[Callable[[Any], None]]:
+        return self.then
+
     def done(self) -> bool:
         return self.over
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import inspect
+import pkgutil
 import re
 import shlex
 import sys
@@ -18,6 +20,7 @@ import pytest
 
 import spotcluster.search
 from spotcluster import config, files
+from spotcluster.api import jobs
 from spotcluster.cli import starcluster
 from spotcluster.cli.main import cli
 from spotcluster.plugins import loader
@@ -154,6 +157,12 @@ def test_config_in_the_readme_loads() -> None:
         "pypackages",
         "ipcluster",
     ]
+
+
+def test_first_search_of_the_readme_printed_no_more_than_that_it_had_begun() -> None:
+    (code,) = [text for page, text in blocks("python") if page == "README.md"]
+    lines = [line.partition("  #")[0] for line in code.splitlines()]
+    assert lines.index("search.wait()") < lines.index("print(search)")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -299,3 +308,44 @@ def test_notebook_was_executed_from_the_first_cell_to_the_last() -> None:
 def test_nothing_of_the_computer_that_executed_the_notebook_is_in_it() -> None:
     found = re.findall(r"(?<![\w-])/(?:home|root|Users|work)/\w+", NOTEBOOK.read_text())
     assert found == []
+
+
+# --- the names of what commands do ----------------------------------------------------------------
+
+FOR_A_TERMINAL = {
+    "config edit",
+    "config init",
+    "completion install",
+    "completion show",
+    "demo",
+    "help",
+}
+
+
+def names_of_commands() -> list[tuple[str, str]]:
+    """Return the rows of the table: commands, and the Python that does the same."""
+    page = (DOCS / "howto" / "python.md").read_text()
+    return re.findall(r"^\| (`.+?) \| `(.+?)` \|$", page, re.MULTILINE)
+
+
+def test_everything_that_commands_do_has_a_name_in_python() -> None:
+    told = " ".join(commands for commands, _ in names_of_commands())
+    known = {" ".join(path) for path, _ in generated.walk(cli)} - FOR_A_TERMINAL
+    assert {name for name in known if not re.search(rf"`{name}\b", told)} == set()
+
+
+@pytest.mark.parametrize("code", [code for _, code in names_of_commands()])
+def test_a_name_in_the_table_is_there_and_takes_what_is_shown(code: str) -> None:
+    things = {"cluster": spotcluster.Cluster, "account": spotcluster.Account}
+    expression = ast.parse(code, mode="eval").body
+    called = expression.func if isinstance(expression, ast.Call) else expression
+    path = ast.unparse(called).split(".")
+    if path[0] == "cluster" and path[1] == "jobs":
+        path, things = ["jobs", *path[2:]], {"jobs": jobs.Jobs}
+    known: Any = things.get(path[0])
+    owner = getattr(known, path[1]) if known else pkgutil.resolve_name(".".join(path))
+    if not isinstance(expression, ast.Call):
+        return
+    given = [None] * (len(expression.args) + (path[0] != "spotcluster"))  # itself
+    named = {keyword.arg: None for keyword in expression.keywords}
+    inspect.signature(owner).bind(*given, **named)

@@ -153,7 +153,11 @@ def test_ipyparallels_client_has_what_we_ask_of_it() -> None:
         assert re.search(rf"\bself\.{name} = |^    {name} = ", source, re.MULTILINE), name
     assert "_idcounter" in Hub.class_trait_names()
     assert "self._children = children" in inspect.getsource(ipyparallel.AsyncResult)
-    assert MessageFuture("id").iopub_callbacks == []
+    future = MessageFuture("id")
+    assert future.iopub_callbacks == []
+    assert isinstance(vars(future)["_done_callbacks"], list)
+    for name in ("_result_future", "_output_future", "_sent_future"):
+        assert f"self.{name} = multi_future(" in inspect.getsource(ipyparallel.AsyncResult)
     told = "for callback in msg_future.iopub_callbacks"
     assert source.index("md['data'].update(data)") < source.index(told)
 

@@ -11,8 +11,6 @@ from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.interrupts import nothing_done_yet, say_what_exists
 from spotcluster.cli.options import cluster_argument
 
-_MINUTES = 60.0
-
 
 @click.command(
     epilog="""\b
@@ -108,13 +106,9 @@ def keep(
     one. With --max nodes are added as long as more waits than is done in the target, and idle ones
     leave; what runs is never cut off. It says what it does, and why, in a line each.
     """
+    from spotcluster.api import keeping as keepers
     from spotcluster.cluster.lifecycle.keeping import on_master as service
-    from spotcluster.cluster.lifecycle.keeping.acting import Acting
-    from spotcluster.cluster.lifecycle.keeping.decision import Rules
-    from spotcluster.cluster.lifecycle.keeping.keeper import Keeper
-    from spotcluster.cluster.lifecycle.keeping.observation import Observation
     from spotcluster.config.names import MOST_NODES
-    from spotcluster.errors import ClusterError
 
     for flag, number in (("--min", least), ("--max", most)):
         if number is not None and number > MOST_NODES:
@@ -134,31 +128,18 @@ def keep(
         service.end(cluster)
         output.out.print(f"The master of '{name}' does not keep its size any more.")
         return 0
-    within = cluster.record.template.target_seconds if target is None else target * _MINUTES
-    rules = Rules(least, most, within, idle * _MINUTES, pause, step)
+    rules = keepers.rules_of(cluster, least, most, target, idle, pause, step)
     if on_master:
         service.set_rules(cluster, rules)
         output.out.print(
             f"The master of '{name}' keeps its size; `spotcluster keep --log {name}` says how."
         )
         return 0
-    if cluster.record.keeps_itself:
-        raise ClusterError(
-            f"The master of '{name}' keeps its size already; two would set up the same nodes.",
-            f"`spotcluster keep --log {name}` says what it does; `spotcluster keep --off {name}`"
-            " ends that.",
-        )
-    hands = Acting(
-        cluster, lambda: context.cluster(name, region=cluster.region), _say, hook=context.hook
-    )
     try:
-        with Observation(cluster) as seen_by:
-            over = Keeper(rules, _say, hands, hook=context.hook, once=once).run(cluster, seen_by)
+        over = keepers.keep(context, cluster, rules, _say, once=once)
     except KeyboardInterrupt:
         say_what_exists(cluster.session, name, f"keep {name}    ")
         raise
-    assert over  # nobody else goes on
-    _say(over.message)
     return 0 if over.by_will else 1
 
 

@@ -89,7 +89,7 @@ def _show(one: Listed) -> None:
     up = f", up {listing.uptime(one.up_since)}" if one.up_since else ""
     output.table(
         f"{one.name}: {one.state}, {listing.counted(one.nodes, one.size)} in {one.region}"
-        f"{up}, {output.dollars(one.price)}, {output.spent(one.cost)}{idle + kept if up else ''}",
+        f"{up}, {output.dollars(one.price)}, {wording.spent(one.cost)}{idle + kept if up else ''}",
         ("node", "state", "type", "market", "zone", "address", "instance"),
         [
             (
@@ -154,24 +154,15 @@ def costs(context: Context, name: str | None, *, since: timedelta, as_json: bool
     What has ended is as its receipt says, which `terminate` keeps in the account; what is there has
     cost about that so far. Volumes and traffic are not in it.
     """
-    from spotcluster.aws import regions
-    from spotcluster.cluster.status import events, listing, receipts
+    from spotcluster.api import costs as found_costs
+    from spotcluster.cluster.status import events
 
     sessions = context.sessions(*([name] if name else []))
-    there, refused = listing.everywhere(sessions)
-    told, unread = regions.each(sessions, lambda session: receipts.kept(session, name, since))
-    if len(refused) == len(sessions):
-        raise next(iter(refused.values()))
-    for region, error in (unread | refused).items():
+    found = found_costs.of(sessions, name, since)
+    running, ended = found.running, found.ended
+    for region, error in found.refused.items():
         output.error(f"{region} could not be looked in: {error.message}")
-    mine = [one for one in there if name in (None, one.name)]
-    running = [one for one in mine if one.receipt is None]
-    # Of one that was started again the former sum is in the new one.
-    known = {one.id for one in there}
-    ended = [one for _, some in told for one in some if one.id not in known]
-    ended += [one.receipt for one in mine if one.receipt]
-    ended.sort(key=lambda one: one.ended)
-    if name and not (running or ended or refused or unread):
+    if name and not (running or ended or found.refused):
         raise UsageError(
             f"There is nothing that cost anything of '{name}'.",
             "`spotcluster costs` shows what did; --since looks further back, -r in another region.",
@@ -207,7 +198,7 @@ def costs(context: Context, name: str | None, *, since: timedelta, as_json: bool
         for reason in reasons:
             output.out.print(reason)
     events.tell_all(sessions, running, context.hook)
-    return 1 if refused or unread else 0
+    return 1 if found.refused else 0
 
 
 def _usd(cost: float | None) -> str:

@@ -80,9 +80,9 @@ def spothistory(
                 + (f" in zone {zone}." if zone else "."),
                 "Choose another type or zone.",
             )
-    if plot is not None:
-        pictures.spot_prices(plot, session.region, found, days)
     fixed = {name: prices.on_demand(session, name) for name in wanted}
+    if plot is not None:
+        pictures.spot_prices(plot, session.region, found, days, fixed)
     if as_json:
         output.document(
             {

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.options import json_option, yes_option
-from spotcluster.errors import SpotclusterError, UsageError
-
-if TYPE_CHECKING:
-    from spotcluster.aws.volumes import Volume
+from spotcluster.errors import SpotclusterError
 
 _TYPES = ("gp3", "gp2", "st1", "sc1")
 
@@ -165,29 +160,15 @@ def removevolume(context: Context, *, names: tuple[str, ...], yes: bool) -> int:
     VOLUME is its name or its id.
     """
     from spotcluster.aws import volumes
+    from spotcluster.cluster.volumes import catalogue
 
     session = context.session()
     found = [volumes.find(session, name) for name in dict.fromkeys(names)]
     for one in found:
-        _refuse_used(one)
+        catalogue.check_removable(one)
     what = ", ".join(f"{one}, {one.size} GiB" for one in found)
     output.confirm(f"Delete {what}, in {session.region}, with all that is on it?", yes=yes)
     for one in found:
         volumes.delete(session, one.id)
         output.out.print(f"Deleted the volume {one}.")
     return 0
-
-
-def _refuse_used(volume: Volume) -> None:
-    """Refuse a volume that an instance has, or that is a node's own."""
-    if volume.instance:
-        raise UsageError(
-            f"The volume {volume} is attached to {volume.instance}.",
-            "`spotcluster listvolumes` shows whose that is; when that cluster has been terminated,"
-            " the volume can be removed.",
-        )
-    if volume.of_a_node:
-        raise UsageError(
-            f"The volume {volume} is the disk of a node.",
-            "`spotcluster terminate` ends it with its cluster.",
-        )

@@ -134,7 +134,7 @@ def _sessions(context: Context, *names: str) -> list[Session]:
     from spotcluster import local
     from spotcluster.cluster import lookup
 
-    config = context.config(check_plugins=False)
+    config = context.config()
     places = lookup.regions(config, context.region, *names)
     return [
         lookup.open_session(config, one)
@@ -169,7 +169,7 @@ def _jobs(context: Context, name: str) -> dict[str, str] | None:
     if found is None:
         return None
     session, record = found
-    key_path = lookup.keys_of(context.config(check_plugins=False)).get(record.template.keyname)
+    key_path = lookup.keys_of(context.config()).get(record.template.keyname)
     key_path = key_path or files.key_file(record.template.keyname)
     nodes = nodes_of(instances.describe(session, name), key_path)
     with contextlib.closing(Cluster(session, record, key_path, nodes)) as cluster:

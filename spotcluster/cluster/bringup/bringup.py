@@ -18,7 +18,7 @@ from spotcluster.cluster.bringup.watcher import Watcher
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
 from spotcluster.cluster.volumes.mounting import Outcome
-from spotcluster.errors import ClusterError
+from spotcluster.errors import ClusterError, SpotclusterError
 from spotcluster.plugins.ipcluster import IPCluster
 from spotcluster.plugins.pypackages import PyPkgInstaller
 
@@ -109,6 +109,25 @@ class Result:
     def troubles(self) -> list[str]:
         """What went wrong without making a node unusable, in sentences."""
         return list(self.volumes.troubles)
+
+    @property
+    def problem(self) -> SpotclusterError | None:
+        """What is wrong, as an error to raise; None where nothing is."""
+        name, start = self.cluster.name, f"`spotcluster -r {self.cluster.region} start"
+        if self.failed:
+            return SpotclusterError(
+                f"{len(self.failed)} of {len(self.members)} nodes did not get ready:"
+                f" {', '.join(member.alias for member in self.failed)}.",
+                f"{start} {name}` tries again with the template it has; to correct the config"
+                f" first, `spotcluster -r {self.cluster.region} terminate {name}`.",
+            )
+        if self.troubles:
+            return SpotclusterError(
+                "\n".join(self.troubles),
+                f"The cluster can be used without; {start} {name}` tries again to mount what is"
+                " not mounted.",
+            )
+        return None
 
     @property
     def engines(self) -> int:

@@ -150,6 +150,21 @@ def check_name(session: Session, name: str) -> None:
         )
 
 
+def check_removable(volume: ebs.Volume) -> None:
+    """Refuse to delete a volume that an instance has, or that is a node's own."""
+    if volume.instance:
+        raise UsageError(
+            f"The volume {volume} is attached to {volume.instance}.",
+            "`spotcluster listvolumes` shows whose that is; when that cluster has been terminated,"
+            " the volume can be removed.",
+        )
+    if volume.of_a_node:
+        raise UsageError(
+            f"The volume {volume} is the disk of a node.",
+            "`spotcluster terminate` ends it with its cluster.",
+        )
+
+
 def resize(
     session: Session,
     wanted: str,

@@ -21,7 +21,7 @@ from typing import Any
 
 import ipyparallel
 
-from spotcluster.ipyparallel_private import is_closed, on_publication, session_key
+from spotcluster.ipyparallel_private import is_closed, let_go, on_publication, session_key
 from spotcluster.published import controller_of
 from spotcluster.search import shipping
 from spotcluster.search.backends.protocol import Closed, Fate, Gone, Pending
@@ -136,6 +136,7 @@ class IPyParallel:
     def forget(self, pending: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the client would keep it for ever
             self.client.purge_local_results(pending.msg_ids)
+            let_go(pending)
 
     def erase(self, pendings: Sequence[Any]) -> bool:
         # The controller keeps every message, with its content, for clients that come back. It may

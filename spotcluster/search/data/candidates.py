@@ -87,6 +87,17 @@ class Candidate:
     part: Part | None = None
     more: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What tells it from others wherever it is shown: of a learning curve, the size.
+
+        One that is fitted in steps has the score of the last of them.
+        """
+        if self.params or self.part is None:
+            return self.params
+        sizes = self.part.steps or (self.part.n_samples,)
+        return {} if sizes[-1] is None else {"train_size": sizes[-1]}
+
 
 def grid_candidates(grid: Space) -> list[Candidate]:
     """Return every setting of a grid, in scikit-learn's order."""

@@ -308,6 +308,7 @@ class Roster:
         if answer["unable"]:
             self.leave_out(host.name, answer["unable"])
         engine.draining, engine.look_again = answer["draining"], time.monotonic() + RETRY
+        self._backend.forget(probe)
 
     def _deliver(self, host: Host) -> bool:
         """Start a delivery where one is needed; return whether one has just arrived."""

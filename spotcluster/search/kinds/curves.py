@@ -255,7 +255,9 @@ class LearningCurve(Search):
         """Plot what is known so far; return matplotlib's figure."""
         from spotcluster.search.results.plots import learning_curve
 
-        return learning_curve(self.train_sizes_, self.train_scores_, self.test_scores_)
+        return learning_curve(
+            *(self.train_sizes_, self.train_scores_, self.test_scores_), self._subject
+        )
 
     def _by_size(self, name: str) -> Any:
         with self._changed:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import html
 import math
 import time
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from rich.console import Console, Group, RenderableType
@@ -17,59 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from spotcluster.search.data.candidates import in_words
-from spotcluster.search.results.results import Best
-from spotcluster.wording import time_left
+from spotcluster.search.results.page import page
+from spotcluster.search.results.state import Meter, State, score_in_words, with_rate
 
-WINDOW = 30.0  # seconds over which the rate is measured
 REFRESH = 0.25  # seconds between two pictures
 LINES = 10.0  # seconds between two lines, where there is no terminal
-
-
-@dataclass(frozen=True)
-class State:
-    """What is shown of a search.
-
-    Attributes
-    ----------
-    title : str
-        What kind of search it is.
-    done, total : int
-        Evaluations.
-    engines : dict
-        How many engines there are now, by the name of their host.
-    bests : sequence of Best
-    remarks : sequence of str
-    running : bool
-    rate : float or None
-        Evaluations a second.
-    left : float or None
-        Seconds until the end, at this rate.
-    """
-
-    title: str
-    done: int
-    total: int
-    engines: dict[str, int] = field(default_factory=dict)
-    bests: Sequence[Best] = ()
-    remarks: Sequence[str] = ()
-    running: bool = True
-    rate: float | None = None
-    left: float | None = None
-
-    @property
-    def percent(self) -> int:
-        return 100 * self.done // self.total if self.total else 0
-
-    @property
-    def figures(self) -> list[str]:
-        """The rate, the time left and the engines, in words."""
-        figures = []
-        if self.rate:
-            figures.append(_rate(self.rate))
-        if self.running:
-            figures.append("" if self.left is None else f"{time_left(self.left)} left")
-            figures.append(_engines(self.engines))
-        return [figure for figure in figures if figure]
 
 
 class Watched(Protocol):
@@ -78,32 +26,6 @@ class Watched(Protocol):
     def wait(self, timeout: float | None = None) -> bool: ...
 
     def state(self, n_top: int = 5) -> State: ...
-
-
-class Meter:
-    """How fast it goes, over the last seconds; what was finished before a resume does not count.
-
-    Examples
-    --------
-    >>> meter = Meter(window=30)
-    >>> meter.rate(0.0, 10)
-    >>> meter.rate(2.0, 14)
-    2.0
-    """
-
-    def __init__(self, window: float = WINDOW) -> None:
-        self.window = window
-        self._seen: deque[tuple[float, int]] = deque()
-
-    def rate(self, now: float, done: int) -> float | None:
-        """Take note of how many are done; return how many a second, None when it is not known."""
-        if self._seen and done < self._seen[-1][1]:  # another search now
-            self._seen.clear()
-        self._seen.append((now, done))
-        while len(self._seen) > 2 and self._seen[1][0] <= now - self.window:
-            self._seen.popleft()
-        then, before = self._seen[0]
-        return (done - before) / (now - then) if done > before and now > then else None
 
 
 def watch(
@@ -155,12 +77,6 @@ def watch(
                 break
     finally:
         screen.close()
-
-
-def with_rate(state: State, rate: float | None) -> State:
-    """Return the state with a rate, and the time left that follows from it."""
-    left = (state.total - state.done) / rate if rate else None
-    return State(**{**vars(state), "rate": rate, "left": left})
 
 
 # --- where it is shown ----------------------------------------------------------------------------
@@ -239,7 +155,7 @@ def picture(state: State) -> RenderableType:
             total=max(state.total, 1), completed=state.done, width=24, complete_style=colour
         ),
         Text(f"{state.done}/{state.total}", style=colour),
-        Text("  ".join(state.figures) + _ending(state), style="dim"),
+        Text("  ".join(filter(None, [*state.figures, state.ending])), style="dim"),
     )
     parts: list[RenderableType] = [head]
     if state.bests:
@@ -251,8 +167,8 @@ def picture(state: State) -> RenderableType:
         for rank, best in enumerate(state.bests, start=1):
             table.add_row(
                 str(rank),
-                _score(best.validation, best.validation_error),
-                _score(best.train, best.train_error),
+                score_in_words(best.validation, best.validation_error),
+                score_in_words(best.train, best.train_error),
                 f"{best.finished}/{best.splits}",
                 Text(_params(best.params)),
                 style="bold" if rank == 1 else "",
@@ -261,57 +177,6 @@ def picture(state: State) -> RenderableType:
     if state.remarks:
         parts += [Text(), *(Text(remark, style="yellow") for remark in state.remarks)]
     return Group(*parts)
-
-
-def page(state: State) -> str:
-    """Return a state as HTML for a notebook."""
-    text = html.escape
-    figures = text("  ".join(state.figures) + _ending(state)).replace("  ", " &nbsp; ")
-    colour = "#2da44e" if state.done >= state.total else "#1f6feb" if state.running else "#bf8700"
-    rows = "".join(
-        f"<tr><td>{rank}</td><td>{_score(best.validation, best.validation_error)}</td>"
-        f"<td>{_score(best.train, best.train_error)}</td><td>{best.finished}/{best.splits}</td>"
-        f'<td style="text-align:left"><code>{text(_params(best.params))}</code></td></tr>'
-        for rank, best in enumerate(state.bests, start=1)
-    )
-    table = (
-        "<table><thead><tr><th>rank</th><th>validation</th><th>train</th><th>splits</th>"
-        f'<th style="text-align:left">parameters</th></tr></thead><tbody>{rows}</tbody></table>'
-    )
-    remarks = "".join(
-        f'<div style="color:#bf8700">{text(remark)}</div>' for remark in state.remarks
-    )
-    return (
-        '<div style="font-family:sans-serif">'
-        f"<div><b>{text(state.title)}</b> &nbsp; {state.done}/{state.total} ({state.percent}%)"
-        f' &nbsp; <span style="opacity:0.7">{figures}</span></div>'
-        '<div style="background:#8884;height:6px;width:24em;border-radius:3px;margin:4px 0">'
-        f'<div style="background:{colour};height:6px;width:{state.percent}%;border-radius:3px">'
-        f"</div></div>{table if state.bests else ''}{remarks}</div>"
-    )
-
-
-def _ending(state: State) -> str:
-    return "" if state.running or state.done >= state.total else "  stopped"
-
-
-def _rate(rate: float) -> str:
-    if rate >= 10:
-        return f"{rate:.0f}/s"
-    return f"{rate:.1f}/s" if rate >= 0.5 else f"{60 * rate:.1f}/min"
-
-
-def _engines(engines: dict[str, int]) -> str:
-    count, nodes = sum(engines.values()), len(engines)
-    if not count:
-        return "no engines"
-    return f"{count} engine{'s' * (count > 1)} on {nodes} node{'s' * (nodes > 1)}"
-
-
-def _score(mean: float, error: float) -> str:
-    if math.isnan(mean):
-        return "-"
-    return f"{mean:.5f}" if math.isnan(error) else f"{mean:.5f} ± {error:.5f}"
 
 
 def _params(params: dict[str, Any]) -> str:

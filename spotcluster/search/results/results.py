@@ -23,7 +23,8 @@ class Best(tuple[float, dict[str, Any]]):
     candidate : int
         Its number.
     params : dict
-        As plain Python numbers, in the order of their names.
+        As plain Python numbers, in the order of their names; of a learning curve, which has none,
+        ``train_size``.
     validation, validation_error : float
         Mean validation score and its standard error (nan with one split).
     train, train_error : float
@@ -150,8 +151,8 @@ class Results:
         return [self._best(candidate) for candidate in self.order()[:n_top].tolist()]
 
     def _best(self, candidate: int) -> Best:
-        params = self.candidates[candidate].params
-        return Best(candidate, params, self.of(candidate), self.n_splits)
+        shown = self.candidates[candidate].shown
+        return Best(candidate, shown, self.of(candidate), self.n_splits)
 
     def order(self) -> Any:
         """Return the numbers of the candidates of `ranking`, which may be very many."""

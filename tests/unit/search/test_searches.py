@@ -247,8 +247,9 @@ def test_scores_are_grouped_by_value_in_the_grids_order() -> None:
     candidates = [Candidate({"C": 10.0}, 1), Candidate({"C": 0.5}, 0), Candidate({"C": 99.0}, 2)]
     evaluations = [Evaluation(0, 0, 0.7, 0.8), Evaluation(1, 0, 0.5), Evaluation(0, 1, 0.9, 1.0)]
     groups = scores_by_value(candidates, evaluations)
-    assert list(groups["C"]) == ["0.5", "10"]
-    assert groups["C"]["10"] == {"validation": [0.7, 0.9], "train": [0.8, 1.0]}
+    assert list(groups["C"]) == [0.5, 10]
+    assert groups["C"][10].validation == [0.7, 0.9]
+    assert groups["C"][10].train == [0.8, 1.0]
 
 
 def test_plots_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:

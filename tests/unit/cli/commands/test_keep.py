@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from spotcluster.api import keeping
 from spotcluster.cli.context import Context
 from spotcluster.cli.main import run
-from spotcluster.cluster.lifecycle.keeping import keeper, observation, on_master
+from spotcluster.cluster.lifecycle.keeping import on_master
 from spotcluster.cluster.lifecycle.keeping.decision import Rules
 from spotcluster.cluster.lifecycle.keeping.observation import Over
 from spotcluster.config.names import MOST_NODES
@@ -46,8 +47,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
             return made.over
 
     monkeypatch.setattr(Context, "cluster", lambda *_, **__: made.cluster)
-    monkeypatch.setattr(keeper, "Keeper", Keeper)
-    monkeypatch.setattr(observation, "Observation", nullcontext)
+    monkeypatch.setattr(keeping, "Keeper", Keeper)
+    monkeypatch.setattr(keeping, "Observation", nullcontext)
     monkeypatch.setattr(on_master, "set_rules", note("set_rules"))
     monkeypatch.setattr(on_master, "end", note("end"))
     monkeypatch.setattr(on_master, "log", note("log", "12:00  node003 is ready\n"))

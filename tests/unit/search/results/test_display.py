@@ -19,15 +19,10 @@ from sklearn.svm import SVC
 from spotcluster.errors import SearchError
 from spotcluster.search.data.evaluations import Evaluation
 from spotcluster.search.results import display
-from spotcluster.search.results.display import (
-    Meter,
-    State,
-    line,
-    page,
-    picture,
-    with_rate,
-)
+from spotcluster.search.results.display import line, picture
+from spotcluster.search.results.page import page
 from spotcluster.search.results.results import Best
+from spotcluster.search.results.state import Meter, State, with_rate
 
 BEST = Best(0, {"C": 1.0, "name": "<b>&[red]"}, [Evaluation(0, 0, 0.9), Evaluation(0, 1, 0.8)], 3)
 STATE = State("GridSearch", 63, 100, {"node001": 2, "node002": 1}, [BEST], ["1 was lost"])

@@ -13,10 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from spotcluster.search.data.candidates import Candidate
+from spotcluster.search.data.candidates import Candidate, Part
 from spotcluster.search.data.evaluations import Evaluation
 from spotcluster.search.kinds.halving import best_of_last_round
+from spotcluster.search.results.display import line
+from spotcluster.search.results.page import page
 from spotcluster.search.results.results import Results, report
+from spotcluster.search.results.state import State
 
 scores = st.floats(-1, 1) | st.just(math.nan)
 
@@ -167,3 +170,19 @@ def test_another_metric_that_fails_leaves_the_best() -> None:
     results = Results([Candidate({}, 0)], 1)
     results.add(Evaluation(0, 0, np.nan, test_scores={"a": np.nan, "b": 0.5}, **more))  # type: ignore[arg-type]
     assert results.bests(5) == []
+
+
+@pytest.mark.parametrize("part", [Part(n_samples=120), Part(steps=(40, 80, 120))])
+def test_a_row_of_a_learning_curve_said_nothing_of_its_size(part: Part) -> None:
+    results = Results([Candidate({}, 0, part=part)], 1)
+    results.add(Evaluation(0, 0, 0.5))
+    assert results.bests(1)[0].params == {"train_size": 120}
+    assert report(results).splitlines()[-1] == " {'train_size': 120}"
+    state = State("LearningCurve", 1, 1, {}, results.bests(1))
+    assert ">120</td>" in page(state)
+    assert line(state).endswith("with train_size=120")
+
+
+def test_parameters_are_what_they_are_where_there_are_some() -> None:
+    assert Candidate({"C": 1}, 0, part=Part(n_samples=5)).shown == {"C": 1}
+    assert Candidate({}, 0).shown == {}
