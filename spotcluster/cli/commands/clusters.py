@@ -107,6 +107,9 @@ Examples:
     is_flag=True,
     help="Check everything and show the plan and its price; make nothing.",
 )
+@click.option(
+    "--timeline", "with_timeline", is_flag=True, help="Show where the time went, node by node."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the plan or the result as JSON.")
 @pass_context
 def start(
@@ -128,6 +131,7 @@ def start(
     allow: tuple[str, ...],
     format_new: bool,
     dry_run: bool,
+    with_timeline: bool,
     as_json: bool,
 ) -> int:
     """Start a cluster, bring back one that is stopped, or go on with a start that was cut off.
@@ -193,7 +197,9 @@ def start(
                 format_new=format_new,
             )
         result = _offer_format(result)
-        return show_result(session, result, context.hook, as_json=as_json)
+        return show_result(
+            session, result, context.hook, as_json=as_json, with_timeline=with_timeline
+        )
     except (KeyboardInterrupt, CloudError):
         say_what_exists(session, name)
         raise
