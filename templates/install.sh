@@ -59,7 +59,9 @@ with_pip() {
     "$env_python" -m pip install --quiet --constraint "$root/constraints.txt" "${packages[@]}"
 }
 
-later=$(bash -c "$list" | sed -n 's/ \*$//p')
+before=$(bash -c "$list")
+later=$(sed -n 's/ \*$//p' <<<"$before")
+began=${EPOCHREALTIME:-$SECONDS}
 if ! with_uv; then
     echo "uv did not do it; trying pip." >&2
     with_pip
@@ -67,6 +69,13 @@ fi
 # Written aside, as a half would tell what is ours for somebody's.
 bash -c "$list" | sed 's/ \*$//' | grep -vxF -e "$later" >"$env/given.new"
 mv "$env/given.new" "$env/given.txt"
+if [ "$(sed 's/ \*$//' <<<"$before")" != "$(bash -c "$list" | sed 's/ \*$//')" ]; then
+    # What an image with these packages saves.
+    awk -v then="${began/,/.}" -v now="${EPOCHREALTIME:-$SECONDS}" \
+        -v so_far="$(cat "$env/took.txt" 2>/dev/null || true)" \
+        'BEGIN { sub(",", ".", now); printf "%.1f\n", so_far + now - then }' >"$env/took.new"
+    mv "$env/took.new" "$env/took.txt"
+fi
 
 # What engines and people install with pip afterwards comes from the same index, one pip at a time.
 if [ -n "$index" ]; then

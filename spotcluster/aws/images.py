@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from spotcluster.aws import own_images, tags
 from spotcluster.aws.calls import call
 from spotcluster.aws.session import Session
 from spotcluster.errors import CloudError
@@ -41,6 +43,19 @@ class Image:
     architecture: str
     login: str
     root_gb: int = USUAL_GB
+    tags: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def baked(self) -> str:
+        """What users call an image that `ebsimage` has made, as ``name:3``; empty for others."""
+        if tags.VERSION not in self.tags:
+            return ""
+        return f"{self.tags.get(tags.IMAGE, '')}:{self.tags[tags.VERSION]}"
+
+    @property
+    def took(self) -> float:
+        """How many seconds its packages took to install; 0 where it has none, or does not say."""
+        return own_images.seconds(self.tags.get(tags.TOOK, ""))
 
 
 def default_image_id(session: Session, architecture: str = "x86_64") -> str:
@@ -75,6 +90,7 @@ def describe(session: Session, image_id: str) -> Image:
     item = images[0]
     name = item.get("Name", "")
     plain = name.lower()
+    own = tags.mapping(item.get("Tags"))
     login = next((user for part, user in _LOGINS if part in plain), "ec2-user")
     root_device = item.get("RootDeviceName", "/dev/sda1")
     sizes = [
@@ -87,6 +103,7 @@ def describe(session: Session, image_id: str) -> Image:
         name,
         root_device,
         item.get("Architecture", "x86_64"),
-        login,
-        *sizes[:1],
+        own.get(tags.LOGIN) or login,
+        sizes[0] if sizes else USUAL_GB,
+        own,
     )

@@ -97,6 +97,11 @@ class Instance:
         return tags.LEAVING in self.tags
 
     @property
+    def is_copy(self) -> bool:
+        """Whether it is a copy of a node that `ebsimage` makes an image of, and no node."""
+        return tags.BAKE in self.tags
+
+    @property
     def address(self) -> str:
         """Where this computer reaches it: the public address, or the private where it has none.
 
@@ -267,6 +272,7 @@ def describe(
     *,
     ids: Sequence[str] = (),
     states: Sequence[str] = (),
+    copies: bool = False,
 ) -> list[Instance]:
     """Return the instances of a cluster (or of all clusters), ended ones too, oldest first.
 
@@ -275,6 +281,8 @@ def describe(
     ids, states : sequence of str
         Only these; in these states. The names of instances that share their tags with others are
         wrong then, as those follow from all of them.
+    copies : bool
+        Also copies of nodes that `ebsimage` makes images of: they are the cluster's, and no nodes.
     """
     wanted = (
         tags.filters(cluster=cluster)
@@ -290,7 +298,14 @@ def describe(
         InstanceIds=list(ids) or None,
     )
     found = _named([_instance(item) for group in reservations for item in group["Instances"]])
+    found = [one for one in found if copies or not one.is_copy]
     return sorted(found, key=lambda instance: (instance.launched, instance.alias))
+
+
+def image_of(session: Session, instance_id: str) -> str:
+    """Return the id of the image that an instance was launched from."""
+    answer = call(session.ec2.describe_instances, InstanceIds=[instance_id])
+    return str(answer["Reservations"][0]["Instances"][0]["ImageId"])
 
 
 def _named(found: Sequence[Instance]) -> list[Instance]:

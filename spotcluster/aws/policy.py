@@ -39,6 +39,7 @@ _LOOK = (
 )
 _MAKE = (
     "CreateFleet",
+    "CreateImage",
     "CreateLaunchTemplate",
     "CreateSecurityGroup",
     "CreateVolume",
@@ -175,6 +176,7 @@ def document(
             },
         ),
         *_volumes(partition, volumes, ours),
+        *_images(partition, ours),
         _allow(
             "RemoveKeyPairsOfOurs",
             ("ec2:DeleteKeyPair",),
@@ -329,6 +331,19 @@ def _volumes(partition: str, named: Sequence[str], ours: dict[str, Any]) -> list
             if snapshots
             else []
         ),
+    ]
+
+
+def _images(partition: str, ours: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what is done with images: made of nodes of ours and no other instance, and removed."""
+    ec2 = f"arn:{partition}:ec2:*"
+    both = (f"{ec2}::image/*", f"{ec2}::snapshot/*")
+    our_image = _tagged("Resource", tags.IMAGE)
+    return [
+        _allow("MakeImages", ("ec2:CreateImage",), *both, condition=_tagged("Request", tags.IMAGE)),
+        _allow("MakeImagesOfNodes", ("ec2:CreateImage",), f"{ec2}:*:instance/*", condition=ours),
+        _allow("RemoveImagesOfOurs", ("ec2:DeregisterImage",), both[0], condition=our_image),
+        _allow("RemoveSnapshotsOfOurs", ("ec2:DeleteSnapshot",), both[1], condition=our_image),
     ]
 
 

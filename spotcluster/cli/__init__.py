@@ -9,6 +9,7 @@
     output.py         what is printed, and where          bars.py         how far a copy is
     results.py        what came of `start` and its like   pictures.py     what tables cannot show
     board.py          what `status` draws                browser.py      addresses for the browser
+    timeline.py       where a start's time went
     interrupts.py     what is said after Ctrl-C           editing.py      a file edited aside
     logfile.py        the log of a run                    first_config.py  `config init`
 """

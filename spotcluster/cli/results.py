@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from spotcluster import wording
-from spotcluster.cli import output
+from spotcluster.cli import output, timeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,6 +51,7 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
                         "vcpus": one.type.vcpus,
                         "memory_mb": one.type.memory_mb,
                         "image": one.image.id,
+                        "image_name": one.image.baked or one.image.name,
                         "spot": one.spot,
                         "bid": one.bid,
                         "disk_gb": one.disk_gb,
@@ -106,7 +107,9 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
     if remark := pools.high_bid(session, plan.bids):
         output.out.print(output.Text(remark, style="yellow"))
     for image in dict.fromkeys(one.image for one in plan.nodes):
-        output.out.print(f"Image: {image.id} {image.name}, login {image.login}")
+        own = f"{image.baked} ({image.id})" if image.baked else f"{image.id} {image.name}"
+        has = f", with packages that took {image.took:.0f} s to install" if image.took else ""
+        output.out.print(output.Text(f"Image: {own}, login {image.login}{has}"))
     output.out.print(
         f"Also: a security group spotcluster-{plan.cluster} that lets this computer reach SSH."
     )
@@ -161,17 +164,24 @@ def show_receipt(receipt: Receipt) -> None:
     )
 
 
-def show_result(session: Session, result: Result, hook: str | None, *, as_json: bool) -> int:
+def show_result(
+    session: Session,
+    result: Result,
+    hook: str | None,
+    *,
+    as_json: bool,
+    with_timeline: bool = False,
+) -> int:
     """Print what came of start or addnode, tell it, and conclude it; return the exit status."""
     from spotcluster.api import starting
 
     try:
-        return _show_result(session, result, as_json=as_json)
+        return _show_result(session, result, as_json=as_json, with_timeline=with_timeline)
     finally:
         starting.concluded(result, hook)
 
 
-def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
+def _show_result(session: Session, result: Result, *, as_json: bool, with_timeline: bool) -> int:
     from spotcluster.cluster.status import costs
 
     cluster = result.cluster
@@ -184,6 +194,7 @@ def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
                 "region": session.region,
                 "elapsed": round(result.elapsed, 2),
                 "phases": {name: round(took, 2) for name, took in result.phases.items()},
+                **({"timeline": timeline.plain(result)} if with_timeline else {}),
                 "ready": [node.alias for node in result.nodes],
                 "engines": result.engines,
                 "usd_per_hour": price,
@@ -211,6 +222,15 @@ def _show_result(session: Session, result: Result, *, as_json: bool) -> int:
             f" {result.elapsed:.1f} s ({phases}).\n"
             f"'{cluster.name}' has {len(cluster.nodes)} node(s): {output.dollars(price)}."
         )
+    for image, nodes, seconds in result.saved:
+        output.out.print(
+            output.Text(
+                f"The packages of {wording.some(nodes)} were in the image {image.baked}:"
+                f" {seconds:.1f} s, and {image.took:.1f} s to install them where it was made."
+            )
+        )
+    if with_timeline:
+        timeline.show(result)
     if problem := result.problem:
         raise problem
     output.out.print(_end_of(cluster))

@@ -8,7 +8,9 @@ SHORT = {
     "an": "addnode",
     "bal": "keep",
     "ck": "createkey",
+    "createimage": "ebsimage",
     "cv": "createvolume",
+    "eimg": "ebsimage",
     "lc": "listclusters",
     "li": "listimages",
     "lk": "listkeypairs",
@@ -20,6 +22,7 @@ SHORT = {
     "lz": "listzones",
     "reboot": "restart",
     "res": "resizevolume",
+    "ri": "removeimage",
     "rk": "removekey",
     "rn": "removenode",
     "rp": "runplugin",
@@ -37,20 +40,15 @@ _NO_QUEUE = "There is no SGE here: an ipyparallel controller hands out the work;
 _SETTING = "It is a key of the [cluster] section: {}."
 
 _NO_HOST = "Volumes are made without a host, and get a file system when a cluster mounts them."
-_OWN_IMAGE = (
-    "Images are made by `aws ec2 create-image`, and NODE_IMAGE_ID of the [cluster] section names"
-    " one; what the PyPkgInstaller plugin lists is installed without."
-)
 _STORED_IMAGE = "There are no images in S3 any more; `spotcluster listimages` shows those of EC2."
 _BUCKETS = "`aws s3 ls` does it; `put` and `get` copy between nodes and s3://BUCKET."
 
 _FOLLOW = "`spotcluster status --watch NAME` shows how the cluster does; leave it out."
 
 COMMANDS: dict[str, str] = {
-    **dict.fromkeys(("ebsimage", "eimg", "s3image", "simg", "createimage"), _OWN_IMAGE),
     **dict.fromkeys(
-        ("removeimage", "ri"),
-        "Images are removed by `aws ec2 deregister-image`; `removenode` is for nodes.",
+        ("s3image", "simg"),
+        "There are no images in S3 any more; `spotcluster ebsimage` makes one of EC2.",
     ),
     **dict.fromkeys(("showimage", "shimg", "downloadimage", "di"), _STORED_IMAGE),
     **dict.fromkeys(

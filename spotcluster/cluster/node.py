@@ -7,6 +7,7 @@ import contextlib
 import logging
 import shlex
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -126,12 +127,18 @@ class Node:
         The private key that its image's user lets in.
     inside : bool
         Whether we are on the cluster's master, which reaches the others by their private addresses.
+
+    Attributes
+    ----------
+    timed : callable or None
+        Told of each round trip what it was for, when it began and when it ended.
     """
 
     def __init__(self, instance: Instance, key_path: Path, *, inside: bool = False) -> None:
         self.instance = instance
         self.key_path = key_path
         self._inside = inside
+        self.timed: Callable[[str, float, float], None] | None = None
         self._facts: Facts | None = None
         self._connection: ssh.Connection | None = None
         self._lock = threading.Lock()
@@ -241,7 +248,8 @@ class Node:
         """
         timeout = limits.within(timeout, self.alias, what)
         connection = self.connection()
-        result = connection.run(script, timeout=timeout, what=what, user=user, input=input)
+        with self._timing(what):
+            result = connection.run(script, timeout=timeout, what=what, user=user, input=input)
         log.debug("%s: %s: done\n%s", self.alias, what or "script", result.stderr)
         if not secret:
             log.debug("%s: %s\n%s", self.alias, what or "script", result.stdout)
@@ -251,10 +259,22 @@ class Node:
         """Run several scripts in one round trip; see `spotcluster.plugins.base.Node.run_each`."""
         whole = sum(step.timeout for step in steps)
         timeout = limits.within(whole, self.alias, steps[0].what)
-        said = self.connection().run_each(steps, timeout=timeout)
+        connection = self.connection()
+        with self._timing(wording.some([step.what for step in steps], 2)):
+            said = connection.run_each(steps, timeout=timeout)
         for step, one in zip(steps, said, strict=True):
             log.debug("%s: %s: done\n%s", self.alias, step.what, one)
         return said
+
+    @contextlib.contextmanager
+    def _timing(self, what: str) -> Iterator[None]:
+        """Tell whoever times this node how long a round trip takes."""
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            if self.timed:
+                self.timed(what, begin, time.monotonic())
 
     def put(self, data: bytes | Path, target: str, *, mode: int = 0o600) -> None:
         """Write a file on the node; see `spotcluster.plugins.base.Node.put`."""

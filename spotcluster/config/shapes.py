@@ -206,7 +206,12 @@ def _check_tags(values: tuple[str, ...]) -> tuple[str, ...]:
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 
 ImageId = Annotated[
-    str, _shape(r"ami-[0-9a-f]{8,17}", "the id of an image, as in ami-0123456789abcdef0")
+    str,
+    _shape(
+        r"ami-[0-9a-f]{8,17}|(?!ami-)[a-z0-9][a-z0-9._-]{0,63}:(latest|[1-9][0-9]{0,8})",
+        "the id of an image, as in ami-0123456789abcdef0, or the name and version of one of"
+        " yours, as in tools:latest or tools:3",
+    ),
 ]
 SubnetId = Annotated[
     str, _shape(r"subnet-[0-9a-f]{8,17}", "the id of a subnet, as in subnet-0123abcd")

@@ -87,7 +87,9 @@ class Template(Settings):
     cluster_size : int
         Nodes, the master included.
     node_image_id, master_image_id : str or None
-        The image; without it Ubuntu 24.04, and for the master that of the nodes.
+        The image, by its id or as `ebsimage` has named it: ``tools:latest``, ``tools:3``; without
+        it Ubuntu 24.04, and for the master that of the nodes. A cluster keeps the version that it
+        was started with.
     node_instance_type : NodeTypes
         What each worker is; text, as it stands in the file: a type, or types of groups of workers.
     node_instance_types : tuple of str

@@ -49,6 +49,8 @@ class Cloud:
         Gives the console output of an instance.
     variables : callable
         Gives what programs on the machine of an instance find AWS by.
+    keep, drop : callable
+        Keep what is on the disk of an instance, under the id of a snapshot, and keep it no longer.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -63,6 +65,8 @@ class Cloud:
         self.most_instances = MOST_INSTANCES
         self.console: Callable[[LocalInstance], str] = lambda instance: instance.last_console
         self.variables: Callable[[LocalInstance], Mapping[str, str]] = lambda _: {}
+        self.keep: Callable[[str, str], None] = lambda *_: None
+        self.drop: Callable[[str], None] = lambda _: None
         self._backends = BackendDict(LocalEC2Backend, "ec2")
 
     def backend(self, account: str, region: str) -> LocalEC2Backend:

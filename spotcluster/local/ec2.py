@@ -79,6 +79,7 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
             taken = live_addresses(self.cloud.instances())
             address = self.cloud.addresses.allocate(taken)
             ours = LocalInstance.adopt(instance, address, authorized)
+            ours.snapshot = getattr(self.amis.get(ours.image_id), "snapshot", "")
             if not ours.security_groups:
                 # moto knows the groups that came with the interface, or by default, there only.
                 ours.security_groups = list(ours.nics[0].group_set)

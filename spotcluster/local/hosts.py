@@ -20,6 +20,7 @@ import psutil
 from spotcluster.errors import LocalCloudError
 
 from . import processes
+from .host import disk
 from .host.forker import Forked, Forker
 from .host.layout import MARK, Layout, Running, Settings
 
@@ -48,6 +49,7 @@ class Hosts:
     def __init__(self, folder: Path, *, subreaper: bool) -> None:
         self._subreaper = subreaper
         self._folder = folder / "hosts"
+        self._snapshots = folder / "snapshots"
         self._cache = folder / "cache" / "uv"
         self._children: dict[str, subprocess.Popen[bytes] | Forked] = {}
         self._forker: Forker | None = None
@@ -72,9 +74,13 @@ class Hosts:
         authorized_keys: tuple[str, ...],
         user_data: bytes,
         aws: Mapping[str, str],
+        snapshot: str,
     ) -> None:
         """Make the folder of a host with what it needs to boot."""
         layout = self.layout(instance_id)
+        # It is written last: without it, nothing of the host has run.
+        if snapshot and not layout.settings_file.exists():
+            disk.bring(self._snapshots / snapshot, layout)
         layout.make()
         self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         layout.user_data.touch(mode=0o600)
@@ -82,6 +88,14 @@ class Hosts:
         layout.write_settings(
             Settings(instance_id, address, port, authorized_keys, str(self._cache), aws)
         )
+
+    def keep(self, instance_id: str, snapshot: str) -> None:
+        """Keep what the disk of a host holds now."""
+        disk.keep(self.layout(instance_id), self._snapshots / snapshot)
+
+    def drop(self, snapshot: str) -> None:
+        """Keep it no longer."""
+        _remove(self._snapshots / snapshot)
 
     def boot(self, instance_id: str) -> Running:
         """Start a prepared host and wait until it can be logged into.
@@ -166,13 +180,7 @@ class Hosts:
 
     def remove(self, instance_id: str) -> None:
         """Remove the folder of a host that has ended."""
-        folder = self.layout(instance_id).folder
-        deadline = time.monotonic() + END_LIMIT
-        while folder.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            _make_writable(folder)
-            if time.monotonic() > deadline:
-                raise LocalCloudError(f"The folder {folder} of an ended host cannot be removed.")
+        _remove(self.layout(instance_id).folder)
 
     def bury(self) -> None:
         """Reap what has died below us: hosts, and what they left to us when they were killed."""
@@ -263,6 +271,15 @@ def _some_child_is_dead() -> bool:
         return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
         return False
+
+
+def _remove(folder: Path) -> None:
+    deadline = time.monotonic() + END_LIMIT
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        _make_writable(folder)
+        if time.monotonic() > deadline:
+            raise LocalCloudError(f"The folder {folder} of an ended host cannot be removed.")
 
 
 def _make_writable(folder: Path) -> None:

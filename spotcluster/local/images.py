@@ -55,20 +55,63 @@ ROOT_SIZE = 8
 class LocalImage(Ami):
     """An image with the root disk that Ubuntu's images have."""
 
+    root_size = ROOT_SIZE
+
+    @property
+    def block_device_mappings(self) -> list[dict[str, Any]]:
+        return [_mapped(self.root_device_name, self.ebs_snapshot, ROOT_SIZE, encrypted=False)]
+
+
+class MadeImage(LocalImage):
+    """An image of an instance, with a snapshot of each of its disks."""
+
+    def __init__(
+        self, backend: Any, image_id: str, instance: Any, disks: dict[str, Any], **more: Any
+    ) -> None:
+        root = instance.root_device_name
+        super().__init__(
+            backend,
+            image_id,
+            instance=instance,
+            root_device_type="ebs",
+            root_device_name=root,
+            hypervisor="xen",
+            region_name=instance.availability_zone,
+            **more,
+        )
+        backend.snapshots.pop(self.ebs_snapshot.id)  # of an empty disk, which moto makes
+        self.snapshots = {
+            device: backend.create_snapshot(
+                volume.id,
+                f"Created by CreateImage({instance.id}) for {image_id}",
+                self.owner_id,
+                from_ami=image_id,
+            )
+            for device, volume in disks.items()
+        }
+        self.ebs_snapshot = self.snapshots[root]
+        self.root_size = self.ebs_snapshot.volume_size
+        self.snapshot = self.ebs_snapshot.id
+
     @property
     def block_device_mappings(self) -> list[dict[str, Any]]:
         return [
-            {
-                "DeviceName": self.root_device_name,
-                "Ebs": {
-                    "SnapshotId": self.ebs_snapshot.id,
-                    "VolumeSize": ROOT_SIZE,
-                    "DeleteOnTermination": True,
-                    "VolumeType": "gp3",
-                    "Encrypted": False,
-                },
-            }
+            _mapped(device, one, one.volume_size, encrypted=one.encrypted)
+            for device, one in self.snapshots.items()
         ]
+
+
+def _mapped(device: str, snapshot: Any, size: int, *, encrypted: bool) -> dict[str, Any]:
+    return {
+        "DeviceName": device,
+        "Ebs": {
+            "SnapshotId": snapshot.id,
+            "VolumeSize": size,
+            "DeleteOnTermination": True,
+            "VolumeType": "gp3",
+            "Encrypted": encrypted,
+        },
+    }
 
 
 def make_images(backend: Any) -> dict[str, Ami]:

@@ -49,6 +49,8 @@ class LocalInstance(Instance):
         Whether the host has yet to be booted anew.
     last_console : str
         What the console said when the host was removed.
+    snapshot : str
+        What its disk began with; empty for an image that nobody made here.
     taken, rebalance : float
         When it is taken back, and since when it is at risk of that; 0 where it is not.
     """
@@ -60,6 +62,7 @@ class LocalInstance(Instance):
     ended: float
     reboot_wanted: bool
     last_console: str
+    snapshot: str = ""
     taken: float = 0.0  # instances of earlier versions have none
     rebalance: float = 0.0
 

@@ -28,8 +28,18 @@ class HostKind(Protocol):
         authorized_keys: tuple[str, ...],
         user_data: bytes,
         aws: Mapping[str, str],
+        snapshot: str,
     ) -> None:
-        """Make what a host needs to boot, keeping what an earlier boot of it left."""
+        """Make what a host needs to boot, keeping what an earlier boot of it left.
+
+        Its disk begins with what `snapshot` kept; empty for an image that nobody made here.
+        """
+
+    def keep(self, instance_id: str, snapshot: str) -> None:
+        """Keep what the disk of a host holds now, under the id of a snapshot."""
+
+    def drop(self, snapshot: str) -> None:
+        """Keep it no longer."""
 
     def boot(self, instance_id: str) -> Running:
         """Start a prepared host; return when it is what EC2 calls running.

@@ -20,7 +20,6 @@ from moto.iam.exceptions import NotFoundException
 from moto.iam.models import iam_backends
 
 from . import market, spot
-from .images import ROOT_SIZE
 from .instances import LocalInstance
 from .moto_private import template_of
 from .network import NetworkAnswers, check_addresses
@@ -477,7 +476,7 @@ def _complete_disks(params: dict[str, Any], image: Any) -> None:
         if ebs is None or disk.get("DeviceName") != image.root_device_name:
             continue
         if not ebs.get("VolumeSize"):
-            ebs["VolumeSize"] = ROOT_SIZE
+            ebs["VolumeSize"] = image.root_size
         ebs.setdefault("DeleteOnTermination", True)
 
 

@@ -159,6 +159,7 @@ class Reconciler:
             authorized_keys=instance.authorized_keys,
             user_data=data,
             aws=aws,
+            snapshot=instance.snapshot,
         )
         with self._cloud.lock:
             self._hosts.follow(instance)

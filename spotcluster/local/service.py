@@ -41,6 +41,7 @@ class Service:
         """Take up the state, listen and begin; return the URL."""
         self._cloud.load()
         self._cloud.console = self._console
+        self._cloud.keep, self._cloud.drop = self._hosts.keep, self._hosts.drop
         settings = record.settings(self._folder)
         application = Application(
             self._cloud,

@@ -23,6 +23,8 @@ class Command:
         How many nodes the cluster should have by its record then.
     stopped : list of str
         The nodes that have stopped.
+    images : int
+        How many images there are at least; repeated when all was done, it makes one more.
     undone : Command, optional
         What makes the opposite of it, from wherever it was cut off.
     """
@@ -33,6 +35,7 @@ class Command:
     size: int
     stopped: Sequence[str] = ()
     undone: Command | None = None
+    images: int = 0
 
 
 def nothing(world: World) -> None:
@@ -123,5 +126,8 @@ COMMANDS = {
     ),
     "autostop": Command(("autostop", "mycluster", "2h"), a_ceiling, ["master", "node001"], 2),
     "restart": Command(("restart", "mycluster"), two_nodes, ["master", "node001"], 2),
+    "ebsimage": Command(
+        ("ebsimage", "mycluster", "node001", "tools"), two_nodes, ["master", "node001"], 2, images=1
+    ),
     "terminate": Command(END, two_nodes, [], 0),
 }

@@ -19,6 +19,9 @@ def check_converged(world: World, command: Command, said: str) -> None:
     assert ("spotcluster:stopped" in own) == bool(command.stopped), said
     assert int(own.get("spotcluster:size", 0)) == command.size, said
     assert not [key for key in own if key.startswith("spotcluster:adding")], said
+    assert command.images <= len(world.images()) <= 2 * command.images, said
+    if command.images:  # of what was on the way to them, nothing is left
+        assert not [one for one in world.left() if one.startswith(("ami-", "snap-"))], said
     if not wanted:
         assert world.left() == [], said
 

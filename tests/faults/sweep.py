@@ -49,7 +49,7 @@ def state(world: World) -> str:
     own = [path for path in world.own_files() if not path.name.startswith(".")]
     files = [str(path.relative_to(world.home)) for path in own]
     kinds = sorted(one.partition("-")[0] for one in world.left())
-    return repr((nodes, group, world.group_rules(), files, kinds))
+    return repr((nodes, group, world.group_rules(), files, kinds, sorted(world.images())))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ SERVICES = {
     "GetProducts": "pricing",
     "GetServiceQuota": "servicequotas",
 }
-OURS = {"aws:ResourceTag/spotcluster:cluster", "aws:ResourceTag/spotcluster:volume"}
+OURS = {f"aws:ResourceTag/spotcluster:{one}" for one in ("cluster", "volume", "image")}
 NOT_SEEN = {
     "iam:CreateServiceLinkedRole",  # AWS calls it by itself, for an account's first spot instance
     "ec2:RevokeSecurityGroupIngress",  # when this computer has another address than it had
@@ -51,6 +51,9 @@ def volumes(world: World, home: Path) -> None:
     world.run(*here, "resizevolume", "data", "2")
     world.run("terminate", "-y", "mycluster")
     world.run(*here, "removevolume", "-y", "data", "copy")
+    check, world.on_call = world.on_call, None
+    Session(REGION).ec2.delete_snapshot(SnapshotId=snapshot)
+    world.on_call = check
 
 
 def test_every_command_needs_what_the_policy_has_and_no_more(
@@ -89,6 +92,8 @@ def test_every_command_needs_what_the_policy_has_and_no_more(
     world.cloud.capacity.replace([{"lifecycle": "spot", "capacity": 0}])
     world.run("addnode", "mycluster", status=1)
     world.cloud.capacity.replace([])
+    world.run("ebsimage", "mycluster", "node002", "tools")
+    world.run("-r", "us-east-1", "removeimage", "-y", "tools:1")
     world.run("restart", "mycluster")
     world.run("stop", "-y", "mycluster")
     world.run("start", "mycluster")

@@ -259,8 +259,25 @@ class World:
                 if group.name.startswith("spotcluster-")
             )
 
+    def images(self) -> dict[str, set[str]]:
+        """Return the images that were made and may be booted, with their snapshots, by name."""
+        with self.cloud.lock:
+            backend = self.cloud.backend("123456789012", REGION)
+            return {
+                f"{own['spotcluster:image']}:{own['spotcluster:version']}": {
+                    one.id,
+                    *(snapshot.id for snapshot in one.snapshots.values()),
+                }
+                for one in backend.amis.values()
+                if "spotcluster:version" in (own := backend.tags.get(one.id, {}))
+            }
+
     def left(self) -> list[str]:
-        """Return everything that was made in EC2 and is still there, whatever its tags."""
+        """Return everything that was made in EC2 and is still there, whatever its tags.
+
+        But for images that are complete: those outlive clusters.
+        """
+        kept = {one for found in self.images().values() for one in found}
         with self.cloud.lock:
             backend = self.cloud.backend("123456789012", REGION)
             live = [one.id for one in self.cloud.instances() if one.is_live]
@@ -281,6 +298,16 @@ class World:
                 *requests,
                 *backend.volumes,
                 *backend.enis,
+                *(
+                    one.id
+                    for one in backend.amis.values()
+                    if one.owner_id == backend.account_id and one.id not in kept
+                ),
+                *(
+                    one.id
+                    for one in backend.snapshots.values()
+                    if one.owner_id == backend.account_id and one.id not in kept
+                ),
                 *backend.launch_templates,
                 *(one.id for one in backend.fleets.values() if one.state == "active"),
                 *getattr(backend, "placement_groups", {}),

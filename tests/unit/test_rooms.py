@@ -20,9 +20,11 @@ ROOMS += ("dashboard",)
 
 # What each room may import of the others. Beside them are modules that all may use, such as errors.
 ARROWS = {
-    "cli": {"api", "cluster", "config", "aws", "ssh", "search", "local", "templates", "dashboard"},
-    "dashboard": {"cluster", "search"},
+    "cli": {
+        *("api", "cluster", "config", "aws", "ssh", "search", "local", "templates", "dashboard"),
+    },
     "api": {"cluster", "config", "aws", "ssh"},
+    "dashboard": {"cluster", "search"},
     "cluster": {"aws", "ssh", "plugins", "config", "templates"},
     "config": {"plugins"},
     "plugins": {"templates"},

@@ -1,4 +1,4 @@
-"""start, addnode, removenode, restart."""
+"""start, addnode, removenode, restart, runplugin."""
 
 from __future__ import annotations
 
@@ -107,6 +107,9 @@ Examples:
     is_flag=True,
     help="Check everything and show the plan and its price; make nothing.",
 )
+@click.option(
+    "--timeline", "with_timeline", is_flag=True, help="Show where the time went, node by node."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the plan or the result as JSON.")
 @pass_context
 def start(
@@ -128,6 +131,7 @@ def start(
     allow: tuple[str, ...],
     format_new: bool,
     dry_run: bool,
+    with_timeline: bool,
     as_json: bool,
 ) -> int:
     """Start a cluster, bring back one that is stopped, or go on with a start that was cut off.
@@ -193,7 +197,9 @@ def start(
                 format_new=format_new,
             )
         result = _offer_format(result)
-        return show_result(session, result, context.hook, as_json=as_json)
+        return show_result(
+            session, result, context.hook, as_json=as_json, with_timeline=with_timeline
+        )
     except (KeyboardInterrupt, CloudError):
         say_what_exists(session, name)
         raise
@@ -275,7 +281,11 @@ def removenode(context: Context, name: str, *, aliases: tuple[str, ...], yes: bo
     except (KeyboardInterrupt, CloudError):
         say_what_exists(cluster.session, name, f"removenode {name} {' '.join(aliases)}")
         raise
-    output.out.print(f"Removed {', '.join(gone)}; '{name}' has {len(cluster.nodes)} node(s) left.")
+    output.out.print(
+        f"Removed {', '.join(gone)}; '{name}' has {len(cluster.nodes)} node(s) left.\n"
+        f"  spotcluster -r {cluster.region} terminate {name}   end the bill",
+        markup=False,
+    )
     return 0
 
 
@@ -325,3 +335,24 @@ def _offer_format(result: Result) -> Result:
         return result
     cluster = result.cluster
     return replace(result, volumes=mounting.bring(cluster, cluster.master, format_new=True))
+
+
+@click.command(epilog="Example: spotcluster runplugin ipclusterrestart mycluster")
+@click.argument("plugin", shell_complete=names.plugins)
+@cluster_argument()
+@pass_context
+def runplugin(context: Context, plugin: str, name: str) -> int:
+    """Run a plugin of the config, or of the cluster's own template, on every node.
+
+    Nodes that join later get it with these settings too, if it is one of the cluster's own or one
+    that installs packages.
+    """
+    from spotcluster.cluster.lifecycle import runplugin as running
+
+    cluster = context.cluster(name)
+    section, chosen = running.choose(context.config(), cluster, plugin)
+    with output.progress() as reporter:
+        cluster.reporter = reporter
+        running.run(cluster, section, chosen)
+    output.out.print(f"Ran {plugin} on {len(cluster.nodes)} node(s) of '{name}'.")
+    return 0

@@ -81,6 +81,7 @@ def _left(one: Listed) -> str:
 
 
 def _show(one: Listed) -> None:
+    from spotcluster.aws import tags
     from spotcluster.cluster.status import events, listing
 
     idle = f", ends after {wording.time_left(one.idle_limit)} idle" if one.idle_limit else ""
@@ -103,6 +104,12 @@ def _show(one: Listed) -> None:
             for node in one.nodes
         ],
     )
+    for copy in one.copies:
+        output.out.print(
+            f"{copy.id} is a copy of a node that becomes the image '{copy.tags.get(tags.IMAGE)}';"
+            " where no `ebsimage` is at it any more,"
+            f" `spotcluster removeimage {copy.tags.get(tags.IMAGE)}` ends it."
+        )
     if one.ended or one.receipt:
         output.out.print(_left(one))
         return

@@ -1,4 +1,4 @@
-"""listregions, listzones, listimages, listinstances, listspots, showconsole."""
+"""listregions, listzones, listinstances, listspots, showconsole."""
 
 from __future__ import annotations
 
@@ -39,17 +39,6 @@ def listzones(context: Context, *, region: str | None, as_json: bool) -> None:
     context.region = region or context.region
     session = context.session()
     _show("zones", session.region, inventory.zones(session), as_json=as_json)
-
-
-@click.command(epilog="Example: spotcluster -r us-east-1 listimages")
-@json_option
-@pass_context
-def listimages(context: Context, *, as_json: bool) -> None:
-    """List the images of this account; without NODE_IMAGE_ID nodes boot Ubuntu 24.04."""
-    from spotcluster.aws import inventory
-
-    session = context.session()
-    _show("images", session.region, inventory.own_images(session), as_json=as_json)
 
 
 @click.command(epilog="Example: spotcluster -r us-east-1 listinstances")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from spotcluster import files, threads
+from spotcluster.aws.images import Image
 from spotcluster.cluster import records
 from spotcluster.cluster.bringup import packages, set_up
 from spotcluster.cluster.bringup.failures import OnFailure
@@ -19,6 +20,7 @@ from spotcluster.cluster.node import Node
 from spotcluster.cluster.volumes.mounting import Outcome
 from spotcluster.errors import ClusterError, SpotclusterError
 from spotcluster.plugins.ipcluster import IPCluster
+from spotcluster.plugins.pypackages import PyPkgInstaller
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Result:
         Seconds from the first call to the last node that got ready.
     volumes : Outcome
         What came of mounting the cluster's volumes, where its master was set up now.
+    begin : float
+        When it began, by `time.monotonic`.
 
     Notes
     -----
@@ -41,6 +45,7 @@ class Result:
     members: tuple[Member, ...]
     elapsed: float
     volumes: Outcome = field(default_factory=Outcome)
+    begin: float = 0.0
 
     def conclude(self) -> None:
         """Write down that all of it is done; see `records.conclude`."""
@@ -59,6 +64,20 @@ class Result:
             for stage, seconds in member.stages.items():
                 longest[stage] = max(longest.get(stage, 0.0), seconds)
         return longest
+
+    @property
+    def saved(self) -> list[tuple[Image, list[str], float]]:
+        """The images of ours that nodes had packages from, whose, and the seconds of the slowest.
+
+        That is how long the plugins that install packages took, which found them there.
+        """
+        names = [name for name, one in self.cluster.plugins() if isinstance(one, PyPkgInstaller)]
+        found: dict[Image, dict[str, float]] = {}
+        for one in self.members:
+            if names and one.ready and one.image and one.image.took:
+                seconds = sum(one.stages.get(name, 0.0) for name in names)
+                found.setdefault(one.image, {})[one.alias] = seconds
+        return [(image, list(took), max(took.values())) for image, took in found.items()]
 
     @property
     def nodes(self) -> list[Node]:
@@ -152,7 +171,7 @@ def bring_up(
         pipeline.run(members)
         cluster.keep_host_keys()
         volumes = next((one.equipped.volumes for one in members if one.is_master), Outcome())
-        result = Result(cluster, tuple(members), time.monotonic() - begin, volumes)
+        result = Result(cluster, tuple(members), time.monotonic() - begin, volumes, begin)
         if pipeline.aborted:
             _undo(pipeline, members)
             raise _aborted(cluster, result)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from spotcluster.aws import instances
+from spotcluster.aws.images import Image
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster.bringup.failures import Failure
@@ -16,6 +19,15 @@ from spotcluster.cluster.node import Node
 from spotcluster.errors import SpotclusterError
 
 LAUNCH, ADDRESS, SSH, SET_UP, READY = "launch", "address", "ssh", "set-up", "ready"
+
+
+@dataclass(frozen=True)
+class Span:
+    """Something that was under way from `begin` to `end`, by `time.monotonic`."""
+
+    name: str
+    begin: float
+    end: float
 
 
 @dataclass
@@ -35,8 +47,16 @@ class Member:
         Tells whether the machine that lets us in is the one we want: not one about to reboot.
     equipped : Equipped
         What came of its set-up.
+    image : Image or None
+        What its machine is launched from; None for one that is there already.
     stages : dict
         How long each stage took, in seconds, in order.
+    spans : list of Span
+        When each was under way, with those of machines that failed.
+    waits : list of Span
+        When it waited for the master.
+    steps : list of Span
+        The round trips to its machine.
     stage : str
         What it is at.
     error : SpotclusterError or None
@@ -54,11 +74,28 @@ class Member:
     instance: Instance | None = None
     node: Node | None = None
     equipped: Equipped = field(default_factory=Equipped)
+    image: Image | None = None
     stages: dict[str, float] = field(default_factory=dict)
+    spans: list[Span] = field(default_factory=list)
+    waits: list[Span] = field(default_factory=list)
+    steps: list[Span] = field(default_factory=list)
     stage: str = ""
     error: SpotclusterError | None = None
     failures: list[Failure] = field(default_factory=list)
     launching: bool = False
+
+    def note_step(self, what: str, begin: float, end: float) -> None:
+        """Write down a round trip to its machine."""
+        self.steps.append(Span(what, begin, end))
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Write down that it waits for the master, in the block."""
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waits.append(Span("waiting for the master", begin, time.monotonic()))
 
     @property
     def is_master(self) -> bool:
@@ -98,6 +135,7 @@ def launched(
         launch,
         make_node,
         asleep=asleep[0] if asleep else "",
+        image=planned.image,
     )
 
 

@@ -15,7 +15,7 @@ from spotcluster.aws import instances, tags
 from spotcluster.cluster import hooks, limits
 from spotcluster.cluster.bringup import autostop
 from spotcluster.cluster.bringup.failures import Failure, GivenUp, OnFailure, can_be_cured, examine
-from spotcluster.cluster.bringup.member import ADDRESS, LAUNCH, READY, SET_UP, SSH, Member
+from spotcluster.cluster.bringup.member import ADDRESS, LAUNCH, READY, SET_UP, SSH, Member, Span
 from spotcluster.cluster.bringup.plans import MASTER
 from spotcluster.cluster.bringup.set_up import Equipped, equip, watching
 from spotcluster.cluster.bringup.together.gates import Gate
@@ -255,7 +255,10 @@ class Pipeline:
             member.stage = name
             self.reporter.stage(member.alias, name)
         start = time.monotonic()
-        yield
+        try:
+            yield
+        finally:
+            member.spans.append(Span(name, start, time.monotonic()))
         member.stages[name] = member.stages.get(name, 0.0) + time.monotonic() - start
 
     def _stop(self) -> str | None:
@@ -287,6 +290,7 @@ class Pipeline:
             if rival := self.watcher.rival(instance):
                 raise GivenUp(member.alias, f"the older instance {rival.id} has its name.")
         node = member.node = member.make_node(instance)
+        node.timed = member.note_step
         with self._stage(member, SSH):
             self._connect(member, node)
         with self._stage(member, SET_UP):
@@ -296,6 +300,7 @@ class Pipeline:
             self._plug_in(member, node, gates)
         else:
             self._join_master(member, node, gates)
+        node.timed = None
         self._tagger.put(node, {tags.STATE: "ready"})
         with self._stage(member, READY):
             pass
@@ -308,13 +313,15 @@ class Pipeline:
             met = ""
             try:
                 with self._stage(member, SET_UP):
-                    gates[SET_UP].wait(member.alias, "its set-up", self._for_the_master)
+                    with member.waiting():
+                        gates[SET_UP].wait(member.alias, "its set-up", self._for_the_master)
                     met = self._master_id()
                     with limits.limit(self.setup_timeout):
                         self._introduce(node)
                 self._plug_in(member, node, gates)
                 # Before that, it may still be replaced by one that knows nothing of this node.
-                gates[READY].wait(member.alias, "its plugins", self._for_the_master)
+                with member.waiting():
+                    gates[READY].wait(member.alias, "its plugins", self._for_the_master)
             except GivenUp:
                 raise
             except SpotclusterError as error:
@@ -390,7 +397,7 @@ class Pipeline:
         if member.is_master:
             gate.open()
             return
-        with limits.paused():
+        with limits.paused(), member.waiting():
             gate.wait(member.alias, f"plugin {name}", self._for_the_master)
 
     def _launch(self, member: Member) -> None:

@@ -12,7 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spotcluster import ssh, wording
-from spotcluster.aws import images, instance_types, instances, keypairs, network, prices
+from spotcluster.aws import (
+    images,
+    instance_types,
+    instances,
+    keypairs,
+    network,
+    own_images,
+    prices,
+)
 from spotcluster.aws.buckets.objects import Bucket
 from spotcluster.aws.fleets import Pool
 from spotcluster.aws.instance_types import InstanceType
@@ -180,6 +188,7 @@ def make(
         zone = on_volumes.availability_zone
         # The master is where its volumes are; workers may be anywhere.
         template = on_volumes.model_copy(update={"availability_zone": template.availability_zone})
+    template = _with_versions(session, template)
     recorded, template = template, _with_types(session, template)
     kinds = {alias: _kind(template, alias) for alias in some}
     # Where all nodes are there and are to be set up only, there is a subnet to name all the same.
@@ -405,18 +414,35 @@ def _images(
                 )
         key = (kind.image, architecture)
         if key not in described:
-            named = kind.image or images.default_image_id(session, architecture)
-            described[key] = images.describe(session, named)
+            described[key] = _image(session, kind.image, architecture)
         found[alias] = described[key]
         for one in types:
             _check_architecture(found[alias], one)
     return found
 
 
+def _image(session: Session, named: str | None, architecture: str) -> images.Image:
+    if named is None:
+        named = images.default_image_id(session, architecture)
+    elif own_images.is_name(named):
+        named = own_images.find(session, named).id
+    return images.describe(session, named)
+
+
+def _with_versions(session: Session, template: Template) -> Template:
+    """Return the template with versions of the images that it names: later nodes get the same."""
+    pinned = {}
+    for key in ("node_image_id", "master_image_id"):
+        named = getattr(template, key)
+        if named and own_images.is_name(named) and not own_images.split(named)[1].isdecimal():
+            pinned[key] = own_images.find(session, named).full_name
+    return template.model_copy(update=pinned) if pinned else template
+
+
 def _check_architecture(image: images.Image, kind: InstanceType) -> None:
     if image.architecture != kind.architecture:
         raise UsageError(
-            f"The image {image.id} is for {image.architecture}, but {kind.name} is"
+            f"The image {image.baked or image.id} is for {image.architecture}, but {kind.name} is"
             f" {kind.architecture}.",
             "Choose another image or instance type.",
         )

@@ -10,6 +10,7 @@
     autostop.py     when it ends by itself, said anew
     abort.py        a search, from any terminal
     runplugin.py    one plugin on a cluster that is there
+    bake.py         an image of a node
     shutdown.py     the plugins' last word before a stop or an end
     terminate.py    ends everything, and looks whether anything is left
 """

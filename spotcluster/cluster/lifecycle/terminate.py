@@ -15,7 +15,7 @@ from spotcluster.aws import fleets, instances, network
 from spotcluster.aws.session import Session
 from spotcluster.cluster import cluster as clusters
 from spotcluster.cluster import records
-from spotcluster.cluster.lifecycle import shutdown
+from spotcluster.cluster.lifecycle import bake, shutdown
 from spotcluster.cluster.reporter import Reporter
 from spotcluster.cluster.status import costs, quick, receipts
 from spotcluster.cluster.status.receipts import Receipt
@@ -37,7 +37,7 @@ class Remains:
 
     Attributes
     ----------
-    instances, volumes, groups, spot_requests, templates, fleets : tuple of str
+    instances, volumes, groups, spot_requests, templates, fleets, copies : tuple of str
         Ids, and for instances the alias and state.
     """
 
@@ -47,6 +47,7 @@ class Remains:
     spot_requests: tuple[str, ...]
     templates: tuple[str, ...]
     fleets: tuple[str, ...]
+    copies: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return any(self._parts.values())
@@ -63,6 +64,7 @@ class Remains:
             "spot requests": self.spot_requests,
             "launch templates": self.templates,
             "fleets": self.fleets,
+            "copies of disks": self.copies,
         }
 
 
@@ -76,7 +78,7 @@ class Ended:
 
 def remains(session: Session, name: str) -> Remains:
     """Ask EC2 what it has that is tagged as the cluster's."""
-    live = instances.live(instances.describe(session, name))
+    live = instances.live(instances.describe(session, name, copies=True))
     return Remains(
         tuple(f"{one.id} ({one.alias}, {one.state})" for one in live),
         tuple(instances.volumes(session, name)),
@@ -84,6 +86,7 @@ def remains(session: Session, name: str) -> Remains:
         tuple(instances.open_spot_requests(session, name)),
         tuple(one.id for one in fleets.moulds(session, name)),
         tuple(fleets.left(session, name)),
+        tuple(bake.raw_of(session, name)),
     )
 
 
@@ -194,7 +197,7 @@ def _end(
     for template in left.templates:
         fleets.delete_mould(session, template)
     instances.cancel_spot_requests(session, left.spot_requests)
-    live = instances.live(instances.describe(session, name))
+    live = instances.live(instances.describe(session, name, copies=True))
     if any(one.state == "stopped" for one in live):  # when they ran EC2 tells no more afterwards
         with contextlib.suppress(SpotclusterError):
             costs.settle_stopped(session, name)
@@ -211,6 +214,8 @@ def _end(
     files.forget_cluster(session.region, name)
     for volume in left.volumes:
         instances.delete_volume(session, volume)
+    if left.copies:
+        bake.clear_raw(session, name)
     for group in left.groups:
         network.delete_group(session, group)
     return receipt

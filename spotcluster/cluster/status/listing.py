@@ -48,6 +48,8 @@ class Listed:
         What it has cost, where it has ended by itself and nothing of it costs money any more.
     keeps_itself : bool
         Whether its master is to keep its size.
+    copies : tuple of Instance
+        Copies of its nodes that are to become images, or are left of that.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Listed:
     id: str = ""
     taken: tuple[Instance, ...] = ()
     keeps_itself: bool = False
+    copies: tuple[Instance, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values for ``--json``."""
@@ -80,6 +83,7 @@ class Listed:
             "autostop_seconds": self.idle_limit or None,
             "budget_usd": self.budget,
             "keeps_itself": self.keeps_itself,
+            "image_copies": [one.id for one in self.copies],
             "ended_by_itself": self.ended is not None,
             "ended": self.ended.ended.isoformat() if self.ended and self.ended.ended else None,
             "usd_per_hour": self.price,
@@ -107,10 +111,12 @@ class Listed:
 
 def clusters(session: Session) -> list[Listed]:
     """Return every cluster of the region, also what is left of half-made ones."""
-    everything = instances.describe(session)
+    whole = instances.describe(session, copies=True)
+    everything = [one for one in whole if not one.is_copy]
     by_name: dict[str, list[Instance]] = {}
     for one in instances.live(everything):
         by_name.setdefault(one.cluster, []).append(one)
+    copies = instances.live(one for one in whole if one.is_copy)
     known = {record.name: record for record in records.find_all(session)}
     tariff = costs.Tariff(session)
     tariff.know(everything)
@@ -149,6 +155,7 @@ def clusters(session: Session) -> list[Listed]:
                 record.id if record else "",
                 notices.taken(costs.own(record, own)) if record else (),
                 record is not None and record.keeps_itself,
+                tuple(one for one in copies if one.cluster == name),
             )
         )
     return found

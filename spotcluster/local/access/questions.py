@@ -28,6 +28,7 @@ _NOBODYS = ("image", "snapshot")  # whose ARNs name no account
 _MADE = {
     "RunInstances": ("instance", "volume", "network-interface"),
     "CreateFleet": ("fleet", "instance", "volume"),
+    "CreateImage": ("image", "snapshot"),
     "CreateLaunchTemplate": ("launch-template",),
     "CreateSecurityGroup": ("security-group",),
     "CreateVolume": ("volume",),

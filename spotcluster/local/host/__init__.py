@@ -8,6 +8,7 @@ everything below it in the process tree belongs to it.
 
     forker.py        making hosts by forking
     layout.py        where things are in a host's folder
+    disk.py          what its disk holds, kept and put on others
     userdata.py      what the instance's user data says to us, as cloud-init would read it
     metadata.py      what it reads of itself, where a machine of EC2's asks its metadata service
     image.py         the programs that a host has: its ``bin`` folder and its first files

@@ -31,7 +31,7 @@ SEARCH, CANDIDATE = "spotcluster.search", "spotcluster.candidate"
 """The tags by which runs are found again: the search's id, the candidate's number."""
 _PARENT = "mlflow.parentRunId"
 
-_LOOK = 0.5  # seconds between two looks whether the search has ended
+_LOOK = 0.5  # seconds between two looks at what is complete, and whether the search has ended
 _PAUSES = (1.0, 60.0)  # seconds: the first pause after a failure, and the longest
 _AT_EXIT = 15.0  # seconds that the end of the program waits for what is still to be written
 _SAID = "MLflow does not take what is found: "
@@ -94,9 +94,7 @@ class mlflow:  # noqa: N801 - called as a function is, and named by what it writ
         _mlflow()
 
     def __call__(self, _: Evaluation) -> None:
-        """Hear that an evaluation is finished; its candidate may be complete now."""
-        for one in self._writers:
-            one.wake.set()
+        """Do nothing: this is the thread that keeps engines busy, and another one looks."""
 
     def __reduce__(self) -> Any:
         return type(self), (
@@ -158,6 +156,7 @@ class _Writer:
         self._client: Any = None
         self._experiment = self._parent = ""
         self._written: set[int] = set()
+        self._seen = self._news = -1  # evaluations: of which all is written, and there were
         self.thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self.thread.start()
         _writers.add(self)
@@ -199,10 +198,16 @@ class _Writer:
             if number not in self._written:
                 self._child(number)
                 self._written.add(number)
+        self._seen = self._news
 
     def _complete(self) -> list[int]:
+        """Return the candidates that are complete, if there is news: there may be very many."""
         with self._run.changed:
-            return self._run.results.complete()
+            results = self._run.results
+            if self._seen == len(results):
+                return []
+            self._news = len(results)
+            return results.complete()
 
     # --- the parent -------------------------------------------------------------------------------
 

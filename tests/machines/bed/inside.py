@@ -89,6 +89,7 @@ def _start(settings: dict[str, Any]) -> Faults:
         libraries=settings["libraries"],
     )
     cloud.console = lambda instance: instance.last_console or machines.console(instance.id)
+    cloud.keep, cloud.drop = machines.keep, machines.drop
     reconciler = Reconciler(cloud, machines)
     application = Application(
         cloud,

@@ -128,19 +128,32 @@ class Machines:
         authorized_keys: tuple[str, ...],
         user_data: bytes,
         aws: Mapping[str, str],
+        snapshot: str,
     ) -> None:
         """Give a machine its root disk and its link; the rest it asks of the metadata service."""
         if instance_id in self._machines:
             return
         with self._cloud.lock:
             volume_id, size = _root_volume(self.instance(instance_id))
-        root = self._disk(volume_id, size)
-        root.format()
+        root = self._disk(volume_id, size, snapshot)
+        if not snapshot:
+            root.format()
         folder = self._folder / instance_id
         folder.mkdir(parents=True)
         self._network.add(instance_id, address)
         group = self._cgroups.group(instance_id)
         self._machines[instance_id] = Machine(instance_id, address, folder, group, root)
+
+    def keep(self, instance_id: str, snapshot: str) -> None:
+        """Keep what is on the root disk of a machine, as if its power had been cut."""
+        source = self._machines[instance_id].root
+        taken = Disk(snapshot, source.size, self._disks_folder)
+        source.copy_to(taken)
+        with self._lock:
+            self._disks[snapshot] = taken
+
+    def drop(self, snapshot: str) -> None:
+        """Do nothing: `bury` sees that the snapshot is gone."""
 
     def boot(self, instance_id: str) -> Running:
         """Power a machine on; return when its process 1 is there, as EC2 does, not its SSH."""

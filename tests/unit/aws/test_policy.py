@@ -137,6 +137,8 @@ def arn(kind: str, name: str = "x-1") -> str:
         ("CreateSecurityGroup", "security-group", tags.CLUSTER),
         ("CreateVolume", "volume", tags.VOLUME),
         ("ImportKeyPair", "key-pair", tags.KEY),
+        ("CreateImage", "image", tags.IMAGE),
+        ("CreateImage", "snapshot", tags.IMAGE),
     ],
 )
 def test_nothing_is_made_that_the_policy_could_not_end(action: str, kind: str, tag: str) -> None:
@@ -167,6 +169,9 @@ def test_nothing_is_made_that_the_policy_could_not_end(action: str, kind: str, t
         ("AttachVolume", "instance", tags.CLUSTER),
         ("CreateVolume", "snapshot", tags.VOLUME),
         ("DeleteKeyPair", "key-pair", tags.KEY),
+        ("CreateImage", "instance", tags.CLUSTER),
+        ("DeregisterImage", "image", tags.IMAGE),
+        ("DeleteSnapshot", "snapshot", tags.IMAGE),
         ("CreateTags", "instance", tags.CLUSTER),
         ("CreateTags", "volume", tags.VOLUME),
         ("DeleteTags", "security-group", tags.CLUSTER),
