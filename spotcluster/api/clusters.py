@@ -20,7 +20,8 @@ from spotcluster.cluster.lifecycle import stop as stopping
 from spotcluster.cluster.lifecycle import terminate as ending
 from spotcluster.cluster.lifecycle.keeping import on_master as service
 from spotcluster.cluster.on_master import notebook as notebooks
-from spotcluster.cluster.reach import transfers
+from spotcluster.cluster.reach import execute, forward, transfers
+from spotcluster.cluster.reach.execute import Outcome
 from spotcluster.cluster.status.receipts import Receipt
 from spotcluster.errors import ClusterError, NoSuchCluster, UsageError
 from spotcluster.ssh.transfer import Report
@@ -293,6 +294,46 @@ class Cluster(SeenCluster):
         with contextlib.closing(self._find()) as found:
             there = found.node(node) if node else found.master
             return there.run(script, what="the script", timeout=timeout)
+
+    def execute_on_all(
+        self, command: str, *names: str, workers: bool = False, timeout: float | None = None
+    ) -> list[Outcome]:
+        """Run a command on all nodes at once, as `exec` does; return what came of it on each.
+
+        Nothing is raised for a node where it fails, or that is not reached: `status` says it.
+
+        Parameters
+        ----------
+        command : str
+            A line for the shell of the login there.
+        *names : str
+            These nodes only: ``node0*``, or ``node[001-003]``.
+        workers : bool
+            Whether the master is left out.
+        timeout : float, optional
+            Seconds that it may take on each node.
+        """
+        with contextlib.closing(self._find()) as found:
+            nodes = execute.choose(found, names, workers=workers)
+            return execute.run(nodes, command, timeout=timeout)
+
+    @contextlib.contextmanager
+    def tunnel(self, *ways: str) -> Iterator[None]:
+        """Lead ports of this computer to ports of nodes while the block runs, as `tunnel` does.
+
+        Parameters
+        ----------
+        *ways : str
+            ``8787:node001:8787``: the port here, the node and its port.
+        """
+        wanted = [forward.Way.parse(one) for one in ways]
+        with contextlib.closing(self._find()) as found:
+
+            def refused(way: forward.Way, why: str) -> None:
+                log.warning("%s:%s was not reached: %s", way.alias, way.port, why)
+
+            with forward.opened(found, wanted, refused):
+                yield
 
     def put(
         self,
