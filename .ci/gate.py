@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # In this order: what says most for least begins; then what waits most, or does one thing at a time;
 # and what is short ends it, so that nothing is left to run alone for long.
 DAILY = ["install", "lint", "deps", "machines", "types", "ipyparallel", "local", "quick", "sweep"]
-DAILY += ["moto", "sklearn", "docs"]
+DAILY += ["dashboard", "moto", "sklearn", "docs"]
 AT_ONCE = 3
 CLOSING = re.compile(r"^(?:FAILED|ERROR) .*|^=+ .* in [0-9.]+s.*", re.MULTILINE)
 

@@ -23,7 +23,7 @@ from uv import find_uv_bin
 
 CI = Path(__file__).resolve().parent
 LOCKS = {
-    CI / "lock.txt": ["plot", "optuna", "mlflow", "tutorial", "test"],
+    CI / "lock.txt": ["plot", "dashboard", "optuna", "mlflow", "tutorial", "test"],
     CI / "lock-docs.txt": ["docs"],
 }
 HEADER = "# Made by .ci/lock, for `pip install -c`\n"

@@ -28,7 +28,8 @@ COMMANDS = {
     "addnode": "All at once, and no running node is touched.",
     "removenode": "What runs there ends first, and a search runs it elsewhere.",
     "loadbalance": "Also replaces what EC2 takes back; by what waits in the search, not in SGE.",
-    "runplugin": "On all nodes at once; nodes that join later get it as it was run last.",
+    "runplugin": "On all nodes at once; nodes that join later get one of the cluster's as it was"
+    " run last.",
     "shell": "With a client of the cluster's engines.",
     "listinstances": "",
     "listspots": "",

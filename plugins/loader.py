@@ -183,20 +183,26 @@ def _import(setup_class: str, name: str, folder: Path | None) -> types.ModuleTyp
         raise
     except ModuleNotFoundError as error:
         missing = (error.name or name).removeprefix(f"{_name_of(home)}.")
-        if f"{name}.".startswith(f"{missing}."):
-            reason = f"there is no module '{missing}' in {home} or on the Python path."
-            raise _refusal(setup_class, reason + wording.hint(setup_class, BUILT_IN)) from error
-        if missing.startswith(f"{modules.NAME}."):
-            reason = f"its module {name} needs '{missing}', which plugins do not get here."
-            raise _refusal(setup_class, reason) from error
-        reason = f"its module {name} needs the module '{missing}', which is not installed."
-        raise _refusal(setup_class, reason) from error
+        raise _refusal(setup_class, _lacking(setup_class, name, missing, home)) from error
     except python2.Unreadable as error:
         raise _refusal(setup_class, f"its module {name} cannot be read: {error}.") from error
     # A user's module may raise anything, even SystemExit, and none of it is our bug.
     except (Exception, SystemExit) as error:
         reason = f"its module {name} fails when it is imported: {type(error).__name__}: {error}."
         raise _refusal(setup_class, reason) from error
+
+
+def _lacking(setup_class: str, name: str, missing: str, home: Path) -> str:
+    """Say what is to be done about a module that is not there: the plugin's, or one it needs."""
+    if not f"{name}.".startswith(f"{missing}."):
+        if missing.startswith(f"{modules.NAME}."):
+            return f"its module {name} needs '{missing}', which plugins do not get here."
+        return f"its module {name} needs the module '{missing}', which is not installed."
+    reason = f"there is no module '{missing}' in {home} or on the Python path."
+    former = Path("~/.starcluster/plugins").expanduser() / f"{name.partition('.')[0]}.py"
+    if former.exists():
+        return f"{reason} Copy {former} to {home}."
+    return reason + wording.hint(setup_class, BUILT_IN)
 
 
 def _refuse_if_others_can_write(setup_class: str, home: Path) -> None:

@@ -9,6 +9,8 @@ another one, perhaps on another computer. So a search says how far it is in two 
   message: what the message is, how far the search is, and its best candidate. Any client of the
   controller can ask for it.
 
+Who wants it to end puts a file beside the first one.
+
 This belongs to no room: who shows it must not wait for what a search has to import.
 """
 
@@ -55,6 +57,35 @@ def read() -> list[dict[str, Any]]:
             with contextlib.suppress(OSError):
                 texts.append(path.read_text(encoding="utf-8", errors="replace"))
     return parse("\n".join(texts))
+
+
+def ask_to_end(search: str) -> None:
+    """Ask a search of this computer's user to abort; it looks once a second."""
+    files.write_private(_wish(search), "")
+
+
+def is_asked_to_end(search: str) -> bool:
+    """Return whether somebody has asked a search to abort, once."""
+    try:
+        _wish(search).unlink()
+    except OSError:
+        return False
+    return True
+
+
+def on_master(search: str, kind: str) -> str:
+    """Return where a search on the master has its file of a kind, below its user's home."""
+    return f"~/.spotcluster/searches/{_named(search)}.{kind}"
+
+
+def _wish(search: str) -> Path:
+    return folder() / f"{_named(search)}.abort"
+
+
+def _named(search: str) -> str:
+    if not search.isalnum():  # it names a file, and anybody on the cluster may have written it
+        raise ValueError(f"{search!r} is the name of no search")
+    return search
 
 
 def parse(text: str) -> list[dict[str, Any]]:
@@ -156,6 +187,8 @@ def merged(
     labels: Sequence[Mapping[str, Any]],
     controller: str,
     now: float,
+    *,
+    ended_too: bool = False,
 ) -> list[dict[str, Any]]:
     """Return the searches of a controller: those that run, or else the one that ended last.
 
@@ -170,6 +203,8 @@ def merged(
         See `controller_of`.
     now : float
         Seconds since 1970.
+    ended_too : bool
+        Whether all that have ended are wanted besides, as long as they have a file.
 
     Returns
     -------
@@ -185,6 +220,9 @@ def merged(
         if found.get(label["search"], {}).get("state") not in ("running", "labelled"):
             found[label["search"]] = _labelled(label)
     running = [one for one in found.values() if one["state"] in ("running", "labelled")]
+    if ended_too:
+        shown = sorted(found.values(), key=lambda one: float(one["started"]))
+        return [{**one, "state": one["state"].replace("labelled", "running")} for one in shown]
     ended = [one for one in found.values() if one not in running and now - one["updated"] < SHOWN]
     last = sorted(ended, key=lambda one: float(one["updated"]))[-1:]
     shown = sorted(running, key=lambda one: float(one["started"])) or last

@@ -8,7 +8,7 @@
     groups.py         groups of commands                  starcluster.py  StarCluster's words
     output.py         what is printed, and where          bars.py         how far a copy is
     results.py        what came of `start` and its like   pictures.py     what tables cannot show
-    board.py          what `status` draws
+    board.py          what `status` draws                browser.py      addresses for the browser
     interrupts.py     what is said after Ctrl-C           editing.py      a file edited aside
     logfile.py        the log of a run                    first_config.py  `config init`
 """

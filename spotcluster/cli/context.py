@@ -15,5 +15,10 @@ class Context(Scope):
 
     debug: bool
 
+    def words(self, region: str) -> list[str]:
+        """Return these options as words of a command line, for a region."""
+        config = [] if self.config_path is None else ["-c", str(self.config_path.absolute())]
+        return [*config, "-r", region]
+
 
 pass_context = click.make_pass_decorator(Context)

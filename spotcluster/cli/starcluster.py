@@ -73,7 +73,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("submit",), ("run",)),
     **dict.fromkeys(("cp", "scp", "rsync", "copy"), ("put", "get")),
     **dict.fromkeys(("prices", "cost"), ("spothistory", "costs")),
-    **dict.fromkeys(("top", "dashboard", "watch"), ("status",)),
+    **dict.fromkeys(("top", "watch"), ("status",)),
     **dict.fromkeys(("jupyter", "lab"), ("notebook",)),
 }
 """Commands in place of those that other such programs have, where no spelling leads to them."""

@@ -30,9 +30,9 @@ def call(name: str, hook: Callable[..., object], cluster: Cluster, *nodes: Node)
         hook(cluster, *nodes)
     except RemoteCommandFailed as error:
         what = f"plugin {name}, {error.what}"
-        raise RemoteCommandFailed(
-            error.alias, what, error.command, error.status, error.output
-        ) from error
+        named = RemoteCommandFailed(error.alias, what, error.command, error.status, error.output)
+        named.hint = error.hint
+        raise named from error
     except NodeError as error:
         why = error.message.removeprefix(f"{error.alias}: ")
         if name not in why:

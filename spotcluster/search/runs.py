@@ -142,7 +142,7 @@ class Run:
         self.cluster = getattr(backend.client, "cluster_name", "")
         self._progress = Progress(
             *(self.id, self.kind, self.path, backend.controller()),
-            *(self._look, self._rank, self._describe),
+            *(self._look, self._rank, self._describe, self._told_to_end),
         )
         self.dispatcher = Dispatcher(
             backend,
@@ -260,6 +260,12 @@ class Run:
 
     def _describe(self, key: Key) -> tuple[dict[str, Any], int]:
         return self.results.candidates[key[0]].shown, key[1]
+
+    def _told_to_end(self) -> None:
+        """End, as another process wants it; who waits for the search learns why."""
+        self.remark = "It was aborted from elsewhere; it can be resumed from its ledger."
+        assert self.dispatcher is not None
+        self.dispatcher.stop()
 
     # --- following --------------------------------------------------------------------------------
 

@@ -159,6 +159,12 @@ def test_config_in_the_readme_loads() -> None:
     ]
 
 
+def test_first_search_of_the_readme_printed_no_more_than_that_it_had_begun() -> None:
+    (code,) = [text for page, text in blocks("python") if page == "README.md"]
+    lines = [line.partition("  #")[0] for line in code.splitlines()]
+    assert lines.index("search.wait()") < lines.index("print(search)")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_to_files_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())
@@ -306,7 +312,14 @@ def test_nothing_of_the_computer_that_executed_the_notebook_is_in_it() -> None:
 
 # --- the names of what commands do ----------------------------------------------------------------
 
-FOR_A_TERMINAL = {"config edit", "demo", "help"}
+FOR_A_TERMINAL = {
+    "config edit",
+    "config init",
+    "completion install",
+    "completion show",
+    "demo",
+    "help",
+}
 
 
 def names_of_commands() -> list[tuple[str, str]]:

@@ -16,11 +16,15 @@ import pytest
 
 HOUSE = Path(__file__).parents[2] / "spotcluster"
 ROOMS = ("cli", "api", "config", "aws", "ssh", "cluster", "search", "local", "plugins", "templates")
+ROOMS += ("dashboard",)
 
 # What each room may import of the others. Beside them are modules that all may use, such as errors.
 ARROWS = {
-    "cli": {"api", "cluster", "config", "aws", "ssh", "search", "local", "templates"},
+    "cli": {
+        *("api", "cluster", "config", "aws", "ssh", "search", "local", "templates", "dashboard"),
+    },
     "api": {"cluster", "config", "aws", "ssh"},
+    "dashboard": {"cluster", "search"},
     "cluster": {"aws", "ssh", "plugins", "config", "templates"},
     "config": {"plugins"},
     "plugins": {"templates"},
@@ -37,6 +41,8 @@ OWNERS = {
     "paramiko": "ssh",
     "moto": "local",
     "asyncssh": "local",
+    "bokeh": "dashboard",
+    "tornado": "dashboard",
 }
 
 

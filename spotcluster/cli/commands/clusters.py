@@ -1,4 +1,4 @@
-"""start, addnode, removenode, restart."""
+"""start, addnode, removenode, restart, runplugin."""
 
 from __future__ import annotations
 
@@ -275,7 +275,11 @@ def removenode(context: Context, name: str, *, aliases: tuple[str, ...], yes: bo
     except (KeyboardInterrupt, CloudError):
         say_what_exists(cluster.session, name, f"removenode {name} {' '.join(aliases)}")
         raise
-    output.out.print(f"Removed {', '.join(gone)}; '{name}' has {len(cluster.nodes)} node(s) left.")
+    output.out.print(
+        f"Removed {', '.join(gone)}; '{name}' has {len(cluster.nodes)} node(s) left.\n"
+        f"  spotcluster -r {cluster.region} terminate {name}   end the bill",
+        markup=False,
+    )
     return 0
 
 
@@ -325,3 +329,24 @@ def _offer_format(result: Result) -> Result:
         return result
     cluster = result.cluster
     return replace(result, volumes=mounting.bring(cluster, cluster.master, format_new=True))
+
+
+@click.command(epilog="Example: spotcluster runplugin ipclusterrestart mycluster")
+@click.argument("plugin", shell_complete=names.plugins)
+@cluster_argument()
+@pass_context
+def runplugin(context: Context, plugin: str, name: str) -> int:
+    """Run a plugin of the config, or of the cluster's own template, on every node.
+
+    Nodes that join later get it with these settings too, if it is one of the cluster's own or one
+    that installs packages.
+    """
+    from spotcluster.cluster.lifecycle import runplugin as running
+
+    cluster = context.cluster(name)
+    section, chosen = running.choose(context.config(), cluster, plugin)
+    with output.progress() as reporter:
+        cluster.reporter = reporter
+        running.run(cluster, section, chosen)
+    output.out.print(f"Ran {plugin} on {len(cluster.nodes)} node(s) of '{name}'.")
+    return 0

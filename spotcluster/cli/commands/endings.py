@@ -1,4 +1,4 @@
-"""stop, autostop, terminate."""
+"""stop, autostop, terminate, abort."""
 
 from __future__ import annotations
 
@@ -178,6 +178,37 @@ def terminate(context: Context, names: tuple[str, ...], *, yes: bool, timeout: f
             output.out.print(
                 f"Volumes that are kept: {kept}; `spotcluster removevolume` deletes those you name."
             )
+    return 0
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  spotcluster abort mycluster            the search that runs there
+  spotcluster abort mycluster 3f2a91     of several, the one whose name begins so
+"""
+)
+@cluster_argument()
+@click.argument("search", required=False, metavar="[SEARCH]")
+@yes_option
+@pass_context
+def abort(context: Context, name: str, search: str | None, *, yes: bool) -> int:
+    """Abort a search of this computer or of the master, from any terminal; nothing it has is lost.
+
+    Nothing more is sent to the engines; the search can be resumed from its ledger.
+    """
+    from spotcluster.cluster.lifecycle import abort as aborting
+
+    cluster = context.cluster(name)
+    chosen = aborting.choose(cluster, search)
+    kind, total = chosen["kind"], chosen["total"]
+    output.confirm(f"Abort the {kind} on '{name}', {chosen['done']} of {total} done?", yes=yes)
+    done = aborting.abort(cluster, chosen)
+    output.out.print(
+        output.Text(f"Aborted the {kind} on '{name}'; {done} of {total} evaluations are finished.")
+    )
+    if chosen.get("ledger"):
+        output.out.print(output.Text(f"Its ledger: {chosen['ledger']}"))
     return 0
 
 

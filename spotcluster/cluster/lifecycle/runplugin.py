@@ -77,9 +77,9 @@ def _on_all(cluster: Cluster, name: str, plugin: Plugin) -> set[str]:
             alias = error.alias if isinstance(error, NodeError) else concerned[0].alias
             failed.add(alias)
             cluster.reporter.failed(alias, str(error))
+            return  # of others that were set up at once nothing is known
         for node in concerned:
-            if node.alias not in failed:
-                cluster.reporter.stage(node.alias, "ready")
+            cluster.reporter.stage(node.alias, "ready")
 
     def on(node: Node) -> None:
         report([node], lambda: hooks.call(name, plugin.setup, cluster, node))

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Generic, Self, TypeVar
 
 from spotcluster.aws import instances, tags
@@ -51,12 +51,18 @@ class NodeStatus:
         What its machine said last; None when it has said nothing yet.
     problem : str
         Why the machine says nothing, empty when it does.
+    cost : float or None
+        About what it has cost in USD since it was started last; None when not known.
+    answered : float or None
+        When the machine said that, in seconds since 1970.
     """
 
     instance: Instance
     price: float | None
     vitals: Vitals | None
     problem: str
+    cost: float | None = None
+    answered: float | None = None
 
     @property
     def alias(self) -> str:
@@ -95,6 +101,8 @@ class Status:
         Whether its master is to keep its size.
     taken : tuple of Instance
         Nodes that EC2 has taken back, as far as it still shows them.
+    controller_answered, cloud_answered : float or None
+        When the controller and EC2 said what they did last, in seconds since 1970.
     """
 
     name: str
@@ -113,6 +121,8 @@ class Status:
     max_hours: float | None = None
     taken: tuple[Instance, ...] = ()
     keeps_itself: bool = False
+    controller_answered: float | None = None
+    cloud_answered: float | None = None
 
     @property
     def leaving(self) -> tuple[Instance, ...]:
@@ -166,6 +176,7 @@ class _Said(Generic[T]):
     value: T | None = None
     error: Exception | None = None
     asked: bool = False  # once at least
+    at: float | None = None  # when it said that, in seconds since 1970
 
     def problem(self, *, watching: bool) -> str:
         if isinstance(self.error, SpotclusterError):
@@ -182,6 +193,7 @@ class _Cloud:
     prices: Mapping[str, float | None] = field(default_factory=dict)
     cost: float | None = None
     taken: tuple[Instance, ...] = ()
+    costs: Mapping[str, float | None] = field(default_factory=dict)
 
 
 class _Source(threading.Thread, Generic[T]):
@@ -220,15 +232,15 @@ class _Source(threading.Thread, Generic[T]):
         self._over.set()
 
     def _once(self) -> _Said[T]:
-        last = self.said.value
+        last, when = self.said.value, self.said.at
         try:
-            return _Said(self._ask(), asked=True)
+            return _Said(self._ask(), asked=True, at=time.time())
         except SpotclusterError as error:
             log.info("%s: %s", self.name, error)
-            return _Said(last, error, asked=True)
+            return _Said(last, error, asked=True, at=when)
         except Exception as error:  # what nobody foresaw of one source must not hide the others
             log.exception("%s: not foreseen", self.name)
-            return _Said(last, error, asked=True)
+            return _Said(last, error, asked=True, at=when)
 
 
 class Observer:
@@ -267,6 +279,7 @@ class Observer:
         self._tariff = costs.Tariff(cluster.session) if priced else None
         self._snapshot = look or (lambda: records.look(cluster.session, cluster.name))
         self._cloud = self._look()
+        self._began = time.time()
         self._sources: dict[str, _Source[Vitals]] = {}  # by instance
         self._examiners: dict[str, Examiner] = {}
         self._controller: _Source[Answer] | None = None
@@ -328,6 +341,8 @@ class Observer:
             max_hours=cloud.record.template.max_hours,
             taken=cloud.taken,
             keeps_itself=cloud.record.keeps_itself,
+            controller_answered=said.at,
+            cloud_answered=self._ec2.said.at or self._began,
         )
 
     def _node(self, one: Instance) -> NodeStatus:
@@ -336,7 +351,8 @@ class Observer:
         problem = said.problem(watching=self._watching) if source else ""
         if one.state == "running" and tags.HOST_KEY not in one.tags:
             problem = "its instance has lost its tags"
-        return NodeStatus(one, self._cloud.prices.get(one.id), said.value, problem)
+        price, cost = self._cloud.prices.get(one.id), self._cloud.costs.get(one.id)
+        return NodeStatus(one, price, said.value, problem, cost, said.at)
 
     def _all_asked(self) -> bool:
         every = [self._controller, *self._sources.values()]
@@ -389,9 +405,10 @@ class Observer:
             self._priced = time.monotonic()
         self._tariff.know(found)
         prices = {one.id: self._tariff.rate(one) for one in nodes}
-        cost = costs.so_far(session, record, found, self._tariff)
+        cost, when = costs.so_far(session, record, found, self._tariff), datetime.now(UTC)
+        each = {one.id: self._tariff.cost(one, when) for one in nodes}
         receipts.settle(session, record, found)
-        return _Cloud(record, nodes, prices, cost, notices.taken(costs.own(record, found)))
+        return _Cloud(record, nodes, prices, cost, notices.taken(costs.own(record, found)), each)
 
 
 def _within(ask: Callable[[float], T], limit: float) -> Callable[[], T]:

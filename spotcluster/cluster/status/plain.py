@@ -88,7 +88,8 @@ def _search_as_json(one: Mapping[str, Any]) -> dict[str, Any]:
         name: None if one[name] is None else datetime.fromtimestamp(one[name], UTC).isoformat()
         for name in ("started", "updated")
     }
-    own = ("format", "controller", "running")  # of the way it is told, not of the search
+    # Of the way it is told, not of the search.
+    own = ("format", "controller", "running", "here", "on_master")
     return {name: value for name, value in one.items() if name not in own} | times
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from spotcluster.published import FORMAT, folder
+from spotcluster.published import FORMAT, folder, is_asked_to_end
 from spotcluster.search.data.candidates import plain
 from spotcluster.search.data.evaluations import Key
 from spotcluster.search.results.results import Best
@@ -48,6 +48,8 @@ class Progress:
         Gives the best candidates.
     describe : callable
         Gives an evaluation's parameters and its split's number.
+    abort : callable
+        Called when another process has asked the search to end.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Progress:
         look: Callable[[], tuple[int, int, Sequence[str]]],
         rank: Callable[[], Sequence[Best]],
         describe: Callable[[Key], tuple[dict[str, Any], int]],
+        abort: Callable[[], None],
     ) -> None:
         self._id = id
         self._kind = kind
@@ -67,6 +70,7 @@ class Progress:
         self._look = look
         self._rank = rank
         self._describe = describe
+        self._abort = abort
         self._started = time.time()
         self._meter = Meter()
         self._next = 0.0
@@ -83,6 +87,8 @@ class Progress:
         if now < self._next:
             return
         self._next = now + OFTEN
+        if is_asked_to_end(self._id):
+            self._abort()
         self._publish(now, running=True)
 
     def end(self) -> None:

@@ -134,13 +134,13 @@ def of_lines(path: Path, lines: BinaryIO) -> Record:
     number = 0
     with _no_collection():
         while some := lines.readlines(_AT_ONCE):
-            items, error = _parsed(some)
+            items, error = parsed(some)
             place = 0
             try:
                 if record is None and items:
-                    record, place = Record(_header_from(items[0])), 1
+                    record, place = Record(header_from(items[0])), 1
                 if record is not None:
-                    for count in _taken(record, items[place:]):
+                    for count in taken(record, items[place:]):
                         place += count
             except _DAMAGE as wrong:
                 error = wrong
@@ -172,7 +172,7 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _parsed(lines: Sequence[bytes]) -> tuple[list[Any], Exception | None]:
+def parsed(lines: Sequence[bytes]) -> tuple[list[Any], Exception | None]:
     """Return what lines say, up to the first that is damaged, and how it is."""
     items: list[Any] = []
     try:
@@ -198,7 +198,7 @@ def _whole(line: bytes) -> bytes:
     return line
 
 
-def _taken(record: Record, items: Sequence[Any]) -> Iterator[int]:
+def taken(record: Record, items: Sequence[Any]) -> Iterator[int]:
     """Take what lines say; yield how many it has taken, again and again."""
     for kind, group in groupby(items, _kind):
         some = list(group)
@@ -262,7 +262,7 @@ def header_line(header: Header) -> dict[str, Any]:
     return line if header.objects is None else {**line, **_sealed(header.id, header.objects)}
 
 
-def _header_from(item: dict[str, Any]) -> Header:
+def header_from(item: dict[str, Any]) -> Header:
     if item.get("kind") != "search":
         raise ValueError("not the header of a search")
     if item["format"] != FORMAT:

@@ -29,10 +29,12 @@ def test_hook_is_given_the_cluster_and_the_node() -> None:
 
 def test_failed_script_names_its_plugin() -> None:
     failed = RemoteCommandFailed("node001", "installing", "uv pip install x", 2, "a\nno x\n")
+    failed.hint = "It failed on node002 too."
     with pytest.raises(RemoteCommandFailed) as caught:
         hooks.call("pypackages", raising(failed), CLUSTER, NODE)
     text = str(caught.value)
-    for part in ("node001", "plugin pypackages", "uv pip install x", "status 2", "no x"):
+    parts = ("node001", "plugin pypackages", "uv pip install x", "status 2", "no x", failed.hint)
+    for part in parts:
         assert part in text
 
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from pathlib import Path
 
 import click
 
-from spotcluster import files
-from spotcluster.cli import output
+from spotcluster.cli import browser, output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.cli.options import cluster_argument
 
@@ -59,7 +56,7 @@ def notebook(
         output.out.print(output.Text(opened.url))
         output.err.print("Ctrl-C closes the tunnel; the server goes on.")
         if not no_browser:
-            page = stack.enter_context(_page(cluster.region, name, opened.url))
+            page = stack.enter_context(browser.page("notebooks", cluster.region, name, opened.url))
             webbrowser.open(page.as_uri())
         with contextlib.suppress(KeyboardInterrupt):
             notebooks.keep_open(cluster, opened)
@@ -70,22 +67,3 @@ def notebook(
         )
     )
     return 130
-
-
-@contextlib.contextmanager
-def _page(region: str, name: str, url: str) -> Iterator[Path]:
-    """Make a page of our own that leads there: the address is a password, and command lines, as
-    that of a browser that is being started, are everybody's to read."""
-    import html
-
-    path = files.private_dir("notebooks", region) / f"{name}.html"
-    address = html.escape(url)
-    files.write_private(
-        path,
-        f'<!DOCTYPE html><meta charset="utf-8"><title>{html.escape(name)}</title>'
-        f'<meta http-equiv="refresh" content="0; url={address}"><a href="{address}">{name}</a>\n',
-    )
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
 from spotcluster import files
+from spotcluster.cli.main import run
 from spotcluster.plugins import loader
 from spotcluster.plugins.base import Plugin
 from spotcluster.plugins.loader import PluginError
@@ -180,6 +182,17 @@ def test_python_2_leaves_no_bytecode_that_an_ordinary_import_would_take() -> Non
     assert not list(path.parent.rglob("*.pyc"))
 
 
+def test_plugin_that_starcluster_would_find_is_to_be_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    former = tmp_path / ".starcluster" / "plugins" / "mine.py"
+    former.parent.mkdir(parents=True)
+    former.write_text(SETUP)
+    home = files.home() / "plugins"
+    assert refusal("mine.MySetup").endswith(f"on the Python path. Copy {former} to {home}.")
+
+
 def test_base_class_alone_is_no_plugin() -> None:
     write("mine.py", "from starcluster.clustersetup import ClusterSetup\n")
     assert "this is not a subclass of" in refusal("mine.ClusterSetup")
@@ -219,3 +232,14 @@ def test_names_of_installed_plugins_are_listed_where_none_has_the_one_that_was_g
     assert "nor one of the plugins of installed packages (old and swap)" in said or (
         "nor one of the plugins of installed packages (old, swap)" in said
     )
+
+
+def test_config_check_names_the_plugins_of_installed_packages(
+    package: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files.write_private(files.config_file(), "[plugin mine]\nSETUP_CLASS = swap\nGIGABYTES = 8\n")
+    assert run(["config", "check"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "old (swapping_old.MySetup), swap (swapping.Swap)" in said
+    assert run(["config", "check", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["plugins"]["swap"] == "swapping.Swap"

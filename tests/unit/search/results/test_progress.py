@@ -25,10 +25,12 @@ class Searching:
     def __init__(self, params: dict[str, Any] | None = None) -> None:
         settings = [{"C": np.float64(c), **(params or {})} for c in (0.1, 1.0, 10.0)]
         self.results = Results([Candidate(one, n) for n, one in enumerate(settings)], 2)
+        self.aborted: list[bool] = []
         self.looks = 0
         self.ranks = 0
         self.progress = Progress(
-            *("abc", "GridSearch", Path("/l"), MINE, self.look, self.rank, self.describe)
+            *("abc", "GridSearch", Path("/l"), MINE, self.look, self.rank, self.describe),
+            lambda: self.aborted.append(True),
         )
 
     def look(self) -> tuple[int, int, list[str]]:
@@ -226,3 +228,21 @@ def test_file_that_is_alive_says_more_than_labels_and_a_silent_one_less() -> Non
 def test_lines_that_are_something_else_are_passed_over() -> None:
     text = f"\nnonsense\n[1]\n{json.dumps({'format': 99})}\n{json.dumps(document())}\n"
     assert [one["id"] for one in published.parse(text)] == ["abc"]
+
+
+def test_search_is_told_once_that_another_process_wants_it_to_end() -> None:
+    search = Searching()
+    search.progress.pulse()
+    assert search.aborted == []
+    published.ask_to_end("abc")
+    search.progress._next = 0.0
+    search.progress.pulse()
+    search.progress._next = 0.0
+    search.progress.pulse()
+    assert search.aborted == [True]
+
+
+def test_name_of_a_search_that_leads_elsewhere_writes_no_file(spotcluster_home: Path) -> None:
+    with pytest.raises(ValueError, match="no search"):
+        published.ask_to_end("../config")
+    assert not (spotcluster_home / "config.abort").exists()
