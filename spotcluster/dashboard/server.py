@@ -19,7 +19,10 @@ from typing import Any
 from bokeh.application import Application
 from bokeh.application.handlers.function import FunctionHandler
 from bokeh.server.auth_provider import AuthProvider
-from bokeh.server.server import Server
+from bokeh.server.server import BaseServer
+from bokeh.server.tornado import BokehTornado
+from bokeh.server.util import bind_sockets
+from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 from tornado.web import HTTPError
 
@@ -113,30 +116,29 @@ class Served:
         self._loop = IOLoop()  # of this thread, where Bokeh and tornado look for it
         application = Application(FunctionHandler(partial(open_page, source=source)))
         try:
-            self._server = Server(
-                {"/": application},
-                io_loop=self._loop,
-                address=HOST,
-                port=port,
-                allow_websocket_origin=[f"{HOST}:{port}"],
-                auth_provider=guard,
-                secret_key=secrets.token_bytes(32),
-                sign_sessions=True,
-                generate_session_ids=True,
-                check_unused_sessions_milliseconds=5000,
-                unused_session_lifetime_milliseconds=15_000,
-                keep_alive_milliseconds=15_000,
-                ico_path="none",
-            )
+            sockets, self.port = bind_sockets(HOST, port)
         except OSError as error:
             raise UsageError(
                 f"Port {port} of this computer cannot be used: {error.strerror}.",
                 "Name another one, or leave out --port.",
             ) from error
-        self.port = self._server.port or port
-        names = {f"{HOST}:{self.port}", f"localhost:{self.port}"}
-        guard.hosts = names
-        self._server._tornado._websocket_origins = names
+        guard.hosts = {f"{HOST}:{self.port}", f"localhost:{self.port}"}
+        serves = BokehTornado(
+            {"/": application},
+            extra_websocket_origins=sorted(guard.hosts),
+            auth_provider=guard,
+            secret_key=secrets.token_bytes(32),
+            sign_sessions=True,
+            generate_session_ids=True,
+            check_unused_sessions_milliseconds=5000,
+            unused_session_lifetime_milliseconds=15_000,
+            keep_alive_milliseconds=15_000,
+            ico_path="none",
+        )
+        # Not Bokeh's Server, which must be told the origins before it has a port.
+        http = HTTPServer(serves)
+        http.add_sockets(sockets)
+        self._server = BaseServer(self._loop, serves, http)
         self.url = f"http://{HOST}:{self.port}/?token={token}"
 
     def run(self) -> None:

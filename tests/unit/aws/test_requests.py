@@ -134,7 +134,14 @@ def test_group_is_found_with_the_tags_it_was_made_with(
 
 
 def test_zone_without_a_subnet_is_named(session: Session) -> None:
-    with pytest.raises(CloudError, match="no subnet in us-east-1, zone us-east-1z"):
+    for one in session.ec2.describe_subnets()["Subnets"]:
+        session.ec2.delete_subnet(SubnetId=one["SubnetId"])
+    with pytest.raises(CloudError, match="no subnet in us-east-1, zone us-east-1b"):
+        network.find_subnet(session, None, "us-east-1b", {"us-east-1b"})
+
+
+def test_zone_that_the_region_has_not_is_a_wrong_name(session: Session) -> None:
+    with pytest.raises(UsageError, match=r"no zone 'us-east-1z'\. Did you mean 'us-east-1a'\?"):
         network.find_subnet(session, None, "us-east-1z", {"us-east-1z"})
 
 
