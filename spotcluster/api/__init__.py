@@ -4,7 +4,9 @@
 
     scope.py       which config and which regions: for commands, and for what is here
     starting.py    starting a cluster, and what becomes of what came of it
-    clusters.py    a cluster that can be worked with, `spotcluster.Cluster`; seen.py: looked at
+    clusters.py    a cluster that can be worked with, `spotcluster.Cluster`
+    seen.py        a cluster that is looked at
+    reached.py     a cluster whose nodes are reached
     start.py       `spotcluster.start`, which gives one
     jobs.py        its jobs
     keeping.py     its size, kept

@@ -5,26 +5,23 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from os import fspath
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from spotcluster import notify
 from spotcluster.api import keeping, reporting, starting
 from spotcluster.api.jobs import Jobs
-from spotcluster.api.seen import AnyPath, SeenCluster
+from spotcluster.api.reached import ReachedCluster
 from spotcluster.aws.own_images import OwnImage
 from spotcluster.cluster import cluster as inner
 from spotcluster.cluster import lookup
 from spotcluster.cluster.bringup.failures import OnFailure
-from spotcluster.cluster.lifecycle import add, autostop, bake, remove, restart, runplugin
+from spotcluster.cluster.lifecycle import abort, add, autostop, bake, remove, restart, runplugin
 from spotcluster.cluster.lifecycle import stop as stopping
 from spotcluster.cluster.lifecycle import terminate as ending
 from spotcluster.cluster.lifecycle.keeping import on_master as service
 from spotcluster.cluster.on_master import notebook as notebooks
-from spotcluster.cluster.reach import transfers
 from spotcluster.cluster.status.receipts import Receipt
-from spotcluster.errors import ClusterError, NoSuchCluster, UsageError
-from spotcluster.ssh.transfer import Report
+from spotcluster.errors import NoSuchCluster, UsageError
 
 if TYPE_CHECKING:
     pass
@@ -32,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("spotcluster")
 
 
-class Cluster(SeenCluster):
+class Cluster(ReachedCluster):
     """A cluster that is there, wherever it was started.
 
     Its methods do what the commands of the same name do, wait until it is done, and raise what is
@@ -241,6 +238,17 @@ class Cluster(SeenCluster):
         with self._at_work(f"autostop of {self.name}") as found:
             return autostop.change(found, time, budget)
 
+    def abort(self, search: str | None = None) -> int:
+        """Abort a search from any process, as `abort` does; return how many evaluations it has.
+
+        Parameters
+        ----------
+        search : str, optional
+            How its id begins; without it the only one that runs.
+        """
+        with self._at_work(f"abort of a search on {self.name}") as found:
+            return abort.abort(found, abort.choose(found, search))
+
     def terminate(self, *, timeout: float | None = None) -> Receipt | None:
         """End it, as `terminate` does, and all that was made for it; return what it cost.
 
@@ -279,86 +287,6 @@ class Cluster(SeenCluster):
         """Make an image of a node, as `ebsimage` does, and return it; the node goes on working."""
         with self._at_work(f"making the image {name}") as found:
             return bake.bake(found, node, name)
-
-    def execute(self, script: str, *, node: str | None = None, timeout: float = 600.0) -> str:
-        """Run a bash script on a node, as `sshmaster` and `sshnode` do; return what it prints.
-
-        Parameters
-        ----------
-        script : str
-        node : str, optional
-            The master by default.
-        timeout : float
-            Seconds that it may take.
-
-        Raises
-        ------
-        RemoteCommandFailed
-            It did not end with status 0; carries what it printed.
-        """
-        with contextlib.closing(self._find()) as found:
-            there = found.node(node) if node else found.master
-            return there.run(script, what="the script", timeout=timeout)
-
-    def put(
-        self,
-        *sources: AnyPath,
-        to: str = ".",
-        node: str | None = None,
-        user: str | None = None,
-        follow: bool = False,
-    ) -> Report:
-        """Copy files and folders to a node, as `put` does; S3 is a source too.
-
-        Parameters
-        ----------
-        *sources : path
-        to : str
-            Where to, on the node; relative to the home there.
-        node : str, optional
-            The master by default.
-        user : str, optional
-            Whose they are; the image's own user by default.
-        follow : bool
-            Whether to copy what links lead to.
-
-        Raises
-        ------
-        ClusterError
-            Not all could be copied.
-        """
-        return self._copied(transfers.put, sources, to, node, user=user, follow=follow)
-
-    def get(
-        self,
-        *sources: str,
-        to: AnyPath = ".",
-        node: str | None = None,
-        user: str | None = None,
-        follow: bool = False,
-    ) -> Report:
-        """Copy files and folders from a node, as `get` does; the mirror image of `put`."""
-        return self._copied(transfers.get, sources, to, node, user=user, follow=follow)
-
-    def _copied(
-        self,
-        work: Callable[..., Report],
-        sources: tuple[AnyPath, ...],
-        to: AnyPath,
-        node: str | None,
-        **given: Any,
-    ) -> Report:
-        with contextlib.closing(self._find()) as found:
-            there = found.node(node) if node else found.master
-            report = work(found, there, [fspath(one) for one in sources], fspath(to), **given)
-        if report.failed:
-            what, why = report.failed[0]
-            raise ClusterError(
-                f"{len(report.failed)} of {len(report.files) + len(report.failed)} files could not"
-                f" be copied, the first of them {what}: {why}",
-                "Repeat it: what is there already is not copied again.",
-            )
-        return report
 
     @property
     def jobs(self) -> Jobs:

@@ -31,7 +31,7 @@ class Scope:
     def config(self, *, check_plugins: bool = False) -> Config:
         """Return the config; an empty one where the default file does not exist.
 
-        Most commands have no use for the config's plugins, and are not to fail because of one.
+        Most of what is done has no use for the config's plugins, and is not to fail because of one.
         """
         from spotcluster import config
 

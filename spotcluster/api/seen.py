@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from spotcluster.api import page
 from spotcluster.api.scope import Scope
 from spotcluster.aws import instances
-from spotcluster.cluster import aliases, connect
 from spotcluster.cluster import cluster as inner
+from spotcluster.cluster import connect
 from spotcluster.cluster.reporter import Teller
 from spotcluster.cluster.status import events, listing, searches
 from spotcluster.cluster.status import observer as statuses
@@ -136,11 +136,6 @@ class SeenCluster:
     def searches(self) -> list[dict[str, Any]]:
         """Return the searches on it, as ``status --json`` has them; those of others too."""
         return searches.of(self.status())
-
-    def ssh_config(self) -> str:
-        """Return what the user's own ssh needs to reach its nodes, as ``ssh-config --print``."""
-        with contextlib.closing(self._find()) as found:
-            return aliases.text(self.name, found.nodes, found.pin_host_keys())
 
     def _find(self, *given: Any) -> inner.Cluster:
         if self._ended:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import html
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,8 @@ def page(kind: str, region: str, name: str, url: str) -> Iterator[Path]:
 
     Command lines, as that of a browser that is being started, are everybody's to read.
     """
+    import html  # most commands need none
+
     path = files.private_dir(kind, region) / f"{name}.html"
     address = html.escape(url)
     files.write_private(

@@ -30,7 +30,7 @@ class Group(click.Group):
         """Say of a command that is not here which one was meant, as of all other names."""
         name = args[0]
         is_option = bool(ctx._opt_prefixes) and name[:1] in ctx._opt_prefixes
-        if self.get_command(ctx, name) or ctx.resilient_parsing or is_option:
+        if self.get_command(ctx, name) or is_option:
             return super().resolve_command(ctx, args)
         raise self.no_such(name, ctx)
 

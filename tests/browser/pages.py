@@ -16,6 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 LIMIT = 60.0
+FAINT = "could not set initial ranges"  # Bokeh says it of a plot that has nothing in it yet
 
 
 class Opened:
@@ -104,7 +105,8 @@ class Opened:
     def console(self) -> list[str]:
         """Return what is wrong, as the browser's console has it, since this was asked last."""
         found = self.browser.get_log("browser")
-        return [one["message"] for one in found if one["level"] in ("SEVERE", "WARNING")]
+        wrong = [one["message"] for one in found if one["level"] in ("SEVERE", "WARNING")]
+        return [one for one in wrong if FAINT not in one]
 
     def requested(self) -> set[str]:
         """Return the hosts that the page has asked for something since it was opened."""

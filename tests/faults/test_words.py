@@ -42,8 +42,10 @@ def test_story_is_named_only_where_there_is_one(world: World) -> None:
     said = world.run("start", "mycluster", status=1).err
     assert "already running, with 2 nodes" in said
     assert "The full story" not in said
-    world.denied = lambda action: action.endswith(("RunInstances", "CreateFleet"))
-    said = world.run("addnode", "mycluster", status=1).err
+    world.machines.faults.append(
+        lambda asked: {"lost": "sshd is dead."} if asked["alias"] == "node002" else None
+    )
+    said = world.run("addnode", "--on-failure", "drop", "mycluster", status=1).err
     assert "The full story is in" in said
 
 

@@ -129,11 +129,18 @@ def test_what_is_done_on_nodes(cluster: spotcluster.Cluster, tmp_path: Path) -> 
     assert cluster.execute("echo $((6 * 7))", node="node001") == "42\n"
     with pytest.raises(RemoteCommandFailed, match="status 3"):
         cluster.execute("exit 3")
+    came = cluster.execute_on("node*", command="echo hi")
+    assert [(one.alias, one.status, one.output) for one in came] == [("node001", 0, "hi\n")]
     (tmp_path / "there.txt").write_text("hello")
     assert cluster.put(tmp_path / "there.txt", to="work/").files[0].size == 5
     (tmp_path / "here").mkdir()
     cluster.get("work/there.txt", to=tmp_path / "here")
     assert (tmp_path / "here" / "there.txt").read_text() == "hello"
+    cluster.put_on_all(tmp_path / "there.txt", to="everywhere/")
+    assert cluster.execute("cat ~/everywhere/there.txt", node="node001") == "hello"
+    assert "Host mycluster-node001" in cluster.ssh_config()
+    with pytest.raises(UsageError, match="no way from a port"):
+        cluster.tunnel("node001").__enter__()
     status = cluster.status()
     assert [one.alias for one in status.nodes if one.state == "ready"] == ["master", "node001"]
     assert cluster.autostop("2h") == 7200

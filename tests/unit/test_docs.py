@@ -313,12 +313,15 @@ def test_nothing_of_the_computer_that_executed_the_notebook_is_in_it() -> None:
 # --- the names of what commands do ----------------------------------------------------------------
 
 FOR_A_TERMINAL = {
-    "config edit",
-    "config init",
-    "completion install",
-    "completion show",
-    "demo",
-    "help",
+    *(
+        "config init",
+        "config edit",
+        "completion install",
+        "completion show",
+        "dashboard",
+        "demo",
+        "help",
+    )
 }
 
 

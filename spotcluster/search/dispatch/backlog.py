@@ -59,8 +59,11 @@ class Backlog:
         else:
             self._waiting.extend(keys)
 
-    def next(self, durations: Durations, wanted: float) -> list[Key]:
-        """Take the evaluations of the next message, of so many seconds, from those that wait."""
+    def next(self, durations: Durations, wanted: float, untried: int = 1) -> list[Key]:
+        """Take the evaluations of the next message, of so many seconds, from those that wait.
+
+        While nothing is known of how long they take, `untried` says how many.
+        """
         while self._waiting and not self._to_send(self._waiting[0]):
             self._waiting.popleft()
         if not self._waiting:
@@ -68,7 +71,7 @@ class Backlog:
         if self._waiting[0] in self._alone:
             return [self._waiting.popleft()]
         keys: dict[Key, None] = {}
-        for _ in range(durations.batch(self._waiting, wanted)):
+        for _ in range(durations.batch(self._waiting, wanted, untried)):
             if self._waiting[0] in self._alone:
                 break
             key = self._waiting.popleft()

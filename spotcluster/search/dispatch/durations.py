@@ -42,6 +42,8 @@ class Durations:
     error : float
         By what share candidates differed from what was expected before any of their splits was
         known, on average.
+    spread : float
+        By what share of the mean the last ones differed from it, on average.
     """
 
     def __init__(self, params: Callable[[int], Params] = lambda _: {}) -> None:
@@ -50,6 +52,7 @@ class Durations:
         self.longest = 0.0
         self.mean = 0.0
         self.error = 0.0
+        self.spread = 0.0
         self._of: dict[int, tuple[float, int]] = {}  # sum and count by candidate
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._typical: float | None = None
@@ -70,6 +73,7 @@ class Durations:
             sums, counts = np.bincount(of, seconds[:early]).tolist(), np.bincount(of).tolist()
             self._of = dict(zip(known.tolist(), zip(sums, counts, strict=True), strict=True))
             self.longest, self.measured = float(seconds[:early].max()), early
+            self.mean = float(seconds[:early].mean())
         for candidate, took in zip(candidates[early:], seconds[early:], strict=True):
             self.add((int(candidate), 0), float(took))
 
@@ -79,6 +83,8 @@ class Durations:
         if before is None:
             self.mean = seconds
         else:
+            weight = max(_WEIGHT, 1 / self.measured)  # the first ones count for what they are
+            self.spread += weight * (abs(seconds - self.mean) / (self.mean or 1.0) - self.spread)
             self.mean += _WEIGHT * (seconds - self.mean)
             if key[0] not in self._of:
                 error = abs(seconds - before) / max(seconds, before, 1e-9)
@@ -113,14 +119,14 @@ class Durations:
             self._typical = statistics.median(self._recent)
         return self._typical
 
-    def batch(self, waiting: Sequence[Key], wanted: float) -> int:
+    def batch(self, waiting: Sequence[Key], wanted: float, untried: int = 1) -> int:
         """Return how many of the evaluations that wait make so many seconds of work.
 
-        At least one; no more while nothing is known.
+        At least one; while nothing is known, as many as `untried` says.
         """
         first = self.expected(waiting[0])
         if first is None:
-            return 1
+            return min(untried, len(waiting))
         count, work = 1, first
         for key in itertools.islice(waiting, 1, MOST):
             more = self.expected(key)

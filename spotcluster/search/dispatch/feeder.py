@@ -64,14 +64,18 @@ class Feeder:
         # What waits here can go to an engine that joins, or be left out on abort.
         engines = self._suspicions.ready()
         ready, new = len(engines), self._new(engines)
-        room = self._pace.messages(ready, new) - len(self._backlog.under_way()) if ready else 0
-        if room > 0 and self._backlog.waiting:
+        waiting, under_way = self._backlog.waiting, len(self._backlog.under_way())
+        room = self._pace.messages(ready, new, waiting) - under_way if ready else 0
+        if room > 0 and waiting:
             self._order(ready)
         soon = ready + self._roster.asked()
         while room > 0 and self._backlog.waiting:
             room -= 1
             wanted = self._pace.wanted(soon, self._backlog.waiting)
-            keys = self._backlog.next(self._durations, wanted)
+            untried = self._pace.untried(
+                soon, self._backlog.waiting, len(self._backlog.under_way())
+            )
+            keys = self._backlog.next(self._durations, wanted, untried)
             if not keys or not self._send(keys):
                 self._backlog.put_back(keys)
                 return

@@ -67,11 +67,13 @@ class Forecast:
         """Return in how many seconds a message that is sent now will begin on one of the engines.
 
         Those that wait go before it: one to each engine that is idle, or when what runs there has
-        ended, and then one more to each.
+        ended, and then one more to each. Of what waits behind these only the average counts.
         """
+        now = time.monotonic()
         idle = max(0, engines - len(self._ends))
-        rounds, nth = divmod(len(self._queued), idle + len(self._ends) or 1)
-        later = rounds * self._queued_work / len(self._queued) if rounds else 0.0
-        if nth < idle:
-            return later
-        return later + max(0.0, self._ends[nth - idle][0] - time.monotonic())
+        free = [0.0] * idle + [max(0.0, end - now) for end, _ in self._ends]
+        rounds, nth = divmod(len(self._queued), len(free) or 1)
+        if not rounds:
+            return free[nth] if free else 0.0
+        ends = sorted(own + one.work for own, one in zip(free, self._queued, strict=False))
+        return ends[nth] + (rounds - 1) * self._queued_work / len(self._queued)

@@ -5,6 +5,9 @@ engines there are the longer messages are: all together they stay a few a second
 and far below what ipyparallel's scheduler can do on a big one. Their lengths differ, so that
 engines that have begun together do not all want something at once.
 
+The first ones are sent before anything is known: see `Pace.untried`. Where evaluations differ much
+messages are shorter, for what is in a message does not go to others.
+
 Towards the end each message takes up most of the time that is left until all could be done
 together, and what remains is spread by what is known then; the less that what evaluations take can
 be told beforehand, the smaller that part is.
@@ -16,16 +19,17 @@ from spotcluster.search.dispatch.durations import Durations
 from spotcluster.search.dispatch.forecast import Forecast
 from spotcluster.search.engine import batch
 
-FEW = 8.0  # messages a second of a small cluster, and
+FEW = 4.0  # messages a second of a small cluster, and
 MANY = 50.0  # of a big one: half of what may be sent, for the end needs more
-SHORT, LONG = 1.0, 4.0  # seconds of work in a message between the two
+SHORT, LONG = 1.0, 5.5  # seconds of work in a message between the two
 LEAST = 0.05  # seconds of work in a message near the end, and
 BURST = 300.0  # messages a second then
 HINTS = 16.0  # notes a second, of all engines, with results of messages that are not done
 LEAD = 1.0  # seconds of work that wait in the controller, for engines that will be free then
 SPARE = 2  # messages that wait beside them
-FEWEST = 8  # evaluations that must have been measured before several travel together
+FEWEST = 8  # evaluations that must have been measured before messages are sized by them
 FIRST = 32  # messages that wait while nothing is known of how long they take, at most
+SHARE = 8  # of an engine's share of all evaluations, the part that it is given before that
 MOST_OF_IT, THIRD = 0.9, 1 / 3  # of the time left, by how well durations are known
 GOLDEN = 0.6180339887  # its multiples spread evenly, however many there are
 
@@ -46,15 +50,17 @@ class Pace:
         self._durations = durations
         self._forecast = forecast
         self._turn = 0.0
+        self._more = more
 
-    def messages(self, engines: int, new: int = 0) -> int:
+    def messages(self, engines: int, new: int = 0, waiting: int = 0) -> int:
         """Return how many messages should be under way: running, or waiting for what ends soon.
 
         An engine of which nothing is heard may be doing something, and end it at any time; but not
-        those that are `new`.
+        those that are `new`. While nothing is known it counts how many evaluations are `waiting`.
         """
-        if not self._durations.mean:
-            return engines + min(engines, FIRST) + SPARE
+        several = self._share(engines, waiting) >= 2
+        if not self._durations.mean or (several and self._durations.measured < FEWEST):
+            return engines + min(engines, FEWEST if several else FIRST) + SPARE
         silent = max(0, engines - new - self._forecast.running)
         return engines + min(engines, self._forecast.due(LEAD) + silent) + SPARE
 
@@ -72,13 +78,38 @@ class Pace:
             return 0.0
         self._turn = (self._turn + GOLDEN) % 1.0
         sure = max(THIRD, self._most / (1 + 2 * self._durations.error))
-        usual = max(SHORT, engines / MANY, length(engines) * sure) * (0.5 + self._turn)
+        like = length(engines) * sure / (1 + self._durations.spread)
+        usual = max(SHORT, engines / MANY, like) * (0.5 + self._turn)
         left = self.left(engines, waiting) - self._forecast.start(engines)
         part = sure * left
         if part >= usual:
             return usual
         least = max(LEAST, engines / BURST)
         return max(LEAST, part, min(left, least))
+
+    def untried(self, engines: int, waiting: int, nth: int) -> int:
+        """Return how many evaluations the next message should hold while nothing is known of them.
+
+        Those of the first few engines are single ones, which tell of the others soon; so are those
+        that wait for these engines. In between are some of all sizes, so that they end one by one;
+        they come back after about a second with what they have, if evaluations take long.
+
+        Parameters
+        ----------
+        engines : int
+        waiting : int
+            As for `wanted`.
+        nth : int
+            How many messages are under way.
+        """
+        if not FEWEST <= nth < engines:
+            return 1
+        self._turn = (self._turn + GOLDEN) % 1.0
+        return max(1, int(self._share(engines, waiting) * (0.5 + self._turn)))
+
+    def _share(self, engines: int, waiting: int) -> float:
+        """Return how many evaluations an engine is given before anything is known of them."""
+        return 0.0 if self._more else waiting / engines / SHARE
 
     def left(self, engines: int, waiting: int) -> float:
         """Return in how many seconds all could be done."""

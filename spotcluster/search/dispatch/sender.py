@@ -72,7 +72,7 @@ class Sender:
         longest = max(self._durations.longest, pace.length(len(targets)))
         limit = max(QUEUE_LIMIT, 3 * longest)
         items = self._backend.pack([self._work(key) for key in keys]).data
-        work = self._durations.work(keys)
+        work = self._durations.work(keys) or (pace.SHORT if len(keys) > 1 else 0.0)
         if not targets:  # which would mean any engine
             return None
         label = partial(self._progress.label, keys) if self._progress else None

@@ -78,3 +78,10 @@ def test_a_message_always_holds_something_that_waits(
     size = durations.batch([(n, 0) for n in range(waiting)], wanted)
     assert 1 <= size <= waiting
     assert size == 1 or durations.work([(n, 0) for n in range(size)]) <= wanted * (1 + 1e-9)
+
+
+def test_what_many_known_ones_take_began_at_nothing() -> None:
+    durations = Durations()
+    durations.recall(np.arange(1000) % 200, np.full(1000, 100.0))
+    assert durations.mean == pytest.approx(100.0)
+    assert durations.spread == pytest.approx(0.0)

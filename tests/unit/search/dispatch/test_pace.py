@@ -62,6 +62,24 @@ def test_few_evaluations_that_were_quick_say_nothing_of_the_next_ones() -> None:
     assert made.wanted(8, PLENTY) > 0.0
 
 
+def test_of_what_nothing_is_known_some_engines_get_several_and_the_first_ones_tell() -> None:
+    made = pace.Pace(Durations(), Forecast())
+    assert [made.untried(32, 1600, nth) for nth in (0, pace.FEWEST - 1, 32, 40)] == [1] * 4
+    several = [made.untried(32, 1600, nth) for nth in range(pace.FEWEST, 32)]
+    assert min(several) >= 3
+    assert max(several) > 2 * min(several)  # or all engines would come back at once
+    assert sum(several) < 1600 / 8
+    assert made.untried(32, 200, pace.FEWEST) == 1
+    assert pace.Pace(Durations(), Forecast(), more=True).untried(32, 1600, 20) == 1
+    assert made.messages(32, waiting=1600) < made.messages(32, waiting=200)
+
+
+def test_messages_are_shorter_where_evaluations_differ() -> None:
+    alike, unlike = (pace.Pace(known(*each), Forecast()) for each in ([1.0], [0.1, 1.9]))
+    lengths = [[made.wanted(32, PLENTY) for _ in range(100)] for made in (alike, unlike)]
+    assert sum(lengths[1]) < 0.7 * sum(lengths[0])
+
+
 def test_messages_of_few_engines_are_as_long_as_they_need_be() -> None:
     assert pace.length(2) == pace.SHORT
     assert pace.length(32) == pace.LONG
@@ -129,4 +147,4 @@ def test_a_message_begins_when_those_before_it_have_begun(clock: Clock) -> None:
     assert made.start(3) == pytest.approx(2.0)
     for _ in range(3):
         made.waits(message(4.0))  # and the next has to wait for the end of the first that waits
-    assert made.start(3) == pytest.approx(2.0 + 13.0 / 4)
+    assert made.start(3) == pytest.approx(2.0 + 4.0)

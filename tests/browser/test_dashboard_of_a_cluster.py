@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from commands import PROGRAM, cli, nodes, wait_until
 from hosts import client_of
@@ -19,7 +20,6 @@ from sklearn.svm import SVC
 
 import spotcluster
 from spotcluster import local
-from spotcluster.local import processes
 from spotcluster.search import GridSearch, persist_cv_splits
 
 CONFIG = """
@@ -153,8 +153,10 @@ def test_controller_that_is_made_anew_is_found_again_and_a_job_is_shown(
 
 def kill_controller(cluster: str) -> None:
     """Kill the controller, of this cluster's master and no other one."""
-    own = processes.marks()[nodes(cluster)["master"]["id"]]
-    victims = [one for one in own if "ipyparallel.controller" in one.cmdline()]
+    host = nodes(cluster)["master"]["id"]
+    words = {one: " ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])}
+    # Its programs are in the host's folder, which has the host's name in it.
+    victims = [one for one, said in words.items() if host in said and "controller" in said]
     assert victims
     for one in victims:
         one.kill()
