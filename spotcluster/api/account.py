@@ -15,6 +15,7 @@ from spotcluster.aws import inventory, keypairs, policy, prices, volumes
 from spotcluster.aws.prices import ZoneHistory
 from spotcluster.aws.volumes import Volume
 from spotcluster.cluster import lookup
+from spotcluster.cluster.lifecycle import bake
 from spotcluster.cluster.reporter import Quiet
 from spotcluster.cluster.status import consoles, events, listing
 from spotcluster.cluster.status.listing import Listed
@@ -93,6 +94,19 @@ class Account:
     def images(self) -> Sequence[inventory.OwnImage]:
         """Return the images of this account."""
         return inventory.own_images(self._scope.session())
+
+    def remove_image(self, image: str) -> list[str]:
+        """Remove an image with its snapshots; return the ids of what was removed.
+
+        Parameters
+        ----------
+        image : str
+            As ``tools:3`` or ``tools:latest``; ``tools`` is all of that name.
+        """
+        session = self._scope.session()
+        found, rest = bake.find(session, image)
+        bake.remove(session, found, rest)
+        return [*(one.id for one in found), *rest]
 
     def instances(self) -> Sequence[Any]:
         """Return all instances, those that we did not start too."""

@@ -11,10 +11,11 @@ from spotcluster import notify
 from spotcluster.api import keeping, reporting, starting
 from spotcluster.api.jobs import Jobs
 from spotcluster.api.reached import ReachedCluster
+from spotcluster.aws.own_images import OwnImage
 from spotcluster.cluster import cluster as inner
 from spotcluster.cluster import lookup
 from spotcluster.cluster.bringup.failures import OnFailure
-from spotcluster.cluster.lifecycle import abort, add, autostop, remove, restart, runplugin
+from spotcluster.cluster.lifecycle import abort, add, autostop, bake, remove, restart, runplugin
 from spotcluster.cluster.lifecycle import stop as stopping
 from spotcluster.cluster.lifecycle import terminate as ending
 from spotcluster.cluster.lifecycle.keeping import on_master as service
@@ -281,6 +282,11 @@ class Cluster(ReachedCluster):
         with self._at_work(f"{plugin} on {self.name}") as found:
             section, chosen = runplugin.choose(self._scope.config(), found, plugin)
             runplugin.run(found, section, chosen)
+
+    def make_image(self, name: str, *, node: str = "master") -> OwnImage:
+        """Make an image of a node, as `ebsimage` does, and return it; the node goes on working."""
+        with self._at_work(f"making the image {name}") as found:
+            return bake.bake(found, node, name)
 
     @property
     def jobs(self) -> Jobs:
