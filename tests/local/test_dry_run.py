@@ -82,7 +82,7 @@ def test_what_the_api_would_refuse_is_refused_before_anything_is_made(
     for words, expected, status in (
         (("-c", "oldimage"), "ami-0123456789abcdef0", 1),
         (("-c", "wrongkey"), "is not the private key of the key pair 'other'", 2),
-        (("-c", "nosuchzone"), "us-east-1z", 1),
+        (("-c", "nosuchzone"), "us-east-1z", 2),
         (("-c", "small", "-i", "c5.huge"), "no instance type 'c5.huge'", 2),
         (("-c", "small", "-b", "0.001"), "below the spot price", 1),
     ):
