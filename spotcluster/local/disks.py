@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from moto.core.responses import ActionResult
-from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.exceptions import EC2ClientError, InvalidTaggableResourceType
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import random_ami_id
 
@@ -68,6 +68,9 @@ class DiskAnswers(EC2Response):
         backend: Any = self.ec2_backend
         instance = backend.get_instance(self._get_param("InstanceId"))
         name = self._get_param("Name") or ""
+        for one in self._get_param("TagSpecifications", []):
+            if one.get("ResourceType") not in ("image", "snapshot"):
+                raise InvalidTaggableResourceType(str(one.get("ResourceType")))
         if not _NAME.fullmatch(name):
             raise EC2ClientError(
                 "InvalidAMIName.Malformed",

@@ -243,10 +243,8 @@ def test_report_and_picture_tell_of_a_host_that_ec2_takes_back_while_it_computes
     assert search.wait(LIMIT)
     assert said in search.report()
     assert search.evaluations_per_node()["node002"] == 2
-    (axis,) = search.work_per_engine().axes
-    assert "EC2 says that it is taken back" in [
-        text.get_text() for text in axis.get_legend().get_texts()
-    ]
+    (key,) = search.work_per_engine().legends
+    assert "EC2 says that it is taken back" in [text.get_text() for text in key.get_texts()]
 
 
 def test_the_drain_flag_may_be_elsewhere(

@@ -102,6 +102,7 @@ def test_a_former_cluster_is_told_of_as_it_was(world: Any, said: dict[str, Any])
         names = ("autostop_seconds", "ended_by_itself", "ended", "budget_usd", "at_most")
         assert [one.pop(name) for name in names] == [None, False, None, None, None]
         assert one.pop("keeps_itself") is False  # nor had a master a role
+        assert one.pop("image_copies") == []
     assert lasting(listed) == lasting(said["listed"])
     status = json.loads(world.run("-r", REGION, "status", "mycluster", "--json").out)
     assert status.pop("budget_usd") is None

@@ -74,12 +74,13 @@ def test_instances_and_spot_requests_of_anybody_are_listed() -> None:
         SpotPrice="0.9",
         LaunchSpecification={"ImageId": image, "InstanceType": "c5.xlarge"},
     )["SpotInstanceRequests"][0]
-    session.ec2.create_image(
-        InstanceId=session.ec2.run_instances(
-            ImageId=image, InstanceType="m5.large", MinCount=1, MaxCount=1
-        )["Instances"][0]["InstanceId"],
-        Name="mine",
+    instance = session.ec2.run_instances(
+        ImageId=image, InstanceType="m5.large", MinCount=1, MaxCount=1
+    )["Instances"][0]["InstanceId"]
+    session.ec2.get_waiter("instance_running").wait(
+        InstanceIds=[instance], WaiterConfig={"Delay": 1, "MaxAttempts": 60}
     )
+    session.ec2.create_image(InstanceId=instance, Name="mine")
     listed = json.loads(cli("-r", "local", "listinstances", "--json"))
     assert "m5.large" in {one["type"] for one in listed}
     (request,) = json.loads(cli("-r", "local", "listspots", "--json"))
