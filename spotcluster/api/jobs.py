@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 from collections.abc import Callable, Iterator
 from os import PathLike, fspath
@@ -80,9 +81,11 @@ class Jobs:
             Gets what it prints, piece by piece, as it comes.
         """
 
+        text = codecs.getincrementaldecoder("utf-8")(errors="replace")  # pieces cut characters
+
         def write(piece: bytes) -> None:
-            if tell is not None:
-                tell(piece.decode(errors="replace"))
+            if tell is not None and (said := text.decode(piece)):
+                tell(said)
 
         with self._there() as jobs:
             return jobs.follow(jobs.get(number).id, write, on=True)

@@ -81,10 +81,14 @@ class Look:
 
     def want(self, page: str, *, search: str | None, job: int | None) -> None:
         self._wanted[page] = (search, job)
-        self._printer.wanted = {job for _, job in self._wanted.values() if job is not None}
+        self._tell_printer()
 
     def leave(self, page: str) -> None:
         self._wanted.pop(page, None)
+        self._tell_printer()  # or the master would be asked for what nobody reads
+
+    def _tell_printer(self) -> None:
+        self._printer.wanted = {job for _, job in self._wanted.values() if job is not None}
 
     def printed(self, job: int) -> str | None:
         return self._printer.printed.get(job)

@@ -25,7 +25,7 @@ log = logging.getLogger("spotcluster.dashboard")
 
 _OFTEN = 500  # milliseconds between two looks at the snapshot
 _SILENT = 2.0  # seconds after which a page hears that nothing is new
-_LONGEST = 10_000  # characters of what a page may ask
+_LONGEST = 100_000  # characters of what a page may ask; a thousand nodes have 10,000
 
 
 class Bridge(DataModel):
@@ -211,7 +211,8 @@ def open_page(document: Document, source: Source) -> None:
         style=_static("page.css"),
         program=_static("page.js"),
         # What closes a script, in whatever it says, closes nothing.
-        first=_json(first).replace("<", "\\u003c"),
+        # And half a character, which any parameter may be, cannot be sent but as an escape.
+        first=json.dumps(first, separators=(",", ":")).replace("<", "\\u003c"),
         cluster=source.snapshot.name,
     )
     document.add_periodic_callback(page.update, _OFTEN)

@@ -32,7 +32,7 @@ def choose(cluster: Cluster, wanted: str | None) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        There is none, or more than one and no name.
+        There is none, or more than one and no name that only one of them has.
     """
     found = running(cluster)
     names = wording.listed(one["id"] for one in found)
@@ -41,9 +41,15 @@ def choose(cluster: Cluster, wanted: str | None) -> dict[str, Any]:
             return found[0]
         if found:
             raise UsageError(f"On '{cluster.name}' run several searches.", f"Name one: {names}.")
-    for one in found:
-        if wanted is not None and one["id"].startswith(wanted):
-            return one
+    meant = [one for one in found if wanted and one["id"].startswith(wanted)]
+    meant = [one for one in meant if one["id"] == wanted] or meant
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        several = wording.listed(one["id"] for one in meant)
+        raise UsageError(
+            f"The ids of several searches begin with '{wanted}'.", f"Name one: {several}."
+        )
     if not found:
         raise UsageError(
             f"No search runs on '{cluster.name}', as far as it and this computer tell.",

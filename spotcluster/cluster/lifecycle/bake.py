@@ -373,9 +373,10 @@ def find(session: Session, wanted: str) -> tuple[list[OwnImage], list[str]]:
     Raises
     ------
     UsageError
-        There is nothing.
+        There is nothing, or that is no name.
     """
     name, _, version = wanted.partition(":")
+    own_images.check_name(name)  # of none, and of "*", EC2 would show the images of all names
     if version == own_images.LATEST:
         version = str(own_images.find(session, wanted).version)
     found = [one for one in own_images.all_of(session, name) if version in ("", str(one.version))]
