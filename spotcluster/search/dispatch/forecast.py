@@ -12,7 +12,8 @@ from spotcluster.search.dispatch.messages import Message
 class Forecast:
     """The messages that wait in the controller, and those that run, by their expected ends.
 
-    What was not heard to begin counts as waiting. Nothing here looks at every message.
+    What was not heard to begin counts as waiting. Nothing here looks at every message, but `start`
+    does where more wait than there are engines, once after each that has begun or ended.
     """
 
     def __init__(self) -> None:
@@ -22,6 +23,11 @@ class Forecast:
         self._entries: dict[Message, tuple[float, int]] = {}
         self._ends: list[tuple[float, int]] = []  # of those that run, in order
         self._sum = 0.0  # of `_ends`
+        # Of the first message that waits for each engine, when it will have ended: those that begin
+        # at once, by their work, and the others by when that is.
+        self._soon: list[float] = []
+        self._later: list[tuple[float, float, float]] = []
+        self._paired: tuple[int, int] | None = None  # for how many that begin at once
 
     def waits(self, message: Message) -> None:
         """Take note of a message that waits from now on."""
@@ -35,16 +41,19 @@ class Forecast:
         entry = message.begun + message.work, next(self._numbers)
         self._entries[message] = entry
         insort(self._ends, entry)
+        self._paired = None
         self._sum += entry[0]
 
     def ended(self, message: Message) -> None:
         """Take note that a message runs no more, and waits no more."""
         if message in self._queued:
             del self._queued[message]
+            self._paired = None
             self._queued_work = self._queued_work - message.work if self._queued else 0.0
         entry = self._entries.pop(message, None)
         if entry is not None:
             del self._ends[bisect_left(self._ends, entry)]
+            self._paired = None
             self._sum = self._sum - entry[0] if self._ends else 0.0
 
     @property
@@ -71,9 +80,37 @@ class Forecast:
         """
         now = time.monotonic()
         idle = max(0, engines - len(self._ends))
-        free = [0.0] * idle + [max(0.0, end - now) for end, _ in self._ends]
-        rounds, nth = divmod(len(self._queued), len(free) or 1)
+        free = idle + len(self._ends)
+        if not free:
+            return 0.0
+        rounds, nth = divmod(len(self._queued), free)
         if not rounds:
-            return free[nth] if free else 0.0
-        ends = sorted(own + one.work for own, one in zip(free, self._queued, strict=False))
-        return ends[nth] + (rounds - 1) * self._queued_work / len(self._queued)
+            return 0.0 if nth < idle else max(0.0, self._ends[nth - idle][0] - now)
+        self._pair(idle, bisect_right(self._ends, (now, -1)))
+        return self._nth(nth, now) + (rounds - 1) * self._queued_work / len(self._queued)
+
+    def _pair(self, idle: int, over: int) -> None:
+        """Give each engine the first message that waits for it; later ones change nothing."""
+        if self._paired == (idle, over):
+            return
+        self._paired = idle, over
+        queued = iter(self._queued)
+        self._soon = sorted(one.work for one in itertools.islice(queued, idle + over))
+        self._later = sorted(
+            (end + one.work, end, one.work)
+            for (end, _), one in zip(self._ends[over:], queued, strict=False)
+        )
+
+    def _nth(self, nth: int, now: float) -> float:
+        """Return in how many seconds the nth of those messages, counted from 0, will have ended."""
+        soon, later = self._soon, self._later
+        low, high = max(0, nth - len(later)), min(nth, len(soon))
+        while low < high:  # how many of `soon` end before it
+            middle = (low + high) // 2
+            if soon[middle] < later[nth - middle - 1][0] - now:
+                low = middle + 1
+            else:
+                high = middle
+        found = soon[low : low + 1]
+        found += [end - now + work for _, end, work in later[nth - low : nth - low + 1]]
+        return min(found)

@@ -11,6 +11,7 @@ import atexit
 import importlib
 import logging
 import math
+import re
 import threading
 import time
 import weakref
@@ -37,6 +38,7 @@ _AT_EXIT = 15.0  # seconds that the end of the program waits for what is still t
 _SAID = "MLflow does not take what is found: "
 _PARAMS = 100  # that the tracker takes at once
 _LONGEST = 6000  # characters of a parameter
+_PASSWORD = re.compile(r"//[^/\s]*@")  # with the user, in the address of a server or a database
 
 
 class Run(Protocol):
@@ -84,7 +86,7 @@ class mlflow:  # noqa: N801 - called as a function is, and named by what it writ
     """
 
     experiment: str = "spotcluster"
-    tracking_uri: str | None = None
+    tracking_uri: str | None = field(default=None, repr=False)  # it may have a password
     run_name: str | None = None
     usd_per_hour: float | Mapping[str, float] | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -177,8 +179,10 @@ class _Writer:
                 self._tell("")
                 pause = _PAUSES[0]
             except Exception as error:
-                log.debug("MLflow", exc_info=True)
-                self._tell(shorten(f"{type(error).__name__}: {error}", 300, placeholder="..."))
+                said = _PASSWORD.sub("//", f"{type(error).__name__}: {error}")
+                log.debug("MLflow: %s", said)
+                self._tell(shorten(said, 300, placeholder="..."))
+                self._parent = ""  # what it was at may be there in part: look at what is
                 time.sleep(pause)
                 pause = min(2 * pause, _PAUSES[1])
 
@@ -217,12 +221,12 @@ class _Writer:
         if self._client is None:
             self._client = _mlflow().MlflowClient(tracking_uri=settings.tracking_uri)
         self._experiment = _experiment(self._client, settings.experiment)
+        model = type(run.plan.model).__name__
         found = list(self._runs(f"tags.`{SEARCH}` = '{run.id}' and tags.`{CANDIDATE}` = ''"))
         if found:
             parent = found[0].info.run_id
             self._client.update_run(parent, status="RUNNING")
         else:
-            model = type(run.plan.model).__name__
             made = self._client.create_run(
                 self._experiment,
                 run_name=settings.run_name or f"{run.kind} of {model}",
@@ -234,9 +238,9 @@ class _Writer:
                 },
             )
             parent = made.info.run_id
-            given = {"search": run.kind, "model": model, "splits": run.results.n_splits}
-            self._log(parent, params=given)
-        for one in self._runs(f"tags.`{_PARENT}` = '{parent}'"):
+        given = {"search": run.kind, "model": model, "splits": run.results.n_splits}
+        self._log(parent, params=given)
+        for one in self._runs(f"tags.`{_PARENT}` = '{parent}' and tags.`{SEARCH}` = '{run.id}'"):
             if one.info.status == "RUNNING":  # its writer has gone in the middle of it
                 self._client.delete_run(one.info.run_id)
             else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from spotcluster.search.dispatch import forecast, pace
@@ -148,3 +150,59 @@ def test_a_message_begins_when_those_before_it_have_begun(clock: Clock) -> None:
     for _ in range(3):
         made.waits(message(4.0))  # and the next has to wait for the end of the first that waits
     assert made.start(3) == pytest.approx(2.0 + 4.0)
+
+
+def plainly(clock: Clock, waiting: list[Message], runs: list[Message], engines: int) -> float:
+    """Say when one that is sent now will begin, by a look at all engines."""
+    ends = sorted(max(0.0, one.begun + one.work - clock.now) for one in runs)
+    free = [0.0] * max(0, engines - len(runs)) + ends
+    rounds, nth = divmod(len(waiting), len(free))
+    if not rounds:
+        return free[nth]
+    ends = sorted(own + one.work for own, one in zip(free, waiting, strict=False))
+    return ends[nth] + (rounds - 1) * sum(one.work for one in waiting) / len(waiting)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_forecast_of_when_one_begins_is_that_of_a_look_at_all_engines(
+    clock: Clock, seed: int
+) -> None:
+    dice, made = random.Random(seed), Forecast()
+    waiting: list[Message] = []
+    runs: list[Message] = []
+    for _ in range(300):
+        clock.now += dice.choice([0.0, 0.1, 2.0])
+        what = dice.random()
+        if what < 0.5:
+            waiting.append(message(dice.uniform(0.1, 9.0)))
+            made.waits(waiting[-1])
+        elif what < 0.7 and waiting:
+            one = waiting.pop(dice.randrange(len(waiting)))
+            one.begun = clock.now
+            made.begins(one)
+            runs.append(one)
+        elif gone := waiting if what < 0.8 else runs:
+            made.ended(gone.pop(dice.randrange(len(gone))))
+        for engines in (1, 4, 12) if seed % 2 else (6,):
+            said = made.start(engines)
+            assert said == pytest.approx(plainly(clock, waiting, runs, engines), abs=1e-6)
+
+
+def test_forecast_looks_at_all_that_wait_once_however_many_are_sent(clock: Clock) -> None:
+    looks = 0
+
+    class Watched(Message):
+        def __getattribute__(self, name: str) -> object:
+            nonlocal looks
+            looks += name == "work"
+            return super().__getattribute__(name)
+
+    made = Forecast()
+    for _ in range(1000):
+        made.waits(Watched((), None, 0.0, 10.0, work=1.0))
+    made.start(1000)
+    looks = 0
+    for _ in range(500):
+        made.waits(message(1.0))
+        made.start(1000)
+    assert looks == 0

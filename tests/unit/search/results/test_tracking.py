@@ -183,6 +183,72 @@ def test_tracker_that_fails_ends_no_search_and_gets_all_when_it_answers_again(
     assert "MLflow" not in search.report()
 
 
+def test_candidate_at_which_the_tracker_failed_is_not_written_twice(
+    tracker: Any, written: Any, engines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "_PAUSES", (0.01, 0.01))
+    calls = 0
+    real = mlflow.MlflowClient.log_batch
+
+    def log_batch(*given: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls in (1, 4):  # at the search's run, and in the middle of a candidate
+            raise OSError("no route to the server")
+        return real(*given, **named)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "log_batch", log_batch)
+    track = tracker()
+    search = GridSearch(engines, SVC(), GRID, cv=3, on_result=track)
+    search.launch(X, Y)
+    assert search.wait(LIMIT)
+    assert track.wait(LIMIT)
+    parent, children = written()
+    assert parent.data.params["model"] == "SVC"
+    assert sorted(children) == list(range(6))
+    assert {one.info.status for one in children.values()} == {"FINISHED"}
+
+
+def test_run_that_somebody_else_has_put_below_the_searchs_stays(
+    tracker: Any, written: Any, engines: Any, tmp_path: Path, database: str
+) -> None:
+    def searched() -> None:
+        track = tracker()
+        search = GridSearch(engines, SVC(), GRID, cv=3, on_result=track, ledger=tmp_path / "l")
+        search.launch(X, Y)
+        assert search.wait(LIMIT)
+        assert track.wait(LIMIT), track.problem
+
+    searched()
+    parent, _ = written()
+    client = mlflow.MlflowClient(tracking_uri=database)
+    below = {"mlflow.parentRunId": parent.info.run_id}
+    foreign = client.create_run(parent.info.experiment_id, tags=below).info.run_id
+    searched()
+    assert client.get_run(foreign).info.lifecycle_stage == "active"
+    assert client.get_run(foreign).info.status == "RUNNING"
+
+
+def test_password_of_the_tracker_is_not_said(
+    tracker: Any, engines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def create(*_: Any, **__: Any) -> Any:
+        raise OSError("API request to https://me:hush@server/api failed")
+
+    monkeypatch.setattr(tracking, "_PAUSES", (0.01, 0.01))
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow.MlflowClient, "create_run", create)
+        track = tracker()
+        search = GridSearch(engines, SVC(), {"C": [1]}, cv=3, on_result=track)
+        search.launch(X, Y)
+        assert search.wait(LIMIT)
+        assert not track.wait(0.5)
+        assert track.problem == "OSError: API request to https://server/api failed"
+        assert "hush" not in search.report()
+    assert track.wait(LIMIT)
+    assert "hush" not in repr(type(track)(tracking_uri="https://me:hush@server"))
+
+
 class Refusing(ClassifierMixin, BaseEstimator):
     def __init__(self, a: int = 0) -> None:
         self.a = a
