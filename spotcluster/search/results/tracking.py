@@ -178,7 +178,7 @@ class _Writer:
                     return
                 self._tell("")
                 pause = _PAUSES[0]
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever a tracker raises
                 said = _PASSWORD.sub("//", f"{type(error).__name__}: {error}")
                 log.debug("MLflow: %s", said)
                 self._tell(shorten(said, 300, placeholder="..."))
