@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +94,7 @@ def write(path: Path, given: Given) -> Written:
     )
     key = _asked("Key pair", given.key, _KEY, _key)
     size = _asked("Nodes, the master included", given.size, _SIZE, _number)
-    location = given.location or str(files.key_file(key))
+    location = _location(given.location or str(files.key_file(key)))
     text = _TEXT.format(key=key, location=location, region=there.region, type=kind.name, size=size)
     problems, _ = configs.examine_bytes(text.encode(), path)
     if problems:
@@ -106,14 +108,15 @@ def show(written: Written) -> None:
     region, size = written.session.region, written.size
     output.out.print(f"{written.path} is written: nothing is wrong in it.", markup=False)
     output.out.print(f"{size} x {written.type.name} in {region}: {_cost(written)}.", markup=False)
-    option = f"-c {written.path} " if written.path != files.config_file() else ""
+    option = f"-c {_word(written.path)} " if written.path != files.config_file() else ""
     rows = [
         (f"spotcluster {option}start --dry-run mycluster", "look before you pay"),
         (f"spotcluster {option}start -b BID mycluster", "workers at BID USD an hour at most"),
         (f"spotcluster {option}terminate mycluster", "end the bill"),
     ]
     if not written.location.exists():
-        making = f"spotcluster -r {region} createkey {written.key} -o {written.location}"
+        key = f"{_word(written.key)} -o {_word(written.location)}"
+        making = f"spotcluster -r {region} createkey {key}"
         rows.insert(0, (making, "make the key pair"))
     for line in wording.columns(rows):
         output.out.print(f"  {line}", markup=False)
@@ -152,6 +155,21 @@ def _key(said: str) -> str:
     if not said.isprintable() or set(said) & set("[]#;/ "):
         raise UsageError(f"'{said}' is not a name for a key pair.", "Take letters and digits.")
     return said
+
+
+def _location(said: str) -> str:
+    if not said.isprintable() or said != said.strip() or re.search(r"(^|\s)[#;]", said):
+        raise UsageError(
+            f"The config cannot hold '{wording.visible(said)}' as a file: what follows a blank and"
+            " '#' or ';' is a comment there.",
+            "Take another name or folder.",
+        )
+    return said
+
+
+def _word(said: str | Path) -> str:
+    """Return it as a shell reads it as one word."""
+    return shlex.quote(str(said))
 
 
 def _number(said: str) -> int:

@@ -47,6 +47,16 @@ def test_what_is_asked_is_refused_where_wrong_and_written_with_prices(tmp_path: 
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_key_file_that_the_config_would_cut_off_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    words = ("-c", str(path), "-r", "local", "config", "init", "-K")
+    assert "is a comment there" in cli(*words, str(tmp_path / "my #1.pem"), status=2)
+    assert not path.exists()
+    said = cli(*words, str(tmp_path / "my key.pem"))
+    assert str(config.load(path).keys["mykey"].key_location) == str(tmp_path / "my key.pem")
+    assert "key.pem'" in said  # one word, for a shell
+
+
 def test_without_a_terminal_flags_say_it_and_nothing_is_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "config"
     words = ("-c", str(path), "-r", "local", "config", "init", "-k", "other", "-s", "2")

@@ -71,16 +71,21 @@ def choose(cluster: Cluster, patterns: Sequence[str] = (), *, workers: bool = Fa
             f"The cluster '{cluster.name}' has no workers.",
             f"`spotcluster addnode {cluster.name}` adds one.",
         )
-    wanted = [one for pattern in patterns for one in wording.unfolded(pattern)]
-    for one in wanted:
-        if not any(fnmatchcase(node.alias, one) for node in nodes):
-            there = wording.folded(node.alias for node in nodes)
-            raise UsageError(
-                f"No node of '{cluster.name}' is named '{one}'.", f"There are {there}."
-            )
-    return [
-        node for node in nodes if not wanted or any(fnmatchcase(node.alias, one) for one in wanted)
-    ]
+    if not patterns:
+        return nodes
+    aliases = {node.alias for node in nodes}
+    named: set[str] = set()
+    for pattern in patterns:
+        # What names nothing, as a variable that is empty does, must not mean all of them.
+        for one in wording.unfolded(pattern) or [pattern]:
+            found = {one} & aliases or {alias for alias in aliases if fnmatchcase(alias, one)}
+            if not found:
+                raise UsageError(
+                    f"No node of '{cluster.name}' is named '{one}'.",
+                    f"There are {wording.folded(node.alias for node in nodes)}.",
+                )
+            named |= found
+    return [node for node in nodes if node.alias in named]
 
 
 def run(

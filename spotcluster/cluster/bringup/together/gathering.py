@@ -93,13 +93,14 @@ class Gathering:
             self._passed.discard(node.alias)
             own = self._open
             own.nodes.append(node)
-            self._changed.notify_all()
+            comes = True
             while not own.done:
                 if own is self._open:
-                    here = {one.alias for one in own.nodes}
-                    if self._coming() - self._passed <= here:
+                    # The last to come sees it; that others come no more the first sees for all.
+                    if (comes or node is own.nodes[0]) and self._all_here(own):
                         self._open = _Round()
                         return own, True
+                    comes = False
                     why = should_stop()
                     if why is None and time.monotonic() >= end:
                         why = f"plugin {self._name} waited {timeout:.0f} s for other nodes."
@@ -108,6 +109,9 @@ class Gathering:
                         raise GivenUp(node.alias, why)
                 self._changed.wait(_STEP)
             return own, False
+
+    def _all_here(self, own: _Round) -> bool:
+        return self._coming() - self._passed <= {one.alias for one in own.nodes}
 
     def _do(self, own: _Round, do: Callable[[Sequence[Node]], None]) -> None:
         error: SpotclusterError | None = None

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from spotcluster.cluster.bringup.failures import GivenUp
+from spotcluster.cluster.bringup.together import gathering
 from spotcluster.cluster.bringup.together.gathering import Gathering
 from spotcluster.errors import ClusterError, NodeError, SpotclusterError
 
@@ -148,6 +149,26 @@ def test_waiting_ends_at_its_limit_and_when_nothing_is_to_go_on() -> None:
     scene.join("node001")
     scene.wait()
     assert scene.rounds == [["node001"]]
+
+
+def test_those_who_wait_are_not_all_woken_by_each_that_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gathering, "_STEP", 60.0)
+    names = ["master", *(f"node{one:03}" for one in range(1, 40))]
+    scene = Scene(*names)
+    looks: list[int] = []
+
+    def coming() -> set[str]:
+        looks.append(1)
+        return scene.coming
+
+    scene.gathering = Gathering("mine", coming)
+    for alias in names:
+        scene.join(alias)
+    scene.wait()
+    assert scene.rounds == [sorted(names)]
+    assert len(looks) == len(names)  # each as it came; not each at each
 
 
 @pytest.mark.parametrize("number", [40])
