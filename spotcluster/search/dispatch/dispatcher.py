@@ -16,8 +16,10 @@ with new hints in queues, and messages that may be lost are looked at when it is
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -42,6 +44,7 @@ from spotcluster.search.engine import prune
 from spotcluster.search.results.progress import Progress
 
 TICK = 0.1  # seconds between two looks at what has changed; a result is seen at once
+_STEP = 0.5  # seconds after which a Ctrl-C is heard that was not at once
 
 
 class Dispatcher(threading.Thread):
@@ -234,13 +237,17 @@ class Dispatcher(threading.Thread):
             finally:
                 self._gone.set()
 
-    # Before Python 3.13 a Ctrl-C in Thread.join has the thread seem ended, while it goes on.
+    # Before Python 3.13 a Ctrl-C in Thread.join has the thread seem ended, while it goes on. One
+    # that comes just before a lock is waited for is heard when that wait ends: so it is short.
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until it has ended; an interrupt ends the waiting only."""
         if threading.current_thread() is self:
             raise SearchError("What a search calls (on_result) cannot wait for its end.")
-        self._gone.wait(timeout)
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while not self._gone.wait(min(_STEP, max(0.0, end - time.monotonic()))):
+            if time.monotonic() >= end:
+                break
 
     def is_alive(self) -> bool:
         """Return whether it was started and has not ended."""
