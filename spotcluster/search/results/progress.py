@@ -124,7 +124,7 @@ class Progress:
             figures = (done, total, running, tuple(remarks))
             if figures == self._figures and now - self._written < SELDOM:
                 return
-            if now >= self._rank_next or not running:
+            if done and (now >= self._rank_next or not running):  # none of none, which takes time
                 self._leaders = [_leader(best) for best in self._rank()[:LEADERS]]
                 self._rank_next = now + (time.monotonic() - now) / SHARE
             self._write(
