@@ -12,6 +12,7 @@
     timeline.py       where a start's time went
     interrupts.py     what is said after Ctrl-C           editing.py      a file edited aside
     logfile.py        the log of a run                    first_config.py  `config init`
+    manual.py         the manual page
 """
 
 from __future__ import annotations

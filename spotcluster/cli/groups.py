@@ -17,6 +17,11 @@ class Group(click.Group):
         super().__init__(*args, **options)
         self._sections: dict[str, list[str]] = {}
 
+    @property
+    def sections(self) -> dict[str, list[str]]:
+        """Return the names of the commands by the sections that the help shows."""
+        return self._sections
+
     def add_section(self, title: str, commands: Iterable[click.Command]) -> None:
         """Add commands that the help shows together, in this order."""
         names = self._sections.setdefault(title, [])

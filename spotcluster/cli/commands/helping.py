@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 
 import click
 
-from spotcluster import files
-from spotcluster.cli import output, starcluster
+from spotcluster import __version__, files
+from spotcluster.cli import manual, output, starcluster
 from spotcluster.cli.completion import names, shells
 from spotcluster.cli.context import Context
 from spotcluster.cli.groups import Group
@@ -18,7 +19,10 @@ from spotcluster.errors import UsageError
 @click.argument("command", required=False, shell_complete=names.commands)
 @click.pass_context
 def help_(context: click.Context, command: str | None) -> int:
-    """Show the help of a command; `help config` prints the config template."""
+    """Show the help of a command; `help config` prints the config template.
+
+    `spotcluster help man | man -l -` shows the manual: all commands with all their options.
+    """
     group = context.find_root().command
     if not isinstance(group, Group) or context.parent is None:
         raise click.UsageError("help belongs to a group of commands.")
@@ -28,6 +32,9 @@ def help_(context: click.Context, command: str | None) -> int:
         return 0
     if command == "config":
         click.echo(_template(), nl=False)
+        return 0
+    if command == "man":
+        click.echo(manual.page(group, __version__, datetime.now(UTC)), nl=False)
         return 0
     found = group.get_command(context.parent, command)
     if found is None:
