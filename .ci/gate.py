@@ -1,6 +1,6 @@
 """The gate, in parts that have names.
 
-Three parts run side by side, on machines that have two cores: each waits now and then, for a boot
+Two parts run side by side, on machines that have two cores: each waits now and then, for a boot
 or an engine, and no core is idle meanwhile. What a part prints is shown whole when it has ended. A
 part that fails does not end the others: whoever waits for the gate is to learn everything from it
 at once.
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # and what is short ends it, so that nothing is left to run alone for long.
 DAILY = ["install", "lint", "deps", "machines", "types", "ipyparallel", "local", "quick", "sweep"]
 DAILY += ["dashboard", "moto", "sklearn", "docs"]
-AT_ONCE = 3
+AT_ONCE = 2
 CLOSING = re.compile(r"^(?:FAILED|ERROR) .*|^=+ .* in [0-9.]+s.*", re.MULTILINE)
 
 
