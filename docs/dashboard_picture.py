@@ -12,13 +12,13 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.support.ui import WebDriverWait
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 
@@ -50,6 +50,7 @@ PROGRAM = [sys.executable, "-m", "spotcluster"]
 GRID = {"C": np.logspace(-1, 2, 6), "gamma": np.logspace(-4, -1, 6), "kernel": ["rbf", "poly"]}
 WIDTH, HEIGHT = 1280, 1340
 SHARE = 0.6  # of the search is done then
+LIMIT = 300.0  # seconds
 
 
 def main() -> None:
@@ -85,8 +86,9 @@ def picture(home: str) -> bytes:
             assert process.stdout is not None
             try:
                 url = process.stdout.readline().strip()
-                while search.progress() < SHARE:
-                    time.sleep(1)
+                for _ in search.as_completed(LIMIT):
+                    if search.progress() >= SHARE:
+                        break
                 return page(url)
             finally:
                 process.terminate()
@@ -103,9 +105,8 @@ def page(url: str) -> bytes:
         size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         browser.get(url)
-        updates = "return Number(document.documentElement.dataset.updates || 0)"
-        while browser.execute_script(updates) < 5:
-            time.sleep(0.5)
+        updates = "return Number(document.documentElement.dataset.updates || 0) >= 5"
+        WebDriverWait(browser, LIMIT).until(lambda page: page.execute_script(updates))
         shot = browser.execute_cdp_cmd("Page.captureScreenshot", {})["data"]
     finally:
         browser.quit()

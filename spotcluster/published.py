@@ -83,7 +83,7 @@ def _wish(search: str) -> Path:
 
 
 def _named(search: str) -> str:
-    if not search.isalnum():  # it names a file, and anybody on the cluster may have written it
+    if not _name(search):
         raise ValueError(f"{search!r} is the name of no search")
     return search
 
@@ -130,6 +130,11 @@ def _text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _name(value: Any) -> bool:
+    """Return whether it may be a search's id, which names files."""
+    return _text(value) and value.isalnum()
+
+
 def _count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
@@ -156,7 +161,7 @@ _BEST = {
     "params": _params,
 }
 _DOCUMENT: dict[str, Callable[[Any], bool]] = {
-    "id": _text,
+    "id": _name,
     "kind": _text,
     "controller": _text,
     "started": _moment,
@@ -170,7 +175,7 @@ _DOCUMENT: dict[str, Callable[[Any], bool]] = {
     "remarks": lambda value: isinstance(value, list) and all(_text(one) for one in value),
 }
 _LABEL: dict[str, Callable[[Any], bool]] = {
-    "search": _text,
+    "search": _name,
     "kind": _text,
     "params": _params,
     "split": _count,

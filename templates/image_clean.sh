@@ -82,6 +82,11 @@ fi
 places=("${homes[@]}")
 [ "$whole" = 0 ] || places+=(/etc /var /opt /srv /usr/local /tmp)
 if [ -n "$secrets" ]; then
+    # A grep that cannot look finds nothing either.
+    if ! printf %s "${secrets%%$'\n'*}" | grep -qF -f /dev/fd/3 3< <(printf %s "$secrets"); then
+        echo "grep cannot look for secrets here" >&2
+        exit 1
+    fi
     grep -rlsF -f /dev/fd/3 --devices=skip -- "${places[@]}" 3< <(printf %s "$secrets") || true
 fi
 sync

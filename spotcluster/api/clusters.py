@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from spotcluster import notify
 from spotcluster.api import keeping, reporting, starting
@@ -22,9 +22,6 @@ from spotcluster.cluster.lifecycle.keeping import on_master as service
 from spotcluster.cluster.on_master import notebook as notebooks
 from spotcluster.cluster.status.receipts import Receipt
 from spotcluster.errors import NoSuchCluster, UsageError
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger("spotcluster")
 

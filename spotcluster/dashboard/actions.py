@@ -7,6 +7,7 @@ it had been typed elsewhere; what it prints goes to a file, which is shown while
 from __future__ import annotations
 
 import math
+import os
 import re
 import shlex
 import subprocess
@@ -145,7 +146,7 @@ class Runner:
         """Start a command."""
         with self._lock:
             self._count += 1
-            path = files.private_dir("dashboard") / f"{int(time.time())}-{self._count}.txt"
+            path = files.private_dir("dashboard") / f"{os.getpid()}-{self._count}.txt"
             words = [sys.executable, "-m", "spotcluster", *self._options, *what.words]
             with path.open("wb") as output:
                 path.chmod(0o600)

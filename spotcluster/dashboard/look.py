@@ -66,6 +66,7 @@ class Look:
         self._over = threading.Event()
         self._wanted: dict[str, tuple[str | None, int | None]] = {}
         self._known: dict[str, SearchRow] = {}
+        self._heard: dict[str, float] = {}  # when each search was told of last
         self._events: deque[Happening] = deque(maxlen=_EVENTS)
         self._told: set[str] = set()
         self._printer = _Printer(cluster)
@@ -128,6 +129,7 @@ class Look:
         told = searches.of(seen, ended_too=True)
         for one in told:
             self._known[one["id"]] = snapshot.search(one)
+            self._heard[one["id"]] = now
         self._age(now)
         found = snapshot.of(seen, (), self._printer.jobs, now)
         known = tuple(self._known.values())
@@ -146,9 +148,12 @@ class Look:
         return found
 
     def _age(self, now: float) -> None:
-        """Have a search be silent that is not told of any more: its controller was replaced."""
+        """Have a search be silent that nobody tells of any more.
+
+        Its controller was replaced, or it ran elsewhere and has nothing more to send.
+        """
         for number, one in self._known.items():
-            if one.state == "running" and one.updated and now - one.updated > SILENT:
+            if one.state == "running" and now - self._heard[number] > SILENT:
                 self._known[number] = replace(one, state="silent")
 
     def _remember(self, seen: Status, found: Snapshot, now: float) -> None:

@@ -20,7 +20,8 @@ import ipyparallel
 import numpy as np
 import programs
 import pytest
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_iris
+from sklearn.model_selection import GridSearchCV, ShuffleSplit
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
@@ -30,6 +31,7 @@ from spotcluster.search.dispatch.dispatcher import Dispatcher
 
 # Of the seed, but for those that fit slowly and score badly: tests/life has them all.
 GRID = {"C": np.logspace(-1, 2, 4), "gamma": np.logspace(-4, 0, 5)[:2]}
+IRIS_GRID = {"C": [0.01, 0.1, 1.0, 10.0], "gamma": [0.001, 0.01, 0.1]}
 LIMIT = 120.0  # seconds after which a test hangs; a machine that does other things is slow
 ALONE = 0.6  # a pace at which each evaluation has a message of its own
 
@@ -287,3 +289,18 @@ def bound(tmp_path: Path) -> Path:
     path = tmp_path / "bound"
     path.write_text("4")
     return path
+
+
+@pytest.fixture
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried again is tried soon."""
+    monkeypatch.setattr("spotcluster.search.dispatch.roster.RETRY", 0.3)
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> dict[str, Any]:
+    """The results to which a disturbed search must come."""
+    X, y = load_iris(return_X_y=True)
+    cv = ShuffleSplit(3, test_size=0.25, random_state=0)  # as in the fixture iris
+    peer = GridSearchCV(SVC(), IRIS_GRID, cv=cv, return_train_score=True).fit(X, y)
+    return dict(peer.cv_results_)

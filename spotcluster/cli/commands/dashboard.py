@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 
 import click
@@ -50,9 +51,11 @@ def dashboard(context: Context, name: str, *, no_browser: bool, port: int | None
     from spotcluster.dashboard.look import Look
     from spotcluster.dashboard.server import Served
 
-    cluster = context.cluster(name)
-    runner = Runner(context.words(cluster.region))
-    with Observer(cluster, watching=True) as observer:
+    with (
+        contextlib.closing(context.cluster(name)) as cluster,
+        Observer(cluster, watching=True) as observer,
+    ):
+        runner = Runner(context.words(cluster.region))
         look = Look(cluster, observer, runner)
         served = Served(look, port or 0)
         look.start()

@@ -97,7 +97,12 @@ def bake(cluster: Cluster, alias: str, name: str) -> OwnImage:
             f"`spotcluster start {cluster.name}` goes on with it.",
         )
     session = cluster.session
-    if made := _finish_or_clear(cluster, name):
+    try:
+        made = _finish_or_clear(cluster, name)
+    except BaseException as error:
+        _note_left(cluster, name, error)
+        raise
+    if made:
         cluster.note(f"{made.full_name} is of a run that was cut off; it is complete now")
         return made
     run = secrets.token_hex(6)
@@ -114,11 +119,15 @@ def bake(cluster: Cluster, alias: str, name: str) -> OwnImage:
         try:
             _clear(session, name, [run], unfinished=True)
         except (SpotclusterError, KeyboardInterrupt) as error:
-            cluster.note(
-                f"what was made for it is still there ({error or 'interrupted'}): `spotcluster"
-                f" removeimage {name}` or `spotcluster terminate {cluster.name}` ends it"
-            )
+            _note_left(cluster, name, error)
         raise
+
+
+def _note_left(cluster: Cluster, name: str, error: BaseException) -> None:
+    cluster.note(
+        f"what was made for it is still there ({error or 'interrupted'}): `spotcluster"
+        f" removeimage {name}` or `spotcluster terminate {cluster.name}` ends it"
+    )
 
 
 def _bake(cluster: Cluster, node: Node, name: str, made_by: dict[str, str]) -> OwnImage:

@@ -49,4 +49,5 @@ def load(value: float | None, cores: int | None) -> Cell:
 
 def plural(number: int, word: str) -> str:
     """Return a number of things."""
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+    ending = "" if number == 1 else "es" if word.endswith("ch") else "s"
+    return f"{number:,} {word}{ending}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from spotcluster.search.results.results import Best
 from spotcluster.wording import time_left
@@ -103,7 +103,7 @@ class Meter:
 def with_rate(state: State, rate: float | None) -> State:
     """Return the state with a rate, and the time left that follows from it."""
     left = (state.total - state.done) / rate if rate else None
-    return State(**{**vars(state), "rate": rate, "left": left})
+    return replace(state, rate=rate, left=left)
 
 
 def _rate(rate: float) -> str:

@@ -8,10 +8,12 @@ from typing import Any, cast
 
 from bokeh.document import Document
 
+from spotcluster.dashboard import snapshot as snapshots
 from spotcluster.dashboard.actions import Asked, Runner
 from spotcluster.dashboard.look import Look
 from spotcluster.dashboard.page import Page, open_page
 from spotcluster.dashboard.snapshot import EngineRow, NodeRow, Snapshot
+from spotcluster.published import SILENT
 
 
 class Source:
@@ -58,3 +60,15 @@ def test_what_a_job_prints_is_not_asked_for_once_the_page_is_closed() -> None:
     assert look._printer.wanted == {4}
     look.leave("b")
     assert look._printer.wanted == set()
+
+
+def test_search_that_only_the_controller_had_told_of_was_shown_as_running_for_good() -> None:
+    cluster = cast("Any", SimpleNamespace(name="mycluster", region="us-east-1"))
+    look = Look(cluster, cast("Any", None), Runner(()))
+    told = {"id": "abc", "kind": "GridSearch", "state": "running", "done": 1, "total": 2}
+    more = {"started": 1.0, "updated": None, "bests": [], "remarks": []}
+    look._known["abc"], look._heard["abc"] = snapshots.search({**told, **more}), 1000.0
+    look._age(1000.0 + SILENT)
+    assert look._known["abc"].state == "running"
+    look._age(1000.1 + SILENT)
+    assert look._known["abc"].state == "silent"

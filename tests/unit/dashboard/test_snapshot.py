@@ -13,7 +13,7 @@ from spotcluster.cluster.status.observer import NodeStatus, Status
 from spotcluster.cluster.status.vitals import Notice, RunningJob, Vitals
 from spotcluster.dashboard import changes, snapshot
 from spotcluster.dashboard.snapshot import Snapshot
-from spotcluster.dashboard.views import summary
+from spotcluster.dashboard.views import summary, words
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 AT = NOW.timestamp()
@@ -204,3 +204,8 @@ def test_search_that_ends_is_told() -> None:
     assert texts(with_search(), ended) == [
         "The GridSearch has stopped before its end: 3 of 10 evaluations."
     ]
+
+
+def test_several_searches_are_told_of_as_such() -> None:
+    assert [words.plural(number, "search") for number in (1, 2)] == ["1 search", "2 searches"]
+    assert words.plural(1_000, "node") == "1,000 nodes"

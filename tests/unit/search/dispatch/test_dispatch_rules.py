@@ -66,6 +66,21 @@ def test_search_whose_client_was_closed_while_it_ended_was_waited_for_for_ever(p
     ended.assert_called_once_with()
 
 
+def test_ctrl_c_just_before_a_lock_was_heard_when_the_search_had_ended_only() -> None:
+    """Python takes a signal when it runs code; none of its own runs while it waits for a lock."""
+    waits: list[float] = []
+
+    def wait(seconds: float | None) -> bool:
+        assert seconds is not None, "for ever"
+        waits.append(seconds)
+        return len(waits) == 3
+
+    made = dispatcher(Mock())
+    made._gone = Mock(wait=wait)
+    made.join()
+    assert max(waits) <= 1.0
+
+
 def test_optuna_search_that_was_aborted_while_it_added_a_trial_had_failed() -> None:
     run: Any = SimpleNamespace(running=True)
     search: Any = OptunaSearch()

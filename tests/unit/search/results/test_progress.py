@@ -114,6 +114,25 @@ def test_search_with_very_many_candidates_seldom_ranks_them_and_is_never_silent(
     assert ranks == 3, "the last state has the final ranking"
 
 
+def test_leaders_were_shown_long_after_the_first_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranking nothing took its time too, after which nothing was ranked for long."""
+    now = 1000.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    search = Searching()
+
+    def slow() -> Any:
+        nonlocal now
+        now += 0.5
+        return search.results.ranking()
+
+    search.progress._rank = slow
+    search.progress.pulse()
+    search.finish(1, 0, 0.9)
+    now += 1.01
+    search.progress.pulse()
+    assert [best["params"] for best in said()["bests"]] == [{"C": 1.0}]
+
+
 def test_search_without_news_says_so_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
@@ -228,6 +247,14 @@ def test_file_that_is_alive_says_more_than_labels_and_a_silent_one_less() -> Non
 def test_lines_that_are_something_else_are_passed_over() -> None:
     text = f"\nnonsense\n[1]\n{json.dumps({'format': 99})}\n{json.dumps(document())}\n"
     assert [one["id"] for one in published.parse(text)] == ["abc"]
+
+
+@pytest.mark.parametrize("name", ["../config", "a/b", "", ".", "a b"])
+def test_search_whose_id_is_no_name_is_passed_over(name: str) -> None:
+    """It names files, and whoever may write such a document says what it is."""
+    Searching().progress.pulse()
+    assert published.parse(json.dumps({**said(), "id": "abc"}))
+    assert published.parse(json.dumps({**said(), "id": name})) == []
 
 
 def test_search_is_told_once_that_another_process_wants_it_to_end() -> None:
