@@ -177,7 +177,8 @@ def test_forecast_of_when_one_begins_is_that_of_a_look_at_all_engines(
             waiting.append(message(dice.uniform(0.1, 9.0)))
             made.waits(waiting[-1])
         elif what < 0.7 and waiting:
-            one = waiting.pop(dice.randrange(len(waiting)))
+            heard_of = dice.random() < 0.8  # or it begins as soon as it is sent
+            one = waiting.pop(dice.randrange(len(waiting))) if heard_of else message(2.0)
             one.begun = clock.now
             made.begins(one)
             runs.append(one)
