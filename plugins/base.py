@@ -41,6 +41,8 @@ class Facts(Protocol):
     def python(self) -> str: ...  # "3.12.1", "" where there is none
     @property
     def has_units(self) -> bool: ...  # services can be units of systemd's
+    @property
+    def account(self) -> str: ...  # the cluster user; "" where that is the login
 
 
 class Machine(Protocol):

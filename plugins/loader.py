@@ -33,6 +33,7 @@ BUILT_IN = (
     "spotcluster.plugins.ipcluster.IPCluster",
     "spotcluster.plugins.ipcluster.IPClusterStop",
     "spotcluster.plugins.ipcluster.IPClusterRestartEngines",
+    "spotcluster.plugins.nfs.NFS",
     "spotcluster.plugins.pypackages.PyPkgInstaller",
 )
 ENTRY_POINTS = "spotcluster.plugins"

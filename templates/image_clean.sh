@@ -56,6 +56,10 @@ done
 if [ "$whole" = 0 ]; then
     wipe "${TMPDIR:-/nowhere}"/*
 else
+    if [ -e /etc/exports.d/spotcluster.exports ]; then
+        wipe /etc/exports.d/spotcluster.exports /etc/nfs.conf.d/spotcluster.conf /var/lib/nfs/nfsdcld
+        systemctl disable --quiet nfs-server.service
+    fi
     wipe /etc/spotcluster /var/lib/spotcluster /etc/systemd/system/spotcluster-* \
         /etc/systemd/system/*.wants/spotcluster-* /etc/cloud/cloud.cfg.d/99_spotcluster.cfg
     wipe /etc/ssh/ssh_host_*

@@ -11,9 +11,10 @@ from typing import Any
 from spotcluster.api import costs, keys
 from spotcluster.api.costs import Costs
 from spotcluster.api.scope import Scope
-from spotcluster.aws import inventory, keypairs, policy, prices, volumes
+from spotcluster.aws import inventory, keypairs, policy, prices
 from spotcluster.aws.prices import ZoneHistory
-from spotcluster.aws.volumes import Volume
+from spotcluster.aws.storage import ebs
+from spotcluster.aws.storage.ebs import Volume
 from spotcluster.cluster import lookup
 from spotcluster.cluster.lifecycle import bake
 from spotcluster.cluster.reporter import Quiet
@@ -200,6 +201,6 @@ class Account:
     def remove_volume(self, volume: str) -> None:
         """Delete a volume, with all that is on it; one that is attached is refused."""
         session = self._scope.session()
-        found = volumes.find(session, volume)
+        found = ebs.find(session, volume)
         catalogue.check_removable(found)
-        volumes.delete(session, found.id)
+        ebs.delete(session, found.id)

@@ -23,12 +23,16 @@ UNKNOWN_GROUP = (
 
 @dataclass(frozen=True)
 class Subnet:
-    """A subnet: ``id``, ``vpc_id``, availability ``zone``, how many addresses are ``free``."""
+    """A subnet: ``id``, ``vpc_id``, availability ``zone``, how many addresses are ``free``.
+
+    Its addresses are the block ``cidr``.
+    """
 
     id: str
     vpc_id: str
     zone: str
     free: int
+    cidr: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ def find_subnets(
             item["VpcId"],
             item["AvailabilityZone"],
             item["AvailableIpAddressCount"],
+            item.get("CidrBlock", ""),
         )
         for item in listed
     ]

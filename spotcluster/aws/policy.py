@@ -34,6 +34,9 @@ _LOOK = (
     "ec2:DescribeVolumes",
     "ec2:DescribeVolumesModifications",
     "ec2:GetSpotPlacementScores",
+    "elasticfilesystem:DescribeFileSystems",
+    "elasticfilesystem:DescribeMountTargetSecurityGroups",
+    "elasticfilesystem:DescribeMountTargets",
     "pricing:GetProducts",
     "servicequotas:GetServiceQuota",
 )

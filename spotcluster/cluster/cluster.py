@@ -116,8 +116,8 @@ class Cluster:
 
     @property
     def volumes(self) -> tuple[Volume, ...]:
-        """The volumes of its master."""
-        return self.record.template.volumes
+        """The EBS volumes of its master."""
+        return self.record.template.disks
 
     @property
     def shell(self) -> str:

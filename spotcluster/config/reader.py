@@ -42,6 +42,7 @@ _MISSING = {
     "keyname": "is missing; it names a [key NAME].",
     "node_instance_type": "is missing, as in c5.xlarge.",
     "cidr_ip": "is missing; 0.0.0.0/0 would open the ports to everybody.",
+    "volume_id": "is missing, as in vol-0123abcd; for EFS, FILE_SYSTEM_ID is in its place.",
     "setup_class": "is missing; it names the plugin's class, as in module.Class.",
 }
 _LISTS = ("userdata_scripts", "allow")

@@ -109,12 +109,14 @@ def there(path: Path) -> bool:
 
 
 class Volume(Settings):
-    """``[volume NAME]``: an EBS volume and where the nodes mount it.
+    """``[volume NAME]``: an EBS volume of the master's, or an EFS file system of all nodes.
 
     Attributes
     ----------
+    file_system_id : str
+        The EFS file system, by its id; empty for an EBS volume.
     volume_id : str
-        The EBS volume, by its id or its name.
+        The EBS volume, by its id or its name; empty for an EFS file system.
     mount_path : str
         The folder that it is mounted on.
     device : str or None
@@ -124,10 +126,27 @@ class Volume(Settings):
     """
 
     name: shapes.SectionName
-    volume_id: shapes.VolumeId
+    file_system_id: shapes.FileSystemId = ""
+    volume_id: shapes.VolumeId = Field(default="", validate_default=True)
     mount_path: shapes.MountPath
     device: shapes.Device | None = None
     partition: Annotated[int, Field(ge=0, le=128)] | None = None
+
+    @field_validator("volume_id")
+    @classmethod
+    def _is_one_of_two(cls, volume_id: str, info: ValidationInfo) -> str:
+        if volume_id and info.data.get("file_system_id"):
+            raise ValueError("and FILE_SYSTEM_ID are two different things; name one")
+        if not volume_id and info.data.get("file_system_id") == "":  # which is not wrong itself
+            raise ValueError("is missing")
+        return volume_id
+
+    @field_validator("device", "partition")
+    @classmethod
+    def _is_of_a_disk(cls, value: str | int | None, info: ValidationInfo) -> str | int | None:
+        if value is not None and info.data.get("file_system_id"):
+            raise ValueError("is for EBS volumes, and this is an EFS file system; leave it out")
+        return value
 
 
 class Permission(Settings):

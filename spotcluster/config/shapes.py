@@ -219,9 +219,13 @@ SubnetId = Annotated[
 VolumeId = Annotated[
     str,
     _shape(
-        rf"vol-[0-9a-f]{{8,17}}|(?!vol-){_NAME}",
+        rf"(vol-[0-9a-f]{{8,17}}|(?!vol-){_NAME})?",
         "the id of a volume, as in vol-0123abcd, or the name that it was made with",
     ),
+]
+FileSystemId = Annotated[
+    str,
+    _shape(r"(fs-[0-9a-f]{8,40})?", "the id of an EFS file system, as in fs-0123456789abcdef0"),
 ]
 Region = Annotated[
     str,

@@ -37,7 +37,11 @@ def _check_volumes(volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
             both = f"'{other.name}' and '{one.name}' both"
             if one.mount_path == other.mount_path:
                 wrong.append(f"{both} mount on {one.mount_path}")
-            if one.volume_id == other.volume_id and one.partition == other.partition:
+            if one.file_system_id and one.file_system_id == other.file_system_id:
+                wrong.append(f"{both} are {one.file_system_id}")
+            elif one.file_system_id or other.file_system_id:
+                continue
+            elif one.volume_id == other.volume_id and one.partition == other.partition:
                 wrong.append(f"{both} are {one.volume_id}")
             elif one.device and one.device == other.device and one.volume_id != other.volume_id:
                 wrong.append(f"{both} are attached as {one.device}")
@@ -120,7 +124,7 @@ class Template(Settings):
     dns_prefix : bool
         Whether host names begin with the cluster's name: ``mycluster-node001``.
     volumes : tuple of Volume
-        EBS volumes of the master, ``[volume]`` sections.
+        EBS volumes of the master and EFS file systems, ``[volume]`` sections.
     permissions : tuple of Permission
         More open ports, ``[permission]`` sections.
     plugins : tuple of PluginSection
@@ -266,6 +270,16 @@ class Template(Settings):
                     f" what is there; choose a folder in {home}, or /data"
                 )
         return self
+
+    @property
+    def disks(self) -> tuple[Volume, ...]:
+        """Those of its volumes that the master has: EBS's."""
+        return tuple(one for one in self.volumes if not one.file_system_id)
+
+    @property
+    def file_systems(self) -> tuple[Volume, ...]:
+        """Those of its volumes that all nodes have: EFS's."""
+        return tuple(one for one in self.volumes if one.file_system_id)
 
     def with_overrides(
         self,

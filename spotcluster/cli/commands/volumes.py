@@ -159,16 +159,16 @@ def removevolume(context: Context, *, names: tuple[str, ...], yes: bool) -> int:
 
     VOLUME is its name or its id.
     """
-    from spotcluster.aws import volumes
+    from spotcluster.aws.storage import ebs
     from spotcluster.cluster.volumes import catalogue
 
     session = context.session()
-    found = [volumes.find(session, name) for name in dict.fromkeys(names)]
+    found = [ebs.find(session, name) for name in dict.fromkeys(names)]
     for one in found:
         catalogue.check_removable(one)
     what = ", ".join(f"{one}, {one.size} GiB" for one in found)
     output.confirm(f"Delete {what}, in {session.region}, with all that is on it?", yes=yes)
     for one in found:
-        volumes.delete(session, one.id)
+        ebs.delete(session, one.id)
         output.out.print(f"Deleted the volume {one}.")
     return 0

@@ -30,7 +30,7 @@ from spotcluster.cluster.bringup import naming, pools, room, userdata
 from spotcluster.cluster.bringup.naming import Names
 from spotcluster.cluster.bringup.pools import Offer
 from spotcluster.cluster.bringup.room import Need, Wish
-from spotcluster.cluster.volumes import mounting
+from spotcluster.cluster.volumes import everywhere, mounting
 from spotcluster.cluster.volumes.mounting import PlannedVolume
 from spotcluster.config import NodeGroup, Template
 from spotcluster.config.names import bounds
@@ -183,7 +183,7 @@ def make(
         Bucket(session, template.splits_bucket).check()
     found_volumes: tuple[PlannedVolume, ...] = ()
     zone = template.availability_zone
-    if template.volumes and MASTER in aliases:
+    if template.disks and MASTER in aliases:
         on_volumes, found_volumes = mounting.check(session, cluster, template)
         zone = on_volumes.availability_zone
         # The master is where its volumes are; workers may be anywhere.
@@ -208,6 +208,7 @@ def make(
         )
     offers = _Offers(session, template, types, zones)
     places = {one.id: one for one in (subnet, *(offers.subnets if set(kinds) - {MASTER} else ()))}
+    everywhere.check(session, cluster, template, list(places.values()))
     room.check_addresses(session, template, list(places.values()), wish)
     found = _images(
         session,

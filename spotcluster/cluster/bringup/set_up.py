@@ -9,9 +9,9 @@ from spotcluster.cluster.bringup import autostop, hostkeys, naming
 from spotcluster.cluster.bringup.together.tagging import Tagger
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Account, Facts, Node, asking
-from spotcluster.cluster.volumes import mounting
+from spotcluster.cluster.volumes import everywhere, mounting
 from spotcluster.cluster.volumes.mounting import Outcome
-from spotcluster.plugins import supervisor
+from spotcluster.plugins import sharing, supervisor
 from spotcluster.steps import Step
 
 UID = 2016
@@ -48,7 +48,7 @@ def equip(cluster: Cluster, node: Node, tagger: Tagger, *, format_new: bool = Fa
         Whether volumes that nothing was ever written to get a file system.
     """
     template = cluster.record.template
-    made = node.run_each([asking(), *hostkeys.making(node)])
+    made = node.run_each([sharing.checking(), asking(), *hostkeys.making(node)])[1:]
     facts = node.learn(made[0])
     login = node.target.user
     account = template.cluster_user if facts.sudo and template.cluster_user != login else ""
@@ -73,6 +73,7 @@ def equip(cluster: Cluster, node: Node, tagger: Tagger, *, format_new: bool = Fa
     facts = node.learn(answers[-1])
     for what in (_MACHINE, _TMUX):
         left_out += said.get(what, "").splitlines()
+    left_out += everywhere.bring(cluster, node)
     volumes = Outcome()
     if node.is_master:
         if watched := watching(node):

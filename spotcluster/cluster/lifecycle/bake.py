@@ -36,10 +36,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from spotcluster import node_layout, ssh, templates
-from spotcluster.aws import images, instances, network, own_images, tags, volumes
+from spotcluster.aws import images, instances, network, own_images, tags
 from spotcluster.aws.instances import Instance, Launch
 from spotcluster.aws.own_images import OwnImage
 from spotcluster.aws.session import Session
+from spotcluster.aws.storage import ebs
 from spotcluster.cluster import records
 from spotcluster.cluster.bringup import userdata
 from spotcluster.cluster.cluster import Cluster
@@ -144,9 +145,7 @@ def _bake(cluster: Cluster, node: Node, name: str, made_by: dict[str, str]) -> O
         {**made_by, **login, "Name": f"{name} (copy of {cluster.name}, {node.alias})"},
         # EC2 would take the user's volumes too.
         without=[
-            one.device
-            for one in volumes.attached_to(session, [node.instance.id])
-            if not one.of_a_node
+            one.device for one in ebs.attached_to(session, [node.instance.id]) if not one.of_a_node
         ],
     )
     own_images.wait(session, raw, timeout=_IMAGE_LIMIT)

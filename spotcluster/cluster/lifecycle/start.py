@@ -262,14 +262,14 @@ def _tend(
         reporter.note(f"SSH to '{record.name}' is open to {wording.listed(allow)}")
     else:
         record = ingress.let_in(session, record)
-    if not (record.template.volumes or allow or record.keeps_itself):
+    if not (record.template.disks or allow or record.keeps_itself):
         return None
     own = record.template.model_copy(update={"key_location": template.key_location})
     key_path = plans.check_key(own)
     nodes = nodes_of(seen.instances, key_path)
     cluster = Cluster(session, record, key_path, nodes, reporter, _own_plugins(template, plugins))
     asked = on_master.begin_where_missing(cluster) or bool(allow)
-    if not record.template.volumes:
+    if not record.template.disks:
         return (cluster, Outcome()) if asked else None
     master = cluster.master
     reporter.stage(master.alias, "volumes")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from spotcluster import templates
 from spotcluster.aws.buckets.store import SCHEME
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.errors import UsageError
+from spotcluster.plugins import sharing
 from spotcluster.ssh import relaying, transfer
 from spotcluster.ssh.relaying import Passed
 from spotcluster.ssh.transfer import Report, Watch
@@ -24,7 +26,8 @@ def put(
 ) -> tuple[Report, list[Passed]]:
     """Copy files and folders to all nodes; see `spotcluster.ssh.transfer.put`.
 
-    They have the same places on all nodes: what `dest` is on the master says where.
+    They have the same places on all nodes: what `dest` is on the master says where. Where that is
+    a folder that all nodes share, they are sent once.
 
     Returns
     -------
@@ -56,10 +59,16 @@ def put(
         workers = [node.alias for node in cluster.nodes if not node.is_master]
         if not workers:
             return report, []
+        base, names = _placed(dest, report.there)
+        look = templates.script(
+            "shared_place.sh", folder=base.removeprefix("~/"), own_names=sharing.OWN_NAMES
+        )
+        said = connection.run(look, what=f"looking who has {base}", timeout=60, user=sudo).stdout
+        if said.strip():
+            return report, [Passed(one, 0, (), "") for one in workers]
         if progress:
             number = 1 + len(workers)
             progress.total(number * len(report.files), number * report.size)
-        base, names = _placed(dest, report.there)
         return report, relaying.pass_on(
             connection, base, names, workers, user=sudo, progress=progress
         )

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spotcluster.aws import instance_types, instances, inventory, network
-from spotcluster.aws import volumes as ebs
 from spotcluster.aws.session import Session
+from spotcluster.aws.storage import ebs
 from spotcluster.cluster import records
 from spotcluster.cluster.reporter import Reporter
 from spotcluster.cluster.volumes import mounting
@@ -60,7 +60,7 @@ def listed(session: Session) -> list[Listed]:
     if any(one.instance for one in found):
         nodes = {one.id: one for one in instances.describe(session)}
         for record in records.find_all(session):
-            for each in record.template.volumes:
+            for each in record.template.disks:
                 mounts[record.name, each.volume_id] = each.mount_path
     rows = []
     for one in found:
@@ -213,7 +213,7 @@ def resize(
         return volume, None, ""
     cluster = locate(nodes[0].cluster)
     try:
-        own = [one for one in cluster.record.template.volumes if one.volume_id == volume.id]
+        own = [one for one in cluster.record.template.disks if one.volume_id == volume.id]
         if not own or not nodes[0].ready:
             return volume, None, ""
         outcome = mounting.bring(cluster, cluster.master)

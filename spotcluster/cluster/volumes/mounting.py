@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from spotcluster import templates
 from spotcluster.aws import instances, tags
-from spotcluster.aws import volumes as ebs
 from spotcluster.aws.session import Session
+from spotcluster.aws.storage import ebs
 from spotcluster.cluster.node import Node
 from spotcluster.config import Template, Volume
 from spotcluster.errors import (
@@ -90,9 +90,9 @@ class Outcome:
 
 def look_up(session: Session, template: Template) -> tuple[list[PlannedVolume], list[str]]:
     """Return the volumes of a template as EC2 has them, and what is wrong with the others."""
-    found = ebs.find_all(session, [one.volume_id for one in template.volumes])
+    found = ebs.find_all(session, [one.volume_id for one in template.disks])
     planned, wrong = [], []
-    for settings in template.volumes:
+    for settings in template.disks:
         there = found[settings.volume_id]
         if len(there) == 1:
             planned.append(PlannedVolume(settings, there[0]))
@@ -140,6 +140,7 @@ def check(
             "\n".join(wrong), "`spotcluster listvolumes` shows the volumes and who has them."
         )
     resolved = [one.settings.model_copy(update={"volume_id": one.found.id}) for one in planned]
+    resolved += template.file_systems
     update = {"volumes": tuple(resolved), "availability_zone": next(iter(zones))}
     return template.model_copy(update=update), tuple(planned)
 
@@ -202,7 +203,7 @@ def bring(cluster: Cluster, master: Node, *, format_new: bool = False) -> Outcom
     format_new : bool
         Whether volumes that nothing was ever written to get a file system.
     """
-    wanted = cluster.record.template.volumes
+    wanted = cluster.record.template.disks
     if not wanted:
         return Outcome()
     session = cluster.session

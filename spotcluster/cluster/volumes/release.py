@@ -8,8 +8,8 @@ from pathlib import Path
 
 from spotcluster import files, templates
 from spotcluster.aws import instances
-from spotcluster.aws import volumes as ebs
 from spotcluster.aws.session import Session
+from spotcluster.aws.storage import ebs
 from spotcluster.cluster import records
 from spotcluster.cluster.node import Node
 from spotcluster.cluster.reporter import Reporter
@@ -36,20 +36,20 @@ def release(session: Session, name: str, keys: Mapping[str, Path], reporter: Rep
     """
     try:
         record = records.find(session, name)
-        if record is None or not record.template.volumes:
+        if record is None or not record.template.disks:
             return
         found = instances.present(instances.describe(session, name))
         master = next((one for one in found if one.is_master and one.state == "running"), None)
         if master is None:
             return
         key_path = keys.get(record.template.keyname) or files.key_file(record.template.keyname)
-        own = {one.volume_id: one.mount_path for one in record.template.volumes}
+        own = {one.volume_id: one.mount_path for one in record.template.disks}
         there = [one.id for one in ebs.attached_to(session, [master.id]) if one.id in own]
         if not there:
             return
         node = Node(master, key_path)
         try:
-            _release(session, node, record.template.volumes, there)
+            _release(session, node, record.template.disks, there)
         finally:
             node.close()
     except (SpotclusterError, OSError) as error:

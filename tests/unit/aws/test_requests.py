@@ -19,8 +19,8 @@ from spotcluster.aws import (
     prices,
     tags,
 )
-from spotcluster.aws import volumes as ebs
 from spotcluster.aws.session import Credentials, Session
+from spotcluster.aws.storage import ebs
 from spotcluster.errors import CloudError, UsageError
 
 OWN = {tags.CLUSTER: "demo", tags.ALIAS: "node001", tags.ROLE: "worker", "Name": "demo-node001"}

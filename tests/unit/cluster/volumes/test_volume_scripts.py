@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from moments import A_DATE
 
 from spotcluster import templates
-from spotcluster.aws import volumes as ebs
+from spotcluster.aws.storage import ebs
 from spotcluster.cli import output
 from spotcluster.cli.commands import clusters
 from spotcluster.cluster.bringup.bringup import Result
