@@ -34,11 +34,13 @@ _LOOK = (
     "ec2:DescribeVolumes",
     "ec2:DescribeVolumesModifications",
     "ec2:GetSpotPlacementScores",
+    "pricing:GetProducts",
+    "servicequotas:GetServiceQuota",
+)
+_LOOK_AT_EFS = (
     "elasticfilesystem:DescribeFileSystems",
     "elasticfilesystem:DescribeMountTargetSecurityGroups",
     "elasticfilesystem:DescribeMountTargets",
-    "pricing:GetProducts",
-    "servicequotas:GetServiceQuota",
 )
 _MAKE = (
     "CreateFleet",
@@ -87,6 +89,7 @@ _CHANGE = {
 
 _KEEPING = {
     *(one for one in _LOOK if "VolumesModif" not in one and "Snapshot" not in one),
+    *_LOOK_AT_EFS,
     "ssm:GetParameter",
     "ec2:AuthorizeSecurityGroupIngress",
     "ec2:CreateFleet",
@@ -141,6 +144,11 @@ def document(
     all_of_ours = [f"arn:{partition}:ec2:*:*:{kind}/*" for kind in _OURS]
     statements = [
         _allow("Look", _LOOK),
+        _allow(
+            "LookAtFileSystems",
+            _LOOK_AT_EFS,
+            f"arn:{partition}:elasticfilesystem:*:*:file-system/*",
+        ),
         _allow(
             "FindTheDefaultImage",
             ("ssm:GetParameter",),

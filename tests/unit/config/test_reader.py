@@ -142,7 +142,7 @@ def test_wrong_line_in_a_template(line: str, said: str) -> None:
         ("[key k]\nLOCATION = /x\n", "LOCATION: there is no such key. Did you mean 'KEY_LOCATION'"),
         ("[plugin p]\n", "f:1: [plugin p] SETUP_CLASS: is missing; it names the plugin's class"),
         ("[plugin a b]\nSETUP_CLASS = x.Y\n", "f:1: [plugin a b]: 'a b' is not a name"),
-        ("[volume v]\nMOUNT_PATH = /data\n", "f:1: [volume v] VOLUME_ID: is missing."),
+        ("[volume v]\nMOUNT_PATH = /data\n", "f:1: [volume v] VOLUME_ID: is missing"),
     ],
 )
 def test_wrong_section(text: str, said: str) -> None:
@@ -194,6 +194,9 @@ def test_protocol_is_understood_as_old_files_have_it() -> None:
         ("VOLUME_ID = vol-12345678\nMOUNT_PATH = /a/../etc", "is not an absolute path without '.."),
         ("VOLUME_ID = vol-12345678\nMOUNT_PATH = /d\nDEVICE = sdf", "'sdf' is not a device"),
         ("VOLUME_ID = vol-12345678\nMOUNT_PATH = /d\nPARTITION = -1", "must be at least 0"),
+        ("FILE_SYSTEM_ID = fs-x\nMOUNT_PATH = /d", "FILE_SYSTEM_ID: 'fs-x' is not the id of an"),
+        ("FILE_SYSTEM_ID = fs-12345678\nVOLUME_ID = v\nMOUNT_PATH = /d", "two different things"),
+        ("FILE_SYSTEM_ID = fs-12345678\nMOUNT_PATH = /d\nPARTITION = 1", "is for EBS volumes"),
     ],
 )
 def test_wrong_volume(lines: str, said: str) -> None:
