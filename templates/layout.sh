@@ -8,6 +8,7 @@ client_file=$security/ipcontroller-client.json
 engine_file=$security/ipcontroller-engine.json
 drain=$root/drain
 notices=$root/notices
+dask=$root/dask
 services=$root/services
 stay_ended=78
 engine_identity() { # node, number; only what may be in a Python name, and "-"
