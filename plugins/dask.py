@@ -144,7 +144,8 @@ def _start_scheduler(node: Node) -> None:
             timeout=30,
             input=make().encode(),
         )
-    script = templates.script("dask_scheduler.sh", ip=node.private_ip)
+    free_port = templates.read("free_port.py")
+    script = templates.script("dask_scheduler.sh", ip=node.private_ip, free_port=free_port)
     program = templates.read("dask_scheduler.py")
     node.run_each(
         [

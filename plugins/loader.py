@@ -35,6 +35,7 @@ BUILT_IN = (
     "spotcluster.plugins.ipcluster.IPClusterRestartEngines",
     "spotcluster.plugins.pypackages.PyPkgInstaller",
     "spotcluster.plugins.dask.Dask",
+    "spotcluster.plugins.ray.Ray",
 )
 ENTRY_POINTS = "spotcluster.plugins"
 _OURS = "spotcluster.plugins."

@@ -34,6 +34,9 @@ NOTICES = f"{ROOT}/notices"
 DASK = f"{ROOT}/dask"
 """What dask has there: keys, the scheduler's address, what is spilled to disk."""
 
+RAY = f"{ROOT}/ray"
+"""What Ray has there: the token, the address of its head."""
+
 SERVICES = f"{ROOT}/services"
 DONE = 78
 """The status by which a service says that it is not to be started again."""

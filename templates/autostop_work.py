@@ -19,7 +19,7 @@ ROOT = Path.home() / ".spotcluster"
 def work() -> list[str]:
     """Return what of the cluster runs as this user, and what of it could not be found out."""
     found: list[str] = []
-    for look in (tasks, dask, jobs, kernels):
+    for look in (tasks, dask, ray, jobs, kernels):
         try:
             found += look()
         except Exception as error:  # noqa: BLE001 - whatever it is, the others are seen
@@ -35,6 +35,11 @@ def tasks() -> list[str]:
 def dask() -> list[str]:
     """Return whether something is not done of what dask's scheduler was given."""
     return _unanswered(ROOT / "dask" / "tasks", "dask's scheduler")
+
+
+def ray() -> list[str]:
+    """Return whether something that Ray was given runs."""
+    return _unanswered(ROOT / "ray" / "tasks", "Ray's head")
 
 
 def _unanswered(path: Path, whose: str) -> list[str]:

@@ -1,11 +1,14 @@
 # Wait until dask's scheduler of this machine listens, or its workers are known to theirs.
 # Given: service=dask-scheduler or dask-worker, number=OF-WORKERS, limit=SECONDS
 . layout.sh
-is_there() {
+is_there() { # the files may be those of earlier ones
     if [ "$service" = dask-worker ]; then
-        # shellcheck disable=SC2012 # their names are ours
-        [ "$(ls "$dask/workers" 2>/dev/null | wc -l)" -ge "$number" ]
-    else # the file may be an earlier one's
+        there=0
+        for file in "$dask/workers"/*; do
+            pid=$(cat "$file" 2>/dev/null) && kill -0 "$pid" 2>/dev/null && there=$((there + 1))
+        done
+        [ "$there" -ge "$number" ]
+    else
         pid=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$dask/scheduler.json" 2>/dev/null)
         [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null
     fi

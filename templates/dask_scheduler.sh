@@ -1,4 +1,4 @@
-# dask's scheduler, as a service on the master. Given before it: ip=ADDRESS
+# dask's scheduler, as a service on the master. Given before it: ip=ADDRESS free_port=PROGRAM
 umask 077
 . layout.sh
 mkdir -p "$root/logs"
@@ -7,17 +7,8 @@ cd "$HOME" || exit 1
 rm -f "$dask/scheduler.json"
 # The port of last time where it is free, so that workers and clients find one that was started
 # again; dask's own at first.
-port=$("$env_python" - "$ip" "$(cat "$dask/port" 2>/dev/null || echo 8786)" <<'PYTHON'
-import socket, sys
-for wanted in (sys.argv[2], "0"):
-    try:
-        with socket.create_server((sys.argv[1], int(wanted))) as server:
-            print(server.getsockname()[1])
-            break
-    except (OSError, ValueError):
-        continue
-PYTHON
-)
+# shellcheck disable=SC2046 # there may be none
+port=$("$env_python" -c "$free_port" "$ip" $(cat "$dask/port" 2>/dev/null) 8786)
 echo "$port" >"$dask/port.new" && mv "$dask/port.new" "$dask/port"
 export VIRTUAL_ENV=$env PATH=${env_python%/*}:$PATH
 export DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION=True

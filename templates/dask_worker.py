@@ -26,7 +26,7 @@ async def watch(worker: Any) -> None:
     """Say that the worker is there when it is, and have it leave when it is to."""
     while worker.status is not Status.running:
         await asyncio.sleep(0.05)
-    (THERE / str(worker.name)).touch()
+    (THERE / str(worker.name)).write_text(f"{os.getpid()}\n")
     while not any(flag.exists() for flag in FLAGS):
         await asyncio.sleep(LOOK)
     await leave(worker)

@@ -28,6 +28,7 @@ FIXED = {
     "DRAIN": "~/.spotcluster/drain",
     "NOTICES": "~/.spotcluster/notices",
     "DASK": "~/.spotcluster/dask",
+    "RAY": "~/.spotcluster/ray",
     "SERVICES": "~/.spotcluster/services",
     "DONE": 78,
 }
@@ -41,6 +42,7 @@ SHELL = {
     "drain": node_layout.DRAIN,
     "notices": node_layout.NOTICES,
     "dask": node_layout.DASK,
+    "ray": node_layout.RAY,
     "services": node_layout.SERVICES,
     "stay_ended": node_layout.DONE,
 }
