@@ -29,8 +29,9 @@ from spotcluster.wording import plain
 _IN_A_NOTEBOOK = "JPY_PARENT_PID" in os.environ
 _TERMINAL = False if _IN_A_NOTEBOOK else None  # None: rich looks
 
-out = Console(highlight=False, soft_wrap=True, force_terminal=_TERMINAL)
-err = Console(stderr=True, highlight=False, soft_wrap=True, force_terminal=_TERMINAL)
+# Without emoji: in a name or an ARN what stands between two colons would become one.
+out = Console(highlight=False, emoji=False, soft_wrap=True, force_terminal=_TERMINAL)
+err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True, force_terminal=_TERMINAL)
 
 _PIPE_WIDTH = 240
 _COLOURS = {"ready": "green", "failed": "red", "draining": "yellow", "terminated": "dim"}
@@ -87,7 +88,7 @@ def table(
     console = (
         out
         if out.is_terminal
-        else Console(width=_PIPE_WIDTH, highlight=False, force_terminal=_TERMINAL)
+        else Console(width=_PIPE_WIDTH, highlight=False, emoji=False, force_terminal=_TERMINAL)
     )
     cells = [[Text(cell) for cell in row] for row in rows]
     for part in tables.fitted(columns, cells, console.width, keys=keys):
