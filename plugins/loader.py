@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from spotcluster import files, wording
 from spotcluster.errors import SpotclusterError, UsageError
-from spotcluster.plugins.base import Plugin
+from spotcluster.plugins.base import Plugin, WrongSetting
 from spotcluster.plugins.starcluster import adapter, loading, modules, python2
 from spotcluster.plugins.starcluster.setups import ClusterSetup
 
@@ -34,11 +34,13 @@ BUILT_IN = (
     "spotcluster.plugins.ipcluster.IPClusterStop",
     "spotcluster.plugins.ipcluster.IPClusterRestartEngines",
     "spotcluster.plugins.pypackages.PyPkgInstaller",
+    "spotcluster.plugins.packages.PackageInstaller",
+    "spotcluster.plugins.users.CreateUsers",
 )
 ENTRY_POINTS = "spotcluster.plugins"
 _OURS = "spotcluster.plugins."
 _STARCLUSTER = "starcluster.plugins."
-_STARCLUSTER_MODULES = {"pypkginstaller": "pypackages"}
+_STARCLUSTER_MODULES = {"pypkginstaller": "pypackages", "pkginstaller": "packages"}
 _OTHERS_CAN_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -162,6 +164,29 @@ def make(
     except (Exception, SystemExit) as error:
         reason = f"it fails with these settings: {type(error).__name__}: {error}."
         raise PluginError(name, setup_class, [("", reason)]) from error
+
+
+def settle(
+    name: str, setup_class: str, settings: Mapping[str, str], folder: Path
+) -> dict[str, str]:
+    """Return the settings of a ``[plugin NAME]`` section as a cluster is to remember them.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the config file is that has the section.
+
+    Raises
+    ------
+    PluginError
+        The class cannot be loaded, or a setting names a file that is not there or is wrong.
+    """
+    try:
+        return load_class(setup_class).settled(settings, folder)
+    except PluginError as error:
+        raise PluginError(name, setup_class, error.reasons) from error.__cause__
+    except WrongSetting as error:
+        raise PluginError(name, setup_class, [(error.key, str(error))]) from error
 
 
 def _import(setup_class: str, name: str, folder: Path | None) -> types.ModuleType:
