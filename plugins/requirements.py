@@ -75,10 +75,19 @@ class Content:
 
     @classmethod
     def parse(cls, text: str) -> Content:
-        """Return what `text` says."""
+        """Return what `text` says.
+
+        Raises
+        ------
+        ValueError
+            It is not of that form.
+        """
         given = json.loads(text)
-        python = given.pop("python")
-        return cls(**{key: tuple(value) for key, value in given.items()}, python=python)
+        try:
+            python = given.pop("python")
+            return cls(**{key: tuple(value) for key, value in given.items()}, python=python)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError("it is no content of requirements") from error
 
 
 def is_source(item: str) -> bool:

@@ -24,11 +24,15 @@ def choose(config: Config, cluster: Cluster, name: str) -> tuple[PluginSection, 
     Raises
     ------
     UsageError
-        Neither has it.
+        Neither has it, or its settings are wrong.
     """
     if name in config.plugins:
-        section = config.plugins[name]
-        return section, loader.make(name, section.setup_class, dict(section.settings))
+        given = config.plugins[name]
+        settled = loader.settle(
+            name, given.setup_class, given.settings, config.folder_of(f"plugin {name}")
+        )
+        section = given.model_copy(update={"settings": settled})
+        return section, loader.make(name, section.setup_class, settled)
     own = {one.name: one for one in cluster.record.template.plugins}
     if name in own:
         return own[name], dict(cluster.plugins())[name]
