@@ -187,6 +187,28 @@ def settle(
         raise PluginError(name, setup_class, error.reasons) from error.__cause__
     except WrongSetting as error:
         raise PluginError(name, setup_class, [(error.key, str(error))]) from error
+    except (Exception, SystemExit) as error:  # the user's, too
+        reason = f"it fails with these settings: {type(error).__name__}: {error}."
+        raise PluginError(name, setup_class, [("", reason)]) from error
+
+
+def check(name: str, plugin: Plugin, user: str) -> None:
+    """Have a plugin refuse what could not be set up from this computer; see `Plugin.check`.
+
+    Raises
+    ------
+    UsageError
+        It could not.
+    """
+    try:
+        plugin.check(user)
+    except UsageError as error:
+        raise UsageError(f"[plugin {name}] {error.message}", error.hint) from error
+    except SpotclusterError:
+        raise
+    except (Exception, SystemExit) as error:
+        why = f"its check raised {type(error).__name__}: {error}."
+        raise PluginError(name, type(plugin).__name__, [("", why)]) from error
 
 
 def _import(setup_class: str, name: str, folder: Path | None) -> types.ModuleType:

@@ -23,7 +23,9 @@ when_free() {
     done
 }
 unknown() { # names
-    echo "$manager of $(. /etc/os-release && echo "$PRETTY_NAME") has no package ${*// /, }." >&2
+    local names
+    names=$(printf ', %s' "$@")
+    echo "$manager of $(. /etc/os-release && echo "$PRETTY_NAME") has no package ${names#, }." >&2
     exit 1
 }
 

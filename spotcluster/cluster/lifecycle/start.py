@@ -42,6 +42,7 @@ from spotcluster.cluster.volumes.mounting import Outcome
 from spotcluster.config import Template
 from spotcluster.config.settings import PluginSection
 from spotcluster.errors import ClusterError
+from spotcluster.plugins import loader
 
 _FRESH = 30.0  # seconds after which is looked again: the user may have thought about a question
 
@@ -96,7 +97,7 @@ def plan(
             raise refusal
     for section in todo.template.plugins:
         plugin = make_plugin(section, _own_plugins(template, plugins))
-        plugin.check(todo.template.cluster_user)
+        loader.check(section.name, plugin, todo.template.cluster_user)
     mounting.check_format(todo.volumes, format_new=format_new)
     return todo
 
