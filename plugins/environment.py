@@ -172,7 +172,7 @@ def has(node: Node, module: str) -> bool:
 
 
 def complete(node: Node, modules: Mapping[str, str]) -> None:
-    """Install what a node's environment lacks; the Python and the packages that it has stay.
+    """Install what a node's environment lacks, from its own index; all that it has stays.
 
     Parameters
     ----------
@@ -188,14 +188,20 @@ def complete(node: Node, modules: Mapping[str, str]) -> None:
     script = f"[ ! -x {node_layout.PYTHON} ] || {node_layout.PYTHON} {look}"
     what = f"looking for {', '.join(modules)}"
     (said,) = node.run_each([Step(script, what, user=node.account.name)])
-    python, *lacking = said.split() or ["", *modules]
+    python, index, *lacking = said.splitlines() or ["", "", *modules]
     if lacking:
-        install(node, [modules[one] for one in lacking], python=python or None)
+        wanted = [modules[one] for one in lacking]
+        install(node, wanted, python=python or None, index_url=index or None)
 
 
 _LACKING = """
-import importlib.util, sys
-print("%d.%d" % sys.version_info[:2], *(m for m in sys.argv[1:] if not importlib.util.find_spec(m)))
+import configparser, importlib.util, os, sys
+print("%d.%d" % sys.version_info[:2])
+given = configparser.ConfigParser(interpolation=None)
+given.read(os.path.join(sys.prefix, "pip.conf"))  # which install.sh writes
+print(given.get("global", "index-url", fallback=""))
+for one in sys.argv[1:]:
+    importlib.util.find_spec(one) or print(one)
 """
 
 

@@ -345,21 +345,26 @@ class InHome:
         ]
 
 
-def test_only_what_is_lacking_is_installed_and_for_the_python_that_there_is(
+def test_only_what_is_lacking_is_installed_from_its_index_for_the_python_that_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another one than this computer's would have been replaced, with all that was in it."""
+    """Another Python than this computer's would have been replaced, with all that was in it."""
     asked: list[Any] = []
     monkeypatch.setattr(environment, "install", lambda *words, **more: asked.append((words, more)))
     node: Any = InHome(tmp_path)
     wanted = {"nosuchmodule": "no-such[all]", "json": "json"}
     environment.complete(node, wanted)
-    assert asked == [((node, ["no-such[all]", "json"]), {"python": None})]
-    python = tmp_path / ".spotcluster" / "env" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.symlink_to(sys.executable)
+    whole = (node, ["no-such[all]", "json"]), {"python": None, "index_url": None}
+    venv.create(tmp_path / ".spotcluster" / "env", symlinks=True)
     environment.complete(node, wanted)
     version = "{}.{}".format(*sys.version_info)
-    assert asked[1:] == [((node, ["no-such[all]"]), {"python": version})]
+    lacking = (node, ["no-such[all]"])
+    conf = tmp_path / ".spotcluster" / "env" / "pip.conf"
+    conf.write_text("[global]\nindex-url = https://mirror.example/100%/simple\n")
+    environment.complete(node, wanted)
     environment.complete(node, {"json": "json"})
-    assert len(asked) == 2
+    assert asked == [
+        whole,
+        (lacking, {"python": version, "index_url": None}),
+        (lacking, {"python": version, "index_url": "https://mirror.example/100%/simple"}),
+    ]
