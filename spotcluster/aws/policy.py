@@ -17,6 +17,7 @@ from spotcluster.errors import UsageError
 
 _LOOK = (
     "ec2:DescribeAvailabilityZones",
+    "ec2:DescribeCapacityReservations",
     "ec2:DescribeFleets",
     "ec2:DescribeImages",
     "ec2:DescribeInstanceTypeOfferings",
@@ -24,6 +25,7 @@ _LOOK = (
     "ec2:DescribeInstances",
     "ec2:DescribeKeyPairs",
     "ec2:DescribeLaunchTemplates",
+    "ec2:DescribePlacementGroups",
     "ec2:DescribeRegions",
     "ec2:DescribeSecurityGroups",
     "ec2:DescribeSnapshots",
@@ -41,6 +43,7 @@ _MAKE = (
     "CreateFleet",
     "CreateImage",
     "CreateLaunchTemplate",
+    "CreatePlacementGroup",
     "CreateSecurityGroup",
     "CreateVolume",
     "ImportKeyPair",
@@ -51,6 +54,9 @@ _ATTACH = ("ec2:AttachVolume", "ec2:DetachVolume")
 _LAUNCHED = ("instance", "network-interface", "spot-instances-request", "volume")
 """What a launch makes, all of which gets our tag."""
 _OURS = (*_LAUNCHED, "security-group")
+_GROUP = re.compile(r"sg-[0-9a-f]{8,17}")
+_PLACE = re.compile(r"[A-Za-z0-9_.@ +-]{1,255}")
+_RESERVATION = re.compile(r"cr-[0-9a-f]{8,17}")
 _KMS = (
     "kms:Decrypt",
     "kms:DescribeKey",
@@ -71,6 +77,7 @@ _CHANGE = {
         "ec2:TerminateInstances",
     ),
     "launch-template": ("ec2:DeleteLaunchTemplate",),
+    "placement-group": ("ec2:DeletePlacementGroup",),
     "security-group": (
         "ec2:AuthorizeSecurityGroupIngress",
         "ec2:DeleteSecurityGroup",
@@ -108,7 +115,10 @@ def document(
     kms_key: str | None = None,
     volumes: Sequence[str] = (),
     keep: bool = False,
-    role: str | None = None,
+    role: str | Sequence[str] | None = None,
+    security_groups: Sequence[str] = (),
+    placement_group: str | None = None,
+    capacity_reservation: str | None = None,
 ) -> dict[str, Any]:
     """Return the policy.
 
@@ -126,8 +136,12 @@ def document(
         Ids of volumes that others made and configs name, and of snapshots that volumes are made of.
     keep : bool
         Whether it is for a keeper alone, as for the instance profile of a computer that runs one.
-    role : str, optional
-        The role in the instance profile that masters are launched with.
+    role : str or sequence of str, optional
+        The roles in the instance profiles that nodes are launched with.
+    security_groups : sequence of str
+        Ids of security groups that others made and templates name.
+    placement_group, capacity_reservation : str, optional
+        The name of the one, the id of the other, where templates name one that others made.
 
     Raises
     ------
@@ -150,6 +164,7 @@ def document(
             f"arn:{partition}:ssm:*:*:parameter/spotcluster/receipts/*",
         ),
         *_make(partition, ours),
+        *_launch_into(partition, security_groups, placement_group, capacity_reservation),
         _allow(
             "TagWhatIsBeingMade",
             ("ec2:CreateTags",),
@@ -196,8 +211,9 @@ def document(
     ]
     if keep:
         statements = _for_a_keeper(statements)
-    if role is not None:
-        statements += _profile(role, partition)
+    roles = [role] if isinstance(role, str) else list(role or ())
+    if roles:
+        statements += _profiles(roles, partition)
     if bucket is not None:
         statements += _splits(f"arn:{partition}:s3:::{bucket}")
     if files is not None:
@@ -287,6 +303,18 @@ def _make(partition: str, ours: dict[str, Any]) -> list[dict[str, Any]]:
             f"{ec2}:*:security-group/*",
             condition=with_cluster,
         ),
+        _allow(
+            "LaunchInPlacesOfOurs",
+            ("ec2:CreateFleet", "ec2:RunInstances"),
+            f"{ec2}:*:placement-group/*",
+            condition=ours,
+        ),
+        _allow(
+            "MakePlaces",
+            ("ec2:CreatePlacementGroup",),
+            f"{ec2}:*:placement-group/*",
+            condition=with_cluster,
+        ),
         _allow("MakeGroupsIn", ("ec2:CreateSecurityGroup",), f"{ec2}:*:vpc/*"),
         _allow(
             "MakeVolumes",
@@ -299,6 +327,42 @@ def _make(partition: str, ours: dict[str, Any]) -> list[dict[str, Any]]:
             ("ec2:ImportKeyPair",),
             f"{ec2}:*:key-pair/*",
             condition=_tagged("Request", tags.KEY),
+        ),
+    ]
+
+
+def _launch_into(
+    partition: str, groups: Sequence[str], place: str | None, reservation: str | None
+) -> list[dict[str, Any]]:
+    """Return what launching into things of others' needs, each by its name: they stay as they are.
+
+    Raises
+    ------
+    UsageError
+        One is not the name of such a thing.
+    """
+    ec2 = f"arn:{partition}:ec2:*"
+    for one, shape, what in (
+        *((one, _GROUP, "the id of a security group, as in sg-0123abcd") for one in groups),
+        (place, _PLACE, "the name of a placement group"),
+        (reservation, _RESERVATION, "the id of a capacity reservation, as in cr-0123abcd"),
+    ):
+        if one is not None and not shape.fullmatch(one):
+            raise UsageError(f"'{one}' is not {what}.", "Give it as the template has it.")
+    both = ("ec2:CreateFleet", "ec2:RunInstances")
+    run = ("ec2:RunInstances",)
+    groups = [f"{ec2}:*:security-group/{one}" for one in groups]
+    return [
+        *([_allow("LaunchInNamedGroups", run, *groups)] if groups else []),
+        *(
+            [_allow("LaunchInNamedPlace", both, f"{ec2}:*:placement-group/{place}")]
+            if place is not None
+            else []
+        ),
+        *(
+            [_allow("LaunchIntoReservation", run, f"{ec2}:*:capacity-reservation/{reservation}")]
+            if reservation is not None
+            else []
         ),
     ]
 
@@ -361,6 +425,7 @@ def _kms(key: str, partition: str, *, s3: bool) -> list[dict[str, Any]]:
     by_s3 = {"StringLike": {"kms:ViaService": f"s3.*.{suffix}"}}
     grant = {**by_ec2, "Bool": {"kms:GrantIsForAWSResource": "true"}}
     return [
+        _allow("LookAtTheKey", ("kms:DescribeKey",), key),
         _allow("EncryptDisks", _KMS, key, condition=by_ec2),
         _allow("LetEC2EncryptDisks", ("kms:CreateGrant",), key, condition=grant),
         *(
@@ -376,19 +441,20 @@ def _tagged(what: str, tag: str) -> dict[str, Any]:
     return {"Null": {f"aws:{what}Tag/{tag}": "false"}}
 
 
-def _profile(role: str, partition: str) -> list[dict[str, Any]]:
-    """Return what launching with an instance profile needs: that role, and for EC2 only."""
-    if not _ROLE.fullmatch(role):
-        raise UsageError(
-            f"'{role}' is not the name of a role.",
-            "Give the name alone, after its path where it has one: my-role, or /path/my-role.",
-        )
+def _profiles(roles: Sequence[str], partition: str) -> list[dict[str, Any]]:
+    """Return what launching with instance profiles needs: their roles, and for EC2 only."""
+    for role in roles:
+        if not _ROLE.fullmatch(role):
+            raise UsageError(
+                f"'{role}' is not the name of a role.",
+                "Give the name alone, after its path where it has one: my-role, or /path/my-role.",
+            )
     suffix = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
     return [
         _allow(
-            "GiveMastersTheirRole",
+            "GiveNodesTheirRoles",
             ("iam:PassRole",),
-            f"arn:{partition}:iam::*:role/{role.lstrip('/')}",
+            *(f"arn:{partition}:iam::*:role/{role.lstrip('/')}" for role in roles),
             condition={"StringEquals": {"iam:PassedToService": f"ec2.{suffix}"}},
         ),
         _allow(

@@ -15,7 +15,8 @@ from moto import mock_aws
 from spotcluster import files, ssh
 from spotcluster.aws import keypairs, prices
 from spotcluster.aws.session import Session
-from spotcluster.cluster.bringup import naming, plans, pools
+from spotcluster.cluster.bringup import naming, plans
+from spotcluster.cluster.bringup.places import pools
 from spotcluster.cluster.bringup.plans import PlannedNode
 from spotcluster.config import Template
 from spotcluster.errors import CapacityError, UsageError

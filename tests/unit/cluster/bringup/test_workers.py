@@ -21,8 +21,8 @@ from spotcluster.aws.images import Image
 from spotcluster.aws.instance_types import InstanceType
 from spotcluster.cluster.bringup import launch
 from spotcluster.cluster.bringup.launch import Launcher
+from spotcluster.cluster.bringup.places.pools import Offer
 from spotcluster.cluster.bringup.plans import PlannedNode
-from spotcluster.cluster.bringup.pools import Offer
 from spotcluster.cluster.bringup.together import tagging
 from spotcluster.cluster.bringup.together.tagging import Tagger
 from spotcluster.config import Template
