@@ -52,7 +52,9 @@ def volumes(world: World, home: Path) -> None:
     reservation = made["CapacityReservation"]["CapacityReservationId"]
     config.write_text(config.read_text().replace("{reservation}", reservation))
     world.on_call = check
-    volume = json.loads(world.run(*here, "createvolume", "1", "us-east-1a", "-n", "data", "--json").out)["id"]
+    volume = json.loads(
+        world.run(*here, "createvolume", "1", "us-east-1a", "-n", "data", "--json").out
+    )["id"]
     check, world.on_call = world.on_call, None  # a snapshot is taken by others
     snapshot = Session(REGION).ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
     world.on_call = check

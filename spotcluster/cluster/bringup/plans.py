@@ -242,7 +242,7 @@ def make(
     around.check_types(types.values())
     told = [(zone, "the volumes are" if found_volumes else ZONE), (near, NEAR)]
     subnet = surroundings.home(session, template, groups, zones, around, told)
-    surroundings.check_ipv6(subnet, types.values())
+    surroundings.check_ipv6(subnet, types.values(), template)
     network.check_groups(session, template.security_groups, subnet.vpc_id)
     if around.in_one_zone:  # workers are where the master is
         template = template.model_copy(update={"availability_zone": subnet.zone})
