@@ -12,6 +12,8 @@ from typing import Any
 
 from spotcluster.aws import tags
 from spotcluster.aws.buckets.objects import PREFIX
+from spotcluster.aws.launching import permissions
+from spotcluster.aws.launching.permissions import allow
 from spotcluster.aws.session import core_session
 from spotcluster.errors import UsageError
 
@@ -54,18 +56,6 @@ _ATTACH = ("ec2:AttachVolume", "ec2:DetachVolume")
 _LAUNCHED = ("instance", "network-interface", "spot-instances-request", "volume")
 """What a launch makes, all of which gets our tag."""
 _OURS = (*_LAUNCHED, "security-group")
-_GROUP = re.compile(r"sg-[0-9a-f]{8,17}")
-_PLACE = re.compile(r"[A-Za-z0-9_.@ +-]{1,255}")
-_RESERVATION = re.compile(r"cr-[0-9a-f]{8,17}")
-_KMS = (
-    "kms:Decrypt",
-    "kms:DescribeKey",
-    "kms:GenerateDataKeyWithoutPlaintext",
-    "kms:ReEncryptFrom",
-    "kms:ReEncryptTo",
-)
-_KMS_KEY = re.compile(r"arn:(aws[a-z-]*):kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+")
-_ROLE = re.compile(r"/?([A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,64}")
 _DISK = re.compile(r"(vol|snap)-[0-9a-f]{8,17}")
 _CHANGE = {
     "fleet": ("ec2:DeleteFleets",),
@@ -151,27 +141,27 @@ def document(
     ours = _tagged("Resource", tags.CLUSTER)
     all_of_ours = [f"arn:{partition}:ec2:*:*:{kind}/*" for kind in _OURS]
     statements = [
-        _allow("Look", _LOOK),
-        _allow(
+        allow("Look", _LOOK),
+        allow(
             "FindTheDefaultImage",
             ("ssm:GetParameter",),
             f"arn:{partition}:ssm:*:*:parameter/aws/service/canonical/*",
         ),
-        _allow(
+        allow(
             "KeepReceipts",
             ("ssm:GetParametersByPath", "ssm:PutParameter"),
             f"arn:{partition}:ssm:*:*:parameter/spotcluster/receipts",
             f"arn:{partition}:ssm:*:*:parameter/spotcluster/receipts/*",
         ),
         *_make(partition, ours),
-        *_launch_into(partition, security_groups, placement_group, capacity_reservation),
-        _allow(
+        *permissions.launch_into(partition, security_groups, placement_group, capacity_reservation),
+        allow(
             "TagWhatIsBeingMade",
             ("ec2:CreateTags",),
             condition={"StringEquals": {"ec2:CreateAction": list(_MAKE)}},
         ),
         *(
-            _allow(
+            allow(
                 f"ChangeAndEnd{''.join(map(str.title, kind.split('-')))}sOfOurs",
                 actions,
                 f"arn:{partition}:ec2:*:*:{kind}/*",
@@ -179,9 +169,9 @@ def document(
             )
             for kind, actions in _CHANGE.items()
         ),
-        _allow("TagWhatIsOurs", ("ec2:CreateTags",), *all_of_ours, condition=ours),
+        allow("TagWhatIsOurs", ("ec2:CreateTags",), *all_of_ours, condition=ours),
         # But for the tag by which it is ours: without it nothing of this could end it.
-        _allow(
+        allow(
             "UntagWhatIsOurs",
             ("ec2:DeleteTags",),
             *all_of_ours,
@@ -192,7 +182,7 @@ def document(
         ),
         *_volumes(partition, volumes, ours),
         *_images(partition, ours),
-        _allow(
+        allow(
             "RemoveKeyPairsOfOurs",
             ("ec2:DeleteKeyPair",),
             f"arn:{partition}:ec2:*:*:key-pair/*",
@@ -200,7 +190,7 @@ def document(
         ),
         # AWS makes these roles when an account asks for spot instances, or a fleet, the first time.
         *(
-            _allow(
+            allow(
                 f"First{what}OfTheAccount",
                 ("iam:CreateServiceLinkedRole",),
                 f"arn:{partition}:iam::*:role/aws-service-role/{service}.amazonaws.com/*",
@@ -213,13 +203,13 @@ def document(
         statements = _for_a_keeper(statements)
     roles = [role] if isinstance(role, str) else list(role or ())
     if roles:
-        statements += _profiles(roles, partition)
+        statements += permissions.profiles(roles, partition)
     if bucket is not None:
         statements += _splits(f"arn:{partition}:s3:::{bucket}")
     if files is not None:
         statements += _files(f"arn:{partition}:s3:::{files}")
     if kms_key is not None:
-        statements += _kms(kms_key, partition, s3=bool(bucket or files))
+        statements += permissions.kms(kms_key, partition, s3=bool(bucket or files))
     return {"Version": "2012-10-17", "Statement": statements}
 
 
@@ -256,113 +246,77 @@ def _make(partition: str, ours: dict[str, Any]) -> list[dict[str, Any]]:
     ec2 = f"arn:{partition}:ec2:*"
     with_cluster = _tagged("Request", tags.CLUSTER)
     return [
-        _allow(
+        allow(
             "Launch",
             ("ec2:RunInstances",),
             *(f"{ec2}:*:{kind}/*" for kind in _LAUNCHED),
             condition=with_cluster,
         ),
-        _allow(
+        allow(
             "LaunchWith",
             ("ec2:RunInstances",),
             *(f"{ec2}::image/*", f"{ec2}:*:key-pair/*", f"{ec2}:*:subnet/*"),
         ),
-        _allow(
+        allow(
             "LaunchInGroupsOfOurs",
             ("ec2:RunInstances",),
             f"{ec2}:*:security-group/*",
             condition=ours,
         ),
         # What a fleet launches is asked of its caller too, as RunInstances.
-        _allow(
+        allow(
             "LaunchFleets",
             ("ec2:CreateFleet",),
             *(f"{ec2}:*:{kind}/*" for kind in ("fleet", "instance", "volume")),
             condition=with_cluster,
         ),
-        _allow(
+        allow(
             "LaunchFleetsWith",
             ("ec2:CreateFleet",),
             *(f"{ec2}::image/*", f"{ec2}:*:subnet/*"),
         ),
-        _allow(
+        allow(
             "LaunchByTemplatesOfOurs",
             ("ec2:CreateFleet", "ec2:RunInstances"),
             f"{ec2}:*:launch-template/*",
             condition=ours,
         ),
-        _allow(
+        allow(
             "MakeTemplates",
             ("ec2:CreateLaunchTemplate",),
             f"{ec2}:*:launch-template/*",
             condition=with_cluster,
         ),
-        _allow(
+        allow(
             "MakeGroups",
             ("ec2:CreateSecurityGroup",),
             f"{ec2}:*:security-group/*",
             condition=with_cluster,
         ),
-        _allow(
+        allow(
             "LaunchInPlacesOfOurs",
             ("ec2:CreateFleet", "ec2:RunInstances"),
             f"{ec2}:*:placement-group/*",
             condition=ours,
         ),
-        _allow(
+        allow(
             "MakePlaces",
             ("ec2:CreatePlacementGroup",),
             f"{ec2}:*:placement-group/*",
             condition=with_cluster,
         ),
-        _allow("MakeGroupsIn", ("ec2:CreateSecurityGroup",), f"{ec2}:*:vpc/*"),
-        _allow(
+        allow("MakeGroupsIn", ("ec2:CreateSecurityGroup",), f"{ec2}:*:vpc/*"),
+        allow(
             "MakeVolumes",
             ("ec2:CreateVolume",),
             f"{ec2}:*:volume/*",
             condition=_tagged("Request", tags.VOLUME),
         ),
-        _allow(
+        allow(
             "MakeKeyPairs",
             ("ec2:ImportKeyPair",),
             f"{ec2}:*:key-pair/*",
             condition=_tagged("Request", tags.KEY),
-        ),
-    ]
-
-
-def _launch_into(
-    partition: str, groups: Sequence[str], place: str | None, reservation: str | None
-) -> list[dict[str, Any]]:
-    """Return what launching into things of others' needs, each by its name: they stay as they are.
-
-    Raises
-    ------
-    UsageError
-        One is not the name of such a thing.
-    """
-    ec2 = f"arn:{partition}:ec2:*"
-    for one, shape, what in (
-        *((one, _GROUP, "the id of a security group, as in sg-0123abcd") for one in groups),
-        (place, _PLACE, "the name of a placement group"),
-        (reservation, _RESERVATION, "the id of a capacity reservation, as in cr-0123abcd"),
-    ):
-        if one is not None and not shape.fullmatch(one):
-            raise UsageError(f"'{one}' is not {what}.", "Give it as the template has it.")
-    both = ("ec2:CreateFleet", "ec2:RunInstances")
-    run = ("ec2:RunInstances",)
-    groups = [f"{ec2}:*:security-group/{one}" for one in groups]
-    return [
-        *([_allow("LaunchInNamedGroups", run, *groups)] if groups else []),
-        *(
-            [_allow("LaunchInNamedPlace", both, f"{ec2}:*:placement-group/{place}")]
-            if place is not None
-            else []
-        ),
-        *(
-            [_allow("LaunchIntoReservation", run, f"{ec2}:*:capacity-reservation/{reservation}")]
-            if reservation is not None
-            else []
         ),
     ]
 
@@ -380,18 +334,18 @@ def _volumes(partition: str, named: Sequence[str], ours: dict[str, Any]) -> list
     others = [f"{ec2}:*:volume/{one}" for one in named if one.startswith("vol-")]
     snapshots = [f"{ec2}::snapshot/{one}" for one in named if one.startswith("snap-")]
     return [
-        _allow("KeepVolumesOfOurs", _VOLUMES, f"{ec2}:*:volume/*", condition=our_volume),
-        _allow("AttachToNodes", _ATTACH, f"{ec2}:*:instance/*", condition=ours),
-        _allow("AttachVolumesOfOurs", _ATTACH, f"{ec2}:*:volume/*", condition=our_volume),
-        *([_allow("AttachNamedVolumes", _ATTACH, *others)] if others else []),
-        _allow(
+        allow("KeepVolumesOfOurs", _VOLUMES, f"{ec2}:*:volume/*", condition=our_volume),
+        allow("AttachToNodes", _ATTACH, f"{ec2}:*:instance/*", condition=ours),
+        allow("AttachVolumesOfOurs", _ATTACH, f"{ec2}:*:volume/*", condition=our_volume),
+        *([allow("AttachNamedVolumes", _ATTACH, *others)] if others else []),
+        allow(
             "MakeVolumesOfSnapshotsOfOurs",
             ("ec2:CreateVolume",),
             f"{ec2}::snapshot/*",
             condition=our_volume,
         ),
         *(
-            [_allow("MakeVolumesOfNamedSnapshots", ("ec2:CreateVolume",), *snapshots)]
+            [allow("MakeVolumesOfNamedSnapshots", ("ec2:CreateVolume",), *snapshots)]
             if snapshots
             else []
         ),
@@ -404,35 +358,10 @@ def _images(partition: str, ours: dict[str, Any]) -> list[dict[str, Any]]:
     both = (f"{ec2}::image/*", f"{ec2}::snapshot/*")
     our_image = _tagged("Resource", tags.IMAGE)
     return [
-        _allow("MakeImages", ("ec2:CreateImage",), *both, condition=_tagged("Request", tags.IMAGE)),
-        _allow("MakeImagesOfNodes", ("ec2:CreateImage",), f"{ec2}:*:instance/*", condition=ours),
-        _allow("RemoveImagesOfOurs", ("ec2:DeregisterImage",), both[0], condition=our_image),
-        _allow("RemoveSnapshotsOfOurs", ("ec2:DeleteSnapshot",), both[1], condition=our_image),
-    ]
-
-
-def _kms(key: str, partition: str, *, s3: bool) -> list[dict[str, Any]]:
-    """Return what EC2, and S3, do with the account's own key in the holder's name."""
-    found = _KMS_KEY.fullmatch(key)
-    if found is None or found[1] != partition:
-        raise UsageError(
-            f"'{key}' is not the ARN of a key of KMS in the partition {partition}.",
-            f"It reads like arn:{partition}:kms:REGION:ACCOUNT:key/ID; `aws kms describe-key`"
-            " shows it, also for an alias.",
-        )
-    suffix = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
-    by_ec2 = {"StringLike": {"kms:ViaService": f"ec2.*.{suffix}"}}
-    by_s3 = {"StringLike": {"kms:ViaService": f"s3.*.{suffix}"}}
-    grant = {**by_ec2, "Bool": {"kms:GrantIsForAWSResource": "true"}}
-    return [
-        _allow("LookAtTheKey", ("kms:DescribeKey",), key),
-        _allow("EncryptDisks", _KMS, key, condition=by_ec2),
-        _allow("LetEC2EncryptDisks", ("kms:CreateGrant",), key, condition=grant),
-        *(
-            [_allow("EncryptFiles", ("kms:Decrypt", "kms:GenerateDataKey"), key, condition=by_s3)]
-            if s3
-            else []
-        ),
+        allow("MakeImages", ("ec2:CreateImage",), *both, condition=_tagged("Request", tags.IMAGE)),
+        allow("MakeImagesOfNodes", ("ec2:CreateImage",), f"{ec2}:*:instance/*", condition=ours),
+        allow("RemoveImagesOfOurs", ("ec2:DeregisterImage",), both[0], condition=our_image),
+        allow("RemoveSnapshotsOfOurs", ("ec2:DeleteSnapshot",), both[1], condition=our_image),
     ]
 
 
@@ -441,34 +370,10 @@ def _tagged(what: str, tag: str) -> dict[str, Any]:
     return {"Null": {f"aws:{what}Tag/{tag}": "false"}}
 
 
-def _profiles(roles: Sequence[str], partition: str) -> list[dict[str, Any]]:
-    """Return what launching with instance profiles needs: their roles, and for EC2 only."""
-    for role in roles:
-        if not _ROLE.fullmatch(role):
-            raise UsageError(
-                f"'{role}' is not the name of a role.",
-                "Give the name alone, after its path where it has one: my-role, or /path/my-role.",
-            )
-    suffix = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
-    return [
-        _allow(
-            "GiveNodesTheirRoles",
-            ("iam:PassRole",),
-            *(f"arn:{partition}:iam::*:role/{role.lstrip('/')}" for role in roles),
-            condition={"StringEquals": {"iam:PassedToService": f"ec2.{suffix}"}},
-        ),
-        _allow(
-            "LookAtInstanceProfiles",
-            ("iam:GetInstanceProfile",),
-            f"arn:{partition}:iam::*:instance-profile/*",
-        ),
-    ]
-
-
 def _splits(bucket: str) -> list[dict[str, Any]]:
     return [
-        _allow("ListSplitFiles", ("s3:ListBucket",), bucket),
-        _allow(
+        allow("ListSplitFiles", ("s3:ListBucket",), bucket),
+        allow(
             "KeepSplitFiles",
             ("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"),
             f"{bucket}/{PREFIX}*",
@@ -479,8 +384,8 @@ def _splits(bucket: str) -> list[dict[str, Any]]:
 def _files(bucket: str) -> list[dict[str, Any]]:
     # A node acts by addresses that these credentials sign, so it needs none of its own.
     return [
-        _allow("ListFiles", ("s3:ListBucket", "s3:ListBucketMultipartUploads"), bucket),
-        _allow(
+        allow("ListFiles", ("s3:ListBucket", "s3:ListBucketMultipartUploads"), bucket),
+        allow(
             "MoveFiles",
             (
                 "s3:AbortMultipartUpload",
@@ -491,18 +396,3 @@ def _files(bucket: str) -> list[dict[str, Any]]:
             f"{bucket}/*",
         ),
     ]
-
-
-def _allow(
-    name: str,
-    actions: tuple[str, ...],
-    *resources: str,
-    condition: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    statement: dict[str, Any] = {
-        "Sid": name,
-        "Effect": "Allow",
-        "Action": list(actions),
-        "Resource": list(resources) if len(resources) > 1 else "".join(resources) or "*",
-    }
-    return {**statement, "Condition": condition} if condition else statement
