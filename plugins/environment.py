@@ -182,6 +182,34 @@ def has(node: Node, module: str) -> bool:
     return True
 
 
+def complete(node: Node, modules: Mapping[str, str]) -> None:
+    """Install what a node's environment lacks; the Python and the packages that it has stay.
+
+    Parameters
+    ----------
+    modules : dict of str
+        The modules that are to be there, and what is installed where one is not.
+
+    Raises
+    ------
+    RemoteCommandFailed
+        The installation failed; carries what it printed.
+    """
+    look = shlex.join(["-c", _LACKING, *modules])
+    script = f"[ ! -x {node_layout.PYTHON} ] || {node_layout.PYTHON} {look}"
+    what = f"looking for {', '.join(modules)}"
+    (said,) = node.run_each([Step(script, what, user=node.account.name)])
+    python, *lacking = said.split() or ["", *modules]
+    if lacking:
+        install(node, [modules[one] for one in lacking], python=python or None)
+
+
+_LACKING = """
+import importlib.util, sys
+print("%d.%d" % sys.version_info[:2], *(m for m in sys.argv[1:] if not importlib.util.find_spec(m)))
+"""
+
+
 def listing(node: Node) -> Step:
     """Return the step that prints what is in a node's environment; see `Installed.read`."""
     return Step(templates.read("packages.sh"), _LISTING, user=node.account.name)
@@ -269,5 +297,7 @@ def run_with(node: Node, module: str, steps: Sequence[Step]) -> list[str]:
 
 
 def _looking(node: Node, module: str) -> Step:
-    command = f"{node_layout.PYTHON} -c {shlex.quote('import ' + module)}"
+    # Not imported: that would take as long as all that is done with the answer.
+    finding = f"import importlib.util, sys; sys.exit(not importlib.util.find_spec({module!r}))"
+    command = f"{node_layout.PYTHON} -c {shlex.quote(finding)}"
     return Step(command, f"looking for {module}", 600, user=node.account.name)

@@ -292,7 +292,7 @@ def _show_result(session: Session, result: Result, *, as_json: bool, with_timeli
         (f"spotcluster {region}terminate {name}", "end the bill"),
     )
     for line in wording.columns(rows):
-        output.out.print(f"  {line}", markup=False)
+        output.out.print(f"  {line}")
     return 0
 
 

@@ -84,7 +84,6 @@ def createvolume(
     output.out.print(
         f"  [volume {name or 'data'}]\n  VOLUME_ID = {made.id}\n  MOUNT_PATH = /{name or 'data'}\n"
         f"and, in the section of the cluster, VOLUMES = {name or 'data'}",
-        markup=False,
     )
     return 0
 

@@ -318,3 +318,46 @@ def test_node_that_has_what_the_master_has_installs_nothing() -> None:
 def test_node_that_cannot_install_what_the_master_has_joins_all_the_same() -> None:
     (note,) = followed(Installed(fails=True), Installed("tabulate-0.10.0", frozen=FROZEN))
     assert "no such version" in note
+
+
+# --- what a plugin needs beside it ----------------------------------------------------------------
+
+
+class InHome:
+    """A node whose scripts run here, with a home of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.account = SimpleNamespace(name="me")
+
+    def run_each(self, steps: Sequence[Step]) -> list[str]:
+        return [
+            subprocess.run(
+                ["bash", "-c", f"set -euo pipefail\n{one.script}"],
+                env={"HOME": str(self.home), "PATH": "/usr/bin:/bin"},
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+            for one in steps
+        ]
+
+
+def test_only_what_is_lacking_is_installed_and_for_the_python_that_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one than this computer's would have been replaced, with all that was in it."""
+    asked: list[Any] = []
+    monkeypatch.setattr(environment, "install", lambda *words, **more: asked.append((words, more)))
+    node: Any = InHome(tmp_path)
+    wanted = {"nosuchmodule": "no-such[all]", "json": "json"}
+    environment.complete(node, wanted)
+    assert asked == [((node, ["no-such[all]", "json"]), {"python": None})]
+    python = tmp_path / ".spotcluster" / "env" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    environment.complete(node, wanted)
+    version = "{}.{}".format(*sys.version_info)
+    assert asked[1:] == [((node, ["no-such[all]"]), {"python": version})]
+    environment.complete(node, {"json": "json"})
+    assert len(asked) == 2
