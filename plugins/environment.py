@@ -23,9 +23,8 @@ BASE = ("ipyparallel", "cloudpickle", "joblib", "psutil", "rich", "pip")
 """What engines need, and searches on the master, whatever else the user asks for."""
 
 _NOTHING, _PUBLIC = Content(), Index()
-_logins: WeakKeyDictionary[Node, Index] = (
-    WeakKeyDictionary()
-)  # where nodes were let in, for `follow`
+# Where nodes were let in, for what is installed there a moment later.
+_logins: WeakKeyDictionary[Node, Index] = WeakKeyDictionary()
 
 _PIP = f"{node_layout.PYTHON} -m pip --disable-pip-version-check"
 _LISTING = "listing the packages"
@@ -188,10 +187,11 @@ def complete(node: Node, modules: Mapping[str, str]) -> None:
     script = f"[ ! -x {node_layout.PYTHON} ] || {node_layout.PYTHON} {look}"
     what = f"looking for {', '.join(modules)}"
     (said,) = node.run_each([Step(script, what, user=node.account.name)])
-    python, index, *lacking = said.splitlines() or ["", "", *modules]
+    python, url, extra, *lacking = said.splitlines() or ["", "", "", *modules]
     if lacking:
         wanted = [modules[one] for one in lacking]
-        install(node, wanted, python=python or None, index_url=index or None)
+        index = _logins.get(node) or Index(url, tuple(extra.split()))
+        install(node, wanted, python=python or None, index=index)
 
 
 _LACKING = """
@@ -199,7 +199,8 @@ import configparser, importlib.util, os, sys
 print("%d.%d" % sys.version_info[:2])
 given = configparser.ConfigParser(interpolation=None)
 given.read(os.path.join(sys.prefix, "pip.conf"))  # which install.sh writes
-print(given.get("global", "index-url", fallback=""))
+for one in ("index-url", "extra-index-url"):
+    print(given.get("global", one, fallback=""))
 for one in sys.argv[1:]:
     importlib.util.find_spec(one) or print(one)
 """

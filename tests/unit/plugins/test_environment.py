@@ -354,17 +354,18 @@ def test_only_what_is_lacking_is_installed_from_its_index_for_the_python_that_th
     node: Any = InHome(tmp_path)
     wanted = {"nosuchmodule": "no-such[all]", "json": "json"}
     environment.complete(node, wanted)
-    whole = (node, ["no-such[all]", "json"]), {"python": None, "index_url": None}
+    whole = (node, ["no-such[all]", "json"]), {"python": None, "index": Index()}
     venv.create(tmp_path / ".spotcluster" / "env", symlinks=True)
     environment.complete(node, wanted)
     version = "{}.{}".format(*sys.version_info)
     lacking = (node, ["no-such[all]"])
     conf = tmp_path / ".spotcluster" / "env" / "pip.conf"
-    conf.write_text("[global]\nindex-url = https://mirror.example/100%/simple\n")
+    url, extra = "https://mirror.example/100%/simple", "https://one.example/"
+    conf.write_text(f"[global]\nindex-url = {url}\nextra-index-url = {extra}\n")
     environment.complete(node, wanted)
     environment.complete(node, {"json": "json"})
     assert asked == [
         whole,
-        (lacking, {"python": version, "index_url": None}),
-        (lacking, {"python": version, "index_url": "https://mirror.example/100%/simple"}),
+        (lacking, {"python": version, "index": Index()}),
+        (lacking, {"python": version, "index": Index(url, (extra,))}),
     ]
