@@ -23,9 +23,8 @@ BASE = ("ipyparallel", "cloudpickle", "joblib", "psutil", "rich", "pip")
 """What engines need, and searches on the master, whatever else the user asks for."""
 
 _NOTHING, _PUBLIC = Content(), Index()
-_logins: WeakKeyDictionary[Node, Index] = (
-    WeakKeyDictionary()
-)  # where nodes were let in, for `follow`
+# Where nodes were let in, for what is installed there a moment later.
+_logins: WeakKeyDictionary[Node, Index] = WeakKeyDictionary()
 
 _PIP = f"{node_layout.PYTHON} -m pip --disable-pip-version-check"
 _LISTING = "listing the packages"
@@ -171,6 +170,42 @@ def has(node: Node, module: str) -> bool:
     return True
 
 
+def complete(node: Node, modules: Mapping[str, str]) -> None:
+    """Install what a node's environment lacks, from its own index; all that it has stays.
+
+    Parameters
+    ----------
+    modules : dict of str
+        The modules that are to be there, and what is installed where one is not.
+
+    Raises
+    ------
+    RemoteCommandFailed
+        The installation failed; carries what it printed.
+    """
+    look = shlex.join(["-c", _LACKING, *modules])
+    script = f"[ ! -x {node_layout.PYTHON} ] || {node_layout.PYTHON} {look}"
+    what = f"looking for {', '.join(modules)}"
+    (said,) = node.run_each([Step(script, what, user=node.account.name)])
+    python, url, extra, *lacking = said.splitlines() or ["", "", "", *modules]
+    if lacking:
+        wanted = [modules[one] for one in lacking]
+        index = _logins.get(node) or Index(url, tuple(extra.split()))
+        install(node, wanted, python=python or None, index=index)
+
+
+_LACKING = """
+import configparser, importlib.util, os, sys
+print("%d.%d" % sys.version_info[:2])
+given = configparser.ConfigParser(interpolation=None)
+given.read(os.path.join(sys.prefix, "pip.conf"))  # which install.sh writes
+for one in ("index-url", "extra-index-url"):
+    print(given.get("global", one, fallback=""))
+for one in sys.argv[1:]:
+    importlib.util.find_spec(one) or print(one)
+"""
+
+
 def listing(node: Node) -> Step:
     """Return the step that prints what is in a node's environment; see `Installed.read`."""
     return Step(templates.read("packages.sh"), _LISTING, user=node.account.name)
@@ -267,5 +302,7 @@ def run_with(node: Node, module: str, steps: Sequence[Step]) -> list[str]:
 
 
 def _looking(node: Node, module: str) -> Step:
-    command = f"{node_layout.PYTHON} -c {shlex.quote('import ' + module)}"
+    # Not imported: that would take as long as all that is done with the answer.
+    finding = f"import importlib.util, sys; sys.exit(not importlib.util.find_spec({module!r}))"
+    command = f"{node_layout.PYTHON} -c {shlex.quote(finding)}"
     return Step(command, f"looking for {module}", 600, user=node.account.name)

@@ -34,6 +34,8 @@ BUILT_IN = (
     "spotcluster.plugins.ipcluster.IPClusterStop",
     "spotcluster.plugins.ipcluster.IPClusterRestartEngines",
     "spotcluster.plugins.pypackages.PyPkgInstaller",
+    "spotcluster.plugins.dask.Dask",
+    "spotcluster.plugins.ray.Ray",
     "spotcluster.plugins.packages.PackageInstaller",
     "spotcluster.plugins.users.CreateUsers",
 )

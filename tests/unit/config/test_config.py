@@ -48,11 +48,15 @@ def test_unknown_template_names_the_nearest_and_all() -> None:
     assert not isinstance(caught.value, ConfigError)
 
 
-def test_empty_config_has_no_template_and_says_where_to_get_one() -> None:
-    with pytest.raises(UsageError, match=r"There is no cluster template.*`spotcluster help`"):
-        config.empty().template()
-    with pytest.raises(UsageError, match="no cluster template 'x'"):
-        config.empty().template("x")
+@pytest.mark.parametrize("wanted", [None, "x"])
+def test_who_had_no_config_was_told_of_no_templates_only(wanted: str | None) -> None:
+    with pytest.raises(
+        UsageError, match=r"There is no cluster template.*`spotcluster config init`"
+    ):
+        config.empty().template(wanted)
+    without = config.empty().model_copy(update={"path": Path("/a/config")})
+    with pytest.raises(UsageError, match=r"in /a/config.*`spotcluster help config`"):
+        without.template(wanted)
 
 
 def test_key_of_a_template_is_the_one_of_its_section() -> None:

@@ -320,3 +320,52 @@ def test_node_that_has_what_the_master_has_installs_nothing() -> None:
 def test_node_that_cannot_install_what_the_master_has_joins_all_the_same() -> None:
     (note,) = followed(Installed(fails=True), Installed("tabulate-0.10.0", frozen=FROZEN))
     assert "no such version" in note
+
+
+# --- what a plugin needs beside it ----------------------------------------------------------------
+
+
+class InHome:
+    """A node whose scripts run here, with a home of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.account = SimpleNamespace(name="me")
+
+    def run_each(self, steps: Sequence[Step]) -> list[str]:
+        return [
+            subprocess.run(
+                ["bash", "-c", f"set -euo pipefail\n{one.script}"],
+                env={"HOME": str(self.home), "PATH": "/usr/bin:/bin"},
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+            for one in steps
+        ]
+
+
+def test_only_what_is_lacking_is_installed_from_its_index_for_the_python_that_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another Python than this computer's would have been replaced, with all that was in it."""
+    asked: list[Any] = []
+    monkeypatch.setattr(environment, "install", lambda *words, **more: asked.append((words, more)))
+    node: Any = InHome(tmp_path)
+    wanted = {"nosuchmodule": "no-such[all]", "json": "json"}
+    environment.complete(node, wanted)
+    whole = (node, ["no-such[all]", "json"]), {"python": None, "index": Index()}
+    venv.create(tmp_path / ".spotcluster" / "env", symlinks=True)
+    environment.complete(node, wanted)
+    version = "{}.{}".format(*sys.version_info)
+    lacking = (node, ["no-such[all]"])
+    conf = tmp_path / ".spotcluster" / "env" / "pip.conf"
+    url, extra = "https://mirror.example/100%/simple", "https://one.example/"
+    conf.write_text(f"[global]\nindex-url = {url}\nextra-index-url = {extra}\n")
+    environment.complete(node, wanted)
+    environment.complete(node, {"json": "json"})
+    assert asked == [
+        whole,
+        (lacking, {"python": version, "index": Index()}),
+        (lacking, {"python": version, "index": Index(url, (extra,))}),
+    ]

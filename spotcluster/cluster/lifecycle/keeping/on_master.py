@@ -90,6 +90,7 @@ def begin(cluster: Cluster) -> bool:
         key=f"{master.facts.home}/.ssh/id_ed25519",
         region=cluster.session.ec2.meta.region_name,
         longest=str(LONGEST),
+        address=master.private_ip,
     )
     # The master reaches itself as it reaches the others.
     own = templates.script("authorize.sh", key=master.facts.cluster_key)
