@@ -59,18 +59,19 @@ with_apt() {
         -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "${missing[@]}"
 }
 
-with_dnf() {
+with_dnf() { # to which 1.2 of NAME is NAME-1.2
     local one missing=() lacking=()
     for one in "${packages[@]}"; do
-        one=${one/=/-} # as dnf has a version
-        rpm -q --quiet "$one" 2>/dev/null || rpm -q --quiet --whatprovides "$one" 2>/dev/null || missing+=("$one")
+        rpm -q --quiet "${one/=/-}" 2>/dev/null || rpm -q --quiet --whatprovides "${one/=/-}" 2>/dev/null ||
+            missing+=("$one")
     done
     [ "${#missing[@]}" -gt 0 ] || return 0
     for one in "${missing[@]}"; do
-        [ -n "$("$manager" -q --exclude= list --showduplicates "$one" 2>/dev/null)" ] || lacking+=("$one")
+        [ -n "$("$manager" -q list --showduplicates "${one/=/-}" 2>/dev/null)" ] || lacking+=("$one")
     done
     [ "${#lacking[@]}" = 0 ] || unknown "${lacking[@]}"
-    "$manager" install -y -q "${missing[@]}"
+    # It waits for who else installs something, and does not say for how long.
+    timeout "$((limit + 600))" "$manager" install -y -q "${missing[@]/=/-}"
 }
 
 case $manager in
