@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -45,7 +46,15 @@ def where():
 print(sorted(set(ray.get([where.remote() for _ in range(16)]))))
 """
 
+FOLDERS: set[str] = set()
+
 pytestmark = pytest.mark.usefixtures("in_module_cloud")
+
+
+def folders(module_home: Path) -> set[str]:
+    """Return where Ray's folders are, which are in /tmp where a host's own has too long a name."""
+    files = (module_home / "local" / "hosts").glob("*/home/.spotcluster/ray/folder")
+    return {one.read_text().strip() for one in files}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +63,9 @@ def cluster(module_cloud: local.Endpoint, module_home: Path) -> Iterator[spotclu
     spotcluster.Account("local").create_key("mykey")
     with spotcluster.start("raycluster", "mycluster", size=2, bid=0.5) as started:
         yield started
+        FOLDERS.update(folders(module_home))
+    for folder in FOLDERS:
+        shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -122,9 +134,10 @@ def test_running_the_plugin_again_touches_nothing(cluster: spotcluster.Cluster, 
 
 
 def test_node_joins_and_leaves_when_what_it_runs_has_ended(
-    cluster: spotcluster.Cluster, home: Path, tmp_path: Path
+    cluster: spotcluster.Cluster, home: Path, module_home: Path, tmp_path: Path
 ) -> None:
     assert cluster.add(1, bid=0.5) == ["node002"]
+    FOLDERS.update(folders(module_home))
     script = f"""
 import os, time
 import ray
