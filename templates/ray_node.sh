@@ -8,12 +8,15 @@ mkdir -p "$root/logs"
 exec >>"$root/logs/ray.log" 2>&1
 cd "$HOME" || exit 1
 rm -f "$ray/ready"
-# Ray opens its folder to all users, and the names of sockets have a limit: a short one within a
-# folder of ours.
-folder=$(cat "$ray/folder" 2>/dev/null)
-if [ ! -O "$folder" ]; then
-    folder=$(mktemp -d /tmp/ray.XXXXXX) || exit 1
-    echo "$folder" >"$ray/folder"
+# Ray opens its own folder to all users, so it is within one that is ours. The names of sockets have a
+# limit of 107 bytes, of which Ray takes 70; a host of the local cloud has too long a home for that.
+folder=$ray
+if [ "${#folder}" -gt 37 ]; then
+    folder=$(cat "$ray/folder" 2>/dev/null)
+    if [ ! -O "$folder" ]; then
+        folder=$(mktemp -d /tmp/ray.XXXXXX) || exit 1
+        echo "$folder" >"$ray/folder"
+    fi
 fi
 export SPOTCLUSTER_NODE=$alias VIRTUAL_ENV=$env PATH=${env_python%/*}:$PATH
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$ray/token RAY_USAGE_STATS_ENABLED=0

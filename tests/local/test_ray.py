@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,19 +34,57 @@ REGION = local
 NODE_INSTANCE_TYPE = c5.large
 PLUGINS = ray
 """
-WHERE = """
-import os
+BEGIN = """
+import os, time
+from pathlib import Path
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 ray.init(log_to_driver=False)
+nodes = [one["NodeID"] for one in ray.nodes() if one["Alive"]]
 
-@ray.remote(num_cpus=0.1, scheduling_strategy="SPREAD")
-def where():
+def on_each(function, times=1):
+    placed = [NodeAffinitySchedulingStrategy(node, soft=True) for node in nodes * times]
+    sent = [
+        function.options(num_cpus=0.1, scheduling_strategy=one).remote(number)
+        for number, one in enumerate(placed)
+    ]
+    print(sorted(set(ray.get(sent))))
+"""
+WHERE = (
+    BEGIN
+    + """
+@ray.remote
+def where(number):
     return os.environ["SPOTCLUSTER_NODE"]
 
-print(sorted(set(ray.get([where.remote() for _ in range(16)]))))
+on_each(where)
 """
+)
+HELD = (
+    BEGIN
+    + """
+folder = Path("@FOLDER@")
+
+@ray.remote
+def held(number):
+    (folder / f"began.{number}.{os.environ['SPOTCLUSTER_NODE']}").touch()
+    while not (folder / "gate").exists():
+        time.sleep(0.1)
+    return os.environ["SPOTCLUSTER_NODE"]
+
+on_each(held, times=3)
+"""
+)
+
+FOLDERS: set[str] = set()
 
 pytestmark = pytest.mark.usefixtures("in_module_cloud")
+
+
+def folders(module_home: Path) -> set[str]:
+    """Return where Ray's folders are, which are in /tmp where a host's own has too long a name."""
+    files = (module_home / "local" / "hosts").glob("*/home/.spotcluster/ray/folder")
+    return {one.read_text().strip() for one in files}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +93,9 @@ def cluster(module_cloud: local.Endpoint, module_home: Path) -> Iterator[spotclu
     spotcluster.Account("local").create_key("mykey")
     with spotcluster.start("raycluster", "mycluster", size=2, bid=0.5) as started:
         yield started
+        FOLDERS.update(folders(module_home))
+    for folder in FOLDERS:
+        shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -122,26 +164,11 @@ def test_running_the_plugin_again_touches_nothing(cluster: spotcluster.Cluster, 
 
 
 def test_node_joins_and_leaves_when_what_it_runs_has_ended(
-    cluster: spotcluster.Cluster, home: Path, tmp_path: Path
+    cluster: spotcluster.Cluster, home: Path, module_home: Path, tmp_path: Path
 ) -> None:
     assert cluster.add(1, bid=0.5) == ["node002"]
-    script = f"""
-import os, time
-import ray
-from pathlib import Path
-ray.init(log_to_driver=False)
-folder = Path({str(tmp_path)!r})
-
-@ray.remote(num_cpus=0.1, scheduling_strategy="SPREAD")
-def held(number):
-    (folder / f"began.{{number}}.{{os.environ['SPOTCLUSTER_NODE']}}").touch()
-    while not (folder / "gate").exists():
-        time.sleep(0.1)
-    return os.environ["SPOTCLUSTER_NODE"]
-
-print(sorted(set(ray.get([held.remote(number) for number in range(9)]))))
-"""
-    (tmp_path / "held.py").write_text(script)
+    FOLDERS.update(folders(module_home))
+    (tmp_path / "held.py").write_text(HELD.replace("@FOLDER@", str(tmp_path)))
     job = cluster.jobs.run(tmp_path / "held.py")
     wait_until("work on all nodes", lambda: list(tmp_path.glob("began.*.node002")))
     wait_until("all have begun", lambda: len(list(tmp_path.glob("began.*"))) == 9)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import metadata
 from types import SimpleNamespace
 from typing import Any
 
-import dask
-import distributed
 import pytest
 
 from spotcluster.cluster.reach import dask as reach
@@ -17,8 +16,7 @@ from spotcluster.plugins.dask import INFO, KEYS, TOKEN
 
 OWN = {
     "Python": "{}.{}".format(*sys.version_info),
-    "dask": dask.__version__,
-    "distributed": distributed.__version__,
+    **{name: metadata.version(name) for name in ("dask", "distributed")},
 }
 SAID = {"address": "tls://172.31.0.9:8786", "dashboard": 8787, "versions": OWN}
 
