@@ -38,6 +38,7 @@ def import_program() -> None:
     import boto3
 
     import spotcluster
+    from spotcluster.aws.session import known_regions
 
     for found in pkgutil.walk_packages(spotcluster.__path__, "spotcluster."):
         if not found.name.startswith(_LEFT_OUT) and not found.name.endswith("__main__"):
@@ -46,6 +47,7 @@ def import_program() -> None:
     session = boto3.Session("none", "none", region_name="us-east-1")  # no call is made
     for service in ("ec2", "ssm", "s3"):
         session.client(service)
+    known_regions()
 
 
 def import_terminal() -> None:

@@ -40,6 +40,7 @@ from spotcluster.cluster.volumes.mounting import PlannedVolume
 from spotcluster.config import NodeGroup, Template
 from spotcluster.config.names import bounds
 from spotcluster.errors import UsageError
+from spotcluster.plugins import loader
 
 
 @dataclass(frozen=True)
@@ -394,6 +395,15 @@ def refusals(template: Template) -> list[UsageError]:
     for check in (check_key, _check_jump, _check_user_data):
         try:
             check(template)
+        except UsageError as error:
+            found.append(error)
+    for section in template.plugins:
+        try:
+            plugin = loader.make(section.name, section.setup_class, section.settings)
+        except loader.PluginError:  # whoever has read the config has said so
+            continue
+        try:
+            loader.check(section.name, plugin, template.cluster_user)
         except UsageError as error:
             found.append(error)
     return found

@@ -119,7 +119,7 @@ def _check(cluster: Cluster, reporter: Reporter) -> Template:
     """Return the template by which nodes are added, where they can be."""
     record = cluster.record
     cluster.reporter = reporter
-    cluster.plugins()  # that a secret is lacking is said before anything is launched
+    cluster.check_plugins()  # that a secret is lacking is said before anything is launched
     if record.ending:
         raise is_ending(cluster.name)
     if cluster.is_stopped:

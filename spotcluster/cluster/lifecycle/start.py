@@ -44,6 +44,7 @@ from spotcluster.cluster.volumes.mounting import Outcome
 from spotcluster.config import Template
 from spotcluster.config.settings import PluginSection
 from spotcluster.errors import ClusterError
+from spotcluster.plugins import loader
 
 _FRESH = 30.0  # seconds after which is looked again: the user may have thought about a question
 
@@ -93,11 +94,13 @@ def plan(
         back = tuple(one for one in there if one.returning)
         todo = replace(todo, returning=back)
     if record is None:  # what it would be refused for is said before anything is made
+        records.check_size(todo.template)
         ceiling.of(session, todo.template, todo.nodes)
         for refusal in on_master.refusals(todo.template):
             raise refusal
     for section in todo.template.plugins:
-        make_plugin(section, _own_plugins(template, plugins))
+        plugin = make_plugin(section, _own_plugins(template, plugins))
+        loader.check(section.name, plugin, todo.template.cluster_user)
     mounting.check_format(todo.volumes, format_new=format_new)
     return todo
 

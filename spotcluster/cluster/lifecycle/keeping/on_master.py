@@ -79,9 +79,7 @@ def begin(cluster: Cluster) -> bool:
     home = f"{master.facts.home}/{_HOME}"
     plugins = [one for _, one in cluster.usable_plugins() if isinstance(one, PyPkgInstaller)]
     settings = plugins[0] if plugins else PyPkgInstaller()
-    environment.install_apart(
-        master, home, PACKAGES, python=settings.python, index_url=settings.index_url
-    )
+    environment.install_apart(master, home, PACKAGES, python=settings.python, index=settings.index)
     digest = _bring(cluster, home)
     login = Account(master, master.target.user, master.facts.home)
     script = templates.script(
