@@ -21,6 +21,6 @@ TRUST = {
 def make_profile(iam: Any, name: str, policy: str, role: str = "keeper") -> None:
     """Make an instance profile with a role of its own, which `policy` is of."""
     iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(TRUST))
-    iam.put_role_policy(RoleName=role, PolicyName="own", PolicyDocument=policy)
+    iam.put_role_policy(RoleName=role, PolicyName="keep", PolicyDocument=policy)
     iam.create_instance_profile(InstanceProfileName=name)
     iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=role)

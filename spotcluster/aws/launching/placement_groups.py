@@ -17,9 +17,6 @@ OWN = "cluster"
 UNKNOWN = "InvalidPlacementGroup.Unknown"
 """The code by which EC2 says that there is no such group, or not yet."""
 
-SPREAD_MOST = 7
-"""Instances of a group that spreads them, in each zone."""
-
 
 @dataclass(frozen=True)
 class PlacementGroup:

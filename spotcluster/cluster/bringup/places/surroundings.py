@@ -25,7 +25,7 @@ from spotcluster.errors import CapacityError, UsageError
 
 ZONE = "AVAILABILITY_ZONE (-a) is"
 NEAR = "the nodes in PLACEMENT_GROUP are"
-_IPCLUSTER = ".ipcluster.IPCluster"
+_IPV4_ONLY = (".ipcluster.IPCluster", ".dask.Dask", ".ray.Ray")
 _KEEPERS_POLICY = "`spotcluster iam-policy --keep` prints the policy that its role needs."
 
 
@@ -220,16 +220,18 @@ def home(
 
 
 def check_ipv6(subnet: network.Subnet, types: Iterable[InstanceType], template: Template) -> None:
-    """Refuse what a subnet of IPv6 only cannot have: older machines, and ipyparallel.
+    """Refuse what a subnet of IPv6 only cannot have: older machines, and what speaks none.
 
     ZeroMQ's sockets are of IPv4 unless they are told otherwise, and ipyparallel tells them nothing:
-    neither controller nor engines could listen.
+    neither controller nor engines could listen. Dask and Ray have not been tried.
     """
-    if subnet.ipv6 and any(one.setup_class.endswith(_IPCLUSTER) for one in template.plugins):
+    silent = [one.name for one in template.plugins if one.setup_class.endswith(_IPV4_ONLY)]
+    if subnet.ipv6 and silent:
         raise UsageError(
-            f"The subnet {subnet.id} has IPv6 addresses only, and ipyparallel speaks none.",
-            "Name a subnet that has both kinds, or leave the plugin ipcluster out: `exec`, `run`"
-            " and the rest do without it.",
+            f"The subnet {subnet.id} has IPv6 addresses only, which [plugin {silent[0]}] does not"
+            " work with.",
+            "Name a subnet that has both kinds, or leave the plugin out: `exec`, `run` and the rest"
+            " do without it.",
         )
     wrong = sorted(one.name for one in types if subnet.ipv6 and not one.nitro)
     if wrong:

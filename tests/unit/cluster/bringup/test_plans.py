@@ -304,7 +304,7 @@ def test_subnet_of_ipv6_only_has_room_for_all(
     assert made.subnet.ipv6
     plugin = {"name": "i", "setup_class": "spotcluster.plugins.ipcluster.IPCluster"}
     for changes, why in (
-        ({"plugins": [plugin]}, "ipyparallel speaks none"),
+        ({"plugins": [plugin]}, r"which \[plugin i\] does not work with"),
         ({"node_instance_type": "m4.large"}, "which m4.large cannot"),
     ):
         with pytest.raises(UsageError, match=why):
