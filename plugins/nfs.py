@@ -12,10 +12,9 @@ from spotcluster.plugins.sharing import Home, Mount
 from spotcluster.steps import Step
 
 _CHANGING = "letting nodes mount its files"
-# Who asks a master that is gone gets an error: after 30 s where it reads what it knows of, and after
-# ten times that where it opens files when the lease is over, as the kernel tries to renew it ten
-# times first. `softreval` lets paths that are known be walked all the same. Nothing that lies there
-# makes anybody root on a node.
+# Who reads from a master that is gone gets an error after half a minute. What opens a file to write
+# waits longer: the kernel renews its lease first. `softreval` lets paths that are known be walked
+# all the same. Nothing that lies there makes anybody root on a node.
 _OPTIONS = "vers=4.2,proto=tcp,sec=sys,softerr,softreval,timeo=50,retrans=2,retry=0,nosuid,nodev"
 
 

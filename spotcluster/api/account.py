@@ -170,6 +170,7 @@ class Account:
         zone: str | None = None,
         snapshot: str | None = None,
         type: str = "gp3",  # noqa: A002 - as a user calls it
+        kms_key: str | None = None,
     ) -> Volume:
         """Make a volume of `size` GiB, or of a snapshot; see the command `createvolume`."""
         return catalogue.create(
@@ -179,6 +180,7 @@ class Account:
             snapshot=snapshot,
             kind=type,
             config=self._scope.config(),
+            key=kms_key,
         )
 
     def resize_volume(self, volume: str, size: int) -> None:

@@ -1,4 +1,4 @@
-"""The plugin `nfs` on machines that boot, on a kernel without NFS: it says so and changes nothing."""
+"""The plugin `nfs` on machines that boot, on a kernel without NFS: it says so, and that is all."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def _wrong(
                 f"{wanted} can be mounted in {target.vpc_id}, and the subnet {subnet.id} is in"
                 f" {subnet.vpc_id}; name one of the former with SUBNET_ID."
             )
-        else:
+        elif subnet.cidr:  # one that has IPv6 alone has none
             groups = efs.groups(session, target.id)
             if not efs.let_in(session, groups, subnet.cidr, of_nodes):
                 first = groups[0] if groups else "GROUP"

@@ -38,9 +38,9 @@ def file_system(session: Session) -> str:
 
 def group(session: Session, subnet: network.Subnet, *rules: dict[str, Any]) -> str:
     name = f"g{len(session.ec2.describe_security_groups()['SecurityGroups'])}"
-    made = session.ec2.create_security_group(
-        GroupName=name, Description="d", VpcId=subnet.vpc_id
-    )["GroupId"]
+    made = session.ec2.create_security_group(GroupName=name, Description="d", VpcId=subnet.vpc_id)[
+        "GroupId"
+    ]
     if rules:
         session.ec2.authorize_security_group_ingress(GroupId=made, IpPermissions=list(rules))
     return str(made)
