@@ -21,7 +21,7 @@ from spotcluster.search.engine import batch
 
 FEW = 4.0  # messages a second of a small cluster, and
 MANY = 50.0  # of a big one: half of what may be sent, for the end needs more
-SHORT, LONG = 1.0, 8.0  # seconds of work in a message between the two
+SHORT, LONG = 1.0, 6.5  # seconds of work in a message between the two
 LEAST = 0.05  # seconds of work in a message near the end, and
 BURST = 300.0  # messages a second then
 HINTS = 8.0  # notes a second, of all engines, with results of messages that are not done
