@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from parliament import analyze_policy_string
-from policy_sentry.querying.actions import get_action_data
 
 from spotcluster.aws import policy, tags
 from spotcluster.errors import UsageError
@@ -46,6 +44,8 @@ def kinds(document: Mapping[str, Any], action: str) -> set[str]:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_parliament_finds_nothing(form: str) -> None:
+    from parliament import analyze_policy_string  # not by each process that collects this
+
     document = policy.document(**FORMS[form])
     found = analyze_policy_string(json.dumps(document), include_community_auditors=False).findings
     left = []
@@ -66,6 +66,8 @@ def test_parliament_finds_nothing(form: str) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_policy_sentry_knows_every_action_and_its_resources(form: str) -> None:
+    from policy_sentry.querying.actions import get_action_data
+
     for statement in statements(**FORMS[form]):
         for action in statement["Action"]:
             service, _, name = action.partition(":")

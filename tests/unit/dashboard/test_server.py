@@ -10,16 +10,18 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
 from spotcluster.dashboard.actions import Asked
-from spotcluster.dashboard.server import Served
 from spotcluster.dashboard.snapshot import Snapshot
 from spotcluster.errors import UsageError
+
+if TYPE_CHECKING:
+    from spotcluster.dashboard.server import Served
 
 
 class Nothing:
@@ -35,6 +37,8 @@ class Nothing:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
+    from spotcluster.dashboard.server import Served  # with Bokeh: not where tests are collected
+
     found: list[Served] = []
     ready = threading.Event()
 
@@ -138,4 +142,4 @@ def test_port_that_is_taken_is_a_sentence(served: Served) -> None:
 
 
 async def _serve_at(port: int) -> None:
-    await asyncio.to_thread(Served, Nothing(), port)
+    await asyncio.to_thread(type(served), Nothing(), port)
