@@ -25,6 +25,8 @@ _ORDERS = re.compile(
 )
 _NUMBERED = re.compile(r"(.*?)(\d+)")
 _FOLDED = re.compile(r"(.*)\[(\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*)\]")
+_WORD = re.compile(r"(?:`[^`]*`|\S)+")
+_REMARKED = re.compile(r"( +)(\S.*\S) {2,}(\S.*)")
 _UNITS = {"d": 86400, "h": 3600, "min": 60, "s": 1}
 _CONFIDENTIAL = ("secret", "passw", "passphrase", "token", "credential", "access_key", "private")
 
@@ -47,6 +49,30 @@ def visible(text: str) -> str:
 
 def _printable(text: str, instead: Callable[[str], str], *, keep: str = "") -> str:
     return "".join(one if one.isprintable() or one in keep else instead(one) for one in text)
+
+
+def in_lines(text: str, width: int) -> str:
+    """Return the text with its lines broken between words where they are longer than `width`.
+
+    What is to be copied stays in one piece: a command between backquotes, and one that has a line
+    of its own, which begins with a blank; what is said of that goes below it.
+    """
+    return "\n".join(_in_lines(line, width) for line in text.split("\n"))
+
+
+def _in_lines(line: str, width: int) -> str:
+    if len(line) <= width:
+        return line
+    if line.startswith(" "):
+        remarked = _REMARKED.fullmatch(line)
+        return "{0}{1}\n{0}    {2}".format(*remarked.groups()) if remarked else line
+    rows: list[str] = []
+    for word in _WORD.findall(line):
+        if rows and len(rows[-1]) + 1 + len(word) <= width:
+            rows[-1] += f" {word}"
+        else:
+            rows.append(word)
+    return "\n".join(rows)
 
 
 def duration(seconds: float, *, tenths: bool = False) -> str:

@@ -47,7 +47,7 @@ class Bar(Watch):
     def __enter__(self) -> Self:
         if output.err.is_terminal:
             self._progress = Progress(
-                TextColumn("{task.description}", markup=False),
+                TextColumn("{task.description}"),
                 BarColumn(),
                 DownloadColumn(),
                 TransferSpeedColumn(),
@@ -80,7 +80,7 @@ class Bar(Watch):
         now = time.monotonic()
         if now - self._told >= _EVERY:
             self._told = now
-            output.err.print(self._line(now - self._begin), markup=False)
+            output.err.print(self._line(now - self._begin))
 
     def _line(self, seconds: float) -> str:
         rate = self._done / seconds

@@ -53,7 +53,7 @@ def edit(path: Path) -> str:
     except (click.Abort, KeyboardInterrupt, SpotclusterError):
         keep = _content(aside) not in (before, _template())
         if keep:
-            output.err.print(f"Your text is in {aside}", markup=False)
+            output.err.print(f"Your text is in {aside}")
         raise
     finally:
         if not keep:

@@ -106,8 +106,8 @@ def write(path: Path, given: Given) -> Written:
 def show(written: Written) -> None:
     """Print what was written, what it costs, and what comes next."""
     region, size = written.session.region, written.size
-    output.out.print(f"{written.path} is written: nothing is wrong in it.", markup=False)
-    output.out.print(f"{size} x {written.type.name} in {region}: {_cost(written)}.", markup=False)
+    output.out.print(f"{written.path} is written: nothing is wrong in it.")
+    output.out.print(f"{size} x {written.type.name} in {region}: {_cost(written)}.")
     option = f"-c {_word(written.path)} " if written.path != files.config_file() else ""
     rows = [
         (f"spotcluster {option}start --dry-run mycluster", "look before you pay"),
@@ -119,7 +119,7 @@ def show(written: Written) -> None:
         making = f"spotcluster -r {region} createkey {key}"
         rows.insert(0, (making, "make the key pair"))
     for line in wording.columns(rows):
-        output.out.print(f"  {line}", markup=False)
+        output.out.print(f"  {line}")
 
 
 def _cost(written: Written) -> str:

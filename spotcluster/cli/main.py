@@ -190,7 +190,7 @@ def run(arguments: list[str] | None = None) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.ClickException as error:
-        starcluster.with_hint(error).show()
+        output.wrong(starcluster.with_hint(error))
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         output.error("Interrupted.")

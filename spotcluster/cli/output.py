@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -22,16 +23,12 @@ from rich.text import Text as RichText
 
 from spotcluster.cli import tables
 from spotcluster.errors import SpotclusterError
-from spotcluster.wording import plain
+from spotcluster.wording import in_lines, plain
 
 # A cell of a notebook (`!spotcluster start ...`) gives its commands a terminal and FORCE_COLOR, but
 # shows lines only: nothing can be drawn over, and nobody can answer.
 _IN_A_NOTEBOOK = "JPY_PARENT_PID" in os.environ
 _TERMINAL = False if _IN_A_NOTEBOOK else None  # None: rich looks
-
-# Without emoji: in a name or an ARN what stands between two colons would become one.
-out = Console(highlight=False, emoji=False, soft_wrap=True, force_terminal=_TERMINAL)
-err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True, force_terminal=_TERMINAL)
 
 _PIPE_WIDTH = 240
 _COLOURS = {"ready": "green", "failed": "red", "draining": "yellow", "terminated": "dim"}
@@ -45,6 +42,33 @@ class Text(RichText):
 
     def __init__(self, text: str = "", style: str = "", **options: Any) -> None:
         super().__init__(plain(text), style, **options)
+
+
+class _Console(Console):
+    """Breaks lines between words, where a terminal breaks them wherever its last column is.
+
+    Who reads a pipe gets them whole; and so does everybody with ``soft_wrap=True``, for what a node
+    has written.
+    """
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """Print as rich does."""
+        if self.is_terminal and how.get("soft_wrap") is None:
+            objects = tuple(self._broken(one) for one in objects)
+        super().print(*objects, **how)
+
+    def _broken(self, what: Any) -> Any:
+        if isinstance(what, str):
+            return in_lines(what, self.width)
+        if isinstance(what, RichText) and not what.spans:
+            return RichText(in_lines(what.plain, self.width), style=what.style)
+        return what
+
+
+# Without emoji: in a name or an ARN what stands between two colons would become one.
+_PLAIN: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False, "soft_wrap": True}
+out = _Console(**_PLAIN, force_terminal=_TERMINAL)
+err = _Console(**_PLAIN, stderr=True, force_terminal=_TERMINAL)
 
 
 def error(message: str) -> None:
@@ -119,8 +143,15 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if _IN_A_NOTEBOOK or not sys.stdin.isatty():
         raise click.UsageError(f"{question} Nobody can answer here: say --yes.")
-    if not click.confirm(question, err=True):
+    if not ask(question):
         raise click.exceptions.Exit(1)
+
+
+def wrong(problem: click.ClickException) -> None:
+    """Print what click, or we in its way, found wrong with a command."""
+    said = io.StringIO()
+    problem.show(said)
+    err.print(Text(said.getvalue().rstrip("\n")))
 
 
 def can_ask() -> bool:
@@ -130,7 +161,7 @@ def can_ask() -> bool:
 
 def ask(question: str) -> bool:
     """Ask something that may well be answered with no."""
-    return click.confirm(question, err=True)
+    return click.confirm(in_lines(question, err.width), err=True)
 
 
 class PlainReporter:
@@ -186,11 +217,11 @@ class LiveReporter:
     def failed(self, alias: str, message: str) -> None:
         """Show it in the node's row, and say why above."""
         self.stage(alias, "failed")
-        self._live.console.print(Text(message, style="red"), soft_wrap=False)
+        self._live.console.print(Text(message, style="red"))
 
     def note(self, message: str) -> None:
         """Print it above the table."""
-        self._live.console.print(Text(message), soft_wrap=False)
+        self._live.console.print(Text(message))
 
     def forget(self) -> None:
         """Begin a new table."""

@@ -76,6 +76,13 @@ OTHERS: dict[str, tuple[str, ...]] = {
 }
 """Commands in place of those that other such programs have, where no spelling leads to them."""
 
+GLOBAL: dict[str, str] = {
+    **dict.fromkeys(("-r", "--region"), "-r REGION"),
+    **dict.fromkeys(("-c", "--config"), "-c FILE"),
+    **dict.fromkeys(("-d", "--debug"), "-d"),
+}
+"""The options of the program, as they are written before a command."""
+
 OPTIONS: dict[str, dict[str, str]] = {
     "start": {
         **dict.fromkeys(("-x", "--no-create", "-o", "--create-only"), _ALL_STEPS),
@@ -93,9 +100,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("-N", "--subnet-id"), _SETTING.format("SUBNET_ID")),
         **dict.fromkeys(("-S", "--cluster-shell"), _SETTING.format("CLUSTER_SHELL")),
         **dict.fromkeys(("-d", "--description"), "A cluster is known by its name; leave it out."),
-        **dict.fromkeys(
-            ("-r", "--refresh-interval"), "Nothing here polls at an interval; leave it out."
-        ),
+        "--refresh-interval": "Nothing here polls at an interval; leave it out.",
         **dict.fromkeys(("--public-ips", "--no-public-ips"), _SETTING.format("PUBLIC_IPS")),
     },
     "stop": {
@@ -186,6 +191,10 @@ def with_hint(error: click.ClickException) -> click.ClickException:
     if not isinstance(error, click.NoSuchOption) or error.ctx is None:
         return error
     hint = OPTIONS.get(error.ctx.command.name or "", {}).get(error.option_name)
+    if hint is None and error.option_name in GLOBAL:
+        program, _, command = error.ctx.command_path.partition(" ")
+        instead = f"{program} {GLOBAL[error.option_name]} {command} ..."
+        hint = f"It stands before the command: `{instead}`."
     return click.UsageError(f"{error.format_message()} {hint}", error.ctx) if hint else error
 
 

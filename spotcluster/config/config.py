@@ -63,17 +63,19 @@ class Config(Settings):
         ConfigError
             The template is there for others to extend, and lacks something itself.
         """
-        place = f" in {self.path}" if self.path else " in the config"
+        place = f" in {self.path or 'the config'}"
         listed = f"The templates there are: {wording.listed(self.clusters)}."
+        if not self.clusters and self.path:
+            listed = "`spotcluster help config` prints a config that has some."
+        elif not self.clusters:
+            place = ": there is no config file yet"
+            listed = "`spotcluster config init` writes one."
         wanted = name or self.global_settings.default_template
         if wanted is None:
             if len(self.clusters) == 1:
                 return next(iter(self.clusters.values()))
             if not self.clusters:
-                raise UsageError(
-                    f"There is no cluster template{place}.",
-                    "`spotcluster help` offers one to begin with.",
-                )
+                raise UsageError(f"There is no cluster template{place}.", listed)
             raise UsageError(
                 f"There are several cluster templates{place}, and no DEFAULT_TEMPLATE.",
                 f"Choose one with -c: {', '.join(self.clusters)}.",
@@ -88,6 +90,11 @@ class Config(Settings):
             f"There is no cluster template '{wanted}'{place}.{wording.hint(wanted, self.clusters)}",
             listed,
         )
+
+    def folder_of(self, section: str) -> Path:
+        """Return where the file is that has a section: its relative paths begin there."""
+        found = [one.source for one in self.origins.get(section, {}).values()]
+        return Path(found[0] if found else self.path or "config").absolute().parent
 
     def key_location(self, keyname: str) -> Path:
         """Return where the private key of `keyname` is on this computer, or would be."""

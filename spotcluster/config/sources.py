@@ -58,7 +58,8 @@ def read(path: Path) -> Sources:
         _refuse_open_secrets(sources, path, _add_file(sources, path, raw, ()))
     except FileNotFoundError:
         raise UsageError(
-            f"The config file {path} does not exist.", "`spotcluster help` offers to write one."
+            f"The config file {path} does not exist.",
+            "`spotcluster config init` writes a first one.",
         ) from None
     except OSError as error:
         raise UsageError(f"The config file {path} cannot be read: {_reason(error)}.") from error

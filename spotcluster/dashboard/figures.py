@@ -73,7 +73,8 @@ class WorkFigure:
         self.plot.y_range = Range1d(start=0, end=1)
         self.plot.ygrid.visible = False
         self._there = _empty("y", "left", "right")
-        self._bars = _empty("y", "left", "right", "color", "what", "hatch")
+        self._bars = _empty("y", "left", "right", "what")
+        self._failed = _empty("y", "left", "right", "what")
         self._marks = _empty("x", "y", "marker", "color", "what")
         self._image = _empty("image", "x", "y", "dw", "dh")
         self._mapper = LinearColorMapper(palette=_shades(_LIGHT), low=0, high=1)
@@ -87,15 +88,13 @@ class WorkFigure:
             line_color=None,
             fill_alpha=0.22,
         )
-        bars = self.plot.hbar(
-            "y",
-            left="left",
-            right="right",
-            height=0.62,
-            source=self._bars,
-            line_color=None,
-            fill_color="color",
-            hatch_pattern="hatch",
+        # Two, since Bokeh makes a picture for each bar where hatches differ from bar to bar: a page
+        # of a long search did nothing else.
+        bars = self._done(self._bars, fill_color=_BLUE)
+        failed = self._done(
+            self._failed,
+            fill_color=_RED,
+            hatch_pattern="/",
             hatch_color="white",
             hatch_scale=5,
         )
@@ -105,8 +104,13 @@ class WorkFigure:
         self.plot.image(
             "image", "x", "y", "dw", "dh", source=self._image, color_mapper=self._mapper
         )
-        _hover(self.plot, bars, ("", "@what"))
-        _hover(self.plot, marks, ("", "@what"))
+        for one in (bars, failed, marks):
+            _hover(self.plot, one, ("", "@what"))
+
+    def _done(self, source: ColumnDataSource, **look: Any) -> Any:
+        return self.plot.hbar(
+            "y", left="left", right="right", height=0.62, source=source, line_color=None, **look
+        )
 
     def paint(self, colours: dict[str, str]) -> None:
         """Use the colours of light or dark."""
@@ -150,20 +154,20 @@ class WorkFigure:
             own = [(one.start, one.end or now, False) for one in pieces[lane]]
             own += done.get(lane, [])
             bars += [(at, *one, name) for one in own if one[1] > begin]
-        bars = bars[-_BARS:]
+        bars = sorted(bars, key=lambda one: one[2])[-_BARS:]
         self._there.data = {
             "y": [one[0] for one in there],
             "left": [_ms(one[1]) for one in there],
             "right": [_ms(one[2]) for one in there],
         }
-        self._bars.data = {
-            "y": [one[0] for one in bars],
-            "left": [_ms(max(begin, one[1])) for one in bars],
-            "right": [_ms(one[2]) for one in bars],
-            "color": [_RED if one[3] else _BLUE for one in bars],
-            "hatch": ["/" if one[3] else " " for one in bars],
-            "what": [_said(one) for one in bars],
-        }
+        for source, failed in ((self._bars, False), (self._failed, True)):
+            own = [one for one in bars if one[3] is failed]
+            source.data = {
+                "y": [one[0] for one in own],
+                "left": [_ms(max(begin, one[1])) for one in own],
+                "right": [_ms(one[2]) for one in own],
+                "what": [_said(one) for one in own],
+            }
         self._marks.data = {
             "x": [_ms(one[0]) for one in marks],
             "y": [one[1] for one in marks],
@@ -186,7 +190,7 @@ class WorkFigure:
         width = WINDOW / BINS
         end = (int(now // width) + 1) * width
         begin = end - (BINS - column) * width
-        for source in (self._there, self._bars, self._marks):
+        for source in (self._there, self._bars, self._failed, self._marks):
             source.data = {name: [] for name in source.data}
         self._image.data = {
             "image": [share[::-1, column:]],
@@ -199,10 +203,11 @@ class WorkFigure:
         ticks = {len(nodes) - at: nodes[at] for at in range(0, len(nodes), step)}
         self._axes(begin, end, (0.5, len(nodes) + 0.5), ticks, 560)
         self.plot.yaxis.axis_label = "node"
-        busy = float(np.nanmean(share[:, -1])) if len(known) else 0.0
+        busy = share[~np.isnan(share[:, -1]), -1]
+        now_busy = f"{busy.mean():.0%} of them are busy now" if len(busy) else "None is there now"
         return (
             f"{engines:,} engines on {len(nodes):,} nodes; a line is a node, the darker the more of"
-            f" its engines compute. {busy:.0%} of them are busy now."
+            f" its engines compute. {now_busy}."
         )
 
     def _axes(
@@ -284,7 +289,7 @@ class ScoreFigures:
 
     def show(self, one: SearchRow | None, scores: Scores | None, parameter: str) -> dict[str, str]:
         """Draw them; return each in words."""
-        if one is None or scores is None:
+        if one is None:
             scores = None
         said = {"time": self._over_time(one, scores)}
         spreads = scores.spreads.get(parameter, ()) if scores else ()

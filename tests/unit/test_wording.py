@@ -259,3 +259,32 @@ def test_names_of_nodes_are_folded(names: list[str], said: str) -> None:
 )
 def test_names_can_be_given_as_they_are_folded(text: str, names: list[str]) -> None:
     assert wording.unfolded(text) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("short enough", ["short enough"]),
+        ("one two three four five six", ["one two three four", "five six"]),
+        (
+            "it is ended by `spotcluster stop`, then",
+            ["it is ended by", "`spotcluster stop`,", "then"],
+        ),
+        (
+            "`a command that is longer than a line` ends it",
+            ["`a command that is longer than a line`", "ends it"],
+        ),
+        ("  spotcluster stop mycluster   end it", ["  spotcluster stop mycluster", "      end it"]),
+        ("  spotcluster stop mycluster", ["  spotcluster stop mycluster"]),
+        ("see /a/very/long/path/to/something", ["see", "/a/very/long/path/to/something"]),
+        ("first\nsecond line that is too long", ["first", "second line that is", "too long"]),
+    ],
+)
+def test_terminals_cut_words_and_commands_in_two(text: str, lines: list[str]) -> None:
+    """What was longer than a line went on in the next one in the middle of a word."""
+    assert wording.in_lines(text, 20).split("\n") == lines
+
+
+@given(st.text(alphabet="ab `\n", max_size=60), st.integers(1, 30))
+def test_breaking_lines_loses_nothing(text: str, width: int) -> None:
+    assert wording.in_lines(text, width).split() == text.split()

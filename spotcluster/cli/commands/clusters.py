@@ -284,7 +284,6 @@ def removenode(context: Context, name: str, *, aliases: tuple[str, ...], yes: bo
     output.out.print(
         f"Removed {', '.join(gone)}; '{name}' has {len(cluster.nodes)} node(s) left.\n"
         f"  spotcluster -r {cluster.region} terminate {name}   end the bill",
-        markup=False,
     )
     return 0
 

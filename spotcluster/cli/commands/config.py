@@ -121,7 +121,7 @@ def show(
             }
         )
         return
-    output.out.print(f"{_files(config)}\n", markup=False)
+    output.out.print(f"{_files(config)}\n")
     for section, found in groupby(settings, key=lambda one: one.section):
         rows = [(one.key, one.text, str(one.origin or "default")) for one in found]
         output.table(f"[{section}]", ("key", "value", "from"), rows)
@@ -152,16 +152,16 @@ def check(context: Context, *, as_json: bool) -> int:
     if problems:
         number = "One problem." if len(problems) == 1 else f"{len(problems)} problems."
         raise ConfigError([str(one) for one in problems], f"{number} {configs.HINT}")
-    output.out.print(f"{_files(config)}: nothing is wrong.", markup=False)
-    output.out.print(f"Templates: {wording.listed(config.clusters)}", markup=False)
+    output.out.print(f"{_files(config)}: nothing is wrong.")
+    output.out.print(f"Templates: {wording.listed(config.clusters)}")
     if config.incomplete:
         listed = ", ".join(config.incomplete)
-        output.out.print(f"Only for others to extend: {listed}", markup=False)
+        output.out.print(f"Only for others to extend: {listed}")
     if installed := configs.installed_plugins():
         listed = ", ".join(f"{name} ({where})" for name, where in sorted(installed.items()))
-        output.out.print(f"Plugins of installed packages: {listed}", markup=False)
+        output.out.print(f"Plugins of installed packages: {listed}")
     for note in notes:
-        output.out.print(note, markup=False)
+        output.out.print(note)
     return 0
 
 
@@ -170,7 +170,7 @@ def check(context: Context, *, as_json: bool) -> int:
 def edit(context: Context) -> None:
     """Edit the config in $VISUAL or $EDITOR; it is checked before it takes the file's place."""
     path = files.expand(context.config_path or files.config_file())
-    output.out.print(editing.edit(path), markup=False)
+    output.out.print(editing.edit(path))
 
 
 def _files(config: Config) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spotcluster import files
+from spotcluster import files, wording
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
 from spotcluster.errors import ClusterError, SearchError, SpotclusterError, UsageError
@@ -34,6 +34,10 @@ EXPECTED = (
 )
 """What the search found in the lecture notes it is taken from, to compare with."""
 
+_AFTERWARDS = (
+    ("spotcluster demo --keep", "the same, and the cluster is left for you to try"),
+    ("spotcluster config init", "a first config for EC2; with -r local for this computer"),
+)
 _LIMIT = 300.0  # seconds for the search, and for each change of the cluster
 
 
@@ -69,10 +73,9 @@ def demo(context: Context, *, keep: bool) -> int:
         _say_what_next(session)
     else:
         _clean_up(session, stop_local=not was_running)
-        output.out.print(
-            "\nNext: `spotcluster demo --keep` leaves the cluster for you to try;"
-            " `spotcluster config edit` makes a config for EC2."
-        )
+        output.out.print("\nNext:")
+        for line in wording.columns(_AFTERWARDS):
+            output.out.print(f"  {line}")
     return 0 if right else 1
 
 
@@ -207,7 +210,7 @@ def _report(told: _Told) -> bool:
         return True
     output.error("This is not what the search should have found:")
     for score, params in EXPECTED:
-        output.err.print(f"  {score:.5f}  {params}", markup=False)
+        output.err.print(f"  {score:.5f}  {params}")
     return False
 
 
@@ -392,7 +395,6 @@ def _say_what_next(session: Session) -> None:
         f' region="{session.region}").ids)\'\n'
         f"  spotcluster {region} terminate {NAME}\n"
         "  spotcluster local stop",
-        markup=False,
     )
 
 

@@ -45,7 +45,6 @@ def _say_what_runs(jobs: Sequence[RunningJob]) -> None:
     for job in jobs:
         output.err.print(
             f"Job {job.id} still runs on the master, and is cut off: {shlex.join(job.command)}",
-            markup=False,
         )
 
 

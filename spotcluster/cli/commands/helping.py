@@ -102,7 +102,6 @@ def offer_template(context: Context) -> None:
     output.err.print(
         f"\n[1] Show the spotcluster config template\n[2] Write config template to {path}\n"
         "[q] Quit\n",
-        markup=False,
     )
     choice = click.prompt(
         "Please enter your selection",

@@ -61,7 +61,6 @@ def ebsimage(context: Context, name: str, words: tuple[str, ...], *, as_json: bo
         f"  NODE_IMAGE_ID = {made.name}:latest   in the section of a cluster: its nodes boot"
         f" from it\n  spotcluster -r {found.region} removeimage {made.full_name}   ends what its"
         " snapshot costs",
-        markup=False,
     )
     return 0
 

@@ -38,7 +38,7 @@ def createkey(context: Context, name: str, *, target: str | None) -> int:
         click.echo(private, nl=False)
         return 0
     output.out.print(f"Created the key pair '{name}' in {session.region}; its key is {path}.")
-    output.out.print(f"  [key {name}]\n  KEY_LOCATION = {path}", markup=False)
+    output.out.print(f"  [key {name}]\n  KEY_LOCATION = {path}")
     return 0
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spotcluster import wording
+from spotcluster import files, wording
 from spotcluster.cli import output
+from spotcluster.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,6 +76,13 @@ def results(
     """
     from spotcluster.search.results import kept, rows
 
+    for ledger in ledgers:
+        if not ledger.exists():
+            raise UsageError(
+                f"There is no ledger {ledger}.",
+                "A search says where its own is (`search.ledger`); where none was named, it is in"
+                f" {files.private_dir('searches')}.",
+            )
     found = [kept.merge(ledgers, merge)] if merge else [kept.Kept.of(path) for path in ledgers]
     if (csv or parquet) and len(found) > 1:
         raise click.UsageError("One table is of one ledger; --merge makes one of several.")

@@ -70,7 +70,7 @@ def status(*, as_json: bool) -> int:
     output.out.print(f"The local cloud runs at {seen.url} (process {seen.pid}).")
     output.out.print("Other programs, such as `aws ec2 describe-instances`, reach it with:")
     for line in seen.environment_lines:
-        output.out.print(f"  {line}", markup=False)
+        output.out.print(f"  {line}")
     if not seen.hosts:
         output.out.print("It has no hosts.")
         return 0

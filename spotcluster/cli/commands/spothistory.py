@@ -94,7 +94,7 @@ def spothistory(
         _show(session.region, found, known, fixed, days)
     if plot is not None:
         shown = not wanted_plot and pictures.show(plot)
-        output.err.print(f"The picture is {plot}{', and is shown.' if shown else ''}", markup=False)
+        output.err.print(f"The picture is {plot}{', and is shown.' if shown else ''}")
 
 
 def _show(

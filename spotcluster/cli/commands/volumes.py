@@ -35,6 +35,12 @@ Examples:
     show_default=True,
     help="What it is made of.",
 )
+@click.option(
+    "--kms-key",
+    metavar="KEY",
+    help="The key of KMS that it is encrypted with: ARN, id or alias; by default KMS_KEY of the"
+    " default template, or the account's usual one.",
+)
 @json_option
 @pass_context
 def createvolume(
@@ -45,6 +51,7 @@ def createvolume(
     name: str,
     snapshot: str | None,
     kind: str,
+    kms_key: str | None,
     as_json: bool,
 ) -> int:
     """Create an EBS volume of SIZE GiB, encrypted; clusters that use it go to its zone.
@@ -57,7 +64,13 @@ def createvolume(
     session, config = context.session(), context.config()
     try:
         made = catalogue.create(
-            session, name, size=size, zone=zone, snapshot=snapshot, kind=kind, config=config
+            *(session, name),
+            size=size,
+            zone=zone,
+            snapshot=snapshot,
+            kind=kind,
+            config=config,
+            key=kms_key,
         )
     except KeyboardInterrupt:
         output.err.print(
@@ -71,7 +84,6 @@ def createvolume(
     output.out.print(
         f"  [volume {name or 'data'}]\n  VOLUME_ID = {made.id}\n  MOUNT_PATH = /{name or 'data'}\n"
         f"and, in the section of the cluster, VOLUMES = {name or 'data'}",
-        markup=False,
     )
     return 0
 

@@ -3,6 +3,7 @@
 // never as markup: nodes, parameters and logs may have anything in them.
 (() => {
   const LATE = 10; // seconds without a word after which what is shown is old
+  const SLOW = 90; // seconds that a page may take to connect
   const parts = {};
   const wishes = {};
   const chosen = new Set();
@@ -327,6 +328,8 @@
   let trying = false;
   async function comeBack() {
     if (trying || at("dialog").open) return;
+    // A computer that is busy takes long to connect a page; one that is loaded anew would begin again.
+    if (!bridge && Date.now() / 1000 - heard < SLOW) return;
     trying = true;
     try {
       // The server is there again, or this computer has slept: a new page knows everything.

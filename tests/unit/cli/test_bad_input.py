@@ -139,6 +139,28 @@ def test_unknown_command_and_missing_argument_are_usage_errors(
     assert "NAME" in refused(capsys, "start")
 
 
+@pytest.mark.parametrize(
+    ("words", "instead"),
+    [
+        (("start", "-r", "local", "mycluster"), "spotcluster -r REGION start ..."),
+        (("config", "check", "--config", "file"), "spotcluster -c FILE config check ..."),
+    ],
+)
+def test_option_of_the_program_behind_a_command_was_only_unknown(
+    words: tuple[str, ...], instead: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"It stands before the command: `{instead}`." in refused(capsys, *words)
+
+
+def test_ledger_that_is_not_there_was_a_failure_without_advice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(capsys, "results", str(tmp_path / "none.ledger"))
+    assert "There is no ledger" in said
+    assert str(files.home() / "searches") in said
+    assert "full story" not in said
+
+
 def test_createkey_does_not_overwrite(
     tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -107,3 +107,14 @@ def test_cell_of_a_notebook_gets_lines_and_no_question(monkeypatch: pytest.Monke
     assert "\x1b" not in shown
     assert "s] node001: ready" in shown
     assert "Sure? Nobody can answer here: say --yes." in shown
+
+
+def test_words_of_errors_were_cut_in_two_at_the_edge_of_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    _, shown = at_a_terminal(["start", "-c", "smal", "-r", "local", "mycluster"], [])
+    status, said = at_a_terminal(["-r", "us-esat-1", "-c", "/nothing", "status", "mycluster"], [])
+    assert status == 2
+    for line in (shown + said).splitlines():
+        assert len(line) <= 80, line

@@ -29,7 +29,7 @@ def test_every_line_that_is_commented_out_is_right_too() -> None:
 
 def test_demo_starts_a_master_and_two_spot_workers() -> None:
     template = config.load_text(templates.read("demo.ini"), "demo.ini").template("demo")
-    assert (template.region, template.cluster_size, template.spot_bid) == ("local", 3, 0.5)
+    assert (template.region, template.cluster_size, template.spot_bid) == ("local", 3, 0.08)
     assert not template.force_spot_master
     assert template.plugins[0].settings == {"packages": "scikit-learn, psutil"}
 

@@ -121,7 +121,7 @@ def _show(groups: Sequence[tuple[list[str], Outcome]]) -> None:
         title = f"{wording.folded(aliases)}{number}{f': {why}' if why else ''}"
         output.out.print(output.Text(title, style="bold red" if why else "bold"))
         if one.output:
-            output.out.print(output.Text(one.output.removesuffix("\n")))
+            output.out.print(output.Text(one.output.removesuffix("\n")), soft_wrap=True)
     if len(groups) > 1 and any(one.status for _, one in groups):
         said = [f"{wording.folded(aliases)}: {one.status}" for aliases, one in groups]
         output.err.print(output.Text(f"Exit statuses: {'; '.join(said)}."))

@@ -152,7 +152,7 @@ def ssh_config(context: Context, name: str, *, shown: bool) -> None:
     cluster.master  # noqa: B018 - that there is none is said before anything is written
     aliases.write(cluster.region, name, cluster.nodes, known_hosts)
     for one in aliases.names(name, cluster.nodes):
-        output.out.print(f"ssh {one}", markup=False)
+        output.out.print(f"ssh {one}")
 
 
 def _in_tmux(command: tuple[str, ...]) -> tuple[str, ...]:

@@ -111,7 +111,7 @@ def _copy(
         with Bar() as bar:
             report = work(cluster, node, sources, dest, progress=bar, user=user, follow=follow)
     except KeyboardInterrupt:
-        output.err.print(AGAIN, markup=False)
+        output.err.print(AGAIN)
         raise
     finally:
         cluster.close()
@@ -119,7 +119,7 @@ def _copy(
         user = user or node.target.user
         output.document({"cluster": name, "node": node.alias, "user": user, **_told(dest, report)})
     else:
-        output.out.print(_sentence(verb, node.alias, report, bar.seconds), markup=False)
+        output.out.print(_sentence(verb, node.alias, report, bar.seconds))
     _list("left out", report.left_out)
     _list("FAILED", report.failed)
     return 1 if report.failed else 0
@@ -150,7 +150,7 @@ def _spread(
                 cluster, sources, dest, progress=bar, user=user, follow=follow
             )
     except KeyboardInterrupt:
-        output.err.print(AGAIN, markup=False)
+        output.err.print(AGAIN)
         raise
     finally:
         cluster.close()
@@ -168,12 +168,10 @@ def _spread(
         ]
         output.document({**told, "passed_on": further})
     else:
-        output.out.print(_sentence("put", node.alias, report, bar.seconds), markup=False)
+        output.out.print(_sentence("put", node.alias, report, bar.seconds))
         if there := [one.alias for one in passed if not one.problem]:
             amount = wording.amount(sum(one.sent for one in passed))
-            output.out.print(
-                f"From there {amount} went on to {wording.folded(there)}.", markup=False
-            )
+            output.out.print(f"From there {amount} went on to {wording.folded(there)}.")
     _list("left out", report.left_out)
     _list("FAILED", report.failed)
     for one in passed:
@@ -209,6 +207,6 @@ def _list(title: str, what: tuple[tuple[str, str], ...]) -> None:
     from spotcluster.ssh.copying.wire import shown
 
     for name, why in what[:_SHOWN]:
-        output.err.print(f"{title}: {shown(name)}: {why}", markup=False)
+        output.err.print(f"{title}: {shown(name)}: {why}")
     if len(what) > _SHOWN:
-        output.err.print(f"{title}: {len(what) - _SHOWN} more; --json lists all", markup=False)
+        output.err.print(f"{title}: {len(what) - _SHOWN} more; --json lists all")
