@@ -138,8 +138,8 @@ def test_connection_that_was_not_signed_here_gets_nothing(served: Served) -> Non
 
 def test_port_that_is_taken_is_a_sentence(served: Served) -> None:
     with pytest.raises(UsageError, match=f"Port {served.port} of this computer cannot be used"):
-        asyncio.run(_serve_at(served.port))
+        asyncio.run(_serve_at(type(served), served.port))
 
 
-async def _serve_at(port: int) -> None:
-    await asyncio.to_thread(type(served), Nothing(), port)
+async def _serve_at(kind: type[Served], port: int) -> None:
+    await asyncio.to_thread(kind, Nothing(), port)
