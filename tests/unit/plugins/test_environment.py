@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import shutil
 import subprocess
 import sys
 import venv
@@ -369,3 +370,26 @@ def test_only_what_is_lacking_is_installed_from_its_index_for_the_python_that_th
         (lacking, {"python": version, "index": Index()}),
         (lacking, {"python": version, "index": Index(url, (extra,))}),
     ]
+
+
+def test_venv_was_not_installed_where_the_machine_updated_its_own_lists(tmp_path: Path) -> None:
+    programs = {
+        "sudo": 'shift\nexec "$@"',
+        "python3": "exit 1",
+        "apt-get": 'PATH=/usr/bin:/bin; echo "$*" >>"$HOME/asked"\n'
+        '[ "$(wc -l <"$HOME/asked")" -gt 2 ] || '
+        '{ echo "E: Could not get lock /var/lib/apt/lists/lock." >&2; exit 100; }',
+        "sleep": "exit 0",
+    }
+    for name, script in programs.items():
+        path = tmp_path / name
+        path.write_text(f"#!/bin/bash\n{script}\n")
+        path.chmod(0o755)
+    for name in ("env", "bash"):
+        (tmp_path / name).symlink_to(shutil.which(name, path="/usr/bin:/bin") or "")
+    script = f"set -euo pipefail\n{templates.read('python_venv.sh')}"
+    env = {"HOME": str(tmp_path), "PATH": str(tmp_path)}
+    subprocess.run(["/bin/bash", "-c", script], env=env, check=True, capture_output=True)
+    said = (tmp_path / "asked").read_text().splitlines()
+    assert said[:3] == ["update -qq"] * 3
+    assert said[3].endswith("install -y -qq python3-venv")
