@@ -24,6 +24,7 @@ _HOME_SCRIPT = f"/etc/spotcluster/{HOME_SERVICE}.sh"
 _LACKING = 47  # a status of ours, for a kernel without NFS
 _TOOLS = "preparing for NFS"
 _PATIENCE = 300.0  # seconds for a package, or for a mount
+_SILENCE = 30  # seconds without an answer, after which what a machine shares is let go of
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ def mounting(
         uid=str(home.uid) if home else "",
         own_names=OWN_NAMES,
         owner=owner,
+        patience=_SILENCE,
         paths=[one.path for one in ordered],
         kinds=[one.kind for one in ordered],
         sources=[one.source for one in ordered],

@@ -1,8 +1,10 @@
 # Mount what nodes share, or let go of it. As root, and as often as anybody likes; the argument says
-# which: mount, release, or check, which lets go of it where nobody serves it. Given: service=NAME; account and home=FOLDER of whoever's home is among the
-# paths, and nothing where it is not; uid=NUMBER that the account has to have; own_names=what stays the
-# node's own in that home; owner=NAME of whose a new file system becomes; and an item for each mount in
-# paths, kinds, sources, options, and servers, where a name says which machine it has to be.
+# which: mount, release, check, which lets go of it where nobody serves it, or watch, which does so and
+# mounts it again for as long as it runs. Given: service=NAME; account and home=FOLDER of whoever's home
+# is among the paths, and nothing where it is not; uid=NUMBER that the account has to have; own_names=what
+# stays the node's own in that home; owner=NAME of whose a new file system becomes; patience=SECONDS
+# without an answer; and an item for each mount in paths, kinds, sources, options, and servers, where a
+# name says which machine it has to be.
 set -euo pipefail
 own=/run/spotcluster/home # the node's own home, while the shared one is in its place
 
@@ -23,6 +25,102 @@ release() {
     fi
     for ((i = ${#paths[@]} - 1; i >= 0; i--)); do let_go "${paths[i]}"; done
     [ -z "$home" ] || let_go "$own"
+}
+
+watched() { # the folders that come from a machine which has a name
+    local i
+    for i in "${!paths[@]}"; do
+        [ -z "${servers[i]}" ] || printf '%s\n' "${paths[i]}"
+    done
+}
+
+abandon() { # what nobody answers for: who waits there gets an error, or is ended
+    local end one places
+    mapfile -t places < <(watched | tac)
+    for ((end = SECONDS + 10; SECONDS < end; )); do # who is woken lets the next one wait
+        for one in "${places[@]}"; do timeout -k 1 2 umount -i -f "$one" 2>/dev/null || true; done
+        # The kernel renews its lease before it opens a file, and nothing else ends that.
+        end_waiters 'nfs4_wait_clnt_recover'
+        [ -n "$(waiting "$in_nfs")" ] || break
+        sleep 0.2
+    done
+    # With the names in it that stay the node's own.
+    for one in "${places[@]}"; do
+        timeout -k 1 2 umount -i -f "$one" 2>/dev/null || timeout -k 1 5 umount -i -l "$one" 2>/dev/null || true
+    done
+    [ -z "$home" ] || umount -l "$own" 2>/dev/null || true
+    for ((end = SECONDS + 10; SECONDS < end; )); do
+        [ -n "$(waiting "$in_nfs")" ] || break
+        end_waiters "$in_nfs"
+        sleep 0.2
+    done
+}
+
+in_nfs='nfs4?_|rpc_wait_bit_killable' # in the stack of who waits for NFS
+waiting() { # processes, the kernel's own aside, that have $1 in it
+    grep -lsE " ($1)" /proc/[0-9]*/task/[0-9]*/stack | xargs -r grep -LsF ' kthread+' | cut -d/ -f3 | uniq || true
+}
+
+end_waiters() { # see `waiting`; but where somebody else's files are mounted too, it may be those
+    local one
+    ! awk '/ - nfs4 / { print $5 }' /proc/self/mountinfo | grep -vqxF "$(watched)" || return 0
+    for one in $(waiting "$1"); do
+        echo "ended, as it waited for shared files: $one ($(cat "/proc/$one/comm" 2>/dev/null))"
+        kill -9 "$one" 2>/dev/null || true
+    done
+}
+
+asked= # the child that asks: one at a time, as it may hang
+answers() { # whether the server does, within 5 s
+    local one
+    if [ -z "$asked" ]; then
+        ask &
+        asked=$!
+    fi
+    for _ in {1..10}; do
+        if ! kill -0 "$asked" 2>/dev/null; then
+            one=$asked asked=
+            wait "$one"
+            return
+        fi
+        sleep 0.5
+    done
+    kill -9 "$asked" 2>/dev/null || true # that may come to nothing for as long as it hangs
+    return 1
+}
+
+ask() {
+    local server places
+    exec 9>&-
+    for server in $(printf '%s\n' "${servers[@]}" | sort -u); do
+        timeout -k 1 3 bash -c ": <>/dev/tcp/$server/2049" 2>/dev/null || exit 1
+    done
+    mapfile -t places < <(watched)
+    exec stat -f -- "${places[@]}" >/dev/null 2>&1
+}
+
+watch() {
+    local last=$SECONDS gone=0
+    [ -n "$(watched)" ] || exec sleep infinity # EFS comes back by itself
+    while :; do
+        sleep 4
+        if ! answers; then
+            [ "$gone" = 0 ] || end_waiters "$in_nfs"
+            [ "$gone" = 0 ] && [ $((SECONDS - last)) -ge "$patience" ] || continue
+            flock -w 240 9 || continue
+            abandon
+            flock -u 9
+            gone=1
+            echo "no answer for $((SECONDS - last)) s, so these are unmounted: ${paths[*]}"
+        elif [ "$gone" = 0 ]; then
+            last=$SECONDS
+        elif bash "$0" mount; then
+            gone=0 last=$SECONDS
+            echo "mounted again: ${paths[*]}"
+        else
+            sleep 10
+        fi
+    done
 }
 
 is_right() { # whether number $1 is mounted from the machine that has the server's name now, and answers
@@ -86,6 +184,9 @@ if [ "$1" = check ]; then
         is_right "$i" || { release && break; }
     done
     exit 0
+fi
+if [ "$1" = watch ]; then
+    watch
 fi
 flock -w 240 9
 if [ "$1" = release ]; then

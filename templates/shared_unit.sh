@@ -1,11 +1,17 @@
 # Mount what is shared, now and whenever the machine boots. As root. Given: service=NAME, script=SCRIPT
 # A unit of ours and no line in fstab: it tries again until there is somebody to mount it from, and a
-# machine that boots without never waits for it.
+# machine that boots without never waits for it. What it runs then looks after it.
 umask 022
 mkdir -p /etc/spotcluster
-printf '%s\n' "$script" >"/etc/spotcluster/$service.sh.new"
-mv "/etc/spotcluster/$service.sh.new" "/etc/spotcluster/$service.sh"
+own=/etc/spotcluster/$service.sh
 file=/etc/systemd/system/spotcluster-$service.service
+printf '%s\n' "$script" >"$own.new"
+if ! cmp -s "$own.new" "$own"; then
+    # By the old one, which knows what it mounted.
+    [ ! -e "$file" ] || systemctl stop "spotcluster-$service.service"
+    mv "$own.new" "$own"
+fi
+rm -f "$own.new"
 cat >"$file.new" <<UNIT
 # Written by spotcluster; \`start\` writes it anew.
 [Unit]
@@ -15,13 +21,16 @@ Wants=network-online.target
 StartLimitIntervalSec=0
 
 [Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/bin/bash /etc/spotcluster/$service.sh mount
-ExecStop=/bin/bash /etc/spotcluster/$service.sh release
+ExecStartPre=/bin/bash $own mount
+ExecStart=/bin/bash $own watch
+ExecStopPost=/bin/bash $own release
 TimeoutStartSec=300
 TimeoutStopSec=90
-Restart=on-failure
+# Nothing that hangs with the server heeds another signal.
+KillSignal=SIGKILL
+SuccessExitStatus=SIGKILL
+OOMScoreAdjust=-900
+Restart=always
 RestartSec=15
 
 [Install]
@@ -32,7 +41,7 @@ if ! cmp -s "$file.new" "$file"; then
     systemctl daemon-reload
 fi
 rm -f "$file.new"
-bash "/etc/spotcluster/$service.sh" mount
+bash "$own" mount
 systemctl enable --quiet "spotcluster-$service.service"
 systemctl reset-failed "spotcluster-$service.service" 2>/dev/null || true
 systemctl start "spotcluster-$service.service" # so that a shutdown lets go of it while there is a network
