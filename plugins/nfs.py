@@ -12,9 +12,9 @@ from spotcluster.plugins.sharing import Home, Mount
 from spotcluster.steps import Step
 
 _CHANGING = "letting nodes mount its files"
-# Who reads from a master that is gone gets an error after half a minute. What opens a file to write
-# waits longer: the kernel renews its lease first. `softreval` lets paths that are known be walked
-# all the same. Nothing that lies there makes anybody root on a node.
+# Who reads from a master that is gone gets an error after a minute. What opens a file waits longer,
+# as the kernel renews its lease first: see `abandon` in shared.sh. `softreval` lets paths that are
+# known be walked all the same. Nothing that lies there makes anybody root on a node.
 _OPTIONS = "vers=4.2,proto=tcp,sec=sys,softerr,softreval,timeo=50,retrans=2,retry=0,nosuid,nodev"
 
 

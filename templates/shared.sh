@@ -35,22 +35,22 @@ watched() { # the folders that come from a machine which has a name
 }
 
 abandon() { # what nobody answers for: who waits there gets an error, or is ended
-    local end one places
+    local end calm one places
     mapfile -t places < <(watched | tac)
-    for ((end = SECONDS + 10; SECONDS < end; )); do # who is woken lets the next one wait
+    # Who is woken lets the next one wait, so it takes a few looks to know that nobody is left.
+    for ((end = SECONDS + 10, calm = 0; SECONDS < end && calm < 3; calm++)); do
         for one in "${places[@]}"; do timeout -k 1 2 umount -i -f "$one" 2>/dev/null || true; done
         # The kernel renews its lease before it opens a file, and nothing else ends that.
         end_waiters 'nfs4_wait_clnt_recover'
-        [ -n "$(waiting "$in_nfs")" ] || break
+        [ -z "$(waiting "$in_nfs")" ] || calm=-1
         sleep 0.2
     done
-    # With the names in it that stay the node's own.
-    for one in "${places[@]}"; do
+    for one in "${places[@]}"; do # with the names in it that stay the node's own
         timeout -k 1 2 umount -i -f "$one" 2>/dev/null || timeout -k 1 5 umount -i -l "$one" 2>/dev/null || true
     done
     [ -z "$home" ] || umount -l "$own" 2>/dev/null || true
-    for ((end = SECONDS + 10; SECONDS < end; )); do
-        [ -n "$(waiting "$in_nfs")" ] || break
+    for ((end = SECONDS + 10, calm = 0; SECONDS < end && calm < 3; calm++)); do
+        [ -z "$(waiting "$in_nfs")" ] || calm=-1
         end_waiters "$in_nfs"
         sleep 0.2
     done

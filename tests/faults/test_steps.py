@@ -11,7 +11,7 @@ from .world import World
 
 OF_A_WORKER = [
     "connecting",
-    "asking what the machine has, making its host key",
+    "looking after the shared home, asking what the machine has, making its host key",
     "changing its host key, looking at the host key that its sshd shows, making it a node,"
     " preparing the folders of ubuntu, preparing the folders of ipuser,"
     " writing /etc/spotcluster/services/autostop.py,"
