@@ -25,7 +25,7 @@ MADE = (
     "ls -d /etc/exports.d/spotcluster.exports /etc/nfs.conf.d/spotcluster.conf"
     " /etc/systemd/system/spotcluster-nfs.service /run/spotcluster/home 2>/dev/null || true;"
     " dpkg -l nfs-kernel-server 2>/dev/null | grep ^ii || true;"
-    " systemctl list-unit-files --state=masked --no-legend 'rpcbind*' 'rpc-statd*'"
+    " systemctl list-unit-files --state=masked --no-legend 'rpcbind*' 'rpc-statd*' || true"
 )
 
 
