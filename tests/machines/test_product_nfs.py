@@ -44,6 +44,6 @@ def test_kernel_without_nfs_is_said_in_a_sentence_and_nothing_is_half_made(
 ) -> None:
     before = master.inside(MADE)
     said = lab.run("runplugin", "nfs", "mycluster", status=1)
-    assert "master: its kernel (" in said
+    assert "master FAILED: its kernel (" in said
     assert "has no NFS server, so no files can be shared." in said
     assert master.inside(MADE) == before
