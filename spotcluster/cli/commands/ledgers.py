@@ -76,10 +76,10 @@ def results(
     """
     from spotcluster.search.results import kept, rows
 
-    for path in ledgers:
-        if not path.exists():
+    for ledger in ledgers:
+        if not ledger.exists():
             raise UsageError(
-                f"There is no ledger {path}.",
+                f"There is no ledger {ledger}.",
                 "A search says where its own is (`search.ledger`); where none was named, it is in"
                 f" {files.private_dir('searches')}.",
             )
