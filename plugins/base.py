@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol, TypeVar
 
@@ -22,6 +22,20 @@ def as_list(value: Any) -> Any:
 
 CommaList = Annotated[tuple[str, ...], BeforeValidator(as_list)]
 """A setting written in the config as ``a, b, c``."""
+
+
+class WrongSetting(ValueError):
+    """A setting of a config file is wrong; the sentence is what is said of it.
+
+    Attributes
+    ----------
+    key : str
+        Which one.
+    """
+
+    def __init__(self, key: str, why: str) -> None:
+        super().__init__(why)
+        self.key = key
 
 
 class Facts(Protocol):
@@ -215,6 +229,39 @@ class Plugin(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     after_master: ClassVar[bool] = True
     lasts: ClassVar[bool] = False
+
+    @classmethod
+    def settled(cls, settings: Mapping[str, str], folder: Path) -> dict[str, str]:  # noqa: ARG003 - what overrides it needs it
+        """Return the settings of a config file as a cluster is to remember them.
+
+        Other computers read them too, so what files of this one hold takes the place of their
+        names, or is named by its digest.
+
+        Parameters
+        ----------
+        folder : Path
+            Where the config file is; relative paths begin there.
+
+        Raises
+        ------
+        WrongSetting
+            A file is not there, or is none of its kind.
+        """
+        return dict(settings)
+
+    def check(self, user: str) -> None:
+        """Refuse, before anything is made, what could not be set up from this computer.
+
+        Parameters
+        ----------
+        user : str
+            The cluster user.
+
+        Raises
+        ------
+        UsageError
+            It could not.
+        """
 
     def setup(self, cluster: Cluster, node: Node) -> None:
         """Set the node up; called when it has joined, and again when `start` is repeated."""

@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -15,10 +15,16 @@ from packaging.utils import canonicalize_name
 from spotcluster import node_layout, templates
 from spotcluster.errors import RemoteCommandFailed
 from spotcluster.plugins.base import Node
+from spotcluster.plugins.index import Index
+from spotcluster.plugins.requirements import Content, versioned
 from spotcluster.steps import Step
 
 BASE = ("ipyparallel", "cloudpickle", "joblib", "psutil", "rich", "pip")
 """What engines need, and searches on the master, whatever else the user asks for."""
+
+_NOTHING, _PUBLIC = Content(), Index()
+# Where nodes were let in, for what is installed there a moment later.
+_logins: WeakKeyDictionary[Node, Index] = WeakKeyDictionary()
 
 _PIP = f"{node_layout.PYTHON} -m pip --disable-pip-version-check"
 _LISTING = "listing the packages"
@@ -81,54 +87,29 @@ def constraints(free: Sequence[str] = ()) -> str:
     return "\n".join(lines[name] for name in sorted(lines) if lines[name])
 
 
-def check_index_url(url: str) -> str:
-    """Return the URL of a package index as it is.
-
-    Raises
-    ------
-    ValueError
-        It is none that pip and uv both take.
-    """
-    parts = urlsplit(url)
-    if any(ord(sign) <= ord(" ") for sign in url) or parts.scheme not in ("http", "https"):
-        raise ValueError("must be a URL that begins with https:// or http://, without spaces")
-    try:
-        host = parts.hostname if parts.port is None or parts.port else None
-    except ValueError as error:  # a port that is no number
-        raise ValueError("names a port that is not a number between 1 and 65535") from error
-    if not host:
-        raise ValueError("must name a host, as https://pypi.example.com/simple/ does")
-    if "@" in parts.netloc:
-        # Begins with a quote, so that the value, which is a secret, is not put before it.
-        raise ValueError(
-            f"'{parts.scheme}://...@{host}' holds a name or password, and settings of plugins are"
-            " kept in EC2's tags; let the image have them in /etc/pip.conf or ~/.netrc"
-        )
-    return url
-
-
-def _trusted(index_url: str | None) -> str:
-    """Return the host of an index without TLS: uv takes it as it is, pip must be told to."""
-    parts = urlsplit(index_url or "")
-    return parts.netloc if parts.scheme == "http" else ""
-
-
 def install(
     node: Node,
     packages: Sequence[str] = (),
+    content: Content = _NOTHING,
     *,
     python: str | None = None,
-    index_url: str | None = None,
+    index: Index = _PUBLIC,
     timeout: float = 900.0,
 ) -> None:
     """Make the node's environment and install `packages` into it, with uv where it can be had.
+
+    Parameters
+    ----------
+    content : Content
+        What files name, to be installed too.
 
     Raises
     ------
     RemoteCommandFailed
         The installation failed; carries what it printed.
     """
-    script = _script([*BASE, *packages], packages, python, index_url)
+    _logins[node] = index
+    script = _script([*BASE, *packages], packages, content, python, index)
     steps = [Step(script, "installing packages", timeout, user=node.account.name)]
     if node.facts.sudo:
         venv = templates.read("python_venv.sh")
@@ -142,7 +123,7 @@ def install_apart(
     packages: Sequence[str],
     *,
     python: str | None = None,
-    index_url: str | None = None,
+    index: Index = _PUBLIC,
 ) -> None:
     """Make an environment for a program of the login's: below `home`, which counts as its home.
 
@@ -152,22 +133,29 @@ def install_apart(
         The installation failed; carries what it printed.
     """
     there = f'umask 077\nmkdir -p "{home}"\nexport HOME="{home}"\n'
-    script = there + _script(packages, (), python, index_url)
+    script = there + _script(packages, (), _NOTHING, python, index)
     node.run_each([Step(script, "installing packages", 900.0)])
 
 
 def _script(
-    packages: Sequence[str], named: Sequence[str], python: str | None, index_url: str | None
+    packages: Sequence[str],
+    named: Sequence[str],
+    content: Content,
+    python: str | None,
+    index: Index,
 ) -> str:
-    given = [Requirement(package) for package in named]
-    free = [one.name for one in given if one.specifier or one.url]
-    return templates.script(
+    free = versioned([*named, *content.plain, *content.hashed, *content.constraints])
+    # What comes with hashes is not to be moved by what is installed after it.
+    pinned = [*content.constraints, *(one.split(" --hash")[0] for one in content.hashed)]
+    return index.private() + templates.script(
         "install.sh",
         python=python or laptop_python(),
-        index=index_url or "",
-        trusted=_trusted(index_url),
-        packages=dict.fromkeys(packages),
-        constraints=constraints(free),
+        index=index.url,
+        extra=index.extra,
+        trusted=index.trusted,
+        packages=dict.fromkeys([*packages, *content.plain]),
+        hashed="\n".join(content.hashed),
+        constraints="\n".join([constraints(free), *pinned]),
         one_pip=templates.read("one_pip.py"),
         list=templates.read("packages.sh"),
     )
@@ -180,6 +168,42 @@ def has(node: Node, module: str) -> bool:
     except RemoteCommandFailed:
         return False
     return True
+
+
+def complete(node: Node, modules: Mapping[str, str]) -> None:
+    """Install what a node's environment lacks, from its own index; all that it has stays.
+
+    Parameters
+    ----------
+    modules : dict of str
+        The modules that are to be there, and what is installed where one is not.
+
+    Raises
+    ------
+    RemoteCommandFailed
+        The installation failed; carries what it printed.
+    """
+    look = shlex.join(["-c", _LACKING, *modules])
+    script = f"[ ! -x {node_layout.PYTHON} ] || {node_layout.PYTHON} {look}"
+    what = f"looking for {', '.join(modules)}"
+    (said,) = node.run_each([Step(script, what, user=node.account.name)])
+    python, url, extra, *lacking = said.splitlines() or ["", "", "", *modules]
+    if lacking:
+        wanted = [modules[one] for one in lacking]
+        index = _logins.get(node) or Index(url, tuple(extra.split()))
+        install(node, wanted, python=python or None, index=index)
+
+
+_LACKING = """
+import configparser, importlib.util, os, sys
+print("%d.%d" % sys.version_info[:2])
+given = configparser.ConfigParser(interpolation=None)
+given.read(os.path.join(sys.prefix, "pip.conf"))  # which install.sh writes
+for one in ("index-url", "extra-index-url"):
+    print(given.get("global", one, fallback=""))
+for one in sys.argv[1:]:
+    importlib.util.find_spec(one) or print(one)
+"""
 
 
 def listing(node: Node) -> Step:
@@ -234,7 +258,14 @@ def follow(
     if packages:
         # All that they need is among them, in the versions that go together there.
         install = f"{_PIP} install --quiet --no-deps {shlex.join(packages)}"
-        node.account.run(install, what="installing what the master has", timeout=900)
+        node.account.run(
+            _let_in(node) + install, what="installing what the master has", timeout=900
+        )
+
+
+def _let_in(node: Node) -> str:
+    """Return what lets a node's pip in where `install` was let in a moment ago."""
+    return _logins.get(node, _PUBLIC).private()
 
 
 def requirements(node: Node, names: Collection[str]) -> list[Requirement]:
@@ -253,7 +284,9 @@ def bring_back(node: Node, lines: Sequence[str]) -> None:
     """
     if lines:
         install = f"{_PIP} install --quiet {shlex.join(lines)}"
-        node.account.run(install, what="installing what the former master had", timeout=900)
+        node.account.run(
+            _let_in(node) + install, what="installing what the former master had", timeout=900
+        )
 
 
 def run_with(node: Node, module: str, steps: Sequence[Step]) -> list[str]:
@@ -269,5 +302,7 @@ def run_with(node: Node, module: str, steps: Sequence[Step]) -> list[str]:
 
 
 def _looking(node: Node, module: str) -> Step:
-    command = f"{node_layout.PYTHON} -c {shlex.quote('import ' + module)}"
+    # Not imported: that would take as long as all that is done with the answer.
+    finding = f"import importlib.util, sys; sys.exit(not importlib.util.find_spec({module!r}))"
+    command = f"{node_layout.PYTHON} -c {shlex.quote(finding)}"
     return Step(command, f"looking for {module}", 600, user=node.account.name)

@@ -151,6 +151,7 @@ class IPCluster(Plugin):
         script = templates.script("engine.sh", alias=node.alias)
         steps = [
             Step(f"rm -f {DRAIN}", "starting engines", user=account),
+            writing(f"{SERVICES}/engine.py", templates.read("engine.py"), user=account),
             supervisor.installing(node, _ENGINE, script),
             *own.starting(_ENGINE, range(1, number + 1)),
         ]

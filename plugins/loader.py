@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from spotcluster import files, wording
 from spotcluster.errors import SpotclusterError, UsageError
-from spotcluster.plugins.base import Plugin
+from spotcluster.plugins.base import Plugin, WrongSetting
 from spotcluster.plugins.starcluster import adapter, loading, modules, python2
 from spotcluster.plugins.starcluster.setups import ClusterSetup
 
@@ -34,11 +34,15 @@ BUILT_IN = (
     "spotcluster.plugins.ipcluster.IPClusterStop",
     "spotcluster.plugins.ipcluster.IPClusterRestartEngines",
     "spotcluster.plugins.pypackages.PyPkgInstaller",
+    "spotcluster.plugins.dask.Dask",
+    "spotcluster.plugins.ray.Ray",
+    "spotcluster.plugins.packages.PackageInstaller",
+    "spotcluster.plugins.users.CreateUsers",
 )
 ENTRY_POINTS = "spotcluster.plugins"
 _OURS = "spotcluster.plugins."
 _STARCLUSTER = "starcluster.plugins."
-_STARCLUSTER_MODULES = {"pypkginstaller": "pypackages"}
+_STARCLUSTER_MODULES = {"pypkginstaller": "pypackages", "pkginstaller": "packages"}
 _OTHERS_CAN_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -162,6 +166,51 @@ def make(
     except (Exception, SystemExit) as error:
         reason = f"it fails with these settings: {type(error).__name__}: {error}."
         raise PluginError(name, setup_class, [("", reason)]) from error
+
+
+def settle(
+    name: str, setup_class: str, settings: Mapping[str, str], folder: Path
+) -> dict[str, str]:
+    """Return the settings of a ``[plugin NAME]`` section as a cluster is to remember them.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the config file is that has the section.
+
+    Raises
+    ------
+    PluginError
+        The class cannot be loaded, or a setting names a file that is not there or is wrong.
+    """
+    try:
+        return load_class(setup_class).settled(settings, folder)
+    except PluginError as error:
+        raise PluginError(name, setup_class, error.reasons) from error.__cause__
+    except WrongSetting as error:
+        raise PluginError(name, setup_class, [(error.key, str(error))]) from error
+    except (Exception, SystemExit) as error:  # the user's, too
+        reason = f"it fails with these settings: {type(error).__name__}: {error}."
+        raise PluginError(name, setup_class, [("", reason)]) from error
+
+
+def check(name: str, plugin: Plugin, user: str) -> None:
+    """Have a plugin refuse what could not be set up from this computer; see `Plugin.check`.
+
+    Raises
+    ------
+    UsageError
+        It could not.
+    """
+    try:
+        plugin.check(user)
+    except UsageError as error:
+        raise UsageError(f"[plugin {name}] {error.message}", error.hint) from error
+    except SpotclusterError:
+        raise
+    except (Exception, SystemExit) as error:
+        why = f"its check raised {type(error).__name__}: {error}."
+        raise PluginError(name, type(plugin).__name__, [("", why)]) from error
 
 
 def _import(setup_class: str, name: str, folder: Path | None) -> types.ModuleType:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from packaging.requirements import InvalidRequirement, Requirement
-from pydantic import BeforeValidator, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from spotcluster.plugins import environment
-from spotcluster.plugins.base import Cluster, CommaList, Node, Plugin, as_list
+from spotcluster import node_layout, wording
+from spotcluster.errors import NodeError
+from spotcluster.plugins import environment, index, requirements
+from spotcluster.plugins.base import Cluster, CommaList, Node, Plugin, WrongSetting, as_list
+from spotcluster.plugins.index import Index
+from spotcluster.plugins.requirements import Content
 
 
 def _requirements(value: Any) -> Any:
     """Split at the commas between requirements, and not at those within one."""
+    if value is None:
+        return []
     if not isinstance(value, str):
         return value
     found: list[str] = []
@@ -38,40 +48,159 @@ class PyPkgInstaller(Plugin):
     ----------
     packages : list of str
         Requirements as pip takes them: ``scikit-learn, psutil, pandas[excel]>=2,<4``. Those without
-        a version get the version that this computer has, if it has one.
+        a version get the version that this computer has, if it has one. Also files of them:
+        ``-r requirements.txt``, ``-c constraints.txt``, ``uv.lock``, what pip installs of an
+        ``environment.yml``; and ``@this``: what this computer's Python has.
     python : str, optional
         The Python minor version, ``3.12``; this computer's by default, so that pickles load.
     index_url : str, optional
         A package index to use instead of the public one: ``https://...`` or, for a mirror on a
         network that you trust, ``http://...``.
+    extra_index_url : list of str
+        Indexes that are looked in before that one.
+    index_login : SecretStr, optional
+        Where this computer has the login for them: ``netrc``, ``keyring NAME`` with your name
+        there, or ``env VARIABLE``, which is ``NAME:PASSWORD``. No node keeps it.
+    digest : str, optional
+        What tells the content of the files; written down by itself.
     """
 
     after_master: ClassVar[bool] = False
     lasts: ClassVar[bool] = True
 
     packages: Annotated[CommaList, BeforeValidator(_requirements)] = ()
-    python: str | None = None
+    python: Annotated[str, Field(pattern=r"^3\.\d{1,2}$")] | None = None
     index_url: str | None = None
+    extra_index_url: CommaList = ()
+    index_login: SecretStr | None = None
+    digest: str | None = None
 
     @field_validator("packages")
     @classmethod
     def _are_requirements(cls, packages: tuple[str, ...]) -> tuple[str, ...]:
         for package in packages:
+            if requirements.is_source(package):
+                continue
             try:
-                Requirement(package)
+                wanted = Requirement(package)
             except InvalidRequirement as error:
                 raise ValueError(f"'{package}' is not a requirement that pip takes") from error
+            if requirements.has_login(wanted.url or ""):
+                raise ValueError(f"'{wanted.name}' has a URL with a name or password in it")
         return packages
 
     @field_validator("index_url")
     @classmethod
-    def _is_url(cls, index_url: str | None) -> str | None:
-        return environment.check_index_url(index_url) if index_url else None
+    def _is_url(cls, url: str | None) -> str | None:
+        return index.check_url(url) if url else None
 
-    def setup(self, cluster: Cluster, node: Node) -> None:  # noqa: ARG002 - the hook's signature
+    @field_validator("extra_index_url")
+    @classmethod
+    def _are_urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            try:
+                index.check_url(url)
+            except ValueError as error:
+                why = str(error)
+                raise ValueError(why if why.startswith("'") else f"'{url}' {why}") from None
+        return urls
+
+    @field_validator("index_login")
+    @classmethod
+    def _is_a_place(cls, login: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if login is None:
+            return None
+        index.check_login(login.get_secret_value())
+        if not (info.data.get("index_url") or info.data.get("extra_index_url")):
+            raise ValueError("'INDEX_LOGIN' is for INDEX_URL or EXTRA_INDEX_URL, and there is none")
+        return login
+
+    @classmethod
+    def settled(cls, settings: Mapping[str, str], folder: Path) -> dict[str, str]:
+        """Give files their whole paths, and what is in them a digest."""
+        given = {key: value for key, value in settings.items() if key != "digest"}
+        items = [requirements.absolute(one, folder) for one in _requirements(given.get("packages"))]
+        if not any(map(requirements.is_source, items)):
+            return given
+        try:
+            read = requirements.content(items)
+        except ValueError as error:
+            raise WrongSetting("packages", f"{error}.") from error
+        python = given.get("python") or read.python
+        if read.python and read.python != python:
+            raise WrongSetting("python", f"'{python}' is not the {read.python} of PACKAGES.")
+        if python:
+            given["python"] = python
+        return {**given, "packages": ", ".join(items), "digest": read.digest}
+
+    @property
+    def index(self) -> Index:
+        """Where the packages come from."""
+        login = self.index_login.get_secret_value() if self.index_login else ""
+        return Index(self.index_url or "", self.extra_index_url, login)
+
+    def check(self, user: str) -> None:  # noqa: ARG002 - the hook's signature
+        """Refuse a login for the index that this computer does not have."""
+        self.index.check()
+
+    def setup(self, cluster: Cluster, node: Node) -> None:
         """Install the packages; a failure stops this node, with the installer's output."""
-        environment.install(node, self.packages, python=self.python, index_url=self.index_url)
+        plain = [one for one in self.packages if not requirements.is_source(one)]
+        environment.install(
+            node, plain, self._content(cluster, node), python=self.python, index=self.index
+        )
 
     def restart(self, cluster: Cluster, node: Node) -> None:
         """Install again, as nodes made now do: all nodes have the same versions."""
         self.setup(cluster, node)
+
+    def _content(self, cluster: Cluster, node: Node) -> Content:
+        """Return what the files had when the cluster was told of them.
+
+        Raises
+        ------
+        NodeError
+            They have been changed since, or are on another computer, and the master has no copy.
+        """
+        if self.digest is None:
+            return Content()
+        copy = f"{node_layout.ROOT}/packages/{self.digest}.json"
+        here = _here(self.packages, self.digest)
+        if here is not None:
+            if node.is_master:
+                node.account.put(here.text.encode(), copy)
+                if here.left_out:
+                    cluster.note(
+                        f"not on nodes, as no index has it: {wording.some(here.left_out, 5)}"
+                    )
+            return here
+        master = cluster.master
+        try:
+            text = cluster.together((copy, master), node, lambda _: master.account.get(copy))
+            content = Content.parse(text.decode())
+        except (FileNotFoundError, ValueError):
+            content = Content()
+        if content.digest != self.digest:  # also where somebody has written another one there
+            named = wording.listed(one for one in self.packages if requirements.is_source(one))
+            raise NodeError(
+                node.alias,
+                f"what {named} had when the cluster was told of it, is neither on this computer nor"
+                " on the master.",
+                "`spotcluster runplugin` of this plugin installs what it has now, on all nodes.",
+            )
+        return content
+
+
+def _here(packages: tuple[str, ...], digest: str) -> Content | None:
+    """Return what the files on this computer hold, if that is what is wanted."""
+    with contextlib.suppress(ValueError):
+        return _read_here(packages, digest)
+    return None
+
+
+@functools.cache  # once for all nodes
+def _read_here(packages: tuple[str, ...], digest: str) -> Content:
+    read = requirements.content(packages)
+    if read.digest != digest:
+        raise ValueError("it is another one")
+    return read

@@ -9,14 +9,16 @@ if TYPE_CHECKING:
     from spotcluster.api.clusters import Cluster
     from spotcluster.api.start import plan, start
     from spotcluster.cluster.connect import connect
+    from spotcluster.cluster.reach.dask import connect_dask
 
 __version__ = "0.1.0"
-__all__ = ["Account", "Cluster", "__version__", "connect", "plan", "start"]
+__all__ = ["Account", "Cluster", "__version__", "connect", "connect_dask", "plan", "start"]
 
 _WHERE = {
     "Account": "api.account",
     "Cluster": "api.clusters",
     "connect": "cluster.connect",
+    "connect_dask": "cluster.reach.dask",
     "plan": "api.start",
     "start": "api.start",
 }

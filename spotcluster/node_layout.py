@@ -31,6 +31,12 @@ DRAIN = f"{ROOT}/drain"
 NOTICES = f"{ROOT}/notices"
 """What EC2 has said of the node's machine, see templates/notices.sh."""
 
+DASK = f"{ROOT}/dask"
+"""What dask has there: keys, the scheduler's address, what is spilled to disk."""
+
+RAY = f"{ROOT}/ray"
+"""What Ray has there: the token, the address of its head."""
+
 SERVICES = f"{ROOT}/services"
 DONE = 78
 """The status by which a service says that it is not to be started again."""

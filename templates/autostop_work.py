@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-FRESH = 60.0  # seconds for which holds what the controller says of its tasks
+FRESH = 60.0  # seconds for which holds what somebody says of its tasks
 UNSURE = "? "
 ROOT = Path.home() / ".spotcluster"
 
@@ -19,7 +19,7 @@ ROOT = Path.home() / ".spotcluster"
 def work() -> list[str]:
     """Return what of the cluster runs as this user, and what of it could not be found out."""
     found: list[str] = []
-    for look in (tasks, jobs, kernels):
+    for look in (tasks, dask, ray, jobs, kernels):
         try:
             found += look()
         except Exception as error:  # noqa: BLE001 - whatever it is, the others are seen
@@ -28,15 +28,29 @@ def work() -> list[str]:
 
 
 def tasks() -> list[str]:
-    """Return whether something is not answered at the controller, which writes how much it is."""
-    path = ROOT / "tasks"
+    """Return whether something is not answered at the controller."""
+    return _unanswered(ROOT / "tasks", "the controller")
+
+
+def dask() -> list[str]:
+    """Return whether something is not done of what dask's scheduler was given."""
+    return _unanswered(ROOT / "dask" / "tasks", "dask's scheduler")
+
+
+def ray() -> list[str]:
+    """Return whether something that Ray was given runs."""
+    return _unanswered(ROOT / "ray" / "tasks", "Ray's head")
+
+
+def _unanswered(path: Path, whose: str) -> list[str]:
+    """Return whether somebody has tasks, who writes every few seconds how many."""
     try:
         age = time.time() - path.stat().st_mtime
     except FileNotFoundError:
         return []
     if abs(age) >= FRESH:
-        raise OSError(f"the controller has said nothing for {age:.0f} s")
-    return ["tasks at the controller"] if int(path.read_text() or 0) else []
+        raise OSError(f"{whose} has said nothing for {age:.0f} s")
+    return [f"tasks at {whose}"] if int(path.read_text() or 0) else []
 
 
 def jobs() -> list[str]:

@@ -18,7 +18,7 @@ cd "$HOME" || exit 1
 # asking an engine that is busy.
 # A controller that is silent for 8 checks of 1.25 s has gone, without the end of a connection to
 # tell: the engine ends, and is started again until there is one that answers.
-exec "$env_python" -m ipyparallel.engine \
+exec "$env_python" "$services/engine.py" \
     --profile-dir="$profile" --file="$engine_file" \
     --Session.session="$(engine_identity "$alias" "$number")" --IPEngine.timeout=60 \
     --IPEngine.max_heartbeat_misses=8

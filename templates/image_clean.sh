@@ -57,7 +57,8 @@ if [ "$whole" = 0 ]; then
     wipe "${TMPDIR:-/nowhere}"/*
 else
     wipe /etc/spotcluster /var/lib/spotcluster /etc/systemd/system/spotcluster-* \
-        /etc/systemd/system/*.wants/spotcluster-* /etc/cloud/cloud.cfg.d/99_spotcluster.cfg
+        /etc/systemd/system/*.wants/spotcluster-* /etc/cloud/cloud.cfg.d/99_spotcluster.cfg \
+        /etc/sudoers.d/spotcluster-users
     wipe /etc/ssh/ssh_host_*
     for one in /var/lib/cloud/*; do [ "$one" = /var/lib/cloud/seed ] || wipe "$one"; done
     wipe /var/lib/dhcp/* /var/lib/dhclient/* /var/lib/systemd/{random-seed,credential.secret} \

@@ -1,17 +1,21 @@
 # Make ~/.spotcluster/env with $python and install $packages into it, within $constraints.
-# Given: python=3.12 index=URL-or-empty trusted=its-host-if-without-TLS packages=(...)
-#        constraints=LINES one_pip=PROGRAM list=SCRIPT, which is packages.sh
+# Given: python=3.12 index=URL-or-empty extra=(URLs) trusted=(hosts without TLS) packages=(...)
+#        hashed=LINES, each with its hashes, constraints=LINES one_pip=PROGRAM
+#        list=SCRIPT, which is packages.sh
 umask 077
 . layout.sh
 mkdir -p "$root"
 chmod 700 "$root"
 printf '%s\n' "$constraints" >"$root/constraints.txt"
+printf '%s\n' "$hashed" >"$root/hashed.txt"
 # The certificates of the system are the ones that a company's proxy or mirror is in.
 export UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 UV_NO_PROGRESS=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 PATH=$root/uv/bin:$PATH
-if [ -n "$index" ]; then # pip and uv alike, whichever command
-    export PIP_INDEX_URL=$index UV_DEFAULT_INDEX=$index PIP_TRUSTED_HOST=$trusted
-fi
+# pip and uv alike, whichever command.
+[ -z "$index" ] || export PIP_INDEX_URL=$index UV_DEFAULT_INDEX=$index
+[ "${#extra[@]}" = 0 ] || export PIP_EXTRA_INDEX_URL="${extra[*]}" UV_INDEX="${extra[*]}"
+[ "${#trusted[@]}" = 0 ] || export PIP_TRUSTED_HOST="${trusted[*]}"
+export PIP_NO_INPUT=1
 
 is_right_python() {
     [ "$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$python" ]
@@ -42,8 +46,14 @@ bring_uv() {
 with_uv() {
     command -v uv >/dev/null || bring_uv || return
     is_right_python "$env_python" || uv venv --quiet --clear --python "$python" "$env" || return
-    uv pip install --quiet --python "$env_python" \
-        --constraint "$root/constraints.txt" "${packages[@]}"
+    bring uv pip install --quiet --python "$env_python"
+}
+
+bring() { # the command; what has hashes first, and nothing that has none with it
+    if [ -n "$hashed" ]; then
+        "$@" --require-hashes -r "$root/hashed.txt" || return
+    fi
+    "$@" --constraint "$root/constraints.txt" "${packages[@]}"
 }
 
 with_pip() {
@@ -51,12 +61,15 @@ with_pip() {
     then
         base=$(command -v "python$python") || base=$(command -v python3)
         is_right_python "$base" || {
-            echo "This machine has no Python $python and uv could not bring one." >&2
+            echo "This machine has $("$base" --version 2>&1), not Python $python, and uv could not bring" \
+                "that, which is at github.com/astral-sh/python-build-standalone: let the nodes reach it," \
+                "say in the image's /etc/uv/uv.toml where there is a mirror (python-install-mirror)," \
+                "choose an image that has Python $python, or PYTHON = a version that it has." >&2
             return 1
         }
         "$base" -m venv --clear "$env" || return
     fi
-    "$env_python" -m pip install --quiet --constraint "$root/constraints.txt" "${packages[@]}"
+    bring "$env_python" -m pip install --quiet
 }
 
 before=$(bash -c "$list")
@@ -78,12 +91,12 @@ if [ "$(sed 's/ \*$//' <<<"$before")" != "$(bash -c "$list" | sed 's/ \*$//')" ]
 fi
 
 # What engines and people install with pip afterwards comes from the same index, one pip at a time.
-if [ -n "$index" ]; then
-    printf '[global]\nindex-url = %s\n' "$index" >"$env/pip.conf"
-    [ -z "$trusted" ] || printf 'trusted-host = %s\n' "$trusted" >>"$env/pip.conf"
-else
-    rm -f "$env/pip.conf"
-fi
+{
+    echo '[global]'
+    [ -z "$index" ] || echo "index-url = $index"
+    [ "${#extra[@]}" = 0 ] || echo "extra-index-url = ${extra[*]}"
+    [ "${#trusted[@]}" = 0 ] || echo "trusted-host = ${trusted[*]}"
+} >"$env/pip.conf"
 for packages in "$env"/lib/python3*/site-packages; do
     printf '%s' "$one_pip" >"$packages/spotcluster_one_pip.py"
     echo 'import spotcluster_one_pip' >"$packages/spotcluster_one_pip.pth"

@@ -8,6 +8,8 @@ client_file=$security/ipcontroller-client.json
 engine_file=$security/ipcontroller-engine.json
 drain=$root/drain
 notices=$root/notices
+dask=$root/dask
+ray=$root/ray
 services=$root/services
 stay_ended=78
 engine_identity() { # node, number; only what may be in a Python name, and "-"

@@ -7,13 +7,15 @@ umask 077
 . layout.sh
 mkdir -p "$root/logs"
 exec >>"$root/logs/notices.log" 2>&1
-service=${SPOTCLUSTER_METADATA:-http://169.254.169.254}/latest
+# In a subnet of IPv6 only the second one is there.
+services=${SPOTCLUSTER_METADATA:-'http://169.254.169.254 http://[fd00:ec2::254]'}
+service=
 token=
 renewed=-99999
 rm -f "$notices" # of an earlier start of this machine
 
 ask() {
-    curl -sf --noproxy '*' -m 2 -H "X-aws-ec2-metadata-token: $token" "$service/meta-data/$1"
+    curl -sfg --noproxy '*' -m 2 -H "X-aws-ec2-metadata-token: $token" "$service/meta-data/$1"
 }
 note() { # kind, what EC2 says; each only once
     local when
@@ -28,15 +30,19 @@ note() { # kind, what EC2 says; each only once
 }
 while :; do
     if [ $((SECONDS - renewed)) -ge 60 ]; then
-        if token=$(curl -sf --noproxy '*' -m 2 -X PUT "$service/api/token" \
-            -H 'X-aws-ec2-metadata-token-ttl-seconds: 300'); then
-            renewed=$SECONDS
-            kind=$(ask instance-life-cycle) || kind=
-            case $kind in
-                spot | '') ;; # nothing is no answer
-                *) exit "$stay_ended" ;; # what is not spot is not taken back
-            esac
-        fi
+        for one in $services; do
+            service=$one/latest
+            if token=$(curl -sfg --noproxy '*' -m 2 -X PUT "$service/api/token" \
+                -H 'X-aws-ec2-metadata-token-ttl-seconds: 300'); then
+                renewed=$SECONDS
+                kind=$(ask instance-life-cycle) || kind=
+                case $kind in
+                    spot | '') ;; # nothing is no answer
+                    *) exit "$stay_ended" ;; # what is not spot is not taken back
+                esac
+                break
+            fi
+        done
     fi
     if said=$(ask spot/instance-action); then
         note interruption "$said"

@@ -52,11 +52,12 @@ def _with_known_names(self: Any, emitter: Any, event_aliases: Any = None) -> Non
 
 
 def _accepts_kwargs(handler: Any) -> bool:
-    if not isinstance(handler, types.FunctionType):  # of a client, which must not be kept
+    function = getattr(handler, "__func__", handler)  # a method is of a client, which is not kept
+    if not isinstance(function, types.FunctionType):
         return bool(_accepts(handler))
-    if handler not in _accepting:
-        _accepting[handler] = _accepts(handler)
-    return _accepting[handler]
+    if function not in _accepting:
+        _accepting[function] = _accepts(function)
+    return _accepting[function]
 
 
 def share() -> None:

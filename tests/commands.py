@@ -27,7 +27,12 @@ def nodes(name: str) -> dict[str, dict[str, Any]]:
     Without those that are being ended: `removenode` does not wait until a machine is gone.
     """
     (found,) = json.loads(cli("listclusters", "--json", name))
-    return {one["alias"]: one for one in found["nodes"] if one["state"] != "shutting-down"}
+    return nodes_of(found)
+
+
+def nodes_of(listed: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the nodes of one of the clusters of ``listclusters --json``, as `nodes` does."""
+    return {one["alias"]: one for one in listed["nodes"] if one["state"] != "shutting-down"}
 
 
 def wait_until(what: str, true: Callable[[], Any], timeout: float = 240) -> Any:

@@ -69,6 +69,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()  # with what of it is garbage: to find that takes longer than it is worth
 
 
+def pytest_sessionfinish() -> None:
+    """Leave what there is by then out of it too: pytest looks through all of it five times."""
+    gc.freeze()
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print what tests have shown."""
     for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):

@@ -22,7 +22,6 @@ import sys
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import botocores
@@ -39,6 +38,7 @@ def import_program() -> None:
     import boto3
 
     import spotcluster
+    from spotcluster.aws.session import known_regions
 
     for found in pkgutil.walk_packages(spotcluster.__path__, "spotcluster."):
         if not found.name.startswith(_LEFT_OUT) and not found.name.endswith("__main__"):
@@ -47,6 +47,7 @@ def import_program() -> None:
     session = boto3.Session("none", "none", region_name="us-east-1")  # no call is made
     for service in ("ec2", "ssm", "s3"):
         session.client(service)
+    known_regions()
 
 
 def import_terminal() -> None:
@@ -193,38 +194,11 @@ def become(given: dict[str, Any]) -> None:
         module, *words = words
         sys.argv = [module, *words]
         sys.path[0] = given["folder"]
-        if module == "ipyparallel.engine":
-            _have_nanny()
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     else:
         sys.argv = [first, *words]
         sys.path[0] = str(Path(first).parent)
         runpy.run_path(first, run_name="__main__")
-
-
-def _have_nanny() -> None:
-    """Make the process that an engine would start a Python for, and let it take this one."""
-    from ipyparallel.engine import nanny
-
-    (told, telling), (heard, saying) = os.pipe(), os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.setsid()
-        for number, (stream, other) in enumerate(((told, telling), (saying, heard))):
-            os.close(other)
-            os.dup2(stream, number)
-            os.close(stream)
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115
-        sys.stdout = open(1, "w", 1, closefd=False)  # noqa: SIM115
-        sys.exit(nanny.main())
-    os.close(told)
-    os.close(saying)
-    made = SimpleNamespace(
-        stdin=os.fdopen(telling, "wb"),
-        stdout=os.fdopen(heard, "rb"),
-        terminate=lambda: os.kill(pid, signal.SIGTERM),
-    )
-    nanny.Popen = lambda *_, **__: made
 
 
 if __name__ == "__main__":

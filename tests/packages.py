@@ -24,7 +24,7 @@ from uv import find_uv_bin
 from spotcluster.cluster.lifecycle.keeping import on_master
 from spotcluster.plugins import environment
 
-PACKAGES = (*environment.BASE, *on_master.PACKAGES, "scikit-learn")
+PACKAGES = (*environment.BASE, *on_master.PACKAGES, "scikit-learn", "distributed", "bokeh")
 _HERE = Path(sysconfig.get_path("purelib"))
 
 

@@ -18,9 +18,9 @@ TRUST = {
 """The policy with which instances take up a role."""
 
 
-def make_profile(iam: Any, name: str, policy: str) -> None:
+def make_profile(iam: Any, name: str, policy: str, role: str = "keeper") -> None:
     """Make an instance profile with a role of its own, which `policy` is of."""
-    iam.create_role(RoleName="keeper", AssumeRolePolicyDocument=json.dumps(TRUST))
-    iam.put_role_policy(RoleName="keeper", PolicyName="keep", PolicyDocument=policy)
+    iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(TRUST))
+    iam.put_role_policy(RoleName=role, PolicyName="keep", PolicyDocument=policy)
     iam.create_instance_profile(InstanceProfileName=name)
-    iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName="keeper")
+    iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=role)

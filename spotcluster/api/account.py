@@ -169,6 +169,7 @@ class Account:
         zone: str | None = None,
         snapshot: str | None = None,
         type: str = "gp3",  # noqa: A002 - as a user calls it
+        kms_key: str | None = None,
     ) -> Volume:
         """Make a volume of `size` GiB, or of a snapshot; see the command `createvolume`."""
         return catalogue.create(
@@ -178,6 +179,7 @@ class Account:
             snapshot=snapshot,
             kind=type,
             config=self._scope.config(),
+            key=kms_key,
         )
 
     def resize_volume(self, volume: str, size: int) -> None:

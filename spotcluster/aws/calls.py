@@ -25,6 +25,7 @@ _HINTS = {
     "MaxSpotInstanceCountExceeded": "Ask AWS for a larger spot quota, or terminate spot nodes.",
     "VcpuLimitExceeded": "Ask AWS for a larger vCPU quota, or choose smaller instances.",
     "InstanceLimitExceeded": "Ask AWS for a larger quota, or terminate instances.",
+    "ReservationCapacityExceeded": "Launch fewer nodes, or leave CAPACITY_RESERVATION out.",
     "VolumeLimitExceeded": "Ask AWS for a larger quota, or delete volumes.",
     "Unsupported": "Try another instance type or zone.",
     "InvalidKeyPair.NotFound": "Create it with `spotcluster createkey NAME -o FILE`.",
@@ -32,7 +33,7 @@ _HINTS = {
     "InvalidAMIID.Malformed": "Leave NODE_IMAGE_ID out to use the default image of the region.",
     "RequestLimitExceeded": "EC2 is throttling this account; try again in a minute.",
 }
-_CAPACITY = frozenset(list(_HINTS)[:8])
+_CAPACITY = frozenset(list(_HINTS)[:9])
 _THROTTLED = frozenset(
     {
         "RequestLimitExceeded",

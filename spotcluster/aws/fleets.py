@@ -14,7 +14,9 @@ from typing import Any
 
 from spotcluster.aws import blocks, instances, tags
 from spotcluster.aws.calls import call, call_soon, every, refused
-from spotcluster.aws.instances import Instance, Launch
+from spotcluster.aws.instances import Instance
+from spotcluster.aws.launching import asked
+from spotcluster.aws.launching.asked import Launch
 from spotcluster.aws.session import Session
 from spotcluster.errors import CloudError
 
@@ -95,10 +97,12 @@ def create_mould(session: Session, name: str, what: Launch, own: Mapping[str, st
     """
     data = {
         # The fleet gives their tags to the others, with their names.
-        **instances.settings(what, instances.beside(what)),
+        **asked.settings(what, asked.beside(what)),
         # botocore encodes what RunInstances is given, and not this.
         "UserData": base64.b64encode(what.user_data).decode(),
     }
+    if what.block:  # other markets are the fleet's matter
+        data["InstanceMarketOptions"] = asked.market(what)
     answer = call(
         session.ec2.create_launch_template,
         LaunchTemplateName=name,
@@ -140,6 +144,7 @@ def launch(
     *,
     spot: bool,
     token: str,
+    block: bool = False,
 ) -> Fleet:
     """Launch instances from whichever pools have them: `count`, or as many as there are.
 
@@ -149,8 +154,10 @@ def launch(
         Tags for the instances, beside those that the template has.
     token : str
         EC2 makes one fleet for a token, however often it is asked.
+    block : bool
+        Whether the template is for a capacity block.
     """
-    market = "spot" if spot else "on-demand"
+    market = "spot" if spot else "capacity-block" if block else "on-demand"
     given = {**{key: value for key, value in mould.tags.items() if key != tags.OWNER}, **own}
     answer = call(
         session.ec2.create_fleet,
@@ -170,7 +177,7 @@ def launch(
             "DefaultTargetCapacityType": market,
         },
         SpotOptions={"AllocationStrategy": "price-capacity-optimized"} if spot else None,
-        OnDemandOptions=None if spot else {"AllocationStrategy": "lowest-price"},
+        OnDemandOptions={"AllocationStrategy": "lowest-price"} if market == "on-demand" else None,
         TagSpecifications=[
             *tags.specifications(
                 {
@@ -189,7 +196,7 @@ def launch(
 def _override(pool: Pool, *, spot: bool) -> dict[str, str]:
     override = {"InstanceType": pool.type, "SubnetId": pool.subnet_id}
     if spot and pool.bid is not None:
-        override["MaxPrice"] = instances.price(pool.bid)
+        override["MaxPrice"] = asked.price(pool.bid)
     return override
 
 
@@ -278,17 +285,11 @@ def placement_scores(session: Session, types: Sequence[str], number: int) -> dic
     return {names[one]: score for one, score in ids.items() if one in names}
 
 
-def left(session: Session, cluster: str) -> list[str]:
-    """Return the ids of a cluster's fleets that EC2 has not deleted.
+def left(session: Session, ids: Sequence[str]) -> list[str]:
+    """Return those of fleets that EC2 has not deleted.
 
     EC2 shows instant fleets to those only who name them, and their tags to everybody.
     """
-    tagged = every(
-        session.ec2.describe_tags,
-        "Tags",
-        Filters=tags.filters(resource_type="fleet", key=tags.CLUSTER, value=cluster),
-    )
-    ids = sorted({item["ResourceId"] for item in tagged})
     found: list[str] = []
     for start in range(0, len(ids), 100):
         try:

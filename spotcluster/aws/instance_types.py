@@ -33,6 +33,10 @@ class InstanceType:
         Whether it can be had as a spot instance.
     mac : bool
         Whether it is a Mac, which runs on a host of its own that is rented for a day.
+    strategies : tuple of str
+        Of which placement groups it may be.
+    nitro : bool
+        Whether it is of AWS's newer machines: others have no subnets of IPv6 only.
     """
 
     name: str
@@ -41,6 +45,8 @@ class InstanceType:
     architecture: str
     spot: bool = True
     mac: bool = False
+    strategies: tuple[str, ...] = ("cluster", "partition", "spread")
+    nitro: bool = True
 
 
 def describe(session: Session, names: Iterable[str]) -> dict[str, InstanceType]:
@@ -127,6 +133,8 @@ def _read(item: Any) -> InstanceType:
         "arm64" if "arm64" in architectures else "x86_64",
         spot="spot" in item.get("SupportedUsageClasses", ["spot"]),
         mac=any(one.endswith("_mac") for one in architectures),
+        strategies=tuple(item.get("PlacementGroupInfo", {}).get("SupportedStrategies", ())),
+        nitro=item.get("Hypervisor", "nitro") == "nitro",
     )
 
 

@@ -7,11 +7,13 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from spotcluster.aws import blocks, tags
 from spotcluster.aws.calls import call, call_soon, every
-from spotcluster.aws.images import USUAL_GB, Image
+from spotcluster.aws.images import USUAL_GB
+from spotcluster.aws.launching import asked, placement_groups
+from spotcluster.aws.launching.asked import Launch
 from spotcluster.aws.network import UNKNOWN_GROUP
 from spotcluster.aws.session import Session
 from spotcluster.errors import CloudError, UsageError
@@ -30,7 +32,6 @@ UNKNOWN = "InvalidInstanceID.NotFound"
 
 _NO_LATEST = ("UnsupportedOperation", "InvalidParameterCombination", "IncorrectInstanceState")
 _NOT_NOW = "IncorrectInstanceState"
-_ROLES_POLICY = "`spotcluster iam-policy --keep` prints the policy that its role needs."
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Instance:
         When it was told to stop or to end, where EC2 says so.
     provisional : bool
         Whether its name follows from those that it was launched with, and is not written down yet.
+    prepaid : bool
+        Whether it is of a capacity block, which has been paid for.
     """
 
     id: str
@@ -60,6 +63,7 @@ class Instance:
     tags: Mapping[str, str] = field(repr=False)
     ended: datetime | None = None
     provisional: bool = False
+    prepaid: bool = False
 
     @property
     def alias(self) -> str:
@@ -123,43 +127,14 @@ class Instance:
         return int(said) if said.isdecimal() else USUAL_GB
 
     @property
+    def priced_gb(self) -> float:
+        """How many GiB of gp3 cost what its own disk costs."""
+        return float(self.tags.get(tags.PRICED_DISK, self.disk_gb))
+
+    @property
     def ssh_port(self) -> int:
         """The port of its SSH server."""
         return int(self.tags.get(tags.SSH_PORT, "22"))
-
-
-@dataclass(frozen=True)
-class Launch:
-    """What to launch: one instance.
-
-    Attributes
-    ----------
-    bid : float or None
-        The highest price in USD per hour for a spot instance; None for the on-demand price.
-    spot : bool
-        Whether to ask for a spot instance.
-    token : str
-        EC2 makes one instance for a token, however often it is asked.
-    on_shutdown : {"stop", "terminate"}
-        What becomes of it when it shuts itself down: so a node needs no credentials to end itself.
-    profile : str or None
-        The IAM instance profile whose role programs on it have.
-    """
-
-    image: Image
-    type: str
-    key_name: str
-    subnet_id: str
-    group_id: str
-    user_data: bytes = field(repr=False)
-    tags: Mapping[str, str]
-    spot: bool
-    bid: float | None
-    token: str
-    public_ip: bool
-    root_gb: int | None = None
-    on_shutdown: Literal["stop", "terminate"] = "terminate"
-    profile: str | None = None
 
 
 def token(*parts: str) -> str:
@@ -173,7 +148,7 @@ def launch(session: Session, what: Launch, *, new_group: bool = False) -> Instan
     Parameters
     ----------
     new_group : bool
-        Whether its group was made a moment ago, so that EC2 may not know of it yet.
+        Whether its groups were made a moment ago, so that EC2 may not know of them yet.
 
     Raises
     ------
@@ -182,29 +157,29 @@ def launch(session: Session, what: Launch, *, new_group: bool = False) -> Instan
     CloudError
         Any other refusal.
     """
-    market: dict[str, Any] | None = None
-    if what.spot:
-        options: dict[str, Any] = {"SpotInstanceType": "one-time"}
-        if what.bid is not None:
-            options["MaxPrice"] = price(what.bid)
-        market = {"MarketType": "spot", "SpotOptions": options}
     answer = call_soon(
         session.ec2.run_instances,
-        unknown=UNKNOWN_GROUP if new_group else (),
+        unknown=(*UNKNOWN_GROUP, placement_groups.UNKNOWN) if new_group else (),
         InstanceType=what.type,
         MinCount=1,
         MaxCount=1,
         ClientToken=what.token,
         UserData=what.user_data,
-        InstanceMarketOptions=market,
-        IamInstanceProfile={"Name": what.profile} if what.profile else None,
-        **settings(what, ("instance", "volume", *beside(what)), what.subnet_id),
+        InstanceMarketOptions=asked.market(what),
+        **asked.settings(what, ("instance", "volume", *asked.beside(what)), what.subnet_id),
     )
     return _instance(answer["Instances"][0])
 
 
-def check_profile(session: Session, name: str) -> None:
+def check_profile(session: Session, name: str, key: str, hint: str) -> None:
     """Refuse an instance profile that an instance cannot be launched with.
+
+    Parameters
+    ----------
+    key : str
+        What names it in the config.
+    hint : str
+        What its role needs.
 
     Raises
     ------
@@ -216,54 +191,12 @@ def check_profile(session: Session, name: str) -> None:
     except CloudError as error:
         if error.code != "NoSuchEntity":
             raise
-        raise UsageError(
-            f"There is no instance profile '{name}' (INSTANCE_PROFILE).", _ROLES_POLICY
-        ) from None
+        raise UsageError(f"There is no instance profile '{name}' ({key}).", hint) from None
     if not answer["InstanceProfile"]["Roles"]:
         raise UsageError(
-            f"The instance profile '{name}' (INSTANCE_PROFILE) has no role.",
-            f"Put one into it with `aws iam add-role-to-instance-profile`. {_ROLES_POLICY}",
+            f"The instance profile '{name}' ({key}) has no role.",
+            f"Put one into it with `aws iam add-role-to-instance-profile`. {hint}".rstrip(),
         )
-
-
-def settings(what: Launch, kinds: Iterable[str], subnet_id: str | None = None) -> dict[str, Any]:
-    """Return what a launch and a launch template say in the same words.
-
-    Parameters
-    ----------
-    kinds : iterable of str
-        What gets the tags here, of all that a launch makes.
-    """
-    disk: dict[str, Any] = {"Encrypted": True, "DeleteOnTermination": True, "VolumeType": "gp3"}
-    if what.root_gb:
-        disk["VolumeSize"] = what.root_gb
-    interface: dict[str, Any] = {
-        "DeviceIndex": 0,
-        "Groups": [what.group_id],
-        "AssociatePublicIpAddress": what.public_ip,
-        "DeleteOnTermination": True,
-    }
-    if subnet_id:
-        interface["SubnetId"] = subnet_id
-    return {
-        "ImageId": what.image.id,
-        "KeyName": what.key_name,
-        "NetworkInterfaces": [interface],
-        "BlockDeviceMappings": [{"DeviceName": what.image.root_device, "Ebs": disk}],
-        "InstanceInitiatedShutdownBehavior": what.on_shutdown,
-        "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
-        "TagSpecifications": tags.specifications(what.tags, *kinds),
-    }
-
-
-def beside(what: Launch) -> tuple[str, ...]:
-    """Return what is made with an instance and its disk."""
-    return ("network-interface", *(("spot-instances-request",) if what.spot else ()))
-
-
-def price(usd: float) -> str:
-    """Return a price per hour as EC2 takes it."""
-    return f"{usd:.6f}"
 
 
 def describe(
@@ -461,10 +394,12 @@ def _instance(item: Any) -> Instance:
         state=item["State"]["Name"],
         type=item["InstanceType"],
         zone=item.get("Placement", {}).get("AvailabilityZone", ""),
-        private_ip=item.get("PrivateIpAddress") or "",
+        # In a subnet of IPv6 only that is what its neighbours and its user reach it by.
+        private_ip=item.get("PrivateIpAddress") or item.get("Ipv6Address") or "",
         public_ip=item.get("PublicIpAddress") or "",
         spot_request=item.get("SpotInstanceRequestId") or "",
         spot=item.get("InstanceLifecycle") == "spot",
+        prepaid=item.get("InstanceLifecycle") == "capacity-block",
         launched=item["LaunchTime"],
         reason=(item.get("StateReason") or {}).get("Message", ""),
         tags=tags.mapping(item.get("Tags")),

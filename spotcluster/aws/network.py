@@ -23,12 +23,19 @@ UNKNOWN_GROUP = (
 
 @dataclass(frozen=True)
 class Subnet:
-    """A subnet: ``id``, ``vpc_id``, availability ``zone``, how many addresses are ``free``."""
+    """A subnet: ``id``, ``vpc_id``, availability ``zone``, how many addresses are ``free``.
+
+    Attributes
+    ----------
+    ipv6 : bool
+        Whether it has IPv6 addresses only, of which there are always enough.
+    """
 
     id: str
     vpc_id: str
     zone: str
     free: int
+    ipv6: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,7 @@ def find_subnets(
             item["VpcId"],
             item["AvailabilityZone"],
             item["AvailableIpAddressCount"],
+            bool(item.get("Ipv6Native")),
         )
         for item in listed
     ]
@@ -149,6 +157,33 @@ def _ssh(permissions: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     }
 
 
+def check_groups(session: Session, ids: Sequence[str], vpc_id: str) -> None:
+    """Refuse security groups of the user's that nodes cannot be in; all that is wrong at once.
+
+    Raises
+    ------
+    UsageError
+        One is not there, or of another VPC than the nodes.
+    """
+    if not ids:
+        return
+    # By a filter: where ids are given, one that is not there would fail the whole call.
+    wanted = tags.filters(group_id=[*ids])
+    listed = every(session.ec2.describe_security_groups, "SecurityGroups", Filters=wanted)
+    places = {item["GroupId"]: item.get("VpcId", "") for item in listed}
+    wrong = [f"{one} is not there" for one in ids if one not in places]
+    wrong += [
+        f"{one} is of {places[one]}, and the nodes are in {vpc_id}"
+        for one in ids
+        if places.get(one, vpc_id) != vpc_id
+    ]
+    if wrong:
+        raise UsageError(
+            f"SECURITY_GROUPS in {session.region}: {'; '.join(wrong)}.",
+            f"`aws ec2 describe-security-groups --region {session.region}` shows those there are.",
+        )
+
+
 def create_group(session: Session, name: str, vpc_id: str, own_tags: Mapping[str, str]) -> str:
     """Create a security group, tagged in the creating call; return its id.
 
@@ -167,6 +202,18 @@ def create_group(session: Session, name: str, vpc_id: str, own_tags: Mapping[str
 def tag(session: Session, resource_ids: Sequence[str], own_tags: Mapping[str, str]) -> None:
     """Put tags on resources that exist."""
     call(session.ec2.create_tags, Resources=list(resource_ids), Tags=tags.pairs(own_tags))
+
+
+def tagged(session: Session, cluster: str, *kinds: str) -> dict[str, list[str]]:
+    """Return the ids of what has a cluster's tag, by kinds of resources that are listed so only."""
+    found: dict[str, list[str]] = {kind: [] for kind in kinds}
+    for item in every(
+        session.ec2.describe_tags,
+        "Tags",
+        Filters=tags.filters(resource_type=list(kinds), key=tags.CLUSTER, value=cluster),
+    ):
+        found[item["ResourceType"]].append(item["ResourceId"])
+    return {kind: sorted(set(ids)) for kind, ids in found.items()}
 
 
 def untag(session: Session, resource_ids: Sequence[str], keys: Sequence[str]) -> None:

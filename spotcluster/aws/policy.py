@@ -12,11 +12,14 @@ from typing import Any
 
 from spotcluster.aws import tags
 from spotcluster.aws.buckets.objects import PREFIX
+from spotcluster.aws.launching import permissions
+from spotcluster.aws.launching.permissions import allow
 from spotcluster.aws.session import core_session
 from spotcluster.errors import UsageError
 
 _LOOK = (
     "ec2:DescribeAvailabilityZones",
+    "ec2:DescribeCapacityReservations",
     "ec2:DescribeFleets",
     "ec2:DescribeImages",
     "ec2:DescribeInstanceTypeOfferings",
@@ -24,6 +27,7 @@ _LOOK = (
     "ec2:DescribeInstances",
     "ec2:DescribeKeyPairs",
     "ec2:DescribeLaunchTemplates",
+    "ec2:DescribePlacementGroups",
     "ec2:DescribeRegions",
     "ec2:DescribeSecurityGroups",
     "ec2:DescribeSnapshots",
@@ -41,6 +45,7 @@ _MAKE = (
     "CreateFleet",
     "CreateImage",
     "CreateLaunchTemplate",
+    "CreatePlacementGroup",
     "CreateSecurityGroup",
     "CreateVolume",
     "ImportKeyPair",
@@ -51,15 +56,6 @@ _ATTACH = ("ec2:AttachVolume", "ec2:DetachVolume")
 _LAUNCHED = ("instance", "network-interface", "spot-instances-request", "volume")
 """What a launch makes, all of which gets our tag."""
 _OURS = (*_LAUNCHED, "security-group")
-_KMS = (
-    "kms:Decrypt",
-    "kms:DescribeKey",
-    "kms:GenerateDataKeyWithoutPlaintext",
-    "kms:ReEncryptFrom",
-    "kms:ReEncryptTo",
-)
-_KMS_KEY = re.compile(r"arn:(aws[a-z-]*):kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+")
-_ROLE = re.compile(r"/?([A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,64}")
 _DISK = re.compile(r"(vol|snap)-[0-9a-f]{8,17}")
 _CHANGE = {
     "fleet": ("ec2:DeleteFleets",),
@@ -71,6 +67,7 @@ _CHANGE = {
         "ec2:TerminateInstances",
     ),
     "launch-template": ("ec2:DeleteLaunchTemplate",),
+    "placement-group": ("ec2:DeletePlacementGroup",),
     "security-group": (
         "ec2:AuthorizeSecurityGroupIngress",
         "ec2:DeleteSecurityGroup",
@@ -108,7 +105,10 @@ def document(
     kms_key: str | None = None,
     volumes: Sequence[str] = (),
     keep: bool = False,
-    role: str | None = None,
+    role: str | Sequence[str] | None = None,
+    security_groups: Sequence[str] = (),
+    placement_group: str | None = None,
+    capacity_reservation: str | None = None,
 ) -> dict[str, Any]:
     """Return the policy.
 
@@ -126,8 +126,12 @@ def document(
         Ids of volumes that others made and configs name, and of snapshots that volumes are made of.
     keep : bool
         Whether it is for a keeper alone, as for the instance profile of a computer that runs one.
-    role : str, optional
-        The role in the instance profile that masters are launched with.
+    role : str or sequence of str, optional
+        The roles in the instance profiles that nodes are launched with.
+    security_groups : sequence of str
+        Ids of security groups that others made and templates name.
+    placement_group, capacity_reservation : str, optional
+        The name of the one, the id of the other, where templates name one that others made.
 
     Raises
     ------
@@ -137,26 +141,27 @@ def document(
     ours = _tagged("Resource", tags.CLUSTER)
     all_of_ours = [f"arn:{partition}:ec2:*:*:{kind}/*" for kind in _OURS]
     statements = [
-        _allow("Look", _LOOK),
-        _allow(
+        allow("Look", _LOOK),
+        allow(
             "FindTheDefaultImage",
             ("ssm:GetParameter",),
             f"arn:{partition}:ssm:*:*:parameter/aws/service/canonical/*",
         ),
-        _allow(
+        allow(
             "KeepReceipts",
             ("ssm:GetParametersByPath", "ssm:PutParameter"),
             f"arn:{partition}:ssm:*:*:parameter/spotcluster/receipts",
             f"arn:{partition}:ssm:*:*:parameter/spotcluster/receipts/*",
         ),
         *_make(partition, ours),
-        _allow(
+        *permissions.launch_into(partition, security_groups, placement_group, capacity_reservation),
+        allow(
             "TagWhatIsBeingMade",
             ("ec2:CreateTags",),
             condition={"StringEquals": {"ec2:CreateAction": list(_MAKE)}},
         ),
         *(
-            _allow(
+            allow(
                 f"ChangeAndEnd{''.join(map(str.title, kind.split('-')))}sOfOurs",
                 actions,
                 f"arn:{partition}:ec2:*:*:{kind}/*",
@@ -164,9 +169,9 @@ def document(
             )
             for kind, actions in _CHANGE.items()
         ),
-        _allow("TagWhatIsOurs", ("ec2:CreateTags",), *all_of_ours, condition=ours),
+        allow("TagWhatIsOurs", ("ec2:CreateTags",), *all_of_ours, condition=ours),
         # But for the tag by which it is ours: without it nothing of this could end it.
-        _allow(
+        allow(
             "UntagWhatIsOurs",
             ("ec2:DeleteTags",),
             *all_of_ours,
@@ -177,7 +182,7 @@ def document(
         ),
         *_volumes(partition, volumes, ours),
         *_images(partition, ours),
-        _allow(
+        allow(
             "RemoveKeyPairsOfOurs",
             ("ec2:DeleteKeyPair",),
             f"arn:{partition}:ec2:*:*:key-pair/*",
@@ -185,7 +190,7 @@ def document(
         ),
         # AWS makes these roles when an account asks for spot instances, or a fleet, the first time.
         *(
-            _allow(
+            allow(
                 f"First{what}OfTheAccount",
                 ("iam:CreateServiceLinkedRole",),
                 f"arn:{partition}:iam::*:role/aws-service-role/{service}.amazonaws.com/*",
@@ -196,14 +201,15 @@ def document(
     ]
     if keep:
         statements = _for_a_keeper(statements)
-    if role is not None:
-        statements += _profile(role, partition)
+    roles = [role] if isinstance(role, str) else list(role or ())
+    if roles:
+        statements += permissions.profiles(roles, partition)
     if bucket is not None:
         statements += _splits(f"arn:{partition}:s3:::{bucket}")
     if files is not None:
         statements += _files(f"arn:{partition}:s3:::{files}")
     if kms_key is not None:
-        statements += _kms(kms_key, partition, s3=bool(bucket or files))
+        statements += permissions.kms(kms_key, partition, s3=bool(bucket or files))
     return {"Version": "2012-10-17", "Statement": statements}
 
 
@@ -240,61 +246,73 @@ def _make(partition: str, ours: dict[str, Any]) -> list[dict[str, Any]]:
     ec2 = f"arn:{partition}:ec2:*"
     with_cluster = _tagged("Request", tags.CLUSTER)
     return [
-        _allow(
+        allow(
             "Launch",
             ("ec2:RunInstances",),
             *(f"{ec2}:*:{kind}/*" for kind in _LAUNCHED),
             condition=with_cluster,
         ),
-        _allow(
+        allow(
             "LaunchWith",
             ("ec2:RunInstances",),
             *(f"{ec2}::image/*", f"{ec2}:*:key-pair/*", f"{ec2}:*:subnet/*"),
         ),
-        _allow(
+        allow(
             "LaunchInGroupsOfOurs",
             ("ec2:RunInstances",),
             f"{ec2}:*:security-group/*",
             condition=ours,
         ),
         # What a fleet launches is asked of its caller too, as RunInstances.
-        _allow(
+        allow(
             "LaunchFleets",
             ("ec2:CreateFleet",),
             *(f"{ec2}:*:{kind}/*" for kind in ("fleet", "instance", "volume")),
             condition=with_cluster,
         ),
-        _allow(
+        allow(
             "LaunchFleetsWith",
             ("ec2:CreateFleet",),
             *(f"{ec2}::image/*", f"{ec2}:*:subnet/*"),
         ),
-        _allow(
+        allow(
             "LaunchByTemplatesOfOurs",
             ("ec2:CreateFleet", "ec2:RunInstances"),
             f"{ec2}:*:launch-template/*",
             condition=ours,
         ),
-        _allow(
+        allow(
             "MakeTemplates",
             ("ec2:CreateLaunchTemplate",),
             f"{ec2}:*:launch-template/*",
             condition=with_cluster,
         ),
-        _allow(
+        allow(
             "MakeGroups",
             ("ec2:CreateSecurityGroup",),
             f"{ec2}:*:security-group/*",
             condition=with_cluster,
         ),
-        _allow("MakeGroupsIn", ("ec2:CreateSecurityGroup",), f"{ec2}:*:vpc/*"),
-        _allow(
+        allow(
+            "LaunchInPlacesOfOurs",
+            ("ec2:CreateFleet", "ec2:RunInstances"),
+            f"{ec2}:*:placement-group/*",
+            condition=ours,
+        ),
+        allow(
+            "MakePlaces",
+            ("ec2:CreatePlacementGroup",),
+            f"{ec2}:*:placement-group/*",
+            condition=with_cluster,
+        ),
+        allow("MakeGroupsIn", ("ec2:CreateSecurityGroup",), f"{ec2}:*:vpc/*"),
+        allow(
             "MakeVolumes",
             ("ec2:CreateVolume",),
             f"{ec2}:*:volume/*",
             condition=_tagged("Request", tags.VOLUME),
         ),
-        _allow(
+        allow(
             "MakeKeyPairs",
             ("ec2:ImportKeyPair",),
             f"{ec2}:*:key-pair/*",
@@ -316,18 +334,18 @@ def _volumes(partition: str, named: Sequence[str], ours: dict[str, Any]) -> list
     others = [f"{ec2}:*:volume/{one}" for one in named if one.startswith("vol-")]
     snapshots = [f"{ec2}::snapshot/{one}" for one in named if one.startswith("snap-")]
     return [
-        _allow("KeepVolumesOfOurs", _VOLUMES, f"{ec2}:*:volume/*", condition=our_volume),
-        _allow("AttachToNodes", _ATTACH, f"{ec2}:*:instance/*", condition=ours),
-        _allow("AttachVolumesOfOurs", _ATTACH, f"{ec2}:*:volume/*", condition=our_volume),
-        *([_allow("AttachNamedVolumes", _ATTACH, *others)] if others else []),
-        _allow(
+        allow("KeepVolumesOfOurs", _VOLUMES, f"{ec2}:*:volume/*", condition=our_volume),
+        allow("AttachToNodes", _ATTACH, f"{ec2}:*:instance/*", condition=ours),
+        allow("AttachVolumesOfOurs", _ATTACH, f"{ec2}:*:volume/*", condition=our_volume),
+        *([allow("AttachNamedVolumes", _ATTACH, *others)] if others else []),
+        allow(
             "MakeVolumesOfSnapshotsOfOurs",
             ("ec2:CreateVolume",),
             f"{ec2}::snapshot/*",
             condition=our_volume,
         ),
         *(
-            [_allow("MakeVolumesOfNamedSnapshots", ("ec2:CreateVolume",), *snapshots)]
+            [allow("MakeVolumesOfNamedSnapshots", ("ec2:CreateVolume",), *snapshots)]
             if snapshots
             else []
         ),
@@ -340,34 +358,10 @@ def _images(partition: str, ours: dict[str, Any]) -> list[dict[str, Any]]:
     both = (f"{ec2}::image/*", f"{ec2}::snapshot/*")
     our_image = _tagged("Resource", tags.IMAGE)
     return [
-        _allow("MakeImages", ("ec2:CreateImage",), *both, condition=_tagged("Request", tags.IMAGE)),
-        _allow("MakeImagesOfNodes", ("ec2:CreateImage",), f"{ec2}:*:instance/*", condition=ours),
-        _allow("RemoveImagesOfOurs", ("ec2:DeregisterImage",), both[0], condition=our_image),
-        _allow("RemoveSnapshotsOfOurs", ("ec2:DeleteSnapshot",), both[1], condition=our_image),
-    ]
-
-
-def _kms(key: str, partition: str, *, s3: bool) -> list[dict[str, Any]]:
-    """Return what EC2, and S3, do with the account's own key in the holder's name."""
-    found = _KMS_KEY.fullmatch(key)
-    if found is None or found[1] != partition:
-        raise UsageError(
-            f"'{key}' is not the ARN of a key of KMS in the partition {partition}.",
-            f"It reads like arn:{partition}:kms:REGION:ACCOUNT:key/ID; `aws kms describe-key`"
-            " shows it, also for an alias.",
-        )
-    suffix = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
-    by_ec2 = {"StringLike": {"kms:ViaService": f"ec2.*.{suffix}"}}
-    by_s3 = {"StringLike": {"kms:ViaService": f"s3.*.{suffix}"}}
-    grant = {**by_ec2, "Bool": {"kms:GrantIsForAWSResource": "true"}}
-    return [
-        _allow("EncryptDisks", _KMS, key, condition=by_ec2),
-        _allow("LetEC2EncryptDisks", ("kms:CreateGrant",), key, condition=grant),
-        *(
-            [_allow("EncryptFiles", ("kms:Decrypt", "kms:GenerateDataKey"), key, condition=by_s3)]
-            if s3
-            else []
-        ),
+        allow("MakeImages", ("ec2:CreateImage",), *both, condition=_tagged("Request", tags.IMAGE)),
+        allow("MakeImagesOfNodes", ("ec2:CreateImage",), f"{ec2}:*:instance/*", condition=ours),
+        allow("RemoveImagesOfOurs", ("ec2:DeregisterImage",), both[0], condition=our_image),
+        allow("RemoveSnapshotsOfOurs", ("ec2:DeleteSnapshot",), both[1], condition=our_image),
     ]
 
 
@@ -376,33 +370,10 @@ def _tagged(what: str, tag: str) -> dict[str, Any]:
     return {"Null": {f"aws:{what}Tag/{tag}": "false"}}
 
 
-def _profile(role: str, partition: str) -> list[dict[str, Any]]:
-    """Return what launching with an instance profile needs: that role, and for EC2 only."""
-    if not _ROLE.fullmatch(role):
-        raise UsageError(
-            f"'{role}' is not the name of a role.",
-            "Give the name alone, after its path where it has one: my-role, or /path/my-role.",
-        )
-    suffix = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
-    return [
-        _allow(
-            "GiveMastersTheirRole",
-            ("iam:PassRole",),
-            f"arn:{partition}:iam::*:role/{role.lstrip('/')}",
-            condition={"StringEquals": {"iam:PassedToService": f"ec2.{suffix}"}},
-        ),
-        _allow(
-            "LookAtInstanceProfiles",
-            ("iam:GetInstanceProfile",),
-            f"arn:{partition}:iam::*:instance-profile/*",
-        ),
-    ]
-
-
 def _splits(bucket: str) -> list[dict[str, Any]]:
     return [
-        _allow("ListSplitFiles", ("s3:ListBucket",), bucket),
-        _allow(
+        allow("ListSplitFiles", ("s3:ListBucket",), bucket),
+        allow(
             "KeepSplitFiles",
             ("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"),
             f"{bucket}/{PREFIX}*",
@@ -413,8 +384,8 @@ def _splits(bucket: str) -> list[dict[str, Any]]:
 def _files(bucket: str) -> list[dict[str, Any]]:
     # A node acts by addresses that these credentials sign, so it needs none of its own.
     return [
-        _allow("ListFiles", ("s3:ListBucket", "s3:ListBucketMultipartUploads"), bucket),
-        _allow(
+        allow("ListFiles", ("s3:ListBucket", "s3:ListBucketMultipartUploads"), bucket),
+        allow(
             "MoveFiles",
             (
                 "s3:AbortMultipartUpload",
@@ -425,18 +396,3 @@ def _files(bucket: str) -> list[dict[str, Any]]:
             f"{bucket}/*",
         ),
     ]
-
-
-def _allow(
-    name: str,
-    actions: tuple[str, ...],
-    *resources: str,
-    condition: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    statement: dict[str, Any] = {
-        "Sid": name,
-        "Effect": "Allow",
-        "Action": list(actions),
-        "Resource": list(resources) if len(resources) > 1 else "".join(resources) or "*",
-    }
-    return {**statement, "Condition": condition} if condition else statement

@@ -8,6 +8,7 @@ import functools
 import http.client
 import ipaddress
 import os
+import socket
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0
 
 CHECKIP = "https://checkip.amazonaws.com"
 _CHECKIP_LIMIT = 5.0  # seconds
+_ANYWHERE = "2600:1f00::1"  # an address of AWS's, which need not answer
 
 
 @dataclass(frozen=True)
@@ -156,16 +158,24 @@ class Session:
         client: EC2Client = self.client("ec2")
         return client
 
-    def caller_cidr(self) -> str:
+    def caller_cidr(self, *, ipv6: bool = False) -> str:
         """Return the address that EC2 sees us at, as a block of one.
 
         A proxy is not asked through: SSH does not go through it, and its address is others' too.
+
+        Parameters
+        ----------
+        ipv6 : bool
+            Whether nodes are reached by IPv6, where nothing translates addresses on the way: it is
+            the one that this computer sends from.
 
         Raises
         ------
         CloudError
             It cannot be found.
         """
+        if ipv6:
+            return _own_ipv6()
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(self._checkip, timeout=_CHECKIP_LIMIT) as answer:
@@ -179,6 +189,21 @@ class Session:
                 "Check the network, or name the address with `ALLOW = 203.0.113.7/32` in the"
                 " cluster's section, or with --allow.",
             ) from error
+
+
+def _own_ipv6() -> str:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.connect((_ANYWHERE, 9))  # no packet is sent
+            own = ipaddress.IPv6Address(probe.getsockname()[0])
+    except OSError as error:
+        raise CloudError(
+            "Nodes of this subnet have IPv6 addresses only, and this computer has none: "
+            f"{error.strerror}.",
+            "Use a network with IPv6, or go through a host that has both with PROXY_JUMP and ALLOW"
+            " in the cluster's section.",
+        ) from error
+    return str(ipaddress.ip_network(own))
 
 
 def core_session(

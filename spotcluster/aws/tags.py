@@ -50,6 +50,8 @@ BID = "spotcluster:bid"
 `stop`, for those that `start` makes in their place."""
 DISK = "spotcluster:disk"
 """The size of a node's own disk in GiB; EC2 does not say it of an instance."""
+PRICED_DISK = "spotcluster:disk-as-gp3"
+"""How many GiB of gp3 cost what a node's disk of another kind costs; none of a disk of gp3."""
 KEEP = "spotcluster:keep"
 """How the master keeps the cluster's size, where it has a role: JSON, or `OFF`."""
 OFF = "off"
@@ -89,7 +91,8 @@ PACKAGES = "spotcluster:packages:"
 KEY = "spotcluster:key"
 """The name of a key pair that `createkey` made."""
 
-_CHUNK = 250  # EC2 takes 256 characters in a value
+TEXT_SIZE = 250
+"""How many characters of a long text are in one tag; EC2 takes 256 in a value."""
 _TEXT = "spotcluster:template:"
 INSTALLED = "spotcluster:installed:"
 """Before the numbers of the tags that say what was installed on the master with pip."""
@@ -136,8 +139,8 @@ def filters(**values: str | list[str]) -> list[dict[str, Any]]:
 def split_text(text: str, before: str = _TEXT) -> dict[str, str]:
     """Return a long text as tags that `join_text` puts together again."""
     return {
-        f"{before}{number:02d}": text[start : start + _CHUNK]
-        for number, start in enumerate(range(0, len(text), _CHUNK))
+        f"{before}{number:02d}": text[start : start + TEXT_SIZE]
+        for number, start in enumerate(range(0, len(text), TEXT_SIZE))
     }
 
 

@@ -137,6 +137,7 @@ def create(
     snapshot: str | None,
     kind: str,
     token: str,
+    key: str | None = None,
 ) -> Volume:
     """Make an encrypted volume, tagged in the creating call.
 
@@ -148,6 +149,8 @@ def create(
         What is on it at first; None for nothing.
     token : str
         EC2 makes one volume for a token, however often it is asked.
+    key : str or None
+        The key of KMS that it is encrypted with; None for the account's usual one.
     """
     own = {tags.VOLUME: name, **({"Name": name} if name else {})}
     if snapshot is None:
@@ -159,10 +162,53 @@ def create(
         SnapshotId=snapshot,
         VolumeType=kind,
         Encrypted=True,
+        KmsKeyId=key,
         ClientToken=token,
         TagSpecifications=tags.specifications(own, "volume"),
     )
     return _volume({**answer, "Tags": tags.pairs(own)})
+
+
+def check_key(session: Session, key: str, why: str) -> None:
+    """Refuse a key of KMS that no disk can be encrypted with, as far as we may look at it.
+
+    EC2 takes any name of a key: an instance whose disk has one that cannot be used ends again by
+    itself, a volume vanishes.
+
+    Parameters
+    ----------
+    why : str
+        What names it.
+
+    Raises
+    ------
+    UsageError
+        There is no such key, or it is disabled, or not one that encrypts with.
+    """
+    try:
+        told = call(session.client("kms").describe_key, KeyId=key)["KeyMetadata"]
+    except CloudError as error:
+        if error.code in ("NotFoundException", "InvalidArnException"):
+            raise UsageError(
+                f"There is no key '{key}' ({why}) in KMS of {session.region}.",
+                f"`aws kms list-aliases --region {session.region}` shows those there are.",
+            ) from None
+        if error.code in ("AccessDenied", "AccessDeniedException"):
+            return  # who may launch with it need not be one who may look at it
+        raise
+    usage = told.get("KeyUsage") or "ENCRYPT_DECRYPT"
+    spec = told.get("KeySpec") or "SYMMETRIC_DEFAULT"
+    if told.get("KeyState", "Enabled") != "Enabled":
+        raise UsageError(
+            f"The key '{key}' ({why}) of KMS is {told['KeyState']}.",
+            "Enable it with `aws kms enable-key`, or name another one.",
+        )
+    if (usage, spec) != ("ENCRYPT_DECRYPT", "SYMMETRIC_DEFAULT"):
+        raise UsageError(
+            f"The key '{key}' ({why}) of KMS is {spec}, for {usage}; disks need a symmetric one"
+            " that encrypts.",
+            "Name another one.",
+        )
 
 
 def snapshot_size(session: Session, snapshot_id: str) -> int:

@@ -101,7 +101,7 @@ def _keeper(seen: Status) -> list[Text]:
 
 
 def _lines(drawn: RenderableType, width: int) -> int:
-    console = Console(width=width, highlight=False)
+    console = Console(width=width, highlight=False, emoji=False)
     return len(console.render_lines(drawn, pad=False))
 
 

@@ -65,8 +65,10 @@ class _Console(Console):
         return what
 
 
-out = _Console(markup=False, highlight=False, soft_wrap=True, force_terminal=_TERMINAL)
-err = _Console(stderr=True, markup=False, highlight=False, soft_wrap=True, force_terminal=_TERMINAL)
+# Without emoji: in a name or an ARN what stands between two colons would become one.
+_PLAIN: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False, "soft_wrap": True}
+out = _Console(**_PLAIN, force_terminal=_TERMINAL)
+err = _Console(**_PLAIN, stderr=True, force_terminal=_TERMINAL)
 
 
 def error(message: str) -> None:
@@ -110,7 +112,7 @@ def table(
     console = (
         out
         if out.is_terminal
-        else Console(width=_PIPE_WIDTH, highlight=False, force_terminal=_TERMINAL)
+        else Console(width=_PIPE_WIDTH, highlight=False, emoji=False, force_terminal=_TERMINAL)
     )
     cells = [[Text(cell) for cell in row] for row in rows]
     for part in tables.fitted(columns, cells, console.width, keys=keys):

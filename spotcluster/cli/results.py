@@ -10,7 +10,7 @@ from spotcluster import wording
 from spotcluster.cli import output, timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from spotcluster.aws.session import Session
     from spotcluster.cluster.bringup.bringup import Result
@@ -24,7 +24,7 @@ _ALIKE = 8  # nodes that have a line each; more share one
 
 def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
     """Print what would be launched, and what else might be."""
-    from spotcluster.cluster.bringup import pools
+    from spotcluster.cluster.bringup.places import pools
 
     if as_json:
         output.document(
@@ -34,6 +34,7 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
                 "zone": plan.subnet.zone,
                 "usd_per_hour": plan.price,
                 "tags": plan.template.users_tags,
+                **_around_as_json(plan),
                 "volumes": [
                     {
                         "name": one.settings.name,
@@ -113,6 +114,8 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
     output.out.print(
         f"Also: a security group spotcluster-{plan.cluster} that lets this computer reach SSH."
     )
+    for line in _around(plan):
+        output.out.print(output.Text(line))
     if plan.template.tags:
         output.out.print(output.Text(f"Tags of all of it: {wording.listed(plan.template.tags)}"))
     for volume in plan.volumes:
@@ -122,6 +125,44 @@ def show_plan(session: Session, plan: Plan, *, as_json: bool) -> None:
         output.out.print(f"Comes back with its disk: {one.alias}, {one.type}, {one.id}")
     together = "Together, without what comes back" if plan.returning else "Together"
     output.out.print(f"{together}: {output.dollars(plan.price)}, disks included")
+
+
+def _around_as_json(plan: Plan) -> dict[str, object]:
+    """Return what nodes are launched with and into."""
+    template, around = plan.template, plan.around
+    return {
+        "disk": {
+            "type": plan.disk.kind,
+            "iops": plan.disk.iops,
+            "throughput_mib": plan.disk.throughput,
+            "kms_key": plan.disk.kms_key,
+        },
+        "instance_profile": template.instance_profile,
+        "node_instance_profile": template.node_instance_profile,
+        "security_groups": list(template.security_groups),
+        "placement_group": around.group.name if around.group else None,
+        "capacity_reservation": around.reservation.id if around.reservation else None,
+        "ipv6_only": plan.subnet.ipv6,
+    }
+
+
+def _around(plan: Plan) -> Iterator[str]:
+    """Yield that in sentences, as far as it is not what is usual."""
+    template, around = plan.template, plan.around
+    if template.security_groups:
+        yield f"Nodes are also in {wording.listed(template.security_groups)}, which stay."
+    if around.group:
+        how = "made for it" if around.group.own else f"there already, {around.group.strategy}"
+        yield f"Placement group: {around.group.name}, {how}."
+    if one := around.reservation:
+        free = f"{one.free} free {one.type} in {one.zone}"
+        yield f"Capacity {'block' if one.block else 'reservation'}: {one.id}, {free}."
+    if str(plan.disk) != "gp3":
+        yield f"Their own disks: {plan.disk}."
+    if template.node_instance_profile:
+        yield f"Role of the nodes: that of the instance profile {template.node_instance_profile}."
+    if plan.subnet.ipv6:
+        yield f"Nodes have IPv6 addresses only, as {plan.subnet.id} has."
 
 
 def _nodes(nodes: Iterable[PlannedNode]) -> list[tuple[str, ...]]:

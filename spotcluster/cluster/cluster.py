@@ -184,6 +184,21 @@ class Cluster:
         """
         return [(one.name, self._make(one)) for one in self.record.template.plugins]
 
+    def check_plugins(self) -> list[tuple[str, Plugin]]:
+        """Return its plugins, each of which this computer could set nodes up with.
+
+        Raises
+        ------
+        SpotclusterError
+            It could not: it lacks a secret, or a login.
+        """
+        from spotcluster.plugins import loader
+
+        found = self.plugins()
+        for name, plugin in found:
+            loader.check(name, plugin, self.record.template.cluster_user)
+        return found
+
     def usable_plugins(self) -> list[tuple[str, Plugin]]:
         """Return those that this computer can run; the others are noted."""
         found = []

@@ -11,7 +11,7 @@ from spotcluster import notify, ssh
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
 from spotcluster.cluster.reporter import tell_lost
-from spotcluster.errors import ClusterError, ConnectionFailed, SpotclusterError
+from spotcluster.errors import ClusterError, ConnectionFailed, SpotclusterError, UsageError
 from spotcluster.ipyparallel_private import signed_by_curve
 from spotcluster.node_layout import CLIENT_FILE
 
@@ -147,6 +147,21 @@ def client_of(cluster: Cluster, *, timeout: float = 60.0) -> ipyparallel.Client:
 
     class Client(Subscribed, clients.Client):
         cluster_name = cluster.name
+
+        def become_dask(self, *_: Any, **__: Any) -> None:
+            """Refuse, before anything is opened: it would be of no use from here.
+
+            The scheduler that ipyparallel starts is reached at the master's private address only,
+            and there by everybody: it knows neither keys nor encryption.
+            """
+            raise UsageError(
+                "Engines cannot become dask workers by a client that is not on the cluster, as"
+                " ipyparallel's dask scheduler is not reached through its tunnel.",
+                "Run the plugin for dask, and use `spotcluster.connect_dask`; or do it in a script"
+                " on the master, with `spotcluster run`.",
+            )
+
+        become_distributed = become_dask
 
         def close(self, *args: Any, **kwargs: Any) -> None:
             super().close(*args, **kwargs)

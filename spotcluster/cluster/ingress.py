@@ -23,11 +23,23 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spotcluster.ingress")
 
+_CALLER = "spotcluster: caller "
+
 
 def open_group(
-    session: Session, record: Record, template: Template, allow: Sequence[str] = ()
+    session: Session,
+    record: Record,
+    template: Template,
+    allow: Sequence[str] = (),
+    *,
+    ipv6: bool = False,
 ) -> Record:
     """Let this computer (or whom the template names) reach SSH, and the nodes one another.
+
+    Parameters
+    ----------
+    ipv6 : bool
+        Whether nodes have IPv6 addresses only.
 
     Raises
     ------
@@ -35,7 +47,7 @@ def open_group(
         EC2 refuses, or this computer's address cannot be found.
     """
     if not template.allow:
-        record = _move_in(session, record)
+        record = _move_in(session, record, ipv6=ipv6)
     network.allow(
         session,
         record.group_id,
@@ -66,10 +78,12 @@ def let_in(session: Session, record: Record) -> Record:
         return record
 
 
-def _move_in(session: Session, record: Record) -> Record:
-    mark = f"spotcluster: caller {owner.this_computer()}"
-    cidr = session.caller_cidr()
+def _move_in(session: Session, record: Record, *, ipv6: bool = False) -> Record:
+    mark = f"{_CALLER}{owner.this_computer()}"
     rules = dict(record.ssh)
+    if record.template.subnet_id:  # whoever was let in first knew what addresses are there
+        ipv6 = ipv6 or any(":" in one for one, who in rules.items() if who.startswith(_CALLER))
+    cidr = session.caller_cidr(ipv6=ipv6)
     if not _is_within(cidr, rules):
         network.allow(session, record.group_id, [network.ssh_from(cidr, mark)], new=record.new)
         rules[cidr] = mark

@@ -15,10 +15,14 @@ from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import additions
 from spotcluster.cluster.additions import Addition
-from spotcluster.errors import CloudError, ClusterError
+from spotcluster.errors import CloudError, ClusterError, UsageError
 
 if TYPE_CHECKING:  # a keeper that only looks goes without pydantic, see `lifecycle.keeping`
     from spotcluster.config import Template
+
+
+_FOR_TEMPLATE = 32
+"""How many of EC2's fifty tags a template and its owner's own may take; others are yet to come."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +166,31 @@ def find_all(session: Session) -> list[Record]:
     """Return the records of every cluster in the region, by name."""
     return sorted(
         (_read(group) for group in network.find_groups(session)), key=lambda one: one.name
+    )
+
+
+def check_size(template: Template) -> None:
+    """Refuse a template that EC2's tags have no room for.
+
+    Raises
+    ------
+    UsageError
+        It is too long, mostly by what its plugins are given.
+    """
+    from spotcluster.cluster.secrets import without_secrets
+
+    room = tags.TEXT_SIZE * (_FOR_TEMPLATE - len(template.users_tags))
+    size = len(without_secrets(template).model_dump_json(exclude_defaults=True))
+    if size <= room:
+        return
+    sizes = {one.name: sum(map(len, one.settings.values())) for one in template.plugins}
+    longest = max(sizes, key=sizes.__getitem__, default="")
+    why = f", {sizes[longest]} of them in [plugin {longest}]" if longest else ""
+    raise UsageError(
+        f"[cluster {template.name}] has {size} characters of settings{why}, and EC2's tags, where a"
+        f" cluster keeps them, have room for {room}.",
+        "Write less: short public keys (ed25519), and long lists of packages into a file that"
+        " PACKAGES names with -r.",
     )
 
 

@@ -91,6 +91,11 @@ class Config(Settings):
             listed,
         )
 
+    def folder_of(self, section: str) -> Path:
+        """Return where the file is that has a section: its relative paths begin there."""
+        found = [one.source for one in self.origins.get(section, {}).values()]
+        return Path(found[0] if found else self.path or "config").absolute().parent
+
     def key_location(self, keyname: str) -> Path:
         """Return where the private key of `keyname` is on this computer, or would be."""
         found = self.keys.get(keyname)

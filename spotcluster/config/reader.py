@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -259,23 +259,37 @@ class _Reading:
                 given["setup_class"] = loader.canonical(named.value)
             found = self._validated(PluginSection, given, section, section.entries)
             if found:
-                read[name] = found
-                self._check_plugin(found, section)
+                read[name] = self._checked(found, section) if self.check_plugins else found
         return read
 
-    def _check_plugin(self, plugin: PluginSection, section: Section) -> None:
-        if not self.check_plugins:
-            return
+    def _checked(self, plugin: PluginSection, section: Section) -> PluginSection:
+        """Check a plugin's settings; return it with them as a cluster is to remember them."""
+        where = Path(section.source).absolute().parent
+        settled, wrong = dict(plugin.settings), set[str]()
         try:
-            loader.make(plugin.name, plugin.setup_class, plugin.settings)
+            settled = loader.settle(plugin.name, plugin.setup_class, settled, where)
         except loader.PluginError as error:
-            for key, why in error.reasons:
-                entry = section.entries.get(key or "setup_class")
-                if entry:
-                    shown = "" if key else f"'{entry.value}': "
-                    self._at(entry, f"{shown}{why}")
-                else:
-                    self.problems.append(section.problem(why, key=key))
+            wrong = self._refused(error, section)
+        try:
+            loader.make(plugin.name, plugin.setup_class, settled)
+        except loader.PluginError as error:
+            self._refused(error, section, but=wrong)
+        return plugin.model_copy(update={"settings": settled})
+
+    def _refused(
+        self, error: loader.PluginError, section: Section, but: Collection[str] = ()
+    ) -> set[str]:
+        """Note what is wrong with settings, except for some; return which were."""
+        for key, why in error.reasons:
+            if key in but:
+                continue
+            entry = section.entries.get(key or "setup_class")
+            if entry:
+                shown = "" if key else f"'{entry.value}': "
+                self._at(entry, f"{shown}{why}")
+            else:
+                self.problems.append(section.problem(why, key=key))
+        return {key for key, _ in error.reasons}
 
     def _clusters(
         self,

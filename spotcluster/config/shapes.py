@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from spotcluster.config import durations
+from spotcluster.config import disks, durations
 from spotcluster.config.names import bounds, split
 from spotcluster.plugins.base import CommaList
 
@@ -203,6 +203,24 @@ def _check_tags(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{key}:{value}" for key, value in found.items())
 
 
+_MOST_GROUPS = 15  # EC2 takes 16 for an interface at most, and the cluster's own is one of them
+
+
+def _check_groups(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not re.fullmatch(r"sg-[0-9a-f]{8,17}", value):
+            raise ValueError(f"'{value}' is not the id of a security group, as in sg-0123abcd")
+    if len(values) > _MOST_GROUPS:
+        raise ValueError(f"{len(values)} security groups are more than {_MOST_GROUPS}")
+    return unique(values)
+
+
+def _check_disk_type(value: Any) -> Any:
+    if why := disks.wrong_type(str(value)):
+        raise ValueError(why)
+    return value
+
+
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 
 ImageId = Annotated[
@@ -244,6 +262,24 @@ Profile = Annotated[
     str,
     _shape(r"[A-Za-z0-9_+=,.@-]{1,128}", "the name of an IAM instance profile, as in my-profile"),
 ]
+KmsKey = Annotated[
+    str,
+    _shape(
+        r"(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:)?(alias/[A-Za-z0-9/_-]{1,250}|key/[A-Za-z0-9-]{1,64})"
+        r"|mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+        "a key of KMS: its ARN, its id, or its alias as in alias/my-key",
+    ),
+]
+PlacementGroup = Annotated[
+    str,
+    _shape(
+        r"[A-Za-z0-9_][A-Za-z0-9_.@ +-]{0,254}",
+        "'cluster', for one of the cluster's own, or the name of a placement group that is there",
+    ),
+]
+Reservation = Annotated[
+    str, _shape(r"cr-[0-9a-f]{8,17}", "the id of a capacity reservation, as in cr-0123abcd")
+]
 SectionName = Annotated[str, _shape(_NAME, "a name: up to 64 letters, digits, '_', '-' and '.'")]
 Fallback = Annotated[int | Literal["all"], BeforeValidator(_check_fallback)]
 Range = Annotated[str, AfterValidator(_check_range)]
@@ -252,6 +288,8 @@ Jump = Annotated[str, AfterValidator(_check_jump)]
 User = Annotated[str, AfterValidator(_check_user)]
 ClusterUser = Annotated[str, AfterValidator(_check_user), AfterValidator(_check_not_root)]
 Cidr = Annotated[str, AfterValidator(_check_cidr)]
+SecurityGroups = Annotated[CommaList, AfterValidator(_check_groups)]
+DiskType = Annotated[Literal["gp3", "gp2", "io1", "io2"], BeforeValidator(_check_disk_type)]
 Tags = Annotated[CommaList, AfterValidator(_check_tags)]
 Cidrs = Annotated[CommaList, AfterValidator(_check_cidrs)]
 MountPath = Annotated[str, AfterValidator(_check_mount_path)]

@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from spotcluster import wording
-from spotcluster.config import durations, shapes
+from spotcluster.config import disks, durations, shapes
 from spotcluster.config.names import MOST_NODES, split
 from spotcluster.config.node_types import NodeTypes
 from spotcluster.config.settings import (
@@ -138,6 +138,12 @@ class Template(Settings):
         How often a node that does not get ready is replaced until it is dropped.
     root_volume_size : int or None
         GiB; without it the image's own size.
+    root_volume_type : {"gp3", "gp2", "io1", "io2"}
+        The type of the nodes' own disks.
+    root_volume_iops : int or None
+        Their operations per second: of gp3 3,000 to 80,000, of io1 and io2 needed.
+    root_volume_throughput : int or None
+        MiB per second of gp3: 125 to 2,000, a quarter of the IOPS at most.
     autostop : str or None
         After how long idle the cluster ends by itself, ``60m`` or ``2h``, or ``off``; without it
         `AUTOSTOP`. Of the record of a cluster, None means that it was started before there was one.
@@ -156,6 +162,22 @@ class Template(Settings):
     instance_profile : str or None
         The IAM instance profile of the master, which keeps the cluster's size then: its own nodes
         need no other computer. ``spotcluster iam-policy --keep`` prints what its role needs.
+    node_instance_profile : str or None
+        The IAM instance profile of the workers, by whose role programs there reach S3, say, without
+        keys; the master has it too where it has none by INSTANCE_PROFILE.
+    security_groups : tuple of str
+        Security groups that nodes are in beside the cluster's own, ``sg-0123abcd, sg-4567cdef``:
+        they must be of the same VPC, and are neither changed nor deleted.
+    kms_key : str or None
+        The account's own key of KMS that the disks of nodes, and volumes that `createvolume` makes
+        by this template, are encrypted with: its ARN, id or alias, ``alias/my-key``. Without it the
+        account's usual one.
+    placement_group : str or None
+        ``cluster``, for a placement group of the cluster's own, whose nodes are near each other in
+        one zone; or the name of a placement group that is there, and stays.
+    capacity_reservation : str or None
+        The capacity reservation, or capacity block, ``cr-0123abcd``, that nodes on demand of its
+        type are launched into: the master, workers without a bid, and those of ON_DEMAND_FALLBACK.
     tags : tuple of str
         Tags ``KEY:VALUE`` of all that is made for the cluster, for example for the bill: instances,
         their disks, network interfaces and spot requests, fleets, launch templates and the security
@@ -202,7 +224,10 @@ class Template(Settings):
     stop_timeout: shapes.Seconds = 300
     terminate_timeout: shapes.Seconds = 300
     replacements: Annotated[int, Field(ge=0, le=100)] = 2
-    root_volume_size: Annotated[int, Field(ge=1, le=16384)] | None = None
+    root_volume_size: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    root_volume_type: shapes.DiskType = "gp3"
+    root_volume_iops: Annotated[int | None, Field(ge=1, validate_default=True)] = None
+    root_volume_throughput: Annotated[int, Field(ge=1)] | None = None
     autostop: shapes.Duration | None = None
     autostop_action: Literal["stop", "terminate"] = "stop"
     budget: shapes.Price | None = None
@@ -210,6 +235,11 @@ class Template(Settings):
     replace_early: bool = False
     target: shapes.Target = "15m"
     instance_profile: shapes.Profile | None = None
+    node_instance_profile: shapes.Profile | None = None
+    security_groups: shapes.SecurityGroups = ()
+    kms_key: shapes.KmsKey | None = None
+    placement_group: shapes.PlacementGroup | None = None
+    capacity_reservation: shapes.Reservation | None = None
     tags: shapes.Tags = ()
     splits_bucket: shapes.Bucket | None = None
 
@@ -230,6 +260,32 @@ class Template(Settings):
         if zone and region and region != "local" and not zone.startswith(region):
             raise ValueError(f"is not in the region {region}")
         return zone
+
+    @field_validator("kms_key")
+    @classmethod
+    def _is_a_key_of_the_region(cls, key: str | None, info: ValidationInfo) -> str | None:
+        region = info.data.get("region")
+        named = key.split(":")[3] if key and key.startswith("arn:") else None
+        if named and region and region not in ("local", named):
+            raise ValueError(f"is a key of {named}, and the cluster is in {region}")
+        return key
+
+    @field_validator("root_volume_type", "root_volume_iops", "root_volume_throughput")
+    @classmethod
+    def _is_a_disk_that_there_is(cls, value: Any, info: ValidationInfo) -> Any:
+        told = info.data
+        kind = value if info.field_name == "root_volume_type" else told.get("root_volume_type")
+        if kind is None:  # which was refused
+            return value
+        size, iops = told.get("root_volume_size"), told.get("root_volume_iops")
+        why = {
+            "root_volume_type": lambda: disks.wrong_size(kind, size),
+            "root_volume_iops": lambda: disks.wrong_iops(kind, size, value),
+            "root_volume_throughput": lambda: disks.wrong_throughput(kind, iops, value),
+        }[info.field_name or ""]()
+        if why:
+            raise ValueError(why)
+        return value
 
     @model_validator(mode="after")
     def _names_its_types_once(self) -> Self:

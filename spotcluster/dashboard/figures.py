@@ -203,10 +203,11 @@ class WorkFigure:
         ticks = {len(nodes) - at: nodes[at] for at in range(0, len(nodes), step)}
         self._axes(begin, end, (0.5, len(nodes) + 0.5), ticks, 560)
         self.plot.yaxis.axis_label = "node"
-        busy = float(np.nanmean(share[:, -1])) if len(known) else 0.0
+        busy = share[~np.isnan(share[:, -1]), -1]
+        now_busy = f"{busy.mean():.0%} of them are busy now" if len(busy) else "None is there now"
         return (
             f"{engines:,} engines on {len(nodes):,} nodes; a line is a node, the darker the more of"
-            f" its engines compute. {busy:.0%} of them are busy now."
+            f" its engines compute. {now_busy}."
         )
 
     def _axes(
@@ -288,7 +289,7 @@ class ScoreFigures:
 
     def show(self, one: SearchRow | None, scores: Scores | None, parameter: str) -> dict[str, str]:
         """Draw them; return each in words."""
-        if one is None or scores is None:
+        if one is None:
             scores = None
         said = {"time": self._over_time(one, scores)}
         spreads = scores.spreads.get(parameter, ()) if scores else ()

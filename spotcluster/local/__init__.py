@@ -13,7 +13,7 @@ its own files and processes, for every instance. It starts by itself when it is 
                      access/, answers, faults, limits, lags, pricing
     cloud.py         the state: moto's backends, under one lock; persistence, addresses
     ec2.py           EC2: moto's, with these over it: launches, fleets, fleet_books,
-                     requirements, spot, market, capacity, prices, instances, images,
+                     requirements, spot, market, capacity/, prices, instances, images,
                      disks, network, filters, ingress
     moto_private.py  what we use of it that is not public
     clock.py         what time it is there: all of these ask it

@@ -20,6 +20,10 @@ _QUERY = (
     "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message>"
     "</Error><RequestId>{request}</RequestId></ErrorResponse>"
 )
+_S3 = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n'
+    "<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{request}</RequestId></Error>"
+)
 JSON_TYPE = "application/x-amz-json-1.1"
 
 WSGI = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -40,5 +44,6 @@ def error(service: str, code: str, message: str, status: int = 400) -> Response:
     if service in ("ssm", "pricing", "servicequotas", "events", "kms", "tagging"):
         return document({"__type": code, "message": message}, status, JSON_TYPE)
     form = _QUERY if service in ("sts", "iam", "autoscaling") else _EC2
+    form = _S3 if service == "s3" else form
     body = form.format(code=escape(code), message=escape(message), request=uuid.uuid4())
     return Response(body, status=status, content_type="text/xml; charset=utf-8")

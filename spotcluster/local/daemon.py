@@ -7,6 +7,8 @@ it listens. That the pipe closes without one means that it could not start; its 
 from __future__ import annotations
 
 import fcntl
+import functools
+import gc
 import json
 import logging
 import os
@@ -42,10 +44,25 @@ def _leave() -> None:
     os.umask(0o077)
 
 
+def share_descriptions() -> None:
+    """Have all sessions of botocore's read the descriptions of services once; before moto is.
+
+    moto makes a session for each list of regions that it wants, and each would read EC2's 10 MB
+    again: that was half of what a local cloud took of a processor until it had answered a call.
+    """
+    import botocore.session
+
+    botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+
+
 def _run(folder: Path, ready: int) -> None:
+    share_descriptions()
+    gc.disable()  # nothing that is made by imports is garbage
     # Imported late: the process that waits for us to leave waits for less.
     from . import service
 
+    gc.freeze()
+    gc.enable()
     lock = (folder / "daemon.lock").open("w")
     # Held for life, and closed in what we start: two daemons can never work on one folder.
     try:

@@ -19,6 +19,7 @@ from moto.ec2.models.elastic_block_store import Volume, VolumeAttachment
 from moto.ec2.models.instances import Instance, InstanceState, Reservation, StateReason
 
 from . import clock, images, spot
+from .capacity.places import PlaceAnswers
 from .disks import DiskAnswers
 from .filters import passes
 from .fleet_books import SpotFleetAnswers
@@ -44,6 +45,8 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
 
     def __init__(self, region_name: str, account_id: str) -> None:
         self.tokens = Tokens()
+        self.placement_groups: dict[str, dict[str, Any]] = {}
+        self.capacity_reservations: dict[str, dict[str, Any]] = {}
         super().__init__(region_name, account_id)
         self.amis.update(images.make_images(self))
 
@@ -51,6 +54,10 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
     def _url_module(self) -> Any:
         # moto derives it from the module that a backend's class is in.
         return urls
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up what was saved, by an earlier version too."""
+        self.__dict__.update({"placement_groups": {}, "capacity_reservations": {}, **state})
 
     def _load_amis(self) -> None:
         """Load nothing: moto's own images are many, old and slow to make; ours come last."""
@@ -354,7 +361,12 @@ class LocalEC2Backend(spot.SpotBackend, EC2Backend):  # type: ignore[misc]
 
 
 class LocalEC2Response(
-    spot.SpotAnswers, SpotFleetAnswers, RequirementAnswers, FleetAnswers, DiskAnswers
+    spot.SpotAnswers,
+    SpotFleetAnswers,
+    RequirementAnswers,
+    FleetAnswers,
+    DiskAnswers,
+    PlaceAnswers,
 ):
     """The EC2 API of the local cloud."""
 

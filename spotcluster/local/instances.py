@@ -51,6 +51,8 @@ class LocalInstance(Instance):
         What the console said when the host was removed.
     snapshot : str
         What its disk began with; empty for an image that nobody made here.
+    capacity_reservation_id : str or None
+        The capacity reservation that it was launched into.
     taken, rebalance : float
         When it is taken back, and since when it is at risk of that; 0 where it is not.
     """
@@ -63,6 +65,7 @@ class LocalInstance(Instance):
     reboot_wanted: bool
     last_console: str
     snapshot: str = ""
+    capacity_reservation_id: str | None = None
     taken: float = 0.0  # instances of earlier versions have none
     rebalance: float = 0.0
 

@@ -20,6 +20,7 @@ from moto.iam.exceptions import NotFoundException
 from moto.iam.models import iam_backends
 
 from . import market, spot
+from .capacity import places
 from .instances import LocalInstance
 from .moto_private import template_of
 from .network import NetworkAnswers, check_addresses
@@ -61,7 +62,7 @@ class LaunchAnswers(NetworkAnswers):
         is_spot = market_options.get("MarketType") == "spot"
         if is_spot:
             spot.check_bid(_bid(market_options), spec.instance_type, spec.zone)
-        self.params = {**params, "MinCount": count}
+        self.params = {**_with_plain_disks(params), "MinCount": count}
         # moto launches MinCount.
         reservation = cast(Reservation, super().run_instances().result)
         tags = self._parse_tag_specification()
@@ -149,6 +150,7 @@ class LaunchAnswers(NetworkAnswers):
             raise EC2ClientError(
                 "InvalidParameterValue", f"Invalid value '{market_type}' for MarketType."
             )
+        places.check(backend, params, instance_type, zone)
         _complete_disks(params, image)
         return Specification(params, instance_type, image.id, key_name, subnet, zone)
 
@@ -239,7 +241,7 @@ class LaunchAnswers(NetworkAnswers):
                 for _ in range(count)
             ),
         ]
-        held = self.cloud.capacity.left(spec.instance_type, spec.zone, lifecycle, taken)
+        held = self._held(spec, lifecycle, taken, reserved)
         if held < least:
             raise _insufficient(self.region, spec, lifecycle)
         quotas = self.cloud.quotas
@@ -253,6 +255,27 @@ class LaunchAnswers(NetworkAnswers):
                 f"{self.cloud.most_instances}.",
             )
         return int(min(free, room, held, allowed))
+
+    def _held(
+        self,
+        spec: Specification,
+        lifecycle: str,
+        taken: list[tuple[str, str, str]],
+        reserved: Iterable[tuple[Specification, str, int]],
+    ) -> float:
+        """Return how many instances there are for a launch: of its reservation, or of the pool."""
+        wanted = places.target(spec.params)
+        if wanted is None:
+            return self.cloud.capacity.left(spec.instance_type, spec.zone, lifecycle, taken)  # type: ignore[no-any-return]
+        there = places.free(self.ec2_backend, places.reservation(self.ec2_backend, wanted))
+        there -= sum(n for place, _, n in reserved if places.target(place.params) == wanted)
+        if there < 1:
+            raise EC2ClientError(
+                "ReservationCapacityExceeded",
+                "The requested reservation does not have sufficient compatible and available"
+                " capacity for this request.",
+            )
+        return there
 
     def request_spot_instances(self) -> ActionResult:
         """Answer RequestSpotInstances."""
@@ -377,11 +400,27 @@ def _complete(instance: LocalInstance, params: dict[str, Any]) -> LocalInstance:
     instance.client_token = params.get("ClientToken")
     instance.disable_api_termination = is_true(params.get("DisableApiTermination"))
     instance.placement.group_name = params.get("Placement", {}).get("GroupName", "")
+    instance.capacity_reservation_id = places.target(params)
+    for disk in params.get("BlockDeviceMappings", []):
+        there, asked = instance.block_device_mapping.get(disk.get("DeviceName")), disk.get("Ebs")
+        if there is not None and asked:
+            volume = instance.ec2_backend.get_volume(there.volume_id)
+            volume.volume_type = asked.get("VolumeType") or volume.volume_type
+            volume.iops, volume.throughput = asked.get("Iops"), asked.get("Throughput")
     for nic in params.get("NetworkInterfaces", []):
         # One that was there before stays, unless it is said that it should not.
         ends = nic.get("DeleteOnTermination", "NetworkInterfaceId" not in nic)
         instance.nics[int(nic.get("DeviceIndex", 0))].delete_on_termination = is_true(ends)
     return instance
+
+
+def _with_plain_disks(params: dict[str, Any]) -> dict[str, Any]:
+    """Return a request without the types of its disks: moto makes those of io2 without IOPS."""
+    disks = copy.deepcopy(params.get("BlockDeviceMappings", []))
+    for disk in disks:
+        for name in ("VolumeType", "Iops", "Throughput"):
+            disk.get("Ebs", {}).pop(name, None)
+    return {**params, "BlockDeviceMappings": disks} if disks else params
 
 
 def _insufficient(region: str, spec: Specification, lifecycle: str) -> EC2ClientError:

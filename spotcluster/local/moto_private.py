@@ -9,6 +9,7 @@ from typing import Any
 from moto.core import serialize
 from moto.core.base_backend import BackendDict
 from moto.ec2.models import ec2_backends
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX
 
 INHERITED = (
     "_filters_from_querystring",
@@ -27,6 +28,12 @@ def parameters_of(ssm: Any) -> dict[str, Any]:
     """Return what SSM's parameter store has in a region: what it holds, and not a copy."""
     found: dict[str, Any] = ssm._parameters
     return found
+
+
+def know_prefix(kind: str, prefix: str) -> None:
+    """Let moto know what the ids of a kind of resource begin with, where it looks for tags."""
+    EC2_RESOURCE_TO_PREFIX[kind] = prefix
+    EC2_PREFIX_TO_RESOURCE[prefix] = kind
 
 
 def template_of(ec2: Any, asked: dict[str, Any]) -> Any:

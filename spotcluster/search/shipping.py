@@ -62,7 +62,7 @@ call.spotcluster_lives = 1  # type: ignore[attr-defined]  # a search counts its 
 
 
 # ipyparallel numbers its messages without a lock, and ours are sent by several threads.
-_one_at_a_time = threading.Lock()
+one_at_a_time = threading.Lock()
 
 
 def pack(thing: Any) -> bytes:
@@ -75,10 +75,15 @@ def name_of(function: Callable[..., Any]) -> str:
     return f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
 
 
+def called(function: Callable[..., Any]) -> tuple[Any, ...]:
+    """Return what runs a function of `engine` on an engine, and what it is given first."""
+    return call, _DIGEST, _SOURCE, name_of(function)
+
+
 def send(view: Any, function: Callable[..., Any], *args: Any) -> Any:
     """Have an engine of `view` run a function of `engine`; return ipyparallel's AsyncResult."""
-    with _one_at_a_time:
-        return view.apply_async(call, _DIGEST, _SOURCE, name_of(function), *args)
+    with one_at_a_time:
+        return view.apply_async(*called(function), *args)
 
 
 class _Code:

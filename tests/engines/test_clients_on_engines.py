@@ -163,3 +163,16 @@ def test_controller_writes_how_many_tasks_keep_the_cluster_from_ending(
     assert [one.get(timeout=LIMIT) for one in queued] == [3, 3, 3]
     running.get(timeout=LIMIT)
     until(lambda: cluster.tasks() == "0", "an idle controller again")
+
+
+def test_engines_become_dasks_workers(cluster: Clusters) -> None:
+    """As a script on the master would have it; what the page says of it."""
+    place = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    engines = set(cluster.client[:].apply_sync(os.getpid))
+    with cluster.client.become_dask(scheduler_args=place, dashboard=False) as dask:
+        until(lambda: len(dask.nthreads()) == len(engines), "all engines are workers")
+        assert set(dask.run(os.getpid).values()) == engines
+        assert set(dask.nthreads().values()) == {1}
+        assert sum(dask.gather(dask.map(abs, range(-10, 0)))) == 55
+        assert dask.scheduler.address.startswith("tcp://")  # which has no key
+        assert cluster.client[:].apply_sync(os.getpid)  # and they are engines still

@@ -82,6 +82,19 @@ def workers_of_both_kinds(world: World) -> None:
     world.run("addnode", "-b", "0.5", "mycluster")
 
 
+def near(world: World) -> None:
+    """Let there be a template whose nodes are near each other, in a group of the cluster's own."""
+    config = world.home / "config"
+    config.write_text(
+        f"{config.read_text()}\n[cluster near]\nEXTENDS = bare\nPLACEMENT_GROUP = cluster\n"
+    )
+
+
+def nodes_near_each_other(world: World) -> None:
+    near(world)
+    world.run(*NEAR)
+
+
 def a_stopped_cluster(world: World) -> None:
     two_nodes(world)
     world.run("stop", "-y", "mycluster")
@@ -92,6 +105,7 @@ def a_ceiling(world: World) -> None:
 
 
 START = ("start", "-s", "2", "-c", "bare", "mycluster")
+NEAR = ("start", "-s", "2", "-c", "near", "mycluster")
 GO_ON = ("start", "mycluster")
 KEEP = ("keep", "--once", "mycluster")
 STOP = ("stop", "-y", "mycluster")
@@ -130,4 +144,6 @@ COMMANDS = {
         ("ebsimage", "mycluster", "node001", "tools"), two_nodes, ["master", "node001"], 2, images=1
     ),
     "terminate": Command(END, two_nodes, [], 0),
+    "start in a placement group": Command(NEAR, near, ["master", "node001"], 2),
+    "terminate in a placement group": Command(END, nodes_near_each_other, [], 0),
 }

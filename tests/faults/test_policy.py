@@ -39,9 +39,22 @@ def volumes(world: World, home: Path) -> None:
     config = home / "config"
     more = "[volume data]\nVOLUME_ID = data\nMOUNT_PATH = /data\n"
     more += "[cluster keeping]\nEXTENDS = bare\nPLUGINS =\nVOLUMES = data\n"
+    more += "PLACEMENT_GROUP = cluster\nCAPACITY_RESERVATION = {reservation}\n"
     config.write_text(f"{config.read_text()}\n{more}")
     here = ("-r", REGION)
-    volume = json.loads(world.run(*here, "createvolume", "1", "-n", "data", "--json").out)["id"]
+    check, world.on_call = world.on_call, None  # what is reserved is by others
+    made = Session(REGION).ec2.create_capacity_reservation(
+        InstanceType="c5.large",
+        InstancePlatform="Linux/UNIX",
+        AvailabilityZone="us-east-1a",
+        InstanceCount=1,
+    )
+    reservation = made["CapacityReservation"]["CapacityReservationId"]
+    config.write_text(config.read_text().replace("{reservation}", reservation))
+    world.on_call = check
+    volume = json.loads(
+        world.run(*here, "createvolume", "1", "us-east-1a", "-n", "data", "--json").out
+    )["id"]
     check, world.on_call = world.on_call, None  # a snapshot is taken by others
     snapshot = Session(REGION).ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
     world.on_call = check

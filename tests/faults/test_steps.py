@@ -24,7 +24,8 @@ OF_A_WORKER = [
     " start of notices",
     "looking for ipyparallel, listing the packages",
     "writing the engines' connection file, starting engines,"
-    " writing ~/.spotcluster/services/engine, start of engine",
+    " writing ~/.spotcluster/services/engine.py, writing ~/.spotcluster/services/engine,"
+    " start of engine",
     "listing the packages",
 ]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import programs
 import pytest
-from commands import cli, nodes
+from commands import cli, nodes_of
 from crash_spread import Spread
 
 from spotcluster import files, local
@@ -42,9 +42,10 @@ class LocalCloud:
         return done.returncode, done.stderr
 
     def nodes(self) -> list[str]:
-        if json.loads(cli("listclusters", "--json")) == []:
+        listed = json.loads(cli("listclusters", "--json"))
+        if not listed:
             return []
-        found = nodes("mycluster")
+        found = nodes_of(listed[0])
         assert all(one["ready"] for one in found.values()), found
         last = list(found)[-1]
         hop = f"ssh -o BatchMode=yes {last} echo here" if last != "master" else "echo here"

@@ -6,9 +6,13 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
+import boto3
 import psutil
 import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
 from commands import cli, nodes, wait_until
 from hosts import client_of
 from roles import make_profile
@@ -35,7 +39,14 @@ NODE_INSTANCE_TYPE = c5.large
 SPOT_BID = 0.5
 PLUGINS = pypackages, ipcluster
 INSTANCE_PROFILE = profile
+NODE_INSTANCE_PROFILE = reader
 """
+READS = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::readings/*"}
+    ],
+}
 
 pytestmark = pytest.mark.usefixtures("in_module_cloud")
 
@@ -70,8 +81,11 @@ def cluster(module_cloud: local.Endpoint, module_home: Path) -> str:
     cli("createkey", "mykey")
     said = cli("start", "-c", "small", "--dry-run", "mycluster", status=2)
     assert "There is no instance profile 'profile' (INSTANCE_PROFILE)" in said
-    policy = cli("iam-policy", "--keep")
-    make_profile(client_of(module_cloud, "iam"), "profile", policy)
+    iam = client_of(module_cloud, "iam")
+    make_profile(iam, "profile", cli("iam-policy", "--keep", "--role", "reader"))
+    said = cli("start", "-c", "small", "--dry-run", "mycluster", status=2)
+    assert "There is no instance profile 'reader' (NODE_INSTANCE_PROFILE)" in said
+    make_profile(iam, "reader", json.dumps(READS), "reader")
     cli("start", "-c", "small", "mycluster")
     return "mycluster"
 
@@ -101,6 +115,31 @@ def test_master_replaces_what_is_lost_with_the_laptop_gone(
     assert "asking for 1 node(s)" in said
     assert cli("sshnode", cluster, "node002", "true") == ""
     assert "ASIA" not in said
+
+
+def test_programs_on_nodes_read_s3_without_keys_and_nothing_else(
+    cluster: str, module_cloud: local.Endpoint
+) -> None:
+    """On a node that the keeper has launched, which may give it that role."""
+    s3 = client_of(module_cloud, "s3")
+    s3.create_bucket(Bucket="readings")
+    s3.put_object(Bucket="readings", Key="one", Body=b"1.5")
+    path = "latest/meta-data/iam/security-credentials"
+    asking = f"curl -s --noproxy '*' ${{AWS_EC2_METADATA_SERVICE_ENDPOINT}}{path}"
+    assert cli("sshnode", cluster, "node002", f"{asking}/").strip() == "reader"
+    keys = json.loads(cli("sshnode", cluster, "node002", f"{asking}/reader"))
+    own = boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["Token"], "us-east-1")
+
+    def client(service: str) -> Any:
+        return own.client(service, endpoint_url=module_cloud.url, config=Config(proxies={}))
+
+    found = client("s3").get_object(Bucket="readings", Key="one")
+    assert found["Body"].read() == b"1.5"
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client("s3").put_object(Bucket="readings", Key="two", Body=b"")
+    with pytest.raises(ClientError, match="UnauthorizedOperation"):
+        client("ec2").terminate_instances(InstanceIds=[nodes(cluster)["master"]["id"]])
+    assert cli("sshmaster", cluster, f"{asking}/").strip() == "keeper"
 
 
 def test_keeper_that_is_killed_in_the_middle_goes_on(cluster: str, module_home: Path) -> None:

@@ -117,6 +117,15 @@ def test_a_search_names_the_cluster(cluster: spotcluster.Cluster) -> None:
     assert any(one["done"] == 4 for one in cluster.searches())
 
 
+def test_engines_becoming_dask_opened_a_scheduler_that_this_computer_does_not_reach(
+    cluster: spotcluster.Cluster,
+) -> None:
+    """It waited for half a minute, and left a scheduler without a key open on the master."""
+    for become in (cluster.client.become_dask, cluster.client.become_distributed):
+        with pytest.raises(UsageError, match="connect_dask"):
+            become()
+
+
 def test_its_size_changes(cluster: spotcluster.Cluster) -> None:
     assert cluster.add(1, bid=0.5) == ["node002"]
     assert cluster.remove("node002") == ["node002"]

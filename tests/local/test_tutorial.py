@@ -78,6 +78,10 @@ def python(folder: Path, user: str | None) -> Path:
     subprocess.run([uv, "venv", "--quiet", "--python", fit[0], str(made)], check=True)
     installed = [uv, "pip", "install", "--quiet", "--python", str(made / "bin" / "python")]
     subprocess.run([*installed, f"{ROOT}[tutorial]"], check=True)
+    if user:  # or what each process imports, it would compile, as it could keep nothing of it
+        own = pwd.getpwnam(user)
+        for place, _, _ in os.walk(made):
+            os.chown(place, own.pw_uid, own.pw_gid)
     return made / "bin" / "python"
 
 

@@ -12,11 +12,12 @@ import itertools
 import pickle
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ipyparallel import error
+from ipyparallel.serialize import PrePickled, deserialize_object
 
 from spotcluster.search.data.evaluations import Key
 from spotcluster.search.engine import batch
@@ -60,14 +61,19 @@ class Times:
 
 @dataclass(eq=False)
 class Task:
-    """A call on its way, and what the client was given for it: ipyparallel's AsyncResult."""
+    """A call on its way, and what the client was given for it: ipyparallel's MessageFuture.
+
+    ``targets`` are the engines that it may go to, None for all; ``raises`` is whether it has come
+    by a view, whose AsyncResult raises what was raised.
+    """
 
     world: World
     id: str
     name: str
     args: tuple[Any, ...]
-    targets: frozenset[int]
+    targets: frozenset[int] | None
     timeout: float = 0.0
+    raises: bool = False
     engine: SimulatedEngine | None = None
     refused: set[int] = field(default_factory=set)
     metadata: dict[str, Any] = field(default_factory=lambda: {"data": {}, "engine_uuid": None})
@@ -75,6 +81,10 @@ class Task:
     answer: Any = None
     over: bool = False
     then: list[Callable[[Any], None]] = field(default_factory=list)
+
+    @property
+    def msg_id(self) -> str:
+        return self.id
 
     @property
     def msg_ids(self) -> list[str]:
@@ -103,9 +113,15 @@ class Task:
         return self.answer if isinstance(self.answer, BaseException) else None
 
     def result(self) -> Any:
-        if isinstance(self.answer, BaseException):
+        if self.raises and isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
+
+    def among(self, engines: Collection[int]) -> set[int]:
+        """Return those of some engines that it may go to."""
+        return {*engines}.difference(self.refused).intersection(
+            engines if self.targets is None else self.targets
+        )
 
     def get(self, timeout: float | None = None) -> Any:
         if not self.over:
@@ -157,6 +173,8 @@ class World(Clock):
     """
 
     _closed = False
+    _task_scheme = "leastload"
+    _task_stream, _mux_stream = "task", "mux"
 
     def __init__(
         self,
@@ -172,6 +190,7 @@ class World(Clock):
         self.lost_hints = lost_hints
         self.chance = random.Random(0)
         self.engines: dict[int, SimulatedEngine] = {}
+        self._engines: dict[int, str] = {}  # their names
         self.gone: dict[int, SimulatedEngine] = {}
         self.outstanding: dict[str, Task] = {}
         self.metadata = self
@@ -191,6 +210,7 @@ class World(Clock):
         for one in new:
             host = node or f"node{one // ENGINES_PER_HOST + 1:03}"
             self.engines[one] = SimulatedEngine(one, host)
+            self._engines[one] = self.engines[one].who["uuid"]
             self._idle[one] = next(self._turns)
         self._schedule()
         return new
@@ -220,13 +240,37 @@ class World(Clock):
     def ids(self) -> list[int]:
         return list(self.engines)
 
-    @property
-    def _engines(self) -> dict[int, str]:
-        return {one: engine.who["uuid"] for one, engine in self.engines.items()}
-
     def get(self, id: str) -> dict[str, Any] | None:  # noqa: A002 - of `metadata`
         task = self.outstanding.get(id)
         return None if task is None else task.metadata
+
+    def send_apply_request(
+        self,
+        socket: str,
+        function: Any,
+        args: Sequence[Any],
+        *,
+        metadata: dict[str, Any] | None = None,
+        ident: bytes | None = None,
+    ) -> Task:
+        self.now += self.times.sending
+        with self.aside():
+            name, *others = (
+                deserialize_object(one.buffers)[0] if isinstance(one, PrePickled) else one
+                for one in args[2:]
+            )
+            told = metadata or {}
+            names = [ident.decode()] if ident is not None else told["targets"]
+            to = frozenset(int(one.removeprefix("uuid-")) for one in names) or None
+            task = self.made(name, tuple(others), to, told.get("timeout", 0.0))
+            self.submit(task, balanced=socket == self._task_stream)
+        return task
+
+    def made(
+        self, name: str, args: tuple[Any, ...], targets: frozenset[int] | None, timeout: float
+    ) -> Task:
+        """Return a new task."""
+        return Task(self, f"m{self.sent + self.calls}", name, args, targets, timeout)
 
     def load_balanced_view(self, targets: Any = None) -> View:
         return View(self, targets, balanced=True)
@@ -259,7 +303,7 @@ class World(Clock):
             self.after(self.times.way + task.timeout, lambda: self._expire(task))
             return
         self.calls += 1
-        (engine,) = task.targets
+        (engine,) = task.targets or ()
         self.after(2 * self.times.way, lambda: self._direct(task, self.engines.get(engine)))
 
     def _arrive(self, task: Task) -> None:
@@ -277,7 +321,7 @@ class World(Clock):
             if not self._idle:
                 return
             if (one := self._first_idle(task)) is None:
-                if not any(x in self.engines for x in task.targets - task.refused):
+                if not task.among(self.engines):
                     del self._waiting[task]
                     self._back(task, _remote("ImpossibleDependency"))
                 continue
@@ -291,9 +335,9 @@ class World(Clock):
 
     def _first_idle(self, task: Task) -> int | None:
         """Return the engine that has been idle longest, of those that a task may go to."""
-        if (one := next(iter(self._idle))) in task.targets and one not in task.refused:
+        if task.among([one := next(iter(self._idle))]):
             return one
-        may = (task.targets & self._idle.keys()) - task.refused  # thousands may not be ready
+        may = task.among(self._idle)  # thousands may not be ready
         return min(may, key=self._idle.__getitem__, default=None)
 
     def _begin(self, task: Task, engine: SimulatedEngine) -> None:
@@ -341,6 +385,7 @@ class World(Clock):
 
     def _notice(self, engine: SimulatedEngine) -> None:
         self.gone[engine.id] = self.engines.pop(engine.id)
+        del self._engines[engine.id]
         task = engine.task
         if task is not None:
             task.metadata["engine_uuid"] = engine.who["uuid"]
@@ -352,7 +397,7 @@ class World(Clock):
 
 
 class View:
-    """A load-balanced view, or a direct one of a single engine."""
+    """A load-balanced view, or a direct one of a single engine: former versions send by these."""
 
     def __init__(self, world: World, targets: Any, *, balanced: bool) -> None:
         self.client, self.targets = world, targets
@@ -374,8 +419,8 @@ class View:
         with world.aside():
             if self._balanced and not self._to <= world.engines.keys():
                 raise IndexError(sorted(self._to - world.engines.keys())[0])
-            id = str(world.sent + world.calls)  # noqa: A001 - as ipyparallel has it
-            task = Task(world, f"m{id}", name, args, self._to, self._timeout)
+            task = world.made(name, args, self._to, self._timeout)
+            task.raises = True
             world.submit(task, balanced=self._balanced)
         return task
 

@@ -19,7 +19,7 @@ import nbformat
 import pytest
 
 import spotcluster.search
-from spotcluster import config, files
+from spotcluster import config, files, ssh
 from spotcluster.api import jobs
 from spotcluster.cli import starcluster
 from spotcluster.cli.main import cli
@@ -140,6 +140,12 @@ def users_files(spotcluster_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     common = spotcluster_home / ".spotcluster"
     common.mkdir(mode=0o700)
     (common / "common.ini").write_text("[key shared]\n")
+    for folder, name, content in (
+        ("project", "requirements.txt", "scikit-learn>=1.7\n"),
+        ("keys", "alice.pub", ssh.keys.generate("alice").public),
+    ):
+        (spotcluster_home / folder).mkdir(exist_ok=True)
+        (spotcluster_home / folder / name).write_text(content)
     for path in (plugins / "swap.py", common / "common.ini"):
         path.chmod(0o600)
     return spotcluster_home

@@ -27,6 +27,8 @@ FIXED = {
     "ENGINE_FILE": "~/.spotcluster/ipython/security/ipcontroller-engine.json",
     "DRAIN": "~/.spotcluster/drain",
     "NOTICES": "~/.spotcluster/notices",
+    "DASK": "~/.spotcluster/dask",
+    "RAY": "~/.spotcluster/ray",
     "SERVICES": "~/.spotcluster/services",
     "DONE": 78,
 }
@@ -39,6 +41,8 @@ SHELL = {
     "engine_file": node_layout.ENGINE_FILE,
     "drain": node_layout.DRAIN,
     "notices": node_layout.NOTICES,
+    "dask": node_layout.DASK,
+    "ray": node_layout.RAY,
     "services": node_layout.SERVICES,
     "stay_ended": node_layout.DONE,
 }

@@ -15,6 +15,7 @@ Examples:
   spotcluster iam-policy >policy.json
   spotcluster iam-policy --bucket my-bucket >policy.json
   spotcluster iam-policy --role my-role >policy.json
+  spotcluster iam-policy --security-group sg-0123abcd --capacity-reservation cr-0123abcd
   spotcluster iam-policy --keep >role-policy.json
   spotcluster -r cn-north-1 iam-policy >policy.json
 """,
@@ -38,8 +39,28 @@ Examples:
 )
 @click.option(
     "--role",
+    "roles",
+    multiple=True,
     metavar="NAME",
-    help="The role in the INSTANCE_PROFILE of your templates, if they have one.",
+    help="The role in the INSTANCE_PROFILE, or NODE_INSTANCE_PROFILE, of your templates; may be"
+    " given several times.",
+)
+@click.option(
+    "--security-group",
+    "security_groups",
+    multiple=True,
+    metavar="ID",
+    help="One of the SECURITY_GROUPS of your templates; may be given several times.",
+)
+@click.option(
+    "--placement-group",
+    metavar="NAME",
+    help="The PLACEMENT_GROUP of your templates, where it is not 'cluster'.",
+)
+@click.option(
+    "--capacity-reservation",
+    metavar="ID",
+    help="The CAPACITY_RESERVATION of your templates, if they have one.",
 )
 @click.option(
     "--keep",
@@ -55,7 +76,10 @@ def iam_policy(
     volumes: tuple[str, ...],
     kms_key: str | None,
     keep: bool,
-    role: str | None,
+    roles: tuple[str, ...],
+    security_groups: tuple[str, ...],
+    placement_group: str | None,
+    capacity_reservation: str | None,
 ) -> None:
     """Print the least IAM policy that the commands need, as JSON.
 
@@ -74,6 +98,9 @@ def iam_policy(
             kms_key=kms_key,
             volumes=volumes,
             keep=keep,
-            role=role,
+            role=roles,
+            security_groups=security_groups,
+            placement_group=placement_group,
+            capacity_reservation=capacity_reservation,
         )
     )

@@ -68,7 +68,9 @@ def _show(seen: Status, told: Sequence[dict[str, Any]]) -> None:
     from spotcluster.cli.board import picture
 
     # Where there is no terminal there is no width either: a row is a line.
-    console = output.out if output.out.is_terminal else Console(width=240, highlight=False)
+    console = (
+        output.out if output.out.is_terminal else Console(width=240, highlight=False, emoji=False)
+    )
     console.print(picture(seen, told, console.width), soft_wrap=False)
 
 
@@ -80,7 +82,7 @@ def _watch(observer: Observer, teller: Teller) -> None:
     from spotcluster.cli.board import picture
     from spotcluster.cluster.status import events, searches
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     with contextlib.suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
         observer.wait(_REDRAW)
         while True:

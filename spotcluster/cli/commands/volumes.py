@@ -36,6 +36,12 @@ Examples:
     show_default=True,
     help="What it is made of.",
 )
+@click.option(
+    "--kms-key",
+    metavar="KEY",
+    help="The key of KMS that it is encrypted with: ARN, id or alias; by default KMS_KEY of the"
+    " default template, or the account's usual one.",
+)
 @json_option
 @pass_context
 def createvolume(
@@ -46,6 +52,7 @@ def createvolume(
     name: str,
     snapshot: str | None,
     kind: str,
+    kms_key: str | None,
     as_json: bool,
 ) -> int:
     """Create an EBS volume of SIZE GiB, encrypted; clusters that use it go to its zone.
@@ -58,7 +65,13 @@ def createvolume(
     session, config = context.session(), context.config()
     try:
         made = catalogue.create(
-            session, name, size=size, zone=zone, snapshot=snapshot, kind=kind, config=config
+            *(session, name),
+            size=size,
+            zone=zone,
+            snapshot=snapshot,
+            kind=kind,
+            config=config,
+            key=kms_key,
         )
     except KeyboardInterrupt:
         output.err.print(

@@ -4,8 +4,7 @@
 
     plans.py        what would be made, and its price, checked against EC2; makes nothing
     naming.py       names of nodes, made when they are asked for
-    room.py         whether so many fit: into the subnets, and into the account's quota
-    pools.py        where workers may come from, and what each place costs now
+    places/         where nodes may be: pools, room, roles, placement groups, reservations
     member.py       a node on its way into a cluster
     launch.py       instances, under names that nobody else has, once: the master alone, and
                     workers.py together by fleets; making.py has what both ask for

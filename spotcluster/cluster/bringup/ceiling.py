@@ -109,7 +109,8 @@ def of(
     rates = [_most(tariff, template, one) for one in new]
     rates += [_most_of(tariff, one) for one in there]
     known = [one for one in rates if one is not None]
-    disks = tariff.disk_hour * (sum(one.disk_gb for one in new) + sum(one.disk_gb for one in there))
+    gb = sum(one.priced_gb for one in new) + sum(one.priced_gb for one in there)
+    disks = tariff.disk_hour * gb
     if spent is None or len(known) < len(rates):
         raise UsageError(
             f"BUDGET = {template.budget:g} cannot be kept: AWS does not tell what these types cost"
@@ -152,6 +153,8 @@ def boot_script(seconds: float) -> bytes:
 
 def _most(tariff: costs.Tariff, template: Template, one: PlannedNode) -> float | None:
     """Return the most that a node to make can cost per hour, whichever pool it comes from."""
+    if one.reservation and one.reservation.block:
+        return 0.0  # paid for in advance
     kinds = {one.type.name, *(pool.type for pool in one.pools)}
     if one.bid is not None and not template.on_demand_fallback:
         return one.bid
@@ -165,4 +168,4 @@ def _most_of(tariff: costs.Tariff, one: Instance) -> float | None:
     """Return the most that a node can cost per hour."""
     if one.spot and tags.BID in one.tags:
         return float(one.tags[tags.BID])
-    return tariff.on_demand(one.type)
+    return 0.0 if one.prepaid else tariff.on_demand(one.type)

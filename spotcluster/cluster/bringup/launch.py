@@ -19,8 +19,10 @@ from collections.abc import Iterable, Sequence
 from spotcluster import ssh, threads
 from spotcluster.aws import instances, network, tags
 from spotcluster.aws.instances import Instance
+from spotcluster.aws.launching import placement_groups
 from spotcluster.cluster.bringup.making import Making, ended_elsewhere
-from spotcluster.cluster.bringup.plans import MASTER, Plan, PlannedNode
+from spotcluster.cluster.bringup.places.kinds import MASTER
+from spotcluster.cluster.bringup.plans import Plan, PlannedNode
 from spotcluster.cluster.bringup.workers import Workers
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.errors import CloudError
@@ -85,7 +87,7 @@ class Launcher:
             try:
                 made = self._run(planned, attempt)
             except CloudError as error:
-                if error.code in network.UNKNOWN_GROUP:
+                if error.code in (*network.UNKNOWN_GROUP, placement_groups.UNKNOWN):
                     raise ended_elsewhere(making.cluster.name) from error
                 if error.code != "IdempotentParameterMismatch":
                     raise

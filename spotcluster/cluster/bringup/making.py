@@ -8,9 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from spotcluster import ssh
 from spotcluster.aws import instances, network, tags
-from spotcluster.aws.instances import Instance, Launch
+from spotcluster.aws.instances import Instance
+from spotcluster.aws.launching import placement_groups
+from spotcluster.aws.launching.asked import Launch
+from spotcluster.cluster import records
 from spotcluster.cluster.bringup import ceiling, userdata
-from spotcluster.cluster.bringup.plans import MASTER, Plan, PlannedNode
+from spotcluster.cluster.bringup.places.kinds import MASTER
+from spotcluster.cluster.bringup.plans import Plan, PlannedNode
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.errors import CloudError, ClusterError
 
@@ -49,6 +53,8 @@ class Making:
             tags.LOGIN: template.image_user or planned.image.login,
             tags.DISK: str(planned.disk_gb),
         }
+        if planned.priced_gb != planned.disk_gb:
+            own_tags[tags.PRICED_DISK] = f"{planned.priced_gb:g}"
         if template.proxy_jump:
             own_tags[tags.JUMP] = template.proxy_jump
         if planned.bid is not None:
@@ -70,23 +76,59 @@ class Making:
         if (deadline := self.cluster.deadline) is not None:
             timer = ceiling.boot_script(deadline - time.monotonic())
             scripts.append(("spotcluster-ceiling", timer))
-        keeps_disk = planned.alias == MASTER and not planned.spot  # one-time spot cannot stop
+        around, own_group = self.todo.around, self.cluster.record.group_id
+        # Neither one-time spot instances nor those of a block can stop.
+        block = planned.reservation is not None and planned.reservation.block
+        keeps_disk = planned.alias == MASTER and not planned.spot and not block
         return Launch(
             image=planned.image,
             type=planned.type.name,
             key_name=template.keyname,
             subnet_id=self.todo.subnet.id,
-            group_id=self.cluster.record.group_id,
+            group_ids=(own_group, *template.security_groups),
             user_data=userdata.build(host_key, scripts, self._let_in),
             tags=own_tags,
             spot=planned.spot,
             bid=planned.bid,
             token=instances.token(self.cluster.record.run, *token),
             public_ip=template.public_ips is not False,
-            root_gb=template.root_volume_size,
-            profile=template.instance_profile if planned.alias == MASTER else None,
+            disk=self.todo.disk,
+            ipv6=self.todo.subnet.ipv6,
+            profile=self._profile(planned),
+            placement_group=around.group.name if around.group else None,
+            reservation=planned.reservation.id if planned.reservation else None,
+            block=block,
             on_shutdown=template.autostop_action if keeps_disk else "terminate",
         )
+
+    def _profile(self, planned: PlannedNode) -> str | None:
+        own = self.todo.template.instance_profile if planned.alias == MASTER else None
+        return own or self.todo.template.node_instance_profile
+
+
+def make_place(cluster: Cluster, todo: Plan) -> None:
+    """Make the placement group of the cluster's own, if it is to have one, unless it is there.
+
+    Raises
+    ------
+    ClusterError
+        The cluster has been ended meanwhile; then it is not left behind.
+    """
+    group = todo.around.group
+    if group is None or not group.own:
+        return
+    session, record = cluster.session, cluster.record
+    own = {
+        **record.template.users_tags,
+        tags.CLUSTER: cluster.name,
+        tags.ID: record.id,
+        "Name": group.name,
+    }
+    placement_groups.create(session, group.name, own)
+    # Who ends the cluster looks for it until nothing is left; afterwards nobody would.
+    if not records.is_wanted(record, records.find(session, cluster.name)):
+        placement_groups.delete(session, group.name)
+        raise ended_elsewhere(cluster.name)
 
 
 @contextlib.contextmanager

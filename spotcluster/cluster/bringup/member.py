@@ -13,7 +13,8 @@ from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster.bringup.failures import Failure
 from spotcluster.cluster.bringup.launch import Launcher
-from spotcluster.cluster.bringup.plans import MASTER, PlannedNode
+from spotcluster.cluster.bringup.places.kinds import MASTER
+from spotcluster.cluster.bringup.plans import PlannedNode
 from spotcluster.cluster.bringup.set_up import Equipped
 from spotcluster.cluster.node import Node
 from spotcluster.errors import SpotclusterError

@@ -16,7 +16,7 @@ from spotcluster.cluster import hooks, limits
 from spotcluster.cluster.bringup import autostop
 from spotcluster.cluster.bringup.failures import Failure, GivenUp, OnFailure, can_be_cured, examine
 from spotcluster.cluster.bringup.member import ADDRESS, LAUNCH, READY, SET_UP, SSH, Member, Span
-from spotcluster.cluster.bringup.plans import MASTER
+from spotcluster.cluster.bringup.places.kinds import MASTER
 from spotcluster.cluster.bringup.set_up import Equipped, equip, watching
 from spotcluster.cluster.bringup.together.gates import Gate
 from spotcluster.cluster.bringup.together.gathering import Gathering

@@ -8,14 +8,13 @@ import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from spotcluster import ssh, wording
 from spotcluster.aws import (
     images,
     instance_types,
-    instances,
     keypairs,
     network,
     own_images,
@@ -25,18 +24,23 @@ from spotcluster.aws.buckets.objects import Bucket
 from spotcluster.aws.fleets import Pool
 from spotcluster.aws.instance_types import InstanceType
 from spotcluster.aws.instances import Instance
+from spotcluster.aws.launching.asked import RootDisk
+from spotcluster.aws.launching.reservations import Reservation
 from spotcluster.aws.session import Session
-from spotcluster.cluster.bringup import naming, pools, room, userdata
+from spotcluster.cluster.bringup import naming, userdata
 from spotcluster.cluster.bringup.naming import Names
-from spotcluster.cluster.bringup.pools import Offer
-from spotcluster.cluster.bringup.room import Need, Wish
+from spotcluster.cluster.bringup.places import kinds, pools, room, surroundings
+from spotcluster.cluster.bringup.places.kinds import MASTER
+from spotcluster.cluster.bringup.places.pools import Offer
+from spotcluster.cluster.bringup.places.room import Need, Wish
+from spotcluster.cluster.bringup.places.surroundings import NEAR, ZONE, Surroundings
+from spotcluster.cluster.status import costs
 from spotcluster.cluster.volumes import mounting
 from spotcluster.cluster.volumes.mounting import PlannedVolume
 from spotcluster.config import NodeGroup, Template
 from spotcluster.config.names import bounds
 from spotcluster.errors import UsageError
-
-MASTER = "master"
+from spotcluster.plugins import loader
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,10 @@ class PlannedNode:
         What it costs in USD per hour, its disk too; None when AWS does not tell us.
     disk_gb : int
         The size of its own disk in GiB.
+    priced_gb : float
+        How many GiB of gp3 cost as much.
+    reservation : Reservation or None
+        The capacity reservation that it is launched into.
     pools : tuple of Pool
         Where it may come from, the cheapest virtual core first; `type` and `price` are the first's.
     """
@@ -61,10 +69,14 @@ class PlannedNode:
     price: float | None
     pools: tuple[Pool, ...] = ()
     disk_gb: int = images.USUAL_GB
+    priced_gb: float = images.USUAL_GB
+    reservation: Reservation | None = None
 
     @property
     def market(self) -> str:
         """How it is bought, in words."""
+        if self.reservation is not None:
+            return f"reserved ({self.reservation.id})"
         if not self.spot:
             return "on demand"
         return f"spot, at most {wording.usd(self.bid)}/h" if self.bid else "spot"
@@ -90,6 +102,27 @@ class Plan:
     volumes: tuple[PlannedVolume, ...] = ()
     returning: tuple[Instance, ...] = ()
     offers: tuple[Offer, ...] = ()
+    around: Surroundings = field(default_factory=Surroundings)
+
+    @property
+    def disk(self) -> RootDisk:
+        """What the nodes' own disks are."""
+        return costs.root_disk(self.template)
+
+    @property
+    def held(self) -> int:
+        """How many the capacity reservation has free beside the nodes that are launched into it."""
+        if self.around.reservation is None:
+            return 0
+        return self.around.reservation.free - sum(bool(one.reservation) for one in self.nodes)
+
+    def reserved(self, node: PlannedNode) -> PlannedNode | None:
+        """Return a node on demand as it is launched into the capacity reservation, if it can be."""
+        one = self.around.reservation
+        if one is None or node.spot:
+            return None
+        left = tuple(pool for pool in node.pools if (pool.type, pool.zone) == (one.type, one.zone))
+        return replace(node, pools=left, reservation=one) if left else None
 
     @property
     def bids(self) -> dict[str, float]:
@@ -115,6 +148,11 @@ class Plan:
             return replace(node, pools=left, type=best.type, price=best.price)
 
         return replace(self, nodes=tuple(elsewhere(one) for one in self.nodes))
+
+
+def zone_of(there: Sequence[Instance]) -> str | None:
+    """Return the zone of a cluster's nodes, the master's where it is there."""
+    return next((one.zone for one in there if one.zone), None)
 
 
 def check_name(name: str) -> None:
@@ -147,6 +185,7 @@ def make(
     *,
     running: Collection[str] = (),
     there: int = 0,
+    near: str | None = None,
     inside: bool = False,
 ) -> Plan:
     """Check the template against EC2 and return what would be launched.
@@ -159,6 +198,8 @@ def make(
         Those of them that are to be set up only.
     there : int
         How many nodes there are already of the number that the user gives.
+    near : str, optional
+        The zone in which the cluster's nodes are.
     inside : bool
         Whether we are on the cluster's master, whose key is not that of the key pair.
 
@@ -177,68 +218,80 @@ def make(
     _check_key(session, template, inside=inside)
     if not inside:
         _check_jump(template)
-    if template.instance_profile and MASTER in aliases:
-        instances.check_profile(session, template.instance_profile)
+    has_master = MASTER in aliases
+    around = surroundings.look(session, cluster, template, master=has_master, inside=inside)
     if template.splits_bucket:
         Bucket(session, template.splits_bucket).check()
     found_volumes: tuple[PlannedVolume, ...] = ()
     zone = template.availability_zone
-    if template.volumes and MASTER in aliases:
+    if template.volumes and has_master:
         on_volumes, found_volumes = mounting.check(session, cluster, template)
         zone = on_volumes.availability_zone
         # The master is where its volumes are; workers may be anywhere.
         template = on_volumes.model_copy(update={"availability_zone": template.availability_zone})
     template = _with_versions(session, template)
     recorded, template = template, _with_types(session, template)
-    kinds = {alias: _kind(template, alias) for alias in some}
+    groups = {alias: kinds.of(template, alias) for alias in some}
     # Where all nodes are there and are to be set up only, there is a subnet to name all the same.
-    wanted = {name for alias in kinds for name in _types(template, alias)}
+    wanted = {name for alias in groups for name in kinds.types_of(template, alias)}
     wanted = wanted or {template.node_instance_type.rest.type}
     types = instance_types.describe(session, wanted)
     zones = instance_types.zones_of(session, wanted)
     for alias in some:
-        for name in _types(template, alias):
-            pools.check(types[name], spot=_is_spot(template, alias))
-    home = zones[kinds[MASTER].type] if MASTER in kinds else set().union(*zones.values())
-    subnet = network.find_subnet(session, template.subnet_id, zone, home)
-    if found_volumes and subnet.zone != zone:
-        raise UsageError(
-            f"The subnet {subnet.id} is in {subnet.zone}, and the volumes are in {zone}.",
-            "Name a subnet of that zone with SUBNET_ID, or leave it out.",
-        )
+        for name in kinds.types_of(template, alias):
+            pools.check(types[name], spot=kinds.is_spot(template, alias))
+    around.check_types(types.values())
+    told = [(zone, "the volumes are" if found_volumes else ZONE), (near, NEAR)]
+    subnet = surroundings.home(session, template, groups, zones, around, told)
+    surroundings.check_ipv6(subnet, types.values(), template)
+    network.check_groups(session, template.security_groups, subnet.vpc_id)
+    if around.in_one_zone:  # workers are where the master is
+        template = template.model_copy(update={"availability_zone": subnet.zone})
     offers = _Offers(session, template, types, zones)
-    places = {one.id: one for one in (subnet, *(offers.subnets if set(kinds) - {MASTER} else ()))}
+    places = {one.id: one for one in (subnet, *(offers.subnets if set(groups) - {MASTER} else ()))}
     room.check_addresses(session, template, list(places.values()), wish)
     found = _images(
         session,
         {
-            alias: (kind, [types[name] for name in _types(template, alias)])
-            for alias, kind in kinds.items()
+            alias: (kind, [types[name] for name in kinds.types_of(template, alias)])
+            for alias, kind in groups.items()
         },
     )
     per_gb = prices.disk_hour(session) if some else 0.0
     likes: dict[tuple[bool, NodeGroup], PlannedNode] = {}
     needs: list[Need] = []
-    for alias, group in kinds.items():
-        spot = _is_spot(template, alias)
+    reserved = 0
+    for alias, group in groups.items():
+        spot = kinds.is_spot(template, alias)
         on = [subnet] if alias == MASTER else None
-        chosen = pools.chosen(offers.of(_types(template, alias), on, spot=spot))
+        chosen = pools.chosen(offers.of(kinds.types_of(template, alias), on, spot=spot))
+        held = around.reserved(chosen, spot=spot)
+        chosen = held or chosen
         best = chosen[0]
         disk_gb = template.root_volume_size or found[alias].root_gb
+        surroundings.check_disk(template, disk_gb)
+        priced_gb = costs.root_disk(template).as_gp3(disk_gb)
+        prepaid = bool(held and around.reservation and around.reservation.block)
+        price = 0.0 if prepaid else best.price
         likes[alias == MASTER, group] = PlannedNode(
             alias,
             types[group.type] if alias == MASTER else best.type,
             found[alias],
             spot,
             template.spot_bid if spot else None,
-            None if best.price is None else best.price + disk_gb * per_gb,
+            None if price is None else price + priced_gb * per_gb,
             tuple(one.pool for one in chosen),
             disk_gb,
+            priced_gb,
+            around.reservation if held else None,
         )
-        needs.append(Need(0 if alias in running else some[alias], spot, chosen))
+        number = 0 if alias in running else some[alias]
+        reserved += number if held else 0
+        needs.append(Need(0 if held else number, spot, chosen))
+    around.check_room(reserved, wish, may_wait=_may_reserve(template, has_master=has_master))
     room.check_quota(session, template, needs, wish)
     nodes = [
-        replace(likes[alias == MASTER, _kind(template, alias)], alias=alias) for alias in aliases
+        replace(likes[alias == MASTER, kinds.of(template, alias)], alias=alias) for alias in aliases
     ]
     return Plan(
         cluster,
@@ -248,7 +301,13 @@ def make(
         tuple(nodes),
         found_volumes,
         offers=offers.of_workers(),
+        around=around,
     )
+
+
+def _may_reserve(template: Template, *, has_master: bool) -> bool:
+    """Return whether nodes may yet be launched into a capacity reservation that none is by now."""
+    return template.on_demand_fallback is not None or not has_master
 
 
 def _with_types(session: Session, template: Template) -> Template:
@@ -338,6 +397,15 @@ def refusals(template: Template) -> list[UsageError]:
             check(template)
         except UsageError as error:
             found.append(error)
+    for section in template.plugins:
+        try:
+            plugin = loader.make(section.name, section.setup_class, section.settings)
+        except loader.PluginError:  # whoever has read the config has said so
+            continue
+        try:
+            loader.check(section.name, plugin, template.cluster_user)
+        except UsageError as error:
+            found.append(error)
     return found
 
 
@@ -362,33 +430,6 @@ def check_key(template: Template) -> Path:
     except UsageError as error:
         raise UsageError(f"[key {template.keyname}] {error.message}", error.hint) from error
     return path
-
-
-def _is_spot(template: Template, alias: str) -> bool:
-    return template.spot_bid is not None and (alias != MASTER or template.force_spot_master)
-
-
-def _types(template: Template, alias: str) -> tuple[str, ...]:
-    """Return the types that a node may be of, that of `_kind` first."""
-    kind = _kind(template, alias).type
-    if alias == MASTER or kind != template.node_instance_type.rest.type:
-        return (kind,)
-    if template.node_instance_type.of(alias) != template.node_instance_type.rest:
-        return (kind,)
-    return template.node_instance_types or (kind,)
-
-
-def _kind(template: Template, alias: str) -> NodeGroup:
-    """Return the type and the image of a node, by its alias alone: they stay on a repeated start.
-
-    The master is what the nodes are that no group names, unless the template says more of it.
-    """
-    if alias == MASTER:
-        rest = template.node_instance_type.rest
-        image = template.master_image_id or template.node_image_id
-        return NodeGroup(template.master_instance_type or rest.type, image)
-    group = template.node_instance_type.of(alias)
-    return NodeGroup(group.type, group.image or template.node_image_id)
 
 
 def _images(

@@ -9,7 +9,7 @@ from spotcluster import wording
 from spotcluster.aws import fleets, instance_types, prices
 from spotcluster.aws.fleets import Pool, Refusal
 from spotcluster.aws.session import Session
-from spotcluster.cluster.bringup.pools import Offer
+from spotcluster.cluster.bringup.places.pools import Offer
 from spotcluster.errors import CapacityError, CloudError, SpotclusterError
 
 _MOST = 3  # pools that would help, which are named

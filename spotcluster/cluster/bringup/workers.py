@@ -24,18 +24,21 @@ from spotcluster.aws import fleets, instances, network, tags
 from spotcluster.aws.blocks import Block, number_of
 from spotcluster.aws.fleets import Fleet, Mould, Pool, Refusal
 from spotcluster.aws.instances import Instance
+from spotcluster.aws.launching import placement_groups
 from spotcluster.aws.session import Session
 from spotcluster.cluster import owner, records
 from spotcluster.cluster.additions import KEEPER
 from spotcluster.cluster.bringup import shortage
 from spotcluster.cluster.bringup.making import Making, ended_elsewhere
-from spotcluster.cluster.bringup.plans import MASTER, PlannedNode
+from spotcluster.cluster.bringup.places.kinds import MASTER
+from spotcluster.cluster.bringup.plans import PlannedNode
 from spotcluster.cluster.bringup.shortage import Lack
 from spotcluster.errors import CapacityError, CloudError, ClusterError, SpotclusterError
 
 log = logging.getLogger("spotcluster.workers")
 
 _MOST_CLAIMS = 200  # that others may make before us, until something else must be wrong
+_NOT_THERE = (*network.UNKNOWN_GROUP, placement_groups.UNKNOWN)
 _POLL = 1.0
 _STRAGGLERS = 5.0  # seconds in which EC2 shows the rest of what was launched together
 
@@ -55,6 +58,7 @@ class Workers:
         allowed = making.todo.template.on_demand_fallback
         there = sum(not one.spot and not one.is_master for one in instances.present(found))
         self._fallback = float("inf") if allowed == "all" else float(allowed or 0) - there
+        self._held = making.todo.held
 
     def launch(self, planned: Sequence[PlannedNode]) -> list[Instance | Exception]:
         """Launch nodes, or find those that an earlier run has made; return one answer for each."""
@@ -97,8 +101,16 @@ class Workers:
         )
         pools = tuple(replace(one, bid=None) for one in like.pools)
         steady = replace(like, spot=False, bid=None, pools=pools)
+        reserved = self._making.todo.reserved(steady)
+        held = some[: self._held] if reserved else []
+        self._held -= len(held)
         bought: dict[str, Instance | Exception] = {}
-        for row in rows([replace(steady, alias=name) for name in some]):
+        for row in rows(
+            [
+                replace(reserved if reserved and name in held else steady, alias=name)
+                for name in some
+            ]
+        ):
             bought |= zip([one.alias for one in row], self._row(row), strict=True)
         return [bought.get(name, one) for name, one in zip(block.aliases, made, strict=True)]
 
@@ -239,6 +251,7 @@ class Workers:
                     own,
                     spot=like.spot,
                     token=token,
+                    block=like.reservation is not None and like.reservation.block,
                 )
             except CloudError as error:
                 if error.code not in fleets.UNKNOWN or time.monotonic() > end:
@@ -248,7 +261,7 @@ class Workers:
                 if fleet.instances:
                     break
                 self._delete_empty(fleet)
-                if not any(one.error.code in network.UNKNOWN_GROUP for one in fleet.refusals):
+                if not any(one.error.code in _NOT_THERE for one in fleet.refusals):
                     break
                 if not cluster.record.new or time.monotonic() > end:
                     raise ended_elsewhere(cluster.name)

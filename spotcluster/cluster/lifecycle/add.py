@@ -11,13 +11,14 @@ from spotcluster.aws import instances, tags
 from spotcluster.aws.instances import Instance
 from spotcluster.cluster import records
 from spotcluster.cluster.additions import Addition
-from spotcluster.cluster.bringup import autostop, ceiling, naming, plans, pools, workers
+from spotcluster.cluster.bringup import autostop, ceiling, naming, plans, workers
 from spotcluster.cluster.bringup.bringup import Result, bring_up, is_wanted
 from spotcluster.cluster.bringup.failures import OnFailure
 from spotcluster.cluster.bringup.launch import Launcher
 from spotcluster.cluster.bringup.making import unless_ended
 from spotcluster.cluster.bringup.member import launched
 from spotcluster.cluster.bringup.naming import Names
+from spotcluster.cluster.bringup.places import pools
 from spotcluster.cluster.cluster import Cluster, is_ending, is_stopped
 from spotcluster.cluster.ingress import open_group
 from spotcluster.cluster.reporter import Reporter
@@ -118,7 +119,7 @@ def _check(cluster: Cluster, reporter: Reporter) -> Template:
     """Return the template by which nodes are added, where they can be."""
     record = cluster.record
     cluster.reporter = reporter
-    cluster.plugins()  # that a secret is lacking is said before anything is launched
+    cluster.check_plugins()  # that a secret is lacking is said before anything is launched
     if record.ending:
         raise is_ending(cluster.name)
     if cluster.is_stopped:
@@ -163,6 +164,7 @@ def _bring(cluster: Cluster, what: _Wanted, begin: float, on_failure: OnFailure)
         what.fresh.behind(waiting),
         running=waiting,
         there=what.there,
+        near=plans.zone_of(instances.present(what.found)),
         inside=cluster.inside,
     ).without(what.avoid)
     pools.remark_high_bid(session, todo.bids, cluster.note)
@@ -177,7 +179,7 @@ def _bring(cluster: Cluster, what: _Wanted, begin: float, on_failure: OnFailure)
     with unless_ended(record.name):
         record = records.resize(session, record, size, lines)
         if not cluster.inside:  # where SSH is open to the others of the group
-            record = open_group(session, record, what.template)
+            record = open_group(session, record, what.template, ipv6=todo.subnet.ipv6)
     cluster.record = replace(record, additions=what.additions)
     new = [one for one in todo.nodes if one.alias not in waiting]
     workers.take_over(session, cluster.name, what.unready, new)

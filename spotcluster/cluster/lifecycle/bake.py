@@ -37,7 +37,8 @@ from dataclasses import dataclass
 
 from spotcluster import node_layout, ssh, templates
 from spotcluster.aws import images, instances, network, own_images, tags, volumes
-from spotcluster.aws.instances import Instance, Launch
+from spotcluster.aws.instances import Instance
+from spotcluster.aws.launching.asked import Launch, RootDisk
 from spotcluster.aws.own_images import OwnImage
 from spotcluster.aws.session import Session
 from spotcluster.cluster import records
@@ -197,19 +198,21 @@ def _launch(cluster: Cluster, node: Node, raw: images.Image, made_by: dict[str, 
     }
     if template.proxy_jump:
         own_tags[tags.JUMP] = template.proxy_jump
+    subnet = network.find_subnet(session, template.subnet_id, zone, [zone])
     what = Launch(
         image=raw,
         type=node.instance.type,
         key_name=template.keyname,
-        subnet_id=network.find_subnet(session, template.subnet_id, zone, [zone]).id,
-        group_id=cluster.record.group_id,
+        subnet_id=subnet.id,
+        group_ids=(cluster.record.group_id,),
         user_data=userdata.build(host_key, [("spotcluster-image", boot)]),
         tags=own_tags,
         spot=False,
         bid=None,
         token=instances.token(cluster.record.run, made_by[tags.BAKE]),
         public_ip=template.public_ips is not False,
-        root_gb=raw.root_gb,
+        disk=RootDisk(raw.root_gb, kms_key=template.kms_key),
+        ipv6=subnet.ipv6,
     )
     made = instances.launch(session, what)
     return _wait(cluster, made.id, "running")

@@ -37,7 +37,7 @@ def restart(cluster: Cluster) -> Result:
         raise is_ending(cluster.name)
     if cluster.is_stopped:
         raise is_stopped(cluster.name)
-    plugins = cluster.plugins()  # that a secret is lacking is said before anything goes down
+    plugins = cluster.check_plugins()  # that a secret is lacking is said before anything goes down
     plans.check_key(cluster.record.template.model_copy(update={"key_location": cluster.key_path}))
     nodes = [one for one in cluster.nodes if one.instance.ready or one.instance.returning]
     if not any(node.is_master for node in nodes):

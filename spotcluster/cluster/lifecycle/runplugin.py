@@ -10,7 +10,7 @@ from spotcluster.cluster.bringup import packages
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
 from spotcluster.cluster.secrets import without_secrets
-from spotcluster.config import Config
+from spotcluster.config import Config, Template
 from spotcluster.config.settings import PluginSection
 from spotcluster.errors import ClusterError, NodeError, SpotclusterError, UsageError
 from spotcluster.plugins import loader
@@ -24,11 +24,15 @@ def choose(config: Config, cluster: Cluster, name: str) -> tuple[PluginSection, 
     Raises
     ------
     UsageError
-        Neither has it.
+        Neither has it, or its settings are wrong.
     """
     if name in config.plugins:
-        section = config.plugins[name]
-        return section, loader.make(name, section.setup_class, dict(section.settings))
+        given = config.plugins[name]
+        settled = loader.settle(
+            name, given.setup_class, given.settings, config.folder_of(f"plugin {name}")
+        )
+        section = given.model_copy(update={"settings": settled})
+        return section, loader.make(name, section.setup_class, settled)
     own = {one.name: one for one in cluster.record.template.plugins}
     if name in own:
         return own[name], dict(cluster.plugins())[name]
@@ -49,9 +53,13 @@ def run(cluster: Cluster, section: PluginSection, plugin: Plugin) -> None:
 
     Raises
     ------
+    UsageError
+        This computer could not set nodes up with it; nothing has been done.
     ClusterError
         It failed on some node; the others are done.
     """
+    loader.check(section.name, plugin, cluster.record.template.cluster_user)
+    records.check_size(_with(cluster.record.template, section, plugin))
     failed = _on_all(cluster, section.name, plugin)
     if cluster.master.alias not in failed:
         _write_down(cluster, section, plugin)
@@ -103,7 +111,14 @@ def _on_all(cluster: Cluster, name: str, plugin: Plugin) -> set[str]:
 def _write_down(cluster: Cluster, section: PluginSection, plugin: Plugin) -> None:
     """Have nodes that join later get the plugin as it is now, where they are to have it at all."""
     record = cluster.record
-    plugins = list(record.template.plugins)
+    template = _with(record.template, section, plugin)
+    if without_secrets(template) != without_secrets(record.template):
+        cluster.record = records.amend(cluster.session, record, template)
+
+
+def _with(template: Template, section: PluginSection, plugin: Plugin) -> Template:
+    """Return a cluster's template with the plugin as it is now."""
+    plugins = list(template.plugins)
     names = [one.name for one in plugins]
     if section.name in names:
         plugins[names.index(section.name)] = section
@@ -111,9 +126,7 @@ def _write_down(cluster: Cluster, section: PluginSection, plugin: Plugin) -> Non
         # Before what uses it: engines are not to begin work without a package.
         lasting = [_lasts(one) for one in plugins]
         plugins.insert(lasting.index(False) if False in lasting else len(plugins), section)
-    template = record.template.model_copy(update={"plugins": tuple(plugins)})
-    if without_secrets(template) != without_secrets(record.template):
-        cluster.record = records.amend(cluster.session, record, template)
+    return template.model_copy(update={"plugins": tuple(plugins)})
 
 
 def _lasts(section: PluginSection) -> bool:

@@ -18,14 +18,16 @@ from spotcluster.aws import instances
 from spotcluster.aws.instances import Instance
 from spotcluster.aws.session import Session
 from spotcluster.cluster import ingress, records
-from spotcluster.cluster.bringup import ceiling, naming, plans, pools, workers
+from spotcluster.cluster.bringup import ceiling, naming, plans, workers
 from spotcluster.cluster.bringup.bringup import Result, bring_up
 from spotcluster.cluster.bringup.failures import OnFailure
 from spotcluster.cluster.bringup.launch import Launcher
-from spotcluster.cluster.bringup.making import unless_ended
+from spotcluster.cluster.bringup.making import make_place, unless_ended
 from spotcluster.cluster.bringup.member import brought_back, launched
 from spotcluster.cluster.bringup.naming import Names
-from spotcluster.cluster.bringup.plans import MASTER, Plan
+from spotcluster.cluster.bringup.places import pools
+from spotcluster.cluster.bringup.places.kinds import MASTER
+from spotcluster.cluster.bringup.plans import Plan
 from spotcluster.cluster.cluster import (
     Cluster,
     is_ending,
@@ -42,6 +44,7 @@ from spotcluster.cluster.volumes.mounting import Outcome
 from spotcluster.config import Template
 from spotcluster.config.settings import PluginSection
 from spotcluster.errors import ClusterError
+from spotcluster.plugins import loader
 
 _FRESH = 30.0  # seconds after which is looked again: the user may have thought about a question
 
@@ -86,15 +89,18 @@ def plan(
         found = record.own(seen.instances)
         missing = _missing(record, found, size)
         own = _again(record, template, bid)
-        todo = plans.make(session, name, own, missing, there=len(instances.present(found)))
-        back = tuple(one for one in instances.present(found) if one.returning)
+        there = instances.present(found)
+        todo = plans.make(session, name, own, missing, there=len(there), near=plans.zone_of(there))
+        back = tuple(one for one in there if one.returning)
         todo = replace(todo, returning=back)
     if record is None:  # what it would be refused for is said before anything is made
+        records.check_size(todo.template)
         ceiling.of(session, todo.template, todo.nodes)
         for refusal in on_master.refusals(todo.template):
             raise refusal
     for section in todo.template.plugins:
-        make_plugin(section, _own_plugins(template, plugins))
+        plugin = make_plugin(section, _own_plugins(template, plugins))
+        loader.check(section.name, plugin, todo.template.cluster_user)
     mounting.check_format(todo.volumes, format_new=format_new)
     return todo
 
@@ -214,14 +220,19 @@ def start(
             ],
         )
         cluster.record = record = records.mark_started(session, record, size or record.size, bid)
-        cluster.record = record = ingress.open_group(session, record, todo.template, allow)
+        cluster.record = record = ingress.open_group(
+            session, record, todo.template, allow, ipv6=todo.subnet.ipv6
+        )
+    make_place(cluster, todo)
     there = [{one.id: one for one in asleep}.get(one.id, one) for one in there]
     returning = [one for one in there if one.returning]
     unready = [one for one in there if not one.ready and one not in returning]
     whole = todo
     if unready:  # one that fails is launched anew
         names = [one.alias for one in unready]
-        again = plans.make(session, name, todo.template, names, running=names)
+        again = plans.make(
+            session, name, todo.template, names, running=names, near=plans.zone_of(there)
+        )
         mounting.check_format(again.volumes, format_new=format_new)
         whole = replace(todo, nodes=(*todo.nodes, *again.nodes))
     workers.take_over(session, name, unready, todo.nodes)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from spotcluster import files
 from spotcluster.aws import fleets, instances, network
+from spotcluster.aws.launching import placement_groups
 from spotcluster.aws.session import Session
 from spotcluster.cluster import cluster as clusters
 from spotcluster.cluster import records
@@ -37,8 +38,8 @@ class Remains:
 
     Attributes
     ----------
-    instances, volumes, groups, spot_requests, templates, fleets, copies : tuple of str
-        Ids, and for instances the alias and state.
+    instances, volumes, groups, spot_requests, templates, fleets, copies, places : tuple of str
+        Ids, and for instances the alias and state; the names of placement groups.
     """
 
     instances: tuple[str, ...]
@@ -48,6 +49,7 @@ class Remains:
     templates: tuple[str, ...]
     fleets: tuple[str, ...]
     copies: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return any(self._parts.values())
@@ -65,6 +67,7 @@ class Remains:
             "launch templates": self.templates,
             "fleets": self.fleets,
             "copies of disks": self.copies,
+            "placement groups": self.places,
         }
 
 
@@ -79,14 +82,17 @@ class Ended:
 def remains(session: Session, name: str) -> Remains:
     """Ask EC2 what it has that is tagged as the cluster's."""
     live = instances.live(instances.describe(session, name, copies=True))
+    tagged = network.tagged(session, name, "fleet", "placement-group")
     return Remains(
         tuple(f"{one.id} ({one.alias}, {one.state})" for one in live),
         tuple(instances.volumes(session, name)),
         tuple(group.id for group in network.find_groups(session, name)),
         tuple(instances.open_spot_requests(session, name)),
         tuple(one.id for one in fleets.moulds(session, name)),
-        tuple(fleets.left(session, name)),
+        tuple(fleets.left(session, tagged["fleet"])),
         tuple(bake.raw_of(session, name)),
+        # Asked for only where there may be one: not every policy of earlier times lets us.
+        tuple(placement_groups.of_cluster(session, name) if tagged["placement-group"] else ()),
     )
 
 
@@ -216,6 +222,8 @@ def _end(
         instances.delete_volume(session, volume)
     if left.copies:
         bake.clear_raw(session, name)
+    for place in left.places:
+        placement_groups.delete(session, place)
     for group in left.groups:
         network.delete_group(session, group)
     return receipt

@@ -102,7 +102,7 @@ def _install(cluster: Cluster) -> None:
     plugins = [one for _, one in cluster.usable_plugins() if isinstance(one, PyPkgInstaller)]
     settings = plugins[0] if plugins else PyPkgInstaller()
     environment.install(
-        cluster.master, ["jupyterlab"], python=settings.python, index_url=settings.index_url
+        cluster.master, ["jupyterlab"], python=settings.python, index=settings.index
     )
 
 

@@ -22,13 +22,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from spotcluster.aws import instances, network, prices, tags
 from spotcluster.aws.instances import Instance
+from spotcluster.aws.launching.asked import RootDisk
 from spotcluster.aws.session import Session
 from spotcluster.cluster import records
 from spotcluster.cluster.records import Record
 from spotcluster.errors import CloudError
+
+if TYPE_CHECKING:
+    from spotcluster.config import Template
 
 _MINIMUM = timedelta(seconds=60)  # that EC2 charges
 _DIGEST = 6  # characters that stand for a run
@@ -73,6 +78,17 @@ class Counted:
         }
 
 
+def root_disk(template: Template) -> RootDisk:
+    """Return what the own disks of a cluster's nodes are."""
+    return RootDisk(
+        template.root_volume_size,
+        template.root_volume_type,
+        template.root_volume_iops,
+        template.root_volume_throughput,
+        template.kms_key,
+    )
+
+
 class Tariff:
     """Prices of instance types, each asked for once."""
 
@@ -98,7 +114,7 @@ class Tariff:
         begin, end = _paid(one, now)
         disk = self.disk(one, begin, end)
         if on_demand or not one.spot:
-            price = self.on_demand(one.type)
+            price = 0.0 if one.prepaid and not on_demand else self.on_demand(one.type)
             return None if price is None else price * _hours(end - begin) + disk
         changes = self._changes(one)
         return integral(changes, begin, end) + disk if changes else None
@@ -110,13 +126,14 @@ class Tariff:
         """
         if one.state not in instances.PRESENT:
             return 0.0
-        disk = one.disk_gb * self.disk_hour
+        disk = one.priced_gb * self.disk_hour
         if one.state in instances.STOPPED:
             return disk
+        machine: float | None = 0.0
         if one.spot:
             changes = self._changes(one)
             machine = changes[-1][1] if changes else None
-        else:
+        elif not one.prepaid:
             machine = self.on_demand(one.type)
         return None if machine is None else machine + disk
 
@@ -130,10 +147,10 @@ class Tariff:
 
     def disk(self, one: Instance, begin: datetime, end: datetime) -> float:
         """Return what the disk of an instance costs in USD from `begin` to `end`."""
-        return self.disk_of(one.disk_gb, begin, end)
+        return self.disk_of(one.priced_gb, begin, end)
 
-    def disk_of(self, size: int, begin: datetime, end: datetime) -> float:
-        """Return what a node's disk of so many GiB costs in USD from `begin` to `end`."""
+    def disk_of(self, size: float, begin: datetime, end: datetime) -> float:
+        """Return what a node's disk of so many GiB of gp3 costs in USD from `begin` to `end`."""
         return max(0.0, size * self.disk_hour * _hours(end - begin))
 
     @property

@@ -201,7 +201,7 @@ def _forgotten(
         return None
     hours = (until - record.begun) / timedelta(hours=1)
     hourly = missing * of_worker if masters else (missing - 1) * of_worker + of_master
-    size = template.root_volume_size or images.USUAL_GB
+    size = costs.root_disk(template).as_gp3(template.root_volume_size or images.USUAL_GB)
     usd = hourly * hours + missing * tariff.disk_of(size, record.begun, until)
     line = Line(
         type=_NOT_SHOWN,

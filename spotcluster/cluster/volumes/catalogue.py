@@ -13,7 +13,7 @@ from spotcluster.aws.session import Session
 from spotcluster.cluster import records
 from spotcluster.cluster.reporter import Reporter
 from spotcluster.cluster.volumes import mounting
-from spotcluster.config import Config, Volume
+from spotcluster.config import Config, Template, Volume
 from spotcluster.errors import CloudError, SpotclusterError, UsageError
 
 if TYPE_CHECKING:
@@ -80,8 +80,14 @@ def create(
     snapshot: str | None,
     kind: str,
     config: Config,
+    key: str | None = None,
 ) -> ebs.Volume:
     """Make a volume; where no zone is named, where a cluster of the default template would be.
+
+    Parameters
+    ----------
+    key : str, optional
+        The key of KMS that it is encrypted with; by default KMS_KEY of the default template.
 
     Raises
     ------
@@ -107,18 +113,36 @@ def create(
         raise UsageError(
             f"There is no zone '{zone}' in {session.region}.", f"There are: {', '.join(zones)}."
         )
-    where = zone or _usual_zone(session, config, zones)
-    token = secrets.token_hex(16)
-    return ebs.create(session, name, where, size=size, snapshot=snapshot, kind=kind, token=token)
+    template = _usual_template(session, config)
+    if key is not None:
+        ebs.check_key(session, key, "--kms-key")
+    elif template is not None and template.kms_key:
+        key = template.kms_key
+        ebs.check_key(session, key, "KMS_KEY of the default template")
+    return ebs.create(
+        session,
+        name,
+        zone or _usual_zone(session, template, zones),
+        size=size,
+        snapshot=snapshot,
+        kind=kind,
+        token=secrets.token_hex(16),
+        key=key,
+    )
 
 
-def _usual_zone(session: Session, config: Config, zones: Sequence[str]) -> str:
-    """Return the zone in which the default template's cluster would be started."""
+def _usual_template(session: Session, config: Config) -> Template | None:
+    """Return the default template, where its clusters are in this region."""
     try:
         template = config.template()
     except UsageError:
-        template = None
-    if template is None or template.region not in (None, session.region):
+        return None
+    return template if template.region in (None, session.region) else None
+
+
+def _usual_zone(session: Session, template: Template | None, zones: Sequence[str]) -> str:
+    """Return the zone in which the default template's cluster would be started."""
+    if template is None:
         return network.find_subnet(session, None, None, zones).zone
     wanted = {template.node_instance_type.rest.type, template.master_instance_type}
     offered = instance_types.zones_with(session, [one for one in wanted if one])

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.iam.exceptions import NotFoundException
+from moto.iam.models import iam_backends
+
+from spotcluster.local.capacity import places
 
 from .policies import Question
 
@@ -22,6 +27,7 @@ _KINDS = {
     "eni": "network-interface",
     "snap": "snapshot",
     "vpc": "vpc",
+    "cr": "capacity-reservation",
 }
 _ID = re.compile(rf"({'|'.join(_KINDS)})-[0-9a-f-]{{8,36}}")
 _NOBODYS = ("image", "snapshot")  # whose ARNs name no account
@@ -30,6 +36,7 @@ _MADE = {
     "CreateFleet": ("fleet", "instance", "volume"),
     "CreateImage": ("image", "snapshot"),
     "CreateLaunchTemplate": ("launch-template",),
+    "CreatePlacementGroup": ("placement-group",),
     "CreateSecurityGroup": ("security-group",),
     "CreateVolume": ("volume",),
     "ImportKeyPair": ("key-pair",),
@@ -78,6 +85,8 @@ def of_ec2(backend: Any, action: str, params: Mapping[str, str]) -> Iterator[Que
         return
     for kind, name, tags, request in asked:
         yield Question(f"ec2:{action}", _arn(backend, kind, name), _context(tags, request))
+    if profile := given.get("IamInstanceProfile.Name"):
+        yield from _passed(profile)
     for kind, request in made.items():
         context = {**_context({}, request), "ec2:CreateAction": [action]}
         yield Question("ec2:CreateTags", _arn(backend, kind), context)
@@ -118,6 +127,14 @@ def _launched(
     for kind in kinds:
         own = {**theirs.get(kind, {}), **made.get(kind, {})}
         yield Question("ec2:RunInstances", _arn(backend, kind), _context({}, own))
+    if profile := data.get("IamInstanceProfile", {}).get("Name"):
+        yield from _passed(profile)
+    if name := data.get("Placement", {}).get("GroupName"):
+        own = backend.tags.get(backend.placement_groups.get(name, {}).get("GroupId"), {})
+        arn = _arn(backend, "placement-group", name)
+        yield Question("ec2:RunInstances", arn, _context(own, {}))
+    if wanted := places.target(dict(data)):
+        yield Question("ec2:RunInstances", _arn(backend, "capacity-reservation", wanted))
     for interface in data.get("NetworkInterfaces", ()):
         for group in interface.get("Groups", ()):
             tags = backend.tags.get(group, {})
@@ -125,6 +142,15 @@ def _launched(
             yield Question("ec2:RunInstances", arn, _context(tags, {}))
     if data.get("ImageId"):
         yield Question("ec2:RunInstances", _arn(backend, "image", str(data["ImageId"])))
+
+
+def _passed(profile: str) -> Iterator[Question]:
+    """Yield that a caller gives instances the roles of a profile."""
+    context = {"iam:PassedToService": ["ec2.amazonaws.com"]}
+    with contextlib.suppress(NotFoundException):  # the launch says so itself
+        found = iam_backends[DEFAULT_ACCOUNT_ID]["aws"].get_instance_profile(profile)
+        for role in found.roles:
+            yield Question("iam:PassRole", role.arn, context)
 
 
 def _template(backend: Any, given: Mapping[str, str]) -> tuple[Mapping[str, Any], bool] | None:
@@ -143,6 +169,9 @@ def _named(backend: Any, given: Mapping[str, str]) -> list[tuple[str, str, Tags]
     for key, value in given.items():
         if key == "KeyName":
             found.append(("key-pair", value, {}))
+        elif key in ("Placement.GroupName", "GroupName") and value in backend.placement_groups:
+            one = backend.placement_groups[value]["GroupId"]
+            found.append(("placement-group", value, dict(backend.tags.get(one, {}))))
         elif (match := _ID.fullmatch(value)) and not key.startswith("Tag"):
             found.append((_KINDS[match[1]], value, dict(backend.tags.get(value, {}))))
     return list({one[:2]: one for one in found}.values())

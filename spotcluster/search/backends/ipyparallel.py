@@ -16,12 +16,21 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import pickle
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import ipyparallel
+from ipyparallel.serialize import PrePickled
 
-from spotcluster.ipyparallel_private import is_closed, let_go, on_publication, session_key
+from spotcluster.errors import SearchError
+from spotcluster.ipyparallel_private import (
+    has_scheduler,
+    is_closed,
+    send_call,
+    send_task,
+    session_key,
+)
 from spotcluster.published import controller_of
 from spotcluster.search import shipping
 from spotcluster.search.backends.protocol import Closed, Fate, Gone, Pending
@@ -58,17 +67,16 @@ class IPyParallel:
         self.client = view.client
         self._given = view
 
-    @functools.cached_property
-    def _view(self) -> Any:
-        view = self.client.load_balanced_view()
-        view.set_flags(block=False, track=False, retries=0)
-        return view
-
     def controller(self) -> str:
         return controller_of(session_key(self.client))
 
-    def check(self, *, timeout: float | None) -> None:
-        """Engines can do all that there is."""
+    def check(self, *, timeout: float | None) -> None:  # noqa: ARG002 - engines can do all of it
+        if not has_scheduler(self.client):
+            raise SearchError(
+                "The cluster's controller gives tasks to its engines in turn (scheme 'pure'),"
+                " whether these are ready for them or not.",
+                "Start it with another TaskScheduler.scheme_name, such as 'leastload'.",
+            )
 
     def closed(self) -> Closed | None:
         return _CLOSED if is_closed(self.client) else None
@@ -93,30 +101,40 @@ class IPyParallel:
         *args: Any,
         apart: bool = False,  # noqa: ARG002 - an engine dies alone
     ) -> Pending:
+        given = label and label()
         try:
-            self._view.set_flags(timeout=limit, targets=targets, label=label and label())
-            pending: Pending = shipping.send(self._view, function, *args)
-        except (ipyparallel.error.IPythonError, KeyError, IndexError) as error:
+            with shipping.one_at_a_time:
+                return send_task(
+                    self.client, self._named(targets), limit, given, *_call(function, args)
+                )
+        except (ipyparallel.error.IPythonError, KeyError) as error:
             raise Gone from error
-        return pending
+
+    def _named(self, targets: Sequence[int]) -> Sequence[int]:
+        """Return the engines whose names go along; none where a message may go to all there are.
+
+        The names of a thousand engines take longer than all else that is in a message. One that
+        comes meanwhile may get it then, and has it wait for its imports, or refuses it.
+        """
+        everybody = self._given.targets is None and set(targets) == set(self.client.ids)
+        return () if everybody else targets
 
     def call(self, engine: int, function: Callable[..., Any], *args: Any) -> Pending:
         try:
-            pending: Pending = shipping.send(self.client[engine], function, *args)
-        except (ipyparallel.error.IPythonError, KeyError, IndexError) as error:
+            with shipping.one_at_a_time:
+                return send_call(self.client, engine, *_call(function, args))
+        except (ipyparallel.error.IPythonError, KeyError) as error:
             raise Gone from error
-        return pending
 
-    def listen(self, pending: Pending, told: Callable[[], None]) -> None:
-        on_publication(pending, told)
+    def listen(self, pending: Any, told: Callable[[], None]) -> None:
+        pending.listen(told)
 
     def notes(self, pending: Any) -> Mapping[str, Any]:
-        known = self.client.metadata.get(pending.msg_ids[0]) or {}
-        notes: Mapping[str, Any] = known.get("data") or {}
+        notes: Mapping[str, Any] = pending.notes
         return notes
 
     def engine_of(self, pending: Any) -> str | None:
-        uuid: str | None = pending.metadata.get("engine_uuid")
+        uuid: str | None = pending.metadata["engine_uuid"]
         return uuid
 
     def fate(self, error: BaseException) -> Fate:
@@ -128,22 +146,42 @@ class IPyParallel:
         """The client is the user's."""
 
     def withdraw(self, pendings: Collection[Any]) -> None:
-        ids = [pending.msg_ids[0] for pending in pendings if not pending.done()]
+        ids = [pending.id for pending in pendings if not pending.done()]
         if ids:
             with contextlib.suppress(ipyparallel.error.IPythonError, OSError, RuntimeError):
                 self.client.abort(ids, block=False)
 
     def forget(self, pending: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the client would keep it for ever
-            self.client.purge_local_results(pending.msg_ids)
-            let_go(pending)
+            self.client.purge_local_results([pending.id])
+            pending.let_go()
 
     def erase(self, pendings: Sequence[Any]) -> bool:
         # The controller keeps every message, with its content, for clients that come back. It may
         # not have seen the end of the last one yet, and says so.
-        ids = [id for pending in pendings for id in pending.msg_ids]  # noqa: A001 - of messages
         try:
-            self.client.purge_hub_results(ids)
+            self.client.purge_hub_results([pending.id for pending in pendings])
         except (ipyparallel.error.IPythonError, OSError, IndexError):
             return False
         return True
+
+
+LARGE = 1024  # bytes that go beside a message as they are, and not in it
+
+
+class _Plain(PrePickled):  # type: ignore[misc] # it has no types
+    """An argument in which ipyparallel does not look for functions and arrays: it has none."""
+
+    def __init__(self, thing: Any) -> None:
+        self.buffers = [pickle.dumps(thing)]
+
+
+_known = functools.cache(PrePickled)
+"""What goes with every message is pickled once: the function takes longer than all the rest."""
+
+
+def _call(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Any, list[Any]]:
+    """Return what calls a function of `engine` there: a function, and its arguments."""
+    call, *first = shipping.called(function)
+    rest = [one if isinstance(one, bytes) and len(one) > LARGE else _Plain(one) for one in args]
+    return _known(call), [*map(_known, first), *rest]

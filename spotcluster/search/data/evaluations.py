@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any
 
 Key = tuple[int, int]
@@ -88,7 +89,7 @@ class Evaluation:
 
     def as_plain(self) -> dict[str, Any]:
         # Not by `asdict`, which copies all of it: there may be millions of these.
-        plain = {name: getattr(self, name) for name in _ALWAYS}
+        plain = dict(zip(_ALWAYS, _always(self), strict=True))
         plain |= {name: value for name in _SELDOM if (value := getattr(self, name))}
         return plain
 
@@ -99,6 +100,7 @@ UNWRITTEN = ("exception", "calls")
 _NAMES = [one.name for one in fields(Evaluation)]
 _SELDOM = ("warned", "fit_times", "score_times")
 _ALWAYS = [name for name in _NAMES if name not in (*_SELDOM, *UNWRITTEN)]
+_always = attrgetter(*_ALWAYS)
 _OTHERWISE = Evaluation(0, 0, 0.0)
 _PUT = [(name, getattr(Evaluation, name).__set__, getattr(_OTHERWISE, name)) for name in _NAMES]
 

@@ -87,14 +87,14 @@ class Backlog:
         """
         if self._in_order:
             return
-        tried: set[int] = set()
+        takes: dict[int, float] = {}  # of each candidate, for all its splits take as long
         urgency: dict[Key, float] = {}
         for key in self._waiting:
-            if durations.knows(key) or key[0] in tried:
-                urgency[key] = durations.expected(key) or 0.0
+            if key[0] in takes:
+                urgency[key] = takes[key[0]]
             else:
-                urgency[key] = math.inf
-            tried.add(key[0])
+                takes[key[0]] = durations.expected(key) or 0.0
+                urgency[key] = takes[key[0]] if durations.knows(key) else math.inf
         self._waiting = deque(sorted(self._waiting, key=urgency.__getitem__, reverse=True))
         self._back.clear()
 

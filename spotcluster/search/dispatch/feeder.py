@@ -58,12 +58,15 @@ class Feeder:
         self._looked = self._order_next = 0.0
         self._ready: Sequence[int] = ()  # those that there were at the last look
         self._came: list[tuple[float, int]] = []  # when how many had become ready
+        self._guesses = True  # whether messages were sent of which nothing was known
 
     def send_more(self) -> None:
         """Send as much of what waits as there is room for."""
         # What waits here can go to an engine that joins, or be left out on abort.
         engines = self._suspicions.ready()
         ready, new = len(engines), self._new(engines)
+        if self._guesses and self._durations.measured >= max(1, min(ready, pace.FEWEST)):
+            self._know_better()
         waiting, under_way = self._backlog.waiting, len(self._backlog.under_way())
         room = self._pace.messages(ready, new, waiting) - under_way if ready else 0
         if room > 0 and waiting:
@@ -79,6 +82,13 @@ class Feeder:
             if not keys or not self._send(keys):
                 self._backlog.put_back(keys)
                 return
+
+    def _know_better(self) -> None:
+        """Have the first messages count for what they take, now that it is known."""
+        for message in list(self._backlog.under_way()):
+            if message.guessed:
+                self._forecast.is_known(message, self._durations.work(message.keys))
+        self._guesses = False
 
     def _new(self, ready: Sequence[int]) -> int:
         """Return how many engines have become ready just now."""

@@ -56,6 +56,16 @@ class Forecast:
             self._paired = None
             self._sum = self._sum - entry[0] if self._ends else 0.0
 
+    def is_known(self, message: Message, work: float) -> None:
+        """Take note of what a message takes that was sent before anything was known."""
+        waits, begun = message in self._queued, message in self._entries
+        self.ended(message)  # by what was thought of it
+        message.work, message.guessed = work, False
+        if waits:
+            self.waits(message)
+        elif begun:
+            self.begins(message)
+
     @property
     def running(self) -> int:
         """How many messages are known to run."""

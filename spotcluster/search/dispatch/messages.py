@@ -38,6 +38,8 @@ class Message:
         Which of the messages it is, as they were sent.
     work : float
         Seconds that it may be expected to take; 0 while nothing is known.
+    guessed : bool
+        Whether nothing was known of its evaluations when it was sent.
     """
 
     keys: tuple[Key, ...]
@@ -57,6 +59,7 @@ class Message:
     answered: float = 0.0
     number: int = 0
     work: float = 0.0
+    guessed: bool = False
 
     def hints(self, data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         """Yield what is new of the notes about it."""

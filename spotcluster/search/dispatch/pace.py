@@ -21,10 +21,10 @@ from spotcluster.search.engine import batch
 
 FEW = 4.0  # messages a second of a small cluster, and
 MANY = 50.0  # of a big one: half of what may be sent, for the end needs more
-SHORT, LONG = 1.0, 5.5  # seconds of work in a message between the two
+SHORT, LONG = 1.0, 6.5  # seconds of work in a message between the two
 LEAST = 0.05  # seconds of work in a message near the end, and
 BURST = 300.0  # messages a second then
-HINTS = 16.0  # notes a second, of all engines, with results of messages that are not done
+HINTS = 8.0  # notes a second, of all engines, with results of messages that are not done
 LEAD = 1.0  # seconds of work that wait in the controller, for engines that will be free then
 SPARE = 2  # messages that wait beside them
 FEWEST = 8  # evaluations that must have been measured before messages are sized by them
@@ -60,7 +60,7 @@ class Pace:
         """
         several = self._share(engines, waiting) >= 2
         if not self._durations.mean or (several and self._durations.measured < FEWEST):
-            return engines + min(engines, FEWEST if several else FIRST) + SPARE
+            return engines + (0 if several else min(engines, FIRST)) + SPARE
         silent = max(0, engines - new - self._forecast.running)
         return engines + min(engines, self._forecast.due(LEAD) + silent) + SPARE
 

@@ -72,7 +72,8 @@ class Sender:
         longest = max(self._durations.longest, pace.length(len(targets)))
         limit = max(QUEUE_LIMIT, 3 * longest)
         items = self._backend.pack([self._work(key) for key in keys]).data
-        work = self._durations.work(keys) or (pace.SHORT if len(keys) > 1 else 0.0)
+        known = self._durations.work(keys)
+        work = known or (pace.SHORT if len(keys) > 1 else 0.0)
         if not targets:  # which would mean any engine
             return None
         label = partial(self._progress.label, keys) if self._progress else None
@@ -86,7 +87,8 @@ class Sender:
             )
         except Gone:  # in this moment
             return None
-        return Message(tuple(keys), pending, time.monotonic(), limit, work=work)
+        now = time.monotonic()
+        return Message(tuple(keys), pending, now, limit, work=work, guessed=not known)
 
     def withdraw(self, messages: Iterable[Message]) -> None:
         """Have the engines drop messages that they have not started."""

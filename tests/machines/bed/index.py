@@ -6,6 +6,7 @@ then again to install them.
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
 import html
@@ -22,8 +23,9 @@ PORT = 8080
 URL = f"http://{GATEWAY}:{PORT}/simple/"
 
 
-def serve(wheels: Path) -> None:
-    """Serve the wheels of a folder for ever, on threads."""
+def serve(wheels: Path, port: int = PORT, login: str = "") -> None:
+    """Serve the wheels of a folder for ever, on threads; where there is a login, to whom has it."""
+    wanted = f"Basic {base64.b64encode(login.encode()).decode()}" if login else None
     links: dict[str, list[str]] = {}
     metadata: dict[str, bytes] = {}
     for path in sorted(wheels.glob("*.whl")):
@@ -44,6 +46,11 @@ def serve(wheels: Path) -> None:
             self.connection.sendfile(source)  # by the kernel: nine machines fetch gigabytes
 
         def do_GET(self) -> None:
+            if wanted not in (None, self.headers.get("Authorization")):
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="private"')
+                self.send_header("Content-Length", "0")
+                return self.end_headers()
             kind, _, name = self.path.strip("/").partition("/")
             if self.path in metadata:
                 return self.answer(metadata[self.path], "text/plain")
@@ -66,7 +73,7 @@ def serve(wheels: Path) -> None:
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
-    server = Server((GATEWAY, PORT), functools.partial(Handler, directory=str(wheels)))
+    server = Server((GATEWAY, port), functools.partial(Handler, directory=str(wheels)))
     threading.Thread(target=server.serve_forever, name="index", daemon=True).start()
 
 

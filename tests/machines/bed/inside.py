@@ -17,20 +17,25 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import make_server
 
-from spotcluster.local.access.callers import Credentials
-from spotcluster.local.access.roles import Roles
-from spotcluster.local.application import Application
-from spotcluster.local.cloud import Cloud
-from spotcluster.local.reconciler import Reconciler
+from spotcluster.local.daemon import share_descriptions
 
-from . import imds, index
-from .cgroups import Cgroups
-from .faults import Faults
-from .machines import Machines
-from .network import GATEWAY, Addresses, Network
+share_descriptions()  # before moto is imported
+
+from moto.moto_server.werkzeug_app import MotoRequestHandler  # noqa: E402
+
+from spotcluster.local.access.callers import Credentials  # noqa: E402
+from spotcluster.local.access.roles import Roles  # noqa: E402
+from spotcluster.local.application import Application  # noqa: E402
+from spotcluster.local.cloud import Cloud  # noqa: E402
+from spotcluster.local.reconciler import Reconciler  # noqa: E402
+
+from . import imds, index  # noqa: E402
+from .cgroups import Cgroups  # noqa: E402
+from .faults import Faults  # noqa: E402
+from .machines import Machines  # noqa: E402
+from .network import GATEWAY, Addresses, Network  # noqa: E402
 
 log = logging.getLogger(__name__)
 

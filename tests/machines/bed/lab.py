@@ -170,9 +170,10 @@ class Lab:
     @property
     def environment(self) -> dict[str, str]:
         """What a user with AWS credentials and a private endpoint has in the environment."""
-        kept = ("PATH", "HOME", "LANG", "LC_ALL", "TERM", "VIRTUAL_ENV", "TMPDIR", "PYTHONPATH")
+        kept = {"PATH", "HOME", "LANG", "LC_ALL", "TERM", "VIRTUAL_ENV", "TMPDIR", "PYTHONPATH"}
+        kept.add("NETRC")
         return {
-            **{name: os.environ[name] for name in kept if name in os.environ},
+            **{name: os.environ[name] for name in sorted(kept) if name in os.environ},
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{API_PORT}",
             "AWS_ACCESS_KEY_ID": self.credentials.access_key,
             "AWS_SECRET_ACCESS_KEY": self.credentials.secret_key,

@@ -26,7 +26,8 @@ from spotcluster.plugins import environment
 from . import cache
 from .contained import contained
 
-PACKAGES = (*dict.fromkeys((*environment.BASE, "scikit-learn", "uv", *on_master.PACKAGES)),)
+_NAMED = ("scikit-learn", "uv", "distributed", "bokeh")
+PACKAGES = (*dict.fromkeys((*environment.BASE, *_NAMED, *on_master.PACKAGES)),)
 _FORM = "with bytecode, without tests, stubs and headers, not compressed"
 _NOT_READ = re.compile(r"/tests/|\.(?:pyi|h|hpp|pxd|pyx|tp|f90)$")
 _NOT_COMPILED = re.compile(r"\.data/")

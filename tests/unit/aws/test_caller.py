@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -83,3 +84,28 @@ def test_the_proxys_address_was_let_in(page: Any, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(CloudError, match="without a proxy"):
         caller("http://127.0.0.1:1/", monkeypatch)
     assert kind.asked == []
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.connect(("::1", 9))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this computer has no IPv6, not even for itself")
+def test_own_ipv6_address_is_the_one_that_packets_go_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "_ANYWHERE", "::1")
+    assert Session("us-east-1").caller_cidr(ipv6=True) == "::1/128"
+
+
+def test_computer_without_ipv6_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: Any) -> None:
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr(sessions.socket, "socket", unreachable)
+    with pytest.raises(CloudError, match="this computer has none: Network is unreachable") as error:
+        Session("us-east-1").caller_cidr(ipv6=True)
+    assert "PROXY_JUMP" in error.value.hint

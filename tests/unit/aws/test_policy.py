@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from parliament import analyze_policy_string
-from policy_sentry.querying.actions import get_action_data
 
 from spotcluster.aws import policy, tags
 from spotcluster.errors import UsageError
@@ -22,7 +20,10 @@ FORMS: dict[str, dict[str, Any]] = {
         "files": "f",
         "kms_key": KMS,
         "volumes": ["vol-12345678", "snap-12345678"],
-        "role": "my-role",
+        "role": ["my-role", "/path/other"],
+        "security_groups": ["sg-0123abcd", "sg-4567cdef"],
+        "placement_group": "near",
+        "capacity_reservation": "cr-0123abcd",
     },
     "keep": {"keep": True},
     "China": {"partition": "aws-cn", "bucket": "b"},
@@ -46,6 +47,8 @@ def kinds(document: Mapping[str, Any], action: str) -> set[str]:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_parliament_finds_nothing(form: str) -> None:
+    from parliament import analyze_policy_string  # not by each process that collects this
+
     document = policy.document(**FORMS[form])
     found = analyze_policy_string(json.dumps(document), include_community_auditors=False).findings
     left = []
@@ -66,6 +69,8 @@ def test_parliament_finds_nothing(form: str) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_policy_sentry_knows_every_action_and_its_resources(form: str) -> None:
+    from policy_sentry.querying.actions import get_action_data
+
     for statement in statements(**FORMS[form]):
         for action in statement["Action"]:
             service, _, name = action.partition(":")
@@ -139,6 +144,7 @@ def arn(kind: str, name: str = "x-1") -> str:
         ("ImportKeyPair", "key-pair", tags.KEY),
         ("CreateImage", "image", tags.IMAGE),
         ("CreateImage", "snapshot", tags.IMAGE),
+        ("CreatePlacementGroup", "placement-group", tags.CLUSTER),
     ],
 )
 def test_nothing_is_made_that_the_policy_could_not_end(action: str, kind: str, tag: str) -> None:
@@ -174,6 +180,9 @@ def test_nothing_is_made_that_the_policy_could_not_end(action: str, kind: str, t
         ("DeleteSnapshot", "snapshot", tags.IMAGE),
         ("CreateTags", "instance", tags.CLUSTER),
         ("CreateTags", "volume", tags.VOLUME),
+        ("RunInstances", "placement-group", tags.CLUSTER),
+        ("CreateFleet", "placement-group", tags.CLUSTER),
+        ("DeletePlacementGroup", "placement-group", tags.CLUSTER),
         ("DeleteTags", "security-group", tags.CLUSTER),
     ],
 )
@@ -200,9 +209,43 @@ def test_disks_of_others_are_those_that_are_named() -> None:
     assert not allowed("CreateVolume", arn("snapshot", "snap-87654321"), **named)
 
 
+def test_groups_and_reservations_of_others_are_those_that_are_named() -> None:
+    named = {
+        "security_groups": ["sg-0123abcd"],
+        "placement_group": "near",
+        "capacity_reservation": "cr-0123abcd",
+    }
+    for kind, one in (
+        ("security-group", "sg-0123abcd"),
+        ("placement-group", "near"),
+        ("capacity-reservation", "cr-0123abcd"),
+    ):
+        assert allowed("RunInstances", arn(kind, one), **named)
+        assert not allowed("RunInstances", arn(kind, f"{one}0"), **named)
+        assert not allowed("RunInstances", arn(kind, one))
+    for action, kind, one in (
+        ("AuthorizeSecurityGroupIngress", "security-group", "sg-0123abcd"),
+        ("DeleteSecurityGroup", "security-group", "sg-0123abcd"),
+        ("DeletePlacementGroup", "placement-group", "near"),
+    ):
+        assert not allowed(action, arn(kind, one), **named)
+
+
+def test_roles_are_given_to_instances_and_to_nothing_else() -> None:
+    (found,) = [one for one in statements(role=["a", "/path/b"]) if "iam:PassRole" in one["Action"]]
+    assert found["Resource"] == ["arn:aws:iam::*:role/a", "arn:aws:iam::*:role/path/b"]
+    assert found["Condition"] == {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
+    assert not [one for one in statements() if "iam:PassRole" in one["Action"]]
+
+
 @pytest.mark.parametrize(
     "given",
     [
+        {"security_groups": ["default"]},
+        {"security_groups": ["*"]},
+        {"placement_group": "*"},
+        {"capacity_reservation": "cr-*"},
+        {"role": ["my-role", "*"]},
         {"volumes": ["data"]},
         {"volumes": ["vol-*"]},
         {"kms_key": "alias/aws/ebs"},
@@ -213,7 +256,7 @@ def test_disks_of_others_are_those_that_are_named() -> None:
     ids=str,
 )
 def test_what_would_allow_something_else_is_refused(given: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="is not the"):
+    with pytest.raises(UsageError, match=r"is not the (id|name|ARN)"):
         policy.document(**given)
 
 
@@ -238,7 +281,7 @@ def test_arns_are_of_the_regions_part_of_aws(region: str, partition: str) -> Non
 
 def test_own_key_is_used_for_disks_by_ec2_only() -> None:
     for statement in statements(kms_key=KMS):
-        if statement["Resource"] == KMS:
+        if statement["Resource"] == KMS and statement["Action"] != ["kms:DescribeKey"]:
             assert statement["Condition"]["StringLike"] == {"kms:ViaService": "ec2.*.amazonaws.com"}
     actions = [one["Action"] for one in statements(kms_key=KMS) if one["Resource"] == KMS]
     assert ["kms:CreateGrant"] in actions

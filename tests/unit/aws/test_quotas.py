@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spotcluster.aws import quotas
+from spotcluster.aws.launching import quotas
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from spotcluster.aws import (
     tags,
 )
 from spotcluster.aws import volumes as ebs
+from spotcluster.aws.launching.asked import Launch, RootDisk
 from spotcluster.aws.session import Credentials, Session
 from spotcluster.errors import CloudError, UsageError
 
@@ -39,7 +40,7 @@ def image(session: Session) -> images.Image:
     return images.describe(session, "ami-03cf127a")  # one of moto's; listing all takes seconds
 
 
-def what(session: Session, image: images.Image, **changes: Any) -> instances.Launch:
+def what(session: Session, image: images.Image, **changes: Any) -> Launch:
     zones = instance_types.zones_with(session, ["c5.large"])
     subnet = network.find_subnet(session, None, None, zones)
     given: dict[str, Any] = {
@@ -47,16 +48,16 @@ def what(session: Session, image: images.Image, **changes: Any) -> instances.Lau
         "type": "c5.large",
         "key_name": "mykey",
         "subnet_id": subnet.id,
-        "group_id": network.create_group(session, "spotcluster-demo", subnet.vpc_id, OWN),
+        "group_ids": (network.create_group(session, "spotcluster-demo", subnet.vpc_id, OWN),),
         "user_data": "#cloud-config\n{}",
         "tags": OWN,
         "spot": False,
         "bid": None,
         "token": "t1",
         "public_ip": True,
-        "root_gb": 20,
+        "disk": RootDisk(20),
     }
-    return instances.Launch(**{**given, **changes})
+    return Launch(**{**given, **changes})
 
 
 def test_launch_is_tagged_encrypted_and_imdsv2_only_in_the_creating_call(
@@ -122,7 +123,7 @@ def test_terminate_takes_those_that_are_gone(session: Session, image: images.Ima
 def test_group_is_found_with_the_tags_it_was_made_with(
     session: Session, image: images.Image
 ) -> None:
-    group_id = what(session, image).group_id
+    (group_id,) = what(session, image).group_ids
     (group,) = network.find_groups(session, "demo")
     assert (group.id, group.tags["Name"]) == (group_id, "demo-node001")
     rules = [network.among_themselves(group_id), network.ssh_from("203.0.113.7/32")]

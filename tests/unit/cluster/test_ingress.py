@@ -20,14 +20,19 @@ class Rules:
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self.own_ipv6 = "2600:1f00::9/128"
         self.ssh: dict[str, str] = {}
 
-    def caller_cidr(self) -> str:
+    def caller_cidr(self, *, ipv6: bool) -> str:
+        if ipv6:
+            return self.own_ipv6
         if not self.address:
             raise CloudError("This computer's public address cannot be found.")
         return self.address
 
-    def record(self, allow: tuple[str, ...] = (), *, ending: bool = False) -> Any:
+    def record(
+        self, allow: tuple[str, ...] = (), *, ending: bool = False, subnet_id: str | None = None
+    ) -> Any:
         from dataclasses import dataclass, field
 
         @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Rules:
             template: Any = None
             ssh: dict[str, str] = field(default_factory=dict)
 
-        template = SimpleNamespace(allow=allow, permissions=())
+        template = SimpleNamespace(allow=allow, permissions=(), subnet_id=subnet_id)
         return Record(template=template, ssh=dict(self.ssh), ending=ending)
 
 
@@ -113,3 +118,18 @@ def test_address_that_cannot_be_found_stops_only_what_must_let_it_in(rules: Any)
     assert ingress.let_in(rules, record) is record
     with pytest.raises(CloudError, match="address cannot be found"):
         ingress.open_group(rules, record, record.template)
+
+
+def test_nodes_of_ipv6_only_are_open_to_this_computers_own_address_of_that_kind(rules: Any) -> None:
+    record = rules.record(subnet_id="subnet-1")
+    ingress.open_group(rules, record, record.template, ipv6=True)
+    assert rules.ssh == {"2600:1f00::9/128": MINE}
+    rules.own_ipv6 = "2600:1f00::a/128"  # as it changes each day, for privacy
+    ingress.let_in(rules, rules.record(subnet_id="subnet-1"))
+    assert rules.ssh == {"2600:1f00::a/128": MINE}
+
+
+def test_another_laptop_knows_by_the_rules_that_are_there(rules: Any) -> None:
+    rules.ssh = {"2600:1f00::1/128": THEIRS}
+    ingress.let_in(rules, rules.record(subnet_id="subnet-1"))
+    assert rules.ssh == {"2600:1f00::1/128": THEIRS, "2600:1f00::9/128": MINE}

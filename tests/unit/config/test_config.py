@@ -134,3 +134,35 @@ def test_wrong_value_of_a_setting_that_sounds_secret_is_not_shown(spotcluster_ho
         "f:3: [plugin p] TOKEN_NUMBER: the value (not shown) is not a whole number.",
         "f:4: [plugin p] PORT: 'p4' is not a whole number.",
     )
+
+
+def test_files_of_plugins_are_beside_the_file_that_has_the_section(tmp_path: Path) -> None:
+    (tmp_path / "team").mkdir()
+    (tmp_path / "team" / "needed.txt").write_text("numpy\n")
+    (tmp_path / "team" / "common").write_text(
+        "[plugin p]\nSETUP_CLASS = spotcluster.plugins.pypackages.PyPkgInstaller\n"
+        "PACKAGES = -r needed.txt\n"
+    )
+    path = tmp_path / "config"
+    path.write_text(f"[global]\nINCLUDE = {tmp_path}/team/common\n")
+    path.chmod(0o600)
+    read = config.load(path)
+    assert read.plugins["p"].settings["packages"] == f"-r {tmp_path}/team/needed.txt"
+    assert read.folder_of("plugin p") == tmp_path / "team"
+    assert config.load(path, check_plugins=False).plugins["p"].settings == {
+        "packages": "-r needed.txt"
+    }
+
+
+def test_file_of_a_plugin_that_is_not_there_is_told_with_all_else_that_is_wrong() -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load_text(
+            "[plugin p]\nSETUP_CLASS = spotcluster.plugins.pypackages.PyPkgInstaller\n"
+            "PACKAGES = -r /no/such.txt\nINDEX_URL = pypi\n",
+            "f",
+        )
+    assert caught.value.problems == (
+        "f:3: [plugin p] PACKAGES: '/no/such.txt' does not exist.",
+        "f:4: [plugin p] INDEX_URL: 'pypi' must be a URL that begins with https:// or http://,"
+        " without spaces.",
+    )

@@ -95,7 +95,7 @@ def test_keys_of_starcluster_without_meaning_here_are_passed_over() -> None:
         ("ON_DEMAND_FALLBACK = -1", "FALLBACK: '-1' is neither a number of workers nor 'all'."),
         ("NODE_CPUS = 8-4", "NODE_CPUS: '8-4' is a range that nothing is in"),
         ("LAUNCH_TIMEOUT = 0", "LAUNCH_TIMEOUT: '0' must be at least 1."),
-        ("ROOT_VOLUME_SIZE = 99999", "ROOT_VOLUME_SIZE: '99999' must be at most 16384."),
+        ("ROOT_VOLUME_SIZE = 99999", "ROOT_VOLUME_SIZE: '99999' must be at most 65536."),
         ("USERDATA_SCRIPTS = /no/such", "USERDATA_SCRIPTS: '/no/such' does not exist."),
         ("SIZE = 3", "SIZE: there is no such key. Did you mean 'CLUSTER_SIZE'?"),
         ("NODE_TYPE = a.b", "there is no such key. Did you mean 'NODE_INSTANCE_TYPE'?"),
@@ -264,7 +264,9 @@ def test_zone_must_be_in_the_region() -> None:
 
 
 def test_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"nothing does not exist.*`spotcluster help`") as caught:
+    with pytest.raises(
+        UsageError, match=r"nothing does not exist.*`spotcluster config init`"
+    ) as caught:
         config.load(tmp_path / "nothing")
     assert not isinstance(caught.value, ConfigError)
 

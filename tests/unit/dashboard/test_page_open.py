@@ -6,14 +6,26 @@ import json
 from types import SimpleNamespace
 from typing import Any, cast
 
-from bokeh.document import Document
+import pytest
 
 from spotcluster.dashboard import snapshot as snapshots
 from spotcluster.dashboard.actions import Asked, Runner
 from spotcluster.dashboard.look import Look
-from spotcluster.dashboard.page import Page, open_page
 from spotcluster.dashboard.snapshot import EngineRow, NodeRow, Snapshot
 from spotcluster.published import SILENT
+
+Document: Any = None
+Page: Any = None
+open_page: Any = None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def library() -> None:
+    """Import Bokeh where these tests run: of each process that collects them it takes a second."""
+    global Document, Page, open_page
+    from bokeh.document import Document
+
+    from spotcluster.dashboard.page import Page, open_page
 
 
 class Source:

@@ -10,16 +10,18 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
 from spotcluster.dashboard.actions import Asked
-from spotcluster.dashboard.server import Served
 from spotcluster.dashboard.snapshot import Snapshot
 from spotcluster.errors import UsageError
+
+if TYPE_CHECKING:
+    from spotcluster.dashboard.server import Served
 
 
 class Nothing:
@@ -35,6 +37,8 @@ class Nothing:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
+    from spotcluster.dashboard.server import Served  # with Bokeh: not where tests are collected
+
     found: list[Served] = []
     ready = threading.Event()
 
@@ -134,8 +138,8 @@ def test_connection_that_was_not_signed_here_gets_nothing(served: Served) -> Non
 
 def test_port_that_is_taken_is_a_sentence(served: Served) -> None:
     with pytest.raises(UsageError, match=f"Port {served.port} of this computer cannot be used"):
-        asyncio.run(_serve_at(served.port))
+        asyncio.run(_serve_at(type(served), served.port))
 
 
-async def _serve_at(port: int) -> None:
-    await asyncio.to_thread(Served, Nothing(), port)
+async def _serve_at(kind: type[Served], port: int) -> None:
+    await asyncio.to_thread(kind, Nothing(), port)

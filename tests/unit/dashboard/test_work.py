@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from spotcluster.cluster.status.controller import Engine, Message
+from spotcluster.dashboard.figures import LANES, WorkFigure
+from spotcluster.dashboard.snapshot import Snapshot
 from spotcluster.dashboard.work import BINS, WINDOW, Piece, Work
 
 AT = 1_800_000_000.0
@@ -65,3 +67,9 @@ def test_share_of_the_engines_of_a_node_that_are_busy(work: Work) -> None:
     assert nodes == ["node001"]
     assert share[0, BINS - 1] == 0.5
     assert np.isnan(share[0, : BINS - 1]).all()
+
+
+def test_many_engines_without_a_controller_were_nan_percent_busy(work: Work) -> None:
+    work.see([engine(None, number=one) for one in range(1, LANES + 2)], AT)
+    words = WorkFigure().show(Snapshot("c", "local", AT + 60, work=work))
+    assert words.endswith("None is there now.")

@@ -96,8 +96,8 @@ def test_a_rule_with_an_unknown_field_is_refused(faults: Any) -> None:
 
 
 def test_what_is_not_there_is_refused_and_not_a_server_error(ec2: Any) -> None:
-    with pytest.raises(ClientError, match="does not have CreatePlacementGroup") as error:
-        ec2.create_placement_group(GroupName="g")
+    with pytest.raises(ClientError, match="does not have CreateFpgaImage") as error:
+        ec2.create_fpga_image(InputStorageLocation={"Bucket": "b"})
     assert error.value.response["Error"]["Code"] == "UnsupportedOperation"
 
 

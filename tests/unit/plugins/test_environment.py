@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import shutil
 import subprocess
 import sys
 import venv
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 from spotcluster import templates
 from spotcluster.errors import RemoteCommandFailed
 from spotcluster.plugins import environment, ipcluster
+from spotcluster.plugins.index import Index
 from spotcluster.plugins.pypackages import PyPkgInstaller
 from spotcluster.steps import Step
 
@@ -110,9 +112,10 @@ def test_what_is_no_index_url_is_refused(bad: str) -> None:
         PyPkgInstaller.model_validate({"index_url": bad})
 
 
-def test_index_url_with_a_password_is_refused_and_the_password_not_told() -> None:
+@pytest.mark.parametrize("key", ["index_url", "extra_index_url"])
+def test_index_url_with_a_password_is_refused_and_the_password_not_told(key: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        PyPkgInstaller.model_validate({"index_url": "https://me:pa55@mirror.example/simple/"})
+        PyPkgInstaller.model_validate({key: "https://me:pa55@mirror.example/simple/"})
     (one,) = caught.value.errors()
     assert one["msg"].startswith("Value error, 'https://...@mirror.example' holds a name")
     assert "pa55" not in one["msg"]
@@ -136,19 +139,19 @@ class Recorder:
     ("url", "trusted"),
     [
         ("http://mirror.example:8080/simple/", "mirror.example:8080"),
-        ("https://mirror.example/simple/", "''"),
-        (None, "''"),
+        ("https://mirror.example/simple/", ""),
+        ("", ""),
     ],
 )
-def test_pip_is_told_to_trust_an_index_without_tls_only(url: str | None, trusted: str) -> None:
+def test_pip_is_told_to_trust_an_index_without_tls_only(url: str, trusted: str) -> None:
     node = Recorder()
-    environment.install(node, index_url=url)  # type: ignore[arg-type]
-    assert f"\ntrusted={trusted}\n" in node.scripts[0]
+    environment.install(node, index=Index(url))  # type: ignore[arg-type]
+    assert f"\ntrusted=({trusted})\n" in node.scripts[0]
 
 
 def test_index_url_is_quoted() -> None:
     node = Recorder()
-    environment.install(node, index_url="https://x/$(id)'")  # type: ignore[arg-type]
+    environment.install(node, index=Index("https://x/$(id)'"))  # type: ignore[arg-type]
     assert """\nindex='https://x/$(id)'"'"''\n""" in node.scripts[0]
 
 
@@ -318,3 +321,75 @@ def test_node_that_has_what_the_master_has_installs_nothing() -> None:
 def test_node_that_cannot_install_what_the_master_has_joins_all_the_same() -> None:
     (note,) = followed(Installed(fails=True), Installed("tabulate-0.10.0", frozen=FROZEN))
     assert "no such version" in note
+
+
+# --- what a plugin needs beside it ----------------------------------------------------------------
+
+
+class InHome:
+    """A node whose scripts run here, with a home of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.account = SimpleNamespace(name="me")
+
+    def run_each(self, steps: Sequence[Step]) -> list[str]:
+        return [
+            subprocess.run(
+                ["bash", "-c", f"set -euo pipefail\n{one.script}"],
+                env={"HOME": str(self.home), "PATH": "/usr/bin:/bin"},
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+            for one in steps
+        ]
+
+
+def test_only_what_is_lacking_is_installed_from_its_index_for_the_python_that_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another Python than this computer's would have been replaced, with all that was in it."""
+    asked: list[Any] = []
+    monkeypatch.setattr(environment, "install", lambda *words, **more: asked.append((words, more)))
+    node: Any = InHome(tmp_path)
+    wanted = {"nosuchmodule": "no-such[all]", "json": "json"}
+    environment.complete(node, wanted)
+    whole = (node, ["no-such[all]", "json"]), {"python": None, "index": Index()}
+    venv.create(tmp_path / ".spotcluster" / "env", symlinks=True)
+    environment.complete(node, wanted)
+    version = "{}.{}".format(*sys.version_info)
+    lacking = (node, ["no-such[all]"])
+    conf = tmp_path / ".spotcluster" / "env" / "pip.conf"
+    url, extra = "https://mirror.example/100%/simple", "https://one.example/"
+    conf.write_text(f"[global]\nindex-url = {url}\nextra-index-url = {extra}\n")
+    environment.complete(node, wanted)
+    environment.complete(node, {"json": "json"})
+    assert asked == [
+        whole,
+        (lacking, {"python": version, "index": Index()}),
+        (lacking, {"python": version, "index": Index(url, (extra,))}),
+    ]
+
+
+def test_venv_was_not_installed_where_the_machine_updated_its_own_lists(tmp_path: Path) -> None:
+    programs = {
+        "sudo": 'shift\nexec "$@"',
+        "python3": "exit 1",
+        "apt-get": 'PATH=/usr/bin:/bin; echo "$*" >>"$HOME/asked"\n'
+        '[ "$(wc -l <"$HOME/asked")" -gt 2 ] || '
+        '{ echo "E: Could not get lock /var/lib/apt/lists/lock." >&2; exit 100; }',
+        "sleep": "exit 0",
+    }
+    for name, script in programs.items():
+        path = tmp_path / name
+        path.write_text(f"#!/bin/bash\n{script}\n")
+        path.chmod(0o755)
+    for name in ("env", "bash"):
+        (tmp_path / name).symlink_to(shutil.which(name, path="/usr/bin:/bin") or "")
+    script = f"set -euo pipefail\n{templates.read('python_venv.sh')}"
+    env = {"HOME": str(tmp_path), "PATH": str(tmp_path)}
+    subprocess.run(["/bin/bash", "-c", script], env=env, check=True, capture_output=True)
+    said = (tmp_path / "asked").read_text().splitlines()
+    assert said[:3] == ["update -qq"] * 3
+    assert said[3].endswith("install -y -qq python3-venv")

@@ -270,3 +270,17 @@ def test_class_that_fails_with_its_settings_is_named(what: str) -> None:
     )
     with pytest.raises(PluginError, match=r"\[plugin p\] odd.Odd: it fails with these settings"):
         loader.make("p", "odd.Odd", {})
+
+
+@pytest.mark.parametrize("what", ["sys.exit('no licence')", "1 / 0", "{}['x']"])
+def test_whatever_a_plugin_raises_when_it_looks_at_this_computer_names_it(what: str) -> None:
+    write(
+        "odd.py",
+        "import sys\nfrom spotcluster.plugins.base import Plugin\n"
+        f"class Odd(Plugin):\n    def check(self, user):\n        {what}\n"
+        f"    @classmethod\n    def settled(cls, settings, folder):\n        {what}\n",
+    )
+    with pytest.raises(PluginError, match=r"\[plugin p\] odd.Odd: it fails with these settings"):
+        loader.settle("p", "odd.Odd", {}, Path())
+    with pytest.raises(PluginError, match=r"\[plugin p\] Odd: its check raised"):
+        loader.check("p", loader.make("p", "odd.Odd", {}), "ipuser")

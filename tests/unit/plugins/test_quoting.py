@@ -76,11 +76,11 @@ def test_packages_and_index_reach_the_installer_as_they_are(
     # Which of them are requirements is another matter, and checked before.
     with (
         patch.object(templates, "read", lambda _: show),
-        patch.object(environment, "Requirement", lambda _: SimpleNamespace(specifier="", url="")),
+        patch.object(environment, "versioned", lambda _: []),
         patch.object(environment, "constraints", lambda _: ""),
-        patch.object(environment, "_trusted", lambda _: ""),
     ):
-        environment.install(node, packages, index_url=index)  # type: ignore[arg-type]
+        where: Any = SimpleNamespace(url=index, extra=(), trusted=(), private=lambda: "")
+        environment.install(node, packages, index=where)  # type: ignore[arg-type]
     wanted = dict.fromkeys([*environment.BASE, *packages])
     assert said(node.scripts[0]) == [index, *wanted]
 

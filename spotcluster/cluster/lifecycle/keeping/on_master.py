@@ -79,9 +79,7 @@ def begin(cluster: Cluster) -> bool:
     home = f"{master.facts.home}/{_HOME}"
     plugins = [one for _, one in cluster.usable_plugins() if isinstance(one, PyPkgInstaller)]
     settings = plugins[0] if plugins else PyPkgInstaller()
-    environment.install_apart(
-        master, home, PACKAGES, python=settings.python, index_url=settings.index_url
-    )
+    environment.install_apart(master, home, PACKAGES, python=settings.python, index=settings.index)
     digest = _bring(cluster, home)
     login = Account(master, master.target.user, master.facts.home)
     script = templates.script(
@@ -92,6 +90,7 @@ def begin(cluster: Cluster) -> bool:
         key=f"{master.facts.home}/.ssh/id_ed25519",
         region=cluster.session.ec2.meta.region_name,
         longest=str(LONGEST),
+        address=master.private_ip,
     )
     # The master reaches itself as it reaches the others.
     own = templates.script("authorize.sh", key=master.facts.cluster_key)

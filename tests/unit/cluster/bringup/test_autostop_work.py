@@ -52,6 +52,16 @@ def test_controller_that_says_nothing_or_a_clock_that_jumped_is_not_taken_for_id
     assert one.startswith("? tasks: the controller has said nothing for ")
 
 
+def test_cluster_whose_dask_computed_was_taken_for_idle(work: Any, tmp_path: Path) -> None:
+    assert work.dask() == []  # there has never been a scheduler
+    said = tmp_path / ".spotcluster" / "dask" / "tasks"
+    said.parent.mkdir(parents=True)
+    said.write_text("3\n")
+    assert work.work() == ["tasks at dask's scheduler"]
+    said.write_text("0\n")
+    assert work.work() == []
+
+
 def test_what_cannot_be_found_out_hides_nothing_else(
     work: Any, tmp_path: Path, jupyter: list[str]
 ) -> None:

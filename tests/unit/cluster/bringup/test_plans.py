@@ -15,7 +15,8 @@ from moto import mock_aws
 from spotcluster import files, ssh
 from spotcluster.aws import keypairs, prices
 from spotcluster.aws.session import Session
-from spotcluster.cluster.bringup import naming, plans, pools
+from spotcluster.cluster.bringup import naming, plans
+from spotcluster.cluster.bringup.places import pools
 from spotcluster.cluster.bringup.plans import PlannedNode
 from spotcluster.config import Template
 from spotcluster.errors import CapacityError, UsageError
@@ -273,3 +274,38 @@ def test_types_that_cannot_work_are_refused_before_anything_is_made(
 ) -> None:
     with pytest.raises(UsageError, match=said):
         pools_of(session, "node001", spot_bid=9.0, **settings)
+
+
+@pytest.fixture
+def ipv6_only(session: Session) -> str:
+    """A subnet without an IPv4 address."""
+    vpc = session.ec2.create_vpc(CidrBlock="10.9.0.0/16", AmazonProvidedIpv6CidrBlock=True)["Vpc"]
+    block = vpc["Ipv6CidrBlockAssociationSet"][0]["Ipv6CidrBlock"].replace("/56", "/64")
+    made = session.ec2.create_subnet(
+        VpcId=vpc["VpcId"], Ipv6CidrBlock=block, Ipv6Native=True, AvailabilityZone="us-east-1a"
+    )
+    return made["Subnet"]["SubnetId"]
+
+
+@pytest.mark.usefixtures("key")
+def test_subnet_of_ipv6_only_has_room_for_all(
+    session: Session, x86: list[str], ipv6_only: str
+) -> None:
+    given = {
+        "name": "c",
+        "keyname": "k",
+        "node_instance_type": "c5.xlarge",
+        "node_image_id": x86[0],
+        "subnet_id": ipv6_only,
+    }
+    aliases = ["master", *(f"node{number:03d}" for number in range(1, 400))]
+    template = Template.model_validate({**given, "cluster_size": 400})
+    made = plans.make(session, "c", template, aliases)
+    assert made.subnet.ipv6
+    plugin = {"name": "i", "setup_class": "spotcluster.plugins.ipcluster.IPCluster"}
+    for changes, why in (
+        ({"plugins": [plugin]}, r"which \[plugin i\] does not work with"),
+        ({"node_instance_type": "m4.large"}, "which m4.large cannot"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            plans.make(session, "c", Template.model_validate({**given, **changes}), ["master"])

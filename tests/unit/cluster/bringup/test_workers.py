@@ -19,10 +19,11 @@ from spotcluster.aws.calls import Patience
 from spotcluster.aws.fleets import Pool
 from spotcluster.aws.images import Image
 from spotcluster.aws.instance_types import InstanceType
+from spotcluster.aws.network import Subnet
 from spotcluster.cluster.bringup import launch
 from spotcluster.cluster.bringup.launch import Launcher
-from spotcluster.cluster.bringup.plans import PlannedNode
-from spotcluster.cluster.bringup.pools import Offer
+from spotcluster.cluster.bringup.places.pools import Offer
+from spotcluster.cluster.bringup.plans import Plan, PlannedNode
 from spotcluster.cluster.bringup.together import tagging
 from spotcluster.cluster.bringup.together.tagging import Tagger
 from spotcluster.config import Template
@@ -175,15 +176,17 @@ def launched(
         PlannedNode(blocks.alias(one), KIND, IMAGE, True, 0.1, 0.05, tuple(pools))
         for one in range(1, 1 + number)
     ]
-    todo = SimpleNamespace(
-        template=template,
-        nodes=nodes,
-        subnet=SimpleNamespace(id="subnet-a", zone="us-east-1a"),
-        offers=[
+    todo = Plan(
+        "c",
+        "us-east-1",
+        template,
+        Subnet("subnet-a", "vpc-1", "us-east-1a", 100),
+        tuple(nodes),
+        offers=tuple(
             Offer(one, KIND, price)
             for one, price in ((CHEAP, 0.05), (DEAR, 0.06), (OUT, 0.2))
             if one in offers
-        ],
+        ),
     )
     launcher = Launcher(cluster, todo, (), addition)  # type: ignore[arg-type]
     came: dict[str, Any] = {}

@@ -6,12 +6,18 @@ import gc
 import weakref
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import ipyparallel
 import pytest
 from ipyparallel.client.futures import MessageFuture
+from ipyparallel.serialize import deserialize_object
 
-from spotcluster.ipyparallel_private import let_go, on_publication
+from spotcluster.errors import SearchError
+from spotcluster.ipyparallel_private import Answer
+from spotcluster.search.backends.ipyparallel import IPyParallel
+from spotcluster.search.backends.protocol import Gone
+from spotcluster.search.engine import here
 
 
 @pytest.fixture
@@ -23,18 +29,96 @@ def uncollected() -> Iterator[None]:
 
 
 def test_each_message_left_some_two_hundred_objects_to_the_collector(uncollected: None) -> None:
-    child = MessageFuture("id", track=False)
-    child.output = MessageFuture("id")
-    child.output.metadata = {}
-    pending = ipyparallel.AsyncResult(SimpleNamespace(results={}), child, owner=True)
+    reply = MessageFuture("id", track=False)
+    reply.output = MessageFuture("id")
+    reply.output.metadata = {"data": {}}
+    pending = Answer(reply)
     told: list[str] = []
-    on_publication(pending, lambda: told.append(pending.msg_ids[0]))
-    pending.add_done_callback(lambda _: told.append(pending.msg_ids[0]))
-    child.set_result("answer")
+    pending.listen(lambda: told.append(pending.id))
+    pending.add_done_callback(lambda _: told.append(pending.id))
+    reply.set_result("answer")
     assert pending.result() == "answer"
     assert told == ["id"]
-    let_go(pending)
-    parts = [weakref.ref(one) for one in (pending, child, child.output, child.tracker)]
+    pending.let_go()
+    parts = [weakref.ref(one) for one in (pending, reply, reply.output, reply.tracker)]
     # What this test has is all that there is of it.
-    pending = child = None  # type: ignore[assignment]
+    pending = reply = None  # type: ignore[assignment]
     assert [part() for part in parts] == [None] * 4
+
+
+def test_what_an_engine_has_raised_is_raised_where_its_answer_is_asked_for() -> None:
+    reply = MessageFuture("id")
+    reply.output = MessageFuture("id")
+    reply.output.metadata = {"data": {}}
+    pending = Answer(reply)
+    reply.set_result(ipyparallel.error.RemoteError("ValueError", "no", ""))
+    with pytest.raises(ipyparallel.error.RemoteError, match="no"):
+        pending.result()
+
+
+class Client:
+    """Two engines of a client, and what is sent to them."""
+
+    _task_scheme = "leastload"
+    _task_stream, _mux_stream = "task", "mux"
+
+    def __init__(self) -> None:
+        self.ids = [0, 1]
+        self._engines = {0: "uuid-0", 1: "uuid-1"}
+        self.sent: list[tuple[str, list[Any], dict[str, Any]]] = []
+
+    def send_apply_request(
+        self, socket: str, function: Any, args: list[Any], **more: Any
+    ) -> MessageFuture:
+        given = [one if isinstance(one, bytes) else deserialize(one) for one in args]
+        self.sent.append((socket, given, more))
+        self.functions = [*getattr(self, "functions", []), function]
+        reply = MessageFuture("id")
+        reply.output = MessageFuture("id")
+        reply.output.metadata = {"data": {}, "engine_uuid": None}
+        return reply
+
+
+def deserialize(packed: Any) -> Any:
+    return deserialize_object(packed.buffers)[0]
+
+
+def engines(targets: Any = None) -> tuple[Client, IPyParallel]:
+    client = Client()
+    return client, IPyParallel(SimpleNamespace(client=client, targets=targets))
+
+
+def test_names_of_all_engines_went_along_with_each_message() -> None:
+    client, backend = engines()
+    backend.send([0, 1], 10.0, None, here.identity)
+    backend.send([1], 10.0, None, here.identity)
+    assert [more["metadata"]["targets"] for *_, more in client.sent] == [[], ["uuid-1"]]
+    # A view with targets is kept to, whoever else may come.
+    client, backend = engines([0, 1])
+    backend.send([0, 1], 10.0, None, here.identity)
+    assert client.sent[0][2]["metadata"]["targets"] == ["uuid-0", "uuid-1"]
+    with pytest.raises(Gone):
+        backend.send([0, 2], 10.0, None, here.identity)
+    with pytest.raises(Gone):
+        backend.call(2, here.identity)
+
+
+def test_what_is_the_same_in_all_messages_is_pickled_once() -> None:
+    client, backend = engines()
+    large = bytes(5000)
+    for number in range(2):
+        backend.send([0], 10.0, lambda: "label", here.verified, "path", number, large)
+    (_, first, more), (_, second, _) = client.sent
+    assert first[-4:] == ["here.verified", "path", 0, large]
+    assert second[:3] == first[:3]
+    assert second[-2:] == [1, large]
+    assert more["metadata"]["label"] == "label"
+    assert client.functions[0] is client.functions[1]
+
+
+def test_a_controller_that_cannot_choose_engines_is_refused_before_anything_is_sent() -> None:
+    client, backend = engines()
+    backend.check(timeout=None)
+    client._task_scheme = "pure"
+    with pytest.raises(SearchError, match="pure"):
+        backend.check(timeout=None)

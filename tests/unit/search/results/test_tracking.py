@@ -20,10 +20,17 @@ from spotcluster.errors import SearchError
 from spotcluster.search import GridSearch, persist_cv_splits
 from spotcluster.search.results import tracking
 
-mlflow = pytest.importorskip("mlflow")
+mlflow: Any = None
 LIMIT = 240.0
 X, Y = load_iris(return_X_y=True)
 GRID = {"C": [0.1, 1, 10], "gamma": [0.1, 1]}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def library() -> None:
+    """Import it where these tests run: of each process that collects them it would take seconds."""
+    global mlflow
+    mlflow = pytest.importorskip("mlflow")
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spotcluster import wording
-from spotcluster.aws import quotas
+from spotcluster.aws.launching import quotas
+from spotcluster.aws.launching.quotas import Quota
 from spotcluster.aws.network import Subnet
-from spotcluster.aws.quotas import Quota
 from spotcluster.aws.session import LOCAL, Session
-from spotcluster.cluster.bringup.pools import Offer
+from spotcluster.cluster.bringup.places.pools import Offer
 from spotcluster.config import Template
 from spotcluster.errors import CapacityError
 
@@ -51,7 +51,7 @@ def check_addresses(
         They have fewer.
     """
     free = sum(one.free for one in subnets)
-    if free >= wish.number:
+    if free >= wish.number or any(one.ipv6 for one in subnets):
         return
     zones = wording.listed(sorted({one.zone for one in subnets}))
     if len(subnets) == 1:
