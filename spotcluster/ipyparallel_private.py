@@ -77,11 +77,6 @@ class Answer(Future[Any]):
             future._done_callbacks.clear()
 
 
-def has_scheduler(client: Any) -> bool:
-    """Return whether a controller looks at what a task says of itself: a pure ZeroMQ one cannot."""
-    return bool(client._task_scheme != "pure")
-
-
 def send_task(
     client: Any,
     targets: Collection[int],
@@ -90,7 +85,10 @@ def send_task(
     function: Any,
     args: Sequence[Any],
 ) -> Answer:
-    """Have whichever of some engines is free first call a function; of all, if there are none.
+    """Have whichever of some engines is free first call a function.
+
+    They are named even where they are all that there are. What names none stays with the scheduler
+    when all have refused it, or are gone, and goes to engines that come for something else.
 
     Raises
     ------

@@ -15,7 +15,9 @@ def page(seen: Listed) -> str:
     words = [seen.state, f"{listing.counted(seen.nodes, seen.size)} in {seen.region}"]
     if seen.up_since:
         words.append(f"up {listing.uptime(seen.up_since)}")
-    words.append("price unknown" if seen.price is None else f"{wording.usd(seen.price)}/h")
+    words.append(
+        "price unknown" if seen.price is None else f"{wording.usd(round(seen.price, 4))}/h"
+    )
     words.append(wording.spent(seen.cost))
     if seen.up_since and seen.idle_limit:
         words.append(f"ends after {wording.time_left(seen.idle_limit)} idle")

@@ -78,7 +78,7 @@ def _idle(seen: Status) -> list[Text]:
     if said.busy:
         return [
             *ceiling,
-            Text(f"It does not end by itself while there is {wording.listed(said.busy)}."),
+            Text(f"It does not end by itself while it has {wording.listed(said.busy)}."),
         ]
     left = wording.time_left(max(0.0, said.idle_left))
     near = said.idle_left <= _NEAR

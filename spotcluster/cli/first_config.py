@@ -115,8 +115,9 @@ def show(written: Written) -> None:
         (f"spotcluster {option}terminate mycluster", "end the bill"),
     ]
     if not written.location.exists():
-        key = f"{_word(written.key)} -o {_word(written.location)}"
-        making = f"spotcluster -r {region} createkey {key}"
+        making = f"spotcluster -r {region} createkey {_word(written.key)}"
+        if written.location != files.key_file(written.key):
+            making += f" -o {_word(written.location)}"
         rows.insert(0, (making, "make the key pair"))
     for line in wording.columns(rows):
         output.out.print(f"  {line}")

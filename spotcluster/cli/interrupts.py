@@ -26,6 +26,16 @@ def nothing_done_yet(name: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def to_go_on(said: str) -> Iterator[None]:
+    """Say how to go on to whoever interrupts what can be repeated and leaves nothing to pay for."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        output.err.print(output.Text(said))
+        raise
+
+
 def say_what_exists(session: Session, name: str, going_on: str | None = None) -> None:
     """After an interrupt: what is there now, and the commands that end it and go on with it.
 

@@ -286,6 +286,7 @@ def _show_result(session: Session, result: Result, *, as_json: bool, with_timeli
             if result.engines
             else ()
         ),
+        (f"spotcluster {region}dashboard {name}", "all of it as a page"),
         (f"spotcluster {region}status --watch {name}", "what it does"),
         (f"spotcluster {region}sshmaster {name}", "log in"),
         (f"spotcluster {region}addnode -s 1 {name}", "make it larger"),

@@ -3,10 +3,10 @@
 from spotcluster.config.config import Config
 from spotcluster.config.node_types import NodeGroup, NodeTypes
 from spotcluster.config.reader import (
-    HINT,
     empty,
     examine,
     examine_bytes,
+    hint,
     load,
     load_if_there,
     load_text,
@@ -23,7 +23,6 @@ from spotcluster.config.template import Template
 from spotcluster.plugins.loader import installed as installed_plugins
 
 __all__ = [
-    "HINT",
     "AwsSettings",
     "Config",
     "GlobalSettings",
@@ -37,6 +36,7 @@ __all__ = [
     "empty",
     "examine",
     "examine_bytes",
+    "hint",
     "installed_plugins",
     "load",
     "load_if_there",

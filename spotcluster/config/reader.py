@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +51,15 @@ _UNWRITTEN = {"cluster": ("key_location",)}  # fields that no key of the file se
 _FORMER = {("permission", "protocol"): "ip_protocol"}
 _ELSEWHERE = {"cluster": "extends", "global": "include"}  # keys that are acted on before
 
-HINT = "Correct it: `spotcluster config edit`. `spotcluster help config` prints one that is right."
+
+def hint(path: Path | None) -> str:
+    """Return what to do about what is wrong in the config file `path`."""
+    other = path is not None and path != files.expand(files.config_file())
+    option = f"-c {shlex.quote(str(path))} " if other else ""
+    return (
+        f"Correct it: `spotcluster {option}config edit`. `spotcluster help config` prints one that"
+        " is right."
+    )
 
 
 def load(path: Path | None = None, *, check_plugins: bool = True) -> Config:
@@ -121,7 +130,7 @@ def _config(
 ) -> Config:
     config, problems = _examined(read, path, environ, check_plugins=check_plugins)
     if problems:
-        raise ConfigError([str(problem) for problem in problems], HINT)
+        raise ConfigError([str(problem) for problem in problems], hint(path))
     return config
 
 

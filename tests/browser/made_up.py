@@ -87,6 +87,12 @@ def scores(candidates: int, now: float) -> Scores:
     return Scores(times, found, names, {"gamma": spreads, "kernel": kernels}, failures, 20, bars)
 
 
+# With a word that is longer than a line of a telephone.
+_REMARK = (
+    "Failed: 20, the first with: sklearn.utils._param_validation.InvalidParameterError: gamma < 0"
+)
+
+
 @dataclass
 class MadeUp:
     """A source of snapshots; it looks anew every half second once it is served.
@@ -211,7 +217,7 @@ class MadeUp:
                 searches=(
                     SearchRow(
                         *("s1", "GridSearch", "running", done, 200, 2.5, 61.0, self._begun - 600),
-                        *(now, bests, ("Failed: 20, the first with: ValueError: gamma < 0",)),
+                        *(now, bests, (_REMARK,)),
                         here=True,
                     ),
                     SearchRow(

@@ -245,7 +245,8 @@ def test_page_fits_its_window(browse: Browse, dashboard: Served, width: int) -> 
     page = browse(dashboard.url, width=width).connected()
     assert page.js("return document.documentElement.scrollWidth") <= width
     outside = page.js(
-        "return [...document.querySelectorAll('h1, h2, h3, p, button, dd, dt, label, figcaption')]"
+        "const said = 'h1, h2, h3, p, li, button, dd, dt, label, figcaption';"
+        "return [...document.querySelectorAll(said)]"
         ".filter(one => one.offsetParent && !one.closest('.scroll, nav, .unseen'))"
         ".filter(one => one.getBoundingClientRect().right > innerWidth + 1"
         " || one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display != 'inline'"

@@ -49,6 +49,11 @@ def test_story_is_named_only_where_there_is_one(world: World) -> None:
     assert "The full story is in" in said
 
 
+def test_start_did_not_say_that_there_is_a_dashboard(world: World) -> None:
+    said = world.run(*START, "mycluster").out
+    assert "spotcluster -r us-east-1 dashboard mycluster" in said
+
+
 @pytest.mark.parametrize("besides", [(), ("--allow", "192.0.2.0/24")])
 def test_size_of_a_running_cluster_was_ignored(world: World, besides: tuple[str, ...]) -> None:
     world.run(*START, "mycluster")

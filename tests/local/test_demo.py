@@ -54,7 +54,8 @@ def test_end_of_the_demo_was_wiped_from_the_screen(spotcluster_home: Path) -> No
     assert str(picture) in said.replace("\n", "")
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "EC2 says that of 'demo' there is nothing left." in said
-    assert "Next: `spotcluster demo --keep`" in said
+    assert "  spotcluster demo --keep  " in said.partition("Next:")[2]
+    assert "The bid of" not in said  # it warned of a bid of its own
     nothing_is_left(spotcluster_home)
 
 

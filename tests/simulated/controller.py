@@ -173,7 +173,6 @@ class World(Clock):
     """
 
     _closed = False
-    _task_scheme = "leastload"
     _task_stream, _mux_stream = "task", "mux"
 
     def __init__(

@@ -16,7 +16,15 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_exports_what_it_says() -> None:
-    assert spotcluster.__all__ == ["Account", "Cluster", "__version__", "connect", "plan", "start"]
+    assert spotcluster.__all__ == [
+        "Account",
+        "Cluster",
+        "__version__",
+        "connect",
+        "connect_dask",
+        "plan",
+        "start",
+    ]
     assert set(spotcluster.__all__) <= set(dir(spotcluster))
     for name in spotcluster.__all__:
         assert getattr(spotcluster, name)

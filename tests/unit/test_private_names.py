@@ -149,7 +149,7 @@ def test_scikit_learn_keeps_requests_and_output_where_copies_take_them_from() ->
 def test_ipyparallels_client_has_what_we_ask_of_it() -> None:
     """Attributes that are set when it is connected are in its source, and nowhere else."""
     source = inspect.getsource(inspect.getmodule(ipyparallel.Client))  # type: ignore[arg-type]
-    for name in ("_engines", "_closed", "_task_scheme", "_task_stream", "_mux_stream"):
+    for name in ("_engines", "_closed", "_task_stream", "_mux_stream"):
         assert re.search(rf"\bself\.{name} = |^    {name} = ", source, re.MULTILINE), name
     assert "_idcounter" in Hub.class_trait_names()
     future = MessageFuture("id")

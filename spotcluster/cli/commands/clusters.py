@@ -14,6 +14,7 @@ from spotcluster.cli.interrupts import (
     nothing_done_yet,
     say_what_exists,
     say_what_is_half_made,
+    to_go_on,
 )
 from spotcluster.cli.options import USD, cluster_argument, key_option, node_argument, yes_option
 from spotcluster.cli.results import show_plan, show_result
@@ -348,9 +349,14 @@ def runplugin(context: Context, plugin: str, name: str) -> int:
     """
     from spotcluster.cluster.lifecycle import runplugin as running
 
-    cluster = context.cluster(name)
-    section, chosen = running.choose(context.config(), cluster, plugin)
-    with output.progress() as reporter:
+    with nothing_done_yet(name):
+        cluster = context.cluster(name)
+        section, chosen = running.choose(context.config(), cluster, plugin)
+    again = f"spotcluster -r {cluster.region} runplugin {plugin} {name}"
+    with (
+        to_go_on(f"Some nodes may have it and others not; `{again}` runs it on all."),
+        output.progress() as reporter,
+    ):
         cluster.reporter = reporter
         running.run(cluster, section, chosen)
     output.out.print(f"Ran {plugin} on {len(cluster.nodes)} node(s) of '{name}'.")

@@ -151,7 +151,8 @@ def check(context: Context, *, as_json: bool) -> int:
         return 2 if problems else 0
     if problems:
         number = "One problem." if len(problems) == 1 else f"{len(problems)} problems."
-        raise ConfigError([str(one) for one in problems], f"{number} {configs.HINT}")
+        hint = configs.hint(files.expand(context.config_path or files.config_file()))
+        raise ConfigError([str(one) for one in problems], f"{number} {hint}")
     output.out.print(f"{_files(config)}: nothing is wrong.")
     output.out.print(f"Templates: {wording.listed(config.clusters)}")
     if config.incomplete:

@@ -207,7 +207,8 @@ def abort(context: Context, name: str, search: str | None, *, yes: bool) -> int:
         output.Text(f"Aborted the {kind} on '{name}'; {done} of {total} evaluations are finished.")
     )
     if chosen.get("ledger"):
-        output.out.print(output.Text(f"Its ledger: {chosen['ledger']}"))
+        path = shlex.quote(chosen["ledger"])
+        output.out.print(output.Text(f"`spotcluster results {path}` shows what it has found."))
     return 0
 
 

@@ -13,6 +13,7 @@ from spotcluster import wording
 from spotcluster.cli import output
 from spotcluster.cli.completion import names
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.interrupts import to_go_on
 from spotcluster.cli.options import cluster_argument, job_argument, json_option
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def run(context: Context, name: str, *, words: tuple[str, ...], detach: bool) ->
 
     given = bundle.of(words)
     jobs = _jobs(context, name)
-    job = jobs.submit(given)
+    with to_go_on(f"`spotcluster jobs {name}` shows whether it has begun."):
+        job = jobs.submit(given)
     where = _Words(context, name, job)
     if detach:
         output.err.print(output.Text(f"Job {job.id} runs on '{name}'; {where.attach} follows it."))

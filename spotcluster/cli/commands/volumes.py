@@ -6,6 +6,7 @@ import click
 
 from spotcluster.cli import output
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.interrupts import to_go_on
 from spotcluster.cli.options import json_option, yes_option
 from spotcluster.errors import SpotclusterError
 
@@ -137,7 +138,11 @@ def resizevolume(context: Context, volume: str, *, size: int) -> int:
     from spotcluster.cluster.volumes import catalogue
 
     session = context.session()
-    with output.progress() as reporter:
+    again = f"spotcluster -r {session.region} resizevolume {volume} {size}"
+    with (
+        to_go_on(f"`{again}` goes on where this stopped; nothing on the volume is lost."),
+        output.progress() as reporter,
+    ):
         before, mounted, trouble = catalogue.resize(
             session,
             volume,

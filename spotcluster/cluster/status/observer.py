@@ -349,6 +349,7 @@ class Observer:
         source = self._sources.get(one.id)
         said: _Said[Vitals] = source.said if source else _Said()
         problem = said.problem(watching=self._watching) if source else ""
+        problem = problem.removeprefix(f"{one.alias}: ")  # who shows it names the node
         if one.state == "running" and tags.HOST_KEY not in one.tags:
             problem = "its instance has lost its tags"
         price, cost = self._cloud.prices.get(one.id), self._cloud.costs.get(one.id)

@@ -320,7 +320,7 @@
     const stale = at("stale");
     let text = head.gone;
     if (!text && late) text = `What is shown is old: the dashboard looked ${span(now - head.taken)} ago.`;
-    if (lost) text = `What is shown is old: the dashboard has said nothing for ${span(now - heard)}. Where it has ended, start it again with \`spotcluster dashboard ${head.name}\`.`;
+    if (lost) text = `What is shown is old: the dashboard has said nothing for ${span(now - heard)}. Where it has ended, start it again with \`spotcluster -r ${head.region} dashboard ${head.name}\`.`;
     if (stale.textContent !== text) stale.textContent = text;
     stale.hidden = !text;
     if (lost) comeBack();

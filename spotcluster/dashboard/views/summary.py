@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import mean
 from typing import Any
 
+from spotcluster.cluster.status import listing
 from spotcluster.dashboard.snapshot import Snapshot
 from spotcluster.dashboard.views import nodes, words
 
@@ -34,6 +35,8 @@ def remarks(seen: Snapshot) -> list[str]:
     found = [*seen.remarks]
     if seen.problem and seen.state not in ("stopped", "terminated"):
         found.append(f"The controller does not answer: {seen.problem}")
+    if seen.state == "incomplete":
+        found.append(listing.what_mends(seen.name, seen.region))
     wrong = nodes.problems(seen.nodes)
     found += wrong[:5]
     if len(wrong) > 5:
@@ -92,7 +95,7 @@ def _end(seen: Snapshot) -> dict[str, str]:
         text = "no autostop" if known else "not known"
         return _figure("Ends by itself", words.NONE, text + more)
     if seen.busy_with:
-        said = f"not while there is {', '.join(seen.busy_with)}"
+        said = f"not while it has {', '.join(seen.busy_with)}"
         return _figure("Ends by itself", "not now", said + more)
     near = "bad" if seen.ends_in <= _NEAR else ""
     return _figure("Ends by itself", words.span(seen.ends_in), f"if it stays idle{more}", near)

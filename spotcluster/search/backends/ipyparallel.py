@@ -23,9 +23,7 @@ from typing import Any
 import ipyparallel
 from ipyparallel.serialize import PrePickled
 
-from spotcluster.errors import SearchError
 from spotcluster.ipyparallel_private import (
-    has_scheduler,
     is_closed,
     send_call,
     send_task,
@@ -70,13 +68,8 @@ class IPyParallel:
     def controller(self) -> str:
         return controller_of(session_key(self.client))
 
-    def check(self, *, timeout: float | None) -> None:  # noqa: ARG002 - engines can do all of it
-        if not has_scheduler(self.client):
-            raise SearchError(
-                "The cluster's controller gives tasks to its engines in turn (scheme 'pure'),"
-                " whether these are ready for them or not.",
-                "Start it with another TaskScheduler.scheme_name, such as 'leastload'.",
-            )
+    def check(self, *, timeout: float | None) -> None:
+        """Engines can do all that there is."""
 
     def closed(self) -> Closed | None:
         return _CLOSED if is_closed(self.client) else None
@@ -104,20 +97,9 @@ class IPyParallel:
         given = label and label()
         try:
             with shipping.one_at_a_time:
-                return send_task(
-                    self.client, self._named(targets), limit, given, *_call(function, args)
-                )
+                return send_task(self.client, targets, limit, given, *_call(function, args))
         except (ipyparallel.error.IPythonError, KeyError) as error:
             raise Gone from error
-
-    def _named(self, targets: Sequence[int]) -> Sequence[int]:
-        """Return the engines whose names go along; none where a message may go to all there are.
-
-        The names of a thousand engines take longer than all else that is in a message. One that
-        comes meanwhile may get it then, and has it wait for its imports, or refuses it.
-        """
-        everybody = self._given.targets is None and set(targets) == set(self.client.ids)
-        return () if everybody else targets
 
     def call(self, engine: int, function: Callable[..., Any], *args: Any) -> Pending:
         try:

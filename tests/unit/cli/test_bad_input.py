@@ -120,6 +120,18 @@ def test_every_problem_of_a_config_is_said_at_once(
         assert part in said
 
 
+@pytest.mark.parametrize("words", [["listclusters"], ["config", "check"]])
+def test_who_names_a_config_was_told_to_edit_another_one(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "my config"
+    path.write_text("[clutser x]\n")
+    said = refused(capsys, "-c", str(path), *words)
+    assert f"`spotcluster -c '{path}' config edit`" in said
+    path.rename(files.config_file())
+    assert "`spotcluster config edit`" in refused(capsys, *words)
+
+
 def test_no_config_says_how_to_get_one(capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, "start", "mycluster")
     assert "template" in said

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from spotcluster import config
+from spotcluster.wording import plain
 
 CTRL_C = "\x03"
 
@@ -109,12 +110,29 @@ def test_cell_of_a_notebook_gets_lines_and_no_question(monkeypatch: pytest.Monke
     assert "Sure? Nobody can answer here: say --yes." in shown
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-c", "/a/file/that/is/nowhere", "start", "mycluster"],
+        ["start", "-r", "local", "a-cluster-of-a-name-that-is-long"],
+        ["-r", "us-esat-1", "listclusters"],
+    ],
+)
 def test_words_of_errors_were_cut_in_two_at_the_edge_of_a_terminal(
-    monkeypatch: pytest.MonkeyPatch,
+    words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    _, shown = at_a_terminal(["start", "-c", "smal", "-r", "local", "mycluster"], [])
-    status, said = at_a_terminal(["-r", "us-esat-1", "-c", "/nothing", "status", "mycluster"], [])
+    monkeypatch.setenv("COLUMNS", "50")
+    status, shown = at_a_terminal(words, [])
+    lines = [line for line in plain(shown).splitlines() if line]
     assert status == 2
-    for line in (shown + said).splitlines():
-        assert len(line) <= 80, line
+    assert len(lines) > 1
+    assert all(len(line) <= 50 for line in lines), lines
+    assert shown.count("`") % 2 == 0
+    for line in lines:
+        assert line.count("`") % 2 == 0, line
+
+
+def test_what_is_in_brackets_was_taken_for_a_style_and_left_out() -> None:
+    code = "from spotcluster.cli import output; output.out.print('pip install spotcluster[plot]')"
+    _, shown = at_a_terminal(["-c", code], [], program=())
+    assert "spotcluster[plot]" in shown

@@ -209,3 +209,9 @@ def test_search_that_ends_is_told() -> None:
 def test_several_searches_are_told_of_as_such() -> None:
     assert [words.plural(number, "search") for number in (1, 2)] == ["1 search", "2 searches"]
     assert words.plural(1_000, "node") == "1,000 nodes"
+
+
+def test_page_of_an_incomplete_cluster_did_not_say_what_mends_it() -> None:
+    found = Snapshot("mycluster", "local", AT, state="incomplete")
+    assert "`spotcluster -r local start mycluster` goes on" in str(summary.remarks(found))
+    assert summary.remarks(replace(found, state="running")) == []

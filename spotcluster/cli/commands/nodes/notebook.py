@@ -8,6 +8,7 @@ import click
 
 from spotcluster.cli import browser, output
 from spotcluster.cli.context import Context, pass_context
+from spotcluster.cli.interrupts import to_go_on
 from spotcluster.cli.options import cluster_argument
 
 
@@ -51,7 +52,8 @@ def notebook(
         ran = notebooks.stop(cluster)
         output.out.print("JupyterLab has ended." if ran else "No JupyterLab was running.")
         return None
-    opened = notebooks.start(cluster, port=port or 0)
+    with to_go_on(f"`spotcluster -r {cluster.region} notebook {name}` goes on with it."):
+        opened = notebooks.start(cluster, port=port or 0)
     with contextlib.closing(opened.tunnel), contextlib.ExitStack() as stack:
         output.out.print(output.Text(opened.url))
         output.err.print("Ctrl-C closes the tunnel; the server goes on.")

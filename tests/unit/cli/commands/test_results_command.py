@@ -146,7 +146,7 @@ def test_what_is_no_ledger_is_said(
 ) -> None:
     (tmp_path / "x").write_text("no\n")
     assert "Line 1 of the ledger" in said(capsys, str(tmp_path / "x"), status=1)
-    assert "cannot be read" in said(capsys, str(tmp_path / "y"), status=1)
+    assert "There is no ledger" in said(capsys, str(tmp_path / "y"), status=2)
 
 
 def test_missing_polars_names_the_extra(

@@ -111,6 +111,15 @@ def test_node_that_has_another_address_after_a_stop_is_asked_there(
         wait_until(observer, lambda seen: seen.nodes[0].vitals is not None)
 
 
+def test_problem_of_a_node_began_with_its_name_which_was_said_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ssh, "connect", Machine("own").connect)
+    with watched(instance("node001", "another")) as (observer, _, _there):
+        seen = wait_until(observer, lambda seen: bool(seen.nodes[0].problem))
+        assert not seen.nodes[0].problem.startswith("node001")
+
+
 def test_controller_is_asked_at_the_master_that_is_there_now(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -13,7 +13,6 @@ import pytest
 from ipyparallel.client.futures import MessageFuture
 from ipyparallel.serialize import deserialize_object
 
-from spotcluster.errors import SearchError
 from spotcluster.ipyparallel_private import Answer
 from spotcluster.search.backends.ipyparallel import IPyParallel
 from spotcluster.search.backends.protocol import Gone
@@ -59,7 +58,6 @@ def test_what_an_engine_has_raised_is_raised_where_its_answer_is_asked_for() -> 
 class Client:
     """Two engines of a client, and what is sent to them."""
 
-    _task_scheme = "leastload"
     _task_stream, _mux_stream = "task", "mux"
 
     def __init__(self) -> None:
@@ -83,20 +81,17 @@ def deserialize(packed: Any) -> Any:
     return deserialize_object(packed.buffers)[0]
 
 
-def engines(targets: Any = None) -> tuple[Client, IPyParallel]:
+def engines() -> tuple[Client, IPyParallel]:
     client = Client()
-    return client, IPyParallel(SimpleNamespace(client=client, targets=targets))
+    return client, IPyParallel(SimpleNamespace(client=client))
 
 
-def test_names_of_all_engines_went_along_with_each_message() -> None:
+def test_message_goes_to_the_engines_that_are_named_also_where_there_are_no_others() -> None:
     client, backend = engines()
     backend.send([0, 1], 10.0, None, here.identity)
     backend.send([1], 10.0, None, here.identity)
-    assert [more["metadata"]["targets"] for *_, more in client.sent] == [[], ["uuid-1"]]
-    # A view with targets is kept to, whoever else may come.
-    client, backend = engines([0, 1])
-    backend.send([0, 1], 10.0, None, here.identity)
-    assert client.sent[0][2]["metadata"]["targets"] == ["uuid-0", "uuid-1"]
+    named = [more["metadata"]["targets"] for *_, more in client.sent]
+    assert named == [["uuid-0", "uuid-1"], ["uuid-1"]]
     with pytest.raises(Gone):
         backend.send([0, 2], 10.0, None, here.identity)
     with pytest.raises(Gone):
@@ -114,11 +109,3 @@ def test_what_is_the_same_in_all_messages_is_pickled_once() -> None:
     assert second[-2:] == [1, large]
     assert more["metadata"]["label"] == "label"
     assert client.functions[0] is client.functions[1]
-
-
-def test_a_controller_that_cannot_choose_engines_is_refused_before_anything_is_sent() -> None:
-    client, backend = engines()
-    backend.check(timeout=None)
-    client._task_scheme = "pure"
-    with pytest.raises(SearchError, match="pure"):
-        backend.check(timeout=None)

@@ -94,8 +94,9 @@ def test_fifty_hosts_that_join_at_once_are_at_work_within_a_second() -> None:
     begun = {node: [world.engines[one].begun for one in ids] for node, ids in new.items()}
     assert max(min(each) for each in begun.values()) < 1e6 + 6.0
     assert max(max(each) for each in begun.values()) < 1e6 + 6.0 + 0.5
-    # and each message was sized for all of them, and none waited for one that had another
-    assert run.seconds < 5.0 + 1.2 * (1000 - 8 * 5) / 208
+    # and each message was sized for all of them, and none waited for one that had another: half an
+    # evaluation of theirs is more than a tenth of the time that is left
+    assert run.seconds < 5.0 + 1.25 * (1000 - 8 * 5) / 208
 
 
 @pytest.mark.parametrize("registered", ["host by host", "in turn"])
