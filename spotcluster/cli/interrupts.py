@@ -48,7 +48,7 @@ def say_what_exists(session: Session, name: str, going_on: str | None = None) ->
 
     try:
         left = terminate.remains(session.afresh(), name)
-        there = f"Of '{name}' there is now {left}." if left else ""
+        there = f"EC2 has this of '{name}' now: {left}." if left else ""
     except SpotclusterError as error:
         there = f"EC2 does not tell what there is of '{name}' now: {error.message}"
     except KeyboardInterrupt:  # once more: what ends it is to be said all the same

@@ -30,14 +30,24 @@ def seconds(text: str) -> int:
     given = text.strip().casefold()
     if given in _OFF:
         return 0
-    parts = list(_PART.finditer(given))
-    whole = "".join(one[0] for one in parts) == given
-    if not parts or not whole or any(one[2] not in _UNITS for one in parts):
+    parts = _parts(given)
+    if not parts:
+        instead = given.replace(",", ".")
+        if _parts(instead):
+            raise ValueError(f"is not a duration: write {instead}")
         raise ValueError("is not a duration with its unit, as in 60m or 2h; or off")
-    total = round(sum(float(one[1]) * _SECONDS[_UNITS[one[2]]] for one in parts))
+    total = round(sum(float(number) * _SECONDS[unit] for number, unit in parts))
     if not _LEAST <= total <= _MOST:
         raise ValueError("is not between 10s and 366d; off is for never")
     return total
+
+
+def _parts(given: str) -> list[tuple[str, str]]:
+    """Return the numbers and units of a duration; none if it is no duration."""
+    parts = list(_PART.finditer(given))
+    whole = "".join(one[0] for one in parts) == given
+    known = whole and all(one[2] in _UNITS for one in parts)
+    return [(one[1], _UNITS[one[2]]) for one in parts] if known else []
 
 
 def written(total: int) -> str:

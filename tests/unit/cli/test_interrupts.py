@@ -23,7 +23,7 @@ def test_a_client_that_an_interrupt_has_left_locked_is_not_asked(
 
     monkeypatch.setattr(terminate, "remains", remains)
     say_what_exists(session, "mycluster")
-    assert "Of 'mycluster' there is now 1 node." in capsys.readouterr().err
+    assert "EC2 has this of 'mycluster' now: 1 node." in capsys.readouterr().err
     (other,) = asked
     assert other.ec2 is not before
     assert other.client("sts") is not session.client("sts")

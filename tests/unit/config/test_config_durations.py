@@ -36,6 +36,11 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         durations.seconds(text)
 
 
+def test_decimal_comma_is_told_how_it_is_written_here() -> None:
+    with pytest.raises(ValueError, match=r"write 0\.5h$"):
+        durations.seconds("0,5h")
+
+
 @pytest.mark.parametrize("text", ["5s", "999d", "0m"])
 def test_what_can_only_be_a_slip_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="off is for never"):
