@@ -23,6 +23,10 @@ OURS = {f"aws:ResourceTag/spotcluster:{one}" for one in ("cluster", "volume", "i
 NOT_SEEN = {
     "iam:CreateServiceLinkedRole",  # AWS calls it by itself, for an account's first spot instance
     "ec2:RevokeSecurityGroupIngress",  # when this computer has another address than it had
+    # with a volume of EFS
+    "elasticfilesystem:DescribeFileSystems",
+    "elasticfilesystem:DescribeMountTargetSecurityGroups",
+    "elasticfilesystem:DescribeMountTargets",
     "ec2:DescribeVolumesModifications",  # asked when the answer to ModifyVolume was lost
 }
 

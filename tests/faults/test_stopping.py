@@ -413,7 +413,8 @@ def test_interrupt_says_what_exists_and_what_goes_on(world: World, command: str)
     if command == "start":
         world.run("stop", "-y", "mycluster")
     words = [command, *(["-y"] if command == "stop" else []), "mycluster"]
-    done = interrupted(world, "master: asking what the machine has", *words)
+    first = "looking after the shared home" if command == "start" else "asking what the machine has"
+    done = interrupted(world, f"master: {first}", *words)
     for instance in ids(world).values():
         assert instance in done.err
     assert "spotcluster -r us-east-1 terminate mycluster" in done.err

@@ -218,7 +218,7 @@ def make(
     _check_key(session, template, inside=inside)
     if not inside:
         _check_jump(template)
-    has_master = MASTER in aliases
+    has_master = MASTER in some
     around = surroundings.look(session, cluster, template, master=has_master, inside=inside)
     if template.splits_bucket:
         Bucket(session, template.splits_bucket).check()
