@@ -98,7 +98,7 @@ class _Mail:
                     return
                 try:
                     parts = stream.socket.recv_multipart(zmq.NOBLOCK, copy=False)
-                except zmq.Again:  # and not before: the socket tells once of what has come
+                except zmq.ZMQError:  # nothing more: it tells once of all that has come
                     break
                 taken(parts)
             else:
