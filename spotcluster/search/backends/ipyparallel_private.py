@@ -15,6 +15,7 @@ import zmq
 from ipyparallel.serialize import deserialize_object, pack_apply_message
 
 AT_ONCE = 100  # messages that are received before the client's thread does something else
+_OUT = int(zmq.POLLOUT)  # to compare with a flag takes longer
 GATHER = 0.05  # seconds in which notes come together, where nobody waits for anything else
 
 
@@ -77,12 +78,26 @@ class _Mail:
     def __init__(self) -> None:
         self.awaited: WeakValueDictionary[str, Answer] = WeakValueDictionary()
         self.unanswered: set[str] = set()
+        # They know the client, and are kept by what it has open.
+        self.lines: WeakValueDictionary[str, _Line] = WeakValueDictionary()
 
     def open(self, client: Any) -> None:
         """Receive what comes from now on; by the client's thread."""
-        for stream in (client._task_stream, client._mux_stream):
-            _Receiver(client, stream, self.reply).begin()
-        _Receiver(client, client._iopub_stream, self.published, self).begin()
+        for stream in ("_task_stream", "_mux_stream"):
+            line = self.lines[stream] = _Line(client, getattr(client, stream), self.reply)
+            line.begin()
+        _Line(client, client._iopub_stream, self.published, self).begin()
+
+    def send(
+        self, client: Any, stream: str, message: dict[str, Any], buffers: Any, ident: Any
+    ) -> None:
+        """Send a message; by the client's thread."""
+        line = self.lines.get(stream)
+        if line is None or not line.is_free():
+            client.session.send(getattr(client, stream), message, buffers=buffers, ident=ident)
+            return
+        client.session.send(line.stream.socket, message, buffers=buffers, ident=ident)
+        line.receive()  # the socket may not tell any more of what has come meanwhile
 
     def is_all_for(self, client: Any) -> bool:
         """Return whether nobody waits for anything that is not of a search."""
@@ -121,8 +136,8 @@ class _Mail:
             answer.told()
 
 
-class _Receiver:
-    """Receives what comes by one of a client's streams; all of it is done by the client's thread.
+class _Line:
+    """One of a client's streams, and its socket; all of it is done by the client's thread.
 
     Parameters
     ----------
@@ -160,6 +175,12 @@ class _Receiver:
             loop = self.client._io_loop
             loop.add_handler(self.stream.socket, self.comes, loop.READ)
             self.receive()
+
+    def is_free(self) -> bool:
+        """Return whether the socket takes a message now, and the stream has none for it."""
+        if self.stream.closed() or self.stream.sending():
+            return False
+        return bool(self.stream.socket.get(zmq.EVENTS) & _OUT)
 
     def comes(self, *_: Any) -> None:
         """Take note that something has come."""
@@ -206,7 +227,7 @@ _mail: WeakKeyDictionary[Any, _Mail] = WeakKeyDictionary()  # of each client
 
 def _send(
     client: Any,
-    stream: Any,
+    stream: str,
     function: Any,
     args: Sequence[Any],
     metadata: dict[str, Any] | None = None,
@@ -246,7 +267,7 @@ def _send(
 
     answer.add_done_callback(forget)
     ident = None if engine is None else engine.encode()
-    client._io_loop.add_callback(session.send, stream, message, buffers=buffers, ident=ident)
+    client._io_loop.add_callback(mail.send, client, stream, message, buffers, ident)
     return answer
 
 
@@ -270,7 +291,7 @@ def send_task(
     """
     names = [client._engines[one] for one in targets]
     told = {"after": [], "follow": [], "timeout": limit, "targets": names, "retries": 0}
-    return _send(client, client._task_stream, function, args, {**told, "label": label})
+    return _send(client, "_task_stream", function, args, {**told, "label": label})
 
 
 def send_call(client: Any, engine: int, function: Any, args: Sequence[Any]) -> Answer:
@@ -281,4 +302,4 @@ def send_call(client: Any, engine: int, function: Any, args: Sequence[Any]) -> A
     KeyError
         If it is not there.
     """
-    return _send(client, client._mux_stream, function, args, engine=client._engines[engine])
+    return _send(client, "_mux_stream", function, args, engine=client._engines[engine])

@@ -29,7 +29,13 @@ class Stream:
 
     def __init__(self) -> None:
         self.sent: list[list[Any]] = []
-        self.socket = SimpleNamespace(recv_multipart=self._receive)
+        self.straight: list[list[Any]] = []
+        self.events = 0
+        self.socket = SimpleNamespace(
+            recv_multipart=self._receive,
+            send_multipart=lambda parts, **_: self.straight.append(parts),
+            get=lambda _: self.events,
+        )
         self.arrived: list[Any] = []
 
     def on_recv(self, taken: Any, copy: bool) -> None:
@@ -160,6 +166,20 @@ def test_message_goes_to_the_engines_that_are_named_also_where_there_are_no_othe
     backend.call(1, here.identity)
     (parts,) = client._mux_stream.sent
     assert parts[0] == b"uuid-1"
+
+
+def test_message_goes_straight_to_the_socket_where_that_takes_it(
+    client: Client, backend: Any
+) -> None:
+    stream = client._task_stream
+    waits = backend.send([0], 10.0, None, here.identity)
+    assert len(stream.sent) == 1
+    stream.events = zmq.POLLOUT.value
+    # What has come meanwhile the socket does not tell of.
+    stream.arrived.append(message("apply_reply", waits.id, {"status": "ok"}, "answer"))
+    backend.send([0], 10.0, None, here.identity)
+    assert len(stream.straight) == len(stream.sent) == 1
+    assert waits.result(0) == "answer"
 
 
 def test_what_is_the_same_in_all_messages_is_pickled_once(client: Client, backend: Any) -> None:
