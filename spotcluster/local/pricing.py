@@ -59,8 +59,10 @@ def answer(action: str, params: dict[str, Any]) -> Response:
         )
     found = []
     if all(_FIXED.get(name, value) == value for name, value in wanted.items()):
-        offered = sorted({name for name, _ in market.pools(region)})
-        found = [name for name in offered if instance_type in (None, name)]
+        offered = market.types_of(region)
+        found = [name for name in [instance_type] if name in offered]
+        if instance_type is None:
+            found = sorted(offered)
     start = int(params.get("NextToken") or 0)
     size = min(int(params.get("MaxResults") or _PAGE), _PAGE)
     result: dict[str, Any] = {
