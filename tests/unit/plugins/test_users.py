@@ -145,20 +145,17 @@ def test_a_users_missing_key_on_the_master_kept_every_node_from_joining(
         path.write_text(f"{ALICE} alice@cluster\n")
 
     def run_each(steps: Sequence[Step]) -> list[str]:
+        scripts = [one.script.replace("timeout 10 ", "timeout 0.2 ") for one in steps]
         return [
             subprocess.run(
-                [
-                    "bash",
-                    "-c",
-                    f"set -euo pipefail\n{one.script.replace('timeout 10 ', 'timeout 0.2 ')}",
-                ],
+                ["bash", "-c", f"set -euo pipefail\n{one}"],
                 env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
                 check=True,
                 capture_output=True,
                 text=True,
                 timeout=30,
             ).stdout
-            for one in steps
+            for one in scripts
         ]
 
     master: Any = SimpleNamespace(run_each=run_each)
