@@ -12,6 +12,7 @@ from moto.iam.models import iam_backends
 from roles import TRUST
 from werkzeug.wrappers import Response
 
+from spotcluster.aws import tags
 from spotcluster.aws.session import Session
 from spotcluster.local import answers
 
@@ -218,6 +219,21 @@ def test_fallback_takes_what_is_reserved_first(world: World, template: Callable[
     assert into["master"]
     assert sorted(alias for alias, one in into.items() if one) == ["master", "node001"]
     assert world.ready() == ["master", "node001", "node002"]
+
+
+def test_fallback_went_into_a_full_reservation_when_start_was_repeated(
+    world: World, template: Callable[..., None]
+) -> None:
+    """A master that is there, and is set up once more, was taken off what is free a second time."""
+    template(capacity_reservation=reserve(1), on_demand_fallback="all")
+    world.cloud.capacity.replace([{"lifecycle": "spot", "capacity": 0}])
+    start(world, "-s", "1")
+    (master,) = world.instances()["master"]
+    Session(REGION).ec2.delete_tags(Resources=[master.id], Tags=[{"Key": tags.STATE}])
+    start(world, "-s", "4")
+    assert world.ready() == ["master", "node001", "node002", "node003"]
+    into = {alias: one.capacity_reservation_id for alias, (one,) in world.instances().items()}
+    assert [alias for alias, one in into.items() if one] == ["master"]
 
 
 # Others' groups, roles and keys.
