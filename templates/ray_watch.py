@@ -33,6 +33,7 @@ def own() -> list[str]:
 
 def connect() -> None:
     """Connect to Ray, for as long as it takes until it is there."""
+    why = ""
     while True:
         try:
             ray.init(
@@ -43,7 +44,9 @@ def connect() -> None:
                 return
             ray.shutdown()
         except Exception as error:  # noqa: BLE001 - whatever it is, it may be starting still
-            sys.stdout.write(f"not there yet: {error}\n")
+            if str(error) != why:  # it may be so for hours
+                why = str(error)
+                sys.stdout.write(f"not there yet: {why}\n")
         time.sleep(0.5)
 
 
