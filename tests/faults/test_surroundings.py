@@ -146,6 +146,17 @@ def test_group_of_others_is_used_and_stays(world: World, template: Callable[...,
     assert world.left() == ["theirs"]
 
 
+def test_nodes_went_into_somebody_elses_group_that_had_the_name_of_the_clusters_own(
+    world: World, template: Callable[..., None]
+) -> None:
+    name = "spotcluster-mycluster"
+    Session(REGION).ec2.create_placement_group(GroupName=name, Strategy="spread")
+    template(placement_group="cluster")
+    said = start(world, status=2).err
+    assert f"There is a placement group '{name}' in {REGION}, which is not this cluster's." in said
+    assert world.left() == [name]
+
+
 # Capacity reservations.
 
 
