@@ -112,8 +112,15 @@ def week(lab: Lab) -> Iterator[Lab]:
     lab.configure(CONFIG.format(index=INDEX_URL, private=mirrors.URL, users=users))
     with mirrors.serving(lab, folder, f"me:{PASSWORD}"), pytest.MonkeyPatch.context() as patched:
         patched.setenv("NETRC", str(netrc))
+        before = snapshots(lab)
         yield lab
     lab.clear()
+    assert snapshots(lab) == before
+
+
+def snapshots(lab: Lab) -> set[str]:
+    found = lab.ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+    return {one["SnapshotId"] for one in found}
 
 
 def said(lab: Lab, alias: str, name: str, command: str) -> str:
@@ -170,4 +177,4 @@ def test_friday_both_users_compute_and_a_node_joins_and_leaves(week: Lab) -> Non
     week.run("terminate", "-y", "week")
     week.run("removeimage", "-y", "team:1")
     assert week.machines == []
-    assert week.ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"] == []
+    assert "team" not in week.run("listimages")

@@ -6,10 +6,11 @@ reboots, loses its master for a while and for good, shrinks, stops, starts and e
 
 from __future__ import annotations
 
+import errno
 import re
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from machines.bed.machine import Machine, wait_until
@@ -56,6 +57,7 @@ while True:
     time.sleep(0.5)
 """
 KINDS = ("opens", "makes", "lists")
+TOLD = {errno.ETIMEDOUT, errno.ESTALE, errno.EIO, 512}  # 512: the kernel's own
 # The documented 37 s, and ten more after which who is not woken is ended; these machines are slow.
 LIMIT = 150.0
 
@@ -75,7 +77,7 @@ def nodes(lab: VirtualLab) -> list[str]:
 
 
 def as_user(lab: VirtualLab, command: str, *which: str) -> str:
-    return lab.run("exec", NAME, *which, "-u", "ipuser", "--", "sh", "-c", command)
+    return lab.run("exec", NAME, *which, "-u", "ipuser", "--", command)
 
 
 def mounts(machine: Machine) -> dict[str, str]:
@@ -143,7 +145,9 @@ def test_node_that_reboots_has_them_again(cluster: VirtualLab) -> None:
     wait_until("it to have them", lambda: is_mounted(worker, master), 200)
 
 
-def test_silent_master_hangs_nobody_and_is_mounted_again(cluster: VirtualLab) -> None:
+def test_silent_master_hangs_nobody_and_is_mounted_again(
+    cluster: VirtualLab, shown: Callable[[str], None]
+) -> None:
     master = cluster.machine("master")
     worker = cluster.machine("node001")
     for kind in KINDS:
@@ -157,11 +161,13 @@ def test_silent_master_hangs_nobody_and_is_mounted_again(cluster: VirtualLab) ->
     assert time.monotonic() - began < LIMIT
     ended = root(worker, "journalctl -q -o cat -u spotcluster-nfs | grep '^ended' || true")
     for kind in KINDS:
-        told = root(worker, f"cat /tmp/told-{kind}").splitlines()
-        waited = max(float(line.split()[0]) for line in told)
-        assert waited < LIMIT
-        was_ended = root(worker, f"systemctl is-active {kind} || true").split() != ["active"]
-        assert was_ended == ("python3" in ended) or any(line.split()[1] != "0" for line in told)
+        told = [line.split() for line in root(worker, f"cat /tmp/told-{kind}").splitlines()]
+        longest = max(float(waited) for waited, _ in told)
+        shown(f"who {kind} a file of a master that is silent waits {longest:.1f} s")
+        assert longest < LIMIT
+        goes_on = root(worker, f"systemctl is-active {kind} || true").split() == ["active"]
+        assert goes_on or "(python3)" in ended
+        assert not goes_on or TOLD & {int(error) for _, error in told}
     master.thaw()
     wait_until("it to be mounted again", lambda: is_mounted(worker, master), LIMIT)
     assert as_user(cluster, "cat ~/code.py", "--workers").splitlines()[1:] == ["x = 1"]

@@ -51,7 +51,7 @@ class VirtualMachines(Machines):
         return [
             *("bash", str(_BOOT)),
             *(str(kernel.kernel() / "usr/bin/linux.uml"), f"mem={_MEMORY}"),
-            *(f"ubd0={machine.root.path}", "root=/dev/ubda", "rw"),
+            *(f"ubd0={machine.root.path}", "root=/dev/ubda", "rw", "noreboot"),
             *(f"umid={_NAME}", f"uml_dir={machine.folder}"),
             *("con=null", "con0=null,fd:1", "console=tty0", "systemd.show_status=0"),
             f"vec0:transport=tap,ifname={link.outer},depth=64,gro=1,mac={link.mac}",
