@@ -114,6 +114,12 @@ class Machines:
             process.wait(10)
         until(lambda: len(self.client.ids) <= but, "engines gone")
 
+    def clear(self, *but: str) -> None:
+        """Take away what is on the hosts, but for some of them: another test has left it there."""
+        for home in self.folder.glob("node*"):
+            if home.name not in but:
+                home.unlink() if home.is_symlink() else shutil.rmtree(home)
+
     def close(self) -> None:
         self.stop_engines()
         self.client.close()
@@ -215,8 +221,7 @@ def controller() -> Iterator[Machines]:
 @pytest.fixture
 def machines(controller: Machines) -> Iterator[Machines]:
     """No engines yet."""
-    for home in controller.folder.glob("node*"):
-        home.unlink() if home.is_symlink() else shutil.rmtree(home)
+    controller.clear()
     yield controller
     end_searches()
     controller.stop_engines()
@@ -225,6 +230,7 @@ def machines(controller: Machines) -> Iterator[Machines]:
 @pytest.fixture(scope="module")
 def two_engines(controller: Machines) -> Iterator[Machines]:
     """Two engines on node001, for all tests of a module that let them live."""
+    controller.clear()
     controller.start("node001", 2)
     yield controller
     controller.stop_engines()
@@ -236,6 +242,7 @@ def pair(two_engines: Machines) -> Iterator[Machines]:
     yield two_engines
     end_searches()
     two_engines.stop_engines(but=2)
+    two_engines.clear("node001")
 
 
 @pytest.fixture

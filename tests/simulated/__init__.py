@@ -1,7 +1,7 @@
 """A controller and engines that are simulated, on a clock that runs only as far as is looked.
 
 The dispatcher of a search cannot tell them from ipyparallel's: they are what it sees of a client,
-of its load-balanced and direct views and of what these return. Everything happens on the thread
+and what former versions see of its views and of what these return. Everything happens on the thread
 that runs the dispatcher, in an order that depends on nothing else: what it waits for is what comes
 next. So thousands of engines take as long as their client needs, and each run is like the last.
 

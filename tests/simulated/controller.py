@@ -11,13 +11,13 @@ from __future__ import annotations
 import itertools
 import pickle
 import random
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ipyparallel import error
-from ipyparallel.serialize import PrePickled, deserialize_object
+from ipyparallel.serialize import PrePickled, deserialize_object, unpack_apply_message
 
 from spotcluster.search.data.evaluations import Key
 from spotcluster.search.engine import batch
@@ -61,10 +61,11 @@ class Times:
 
 @dataclass(eq=False)
 class Task:
-    """A call on its way, and what the client was given for it: ipyparallel's MessageFuture.
+    """A call on its way; former versions were given it, as ipyparallel's MessageFuture.
 
     ``targets`` are the engines that it may go to, None for all; ``raises`` is whether it has come
-    by a view, whose AsyncResult raises what was raised.
+    by a view, whose AsyncResult raises what was raised; ``pending`` is where the client has its
+    answer put otherwise.
     """
 
     world: World
@@ -79,6 +80,7 @@ class Task:
     metadata: dict[str, Any] = field(default_factory=lambda: {"data": {}, "engine_uuid": None})
     iopub_callbacks: list[Callable[[Any], None]] = field(default_factory=list)
     answer: Any = None
+    pending: Any = None
     over: bool = False
     then: list[Callable[[Any], None]] = field(default_factory=list)
 
@@ -143,8 +145,11 @@ class Task:
         if self.over:
             return
         self.answer, self.over = answer, True
-        self.world.outstanding.pop(self.id, None)
+        self.world.tasks.pop(self.id, None)
         self.world.received += 1
+        if self.pending is not None:
+            self.pending.engine = self.metadata["engine_uuid"]
+            self.pending.set_result(answer)
         for call in self.then:
             call(self)
 
@@ -156,6 +161,45 @@ class Task:
         self.metadata["data"].update(note)
         for call in self.iopub_callbacks:
             call({"header": {"msg_type": "data_message"}})
+        if self.pending is not None:
+            self.pending.notes.update(note)
+            self.pending.told()
+
+
+class Kept(dict[str, Any]):
+    """What a client keeps of messages: of those that are under way, what they have come to."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def get(self, id: str, default: Any = None) -> Any:  # noqa: A002 - a key
+        task = self._world.tasks.get(id)
+        return default if task is None else task.metadata
+
+
+class Session:
+    """What makes a client's messages, and sends them."""
+
+    buffer_threshold, item_threshold = 1024, 64
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def msg(self, _: str, metadata: dict[str, Any] | None) -> dict[str, Any]:
+        world = self._world
+        return {"msg_id": f"m{world.sent + world.calls}", "metadata": metadata or {}}
+
+    def send(
+        self, stream: str, message: dict[str, Any], buffers: list[Any], ident: bytes | None
+    ) -> None:
+        world = self._world
+        world.now += world.times.sending
+        with world.aside():
+            _, (_, _, name, *args), _ = unpack_apply_message(buffers)
+            task = world.named(name, args, message["metadata"], ident)
+            task.pending = world._futures[task.id]
+            world.submit(task, balanced=stream == world._task_stream)
 
 
 class World(Clock):
@@ -191,8 +235,14 @@ class World(Clock):
         self.engines: dict[int, SimulatedEngine] = {}
         self._engines: dict[int, str] = {}  # their names
         self.gone: dict[int, SimulatedEngine] = {}
-        self.outstanding: dict[str, Task] = {}
-        self.metadata = self
+        self.tasks: dict[str, Task] = {}
+        self.session, self._io_loop = Session(self), self
+        self.outstanding: set[str] = set()
+        self.history: list[str] = []
+        self.results: dict[str, Any] = {}
+        self.metadata = Kept(self)
+        self._futures: dict[str, Any] = {}
+        self._outstanding_dict: dict[str, set[str]] = defaultdict(set)
         self.sent = self.calls = self.received = self.hints = self.begun = 0
         self.work = 0.0
         self._waiting: OrderedDict[Task, None] = OrderedDict()
@@ -239,9 +289,9 @@ class World(Clock):
     def ids(self) -> list[int]:
         return list(self.engines)
 
-    def get(self, id: str) -> dict[str, Any] | None:  # noqa: A002 - of `metadata`
-        task = self.outstanding.get(id)
-        return None if task is None else task.metadata
+    def add_callback(self, call: Callable[..., None], *args: Any, **more: Any) -> None:
+        if call == self.session.send:  # what is to be received comes as it does here
+            call(*args, **more)
 
     def send_apply_request(
         self,
@@ -258,12 +308,17 @@ class World(Clock):
                 deserialize_object(one.buffers)[0] if isinstance(one, PrePickled) else one
                 for one in args[2:]
             )
-            told = metadata or {}
-            names = [ident.decode()] if ident is not None else told["targets"]
-            to = frozenset(int(one.removeprefix("uuid-")) for one in names) or None
-            task = self.made(name, tuple(others), to, told.get("timeout", 0.0))
+            task = self.named(name, others, metadata or {}, ident)
             self.submit(task, balanced=socket == self._task_stream)
         return task
+
+    def named(
+        self, name: str, args: Sequence[Any], told: dict[str, Any], ident: bytes | None
+    ) -> Task:
+        """Return a new task for the engines whose names it has."""
+        names = [ident.decode()] if ident is not None else told["targets"]
+        to = frozenset(int(one.removeprefix("uuid-")) for one in names) or None
+        return self.made(name, tuple(args), to, told.get("timeout", 0.0))
 
     def made(
         self, name: str, args: tuple[Any, ...], targets: frozenset[int] | None, timeout: float
@@ -295,7 +350,7 @@ class World(Clock):
 
     def submit(self, task: Task, *, balanced: bool) -> None:
         """Take a call that the client sends."""
-        self.outstanding[task.id] = task
+        self.tasks[task.id] = task
         if balanced:
             self.sent += 1
             self.after(self.times.way, lambda: self._arrive(task))

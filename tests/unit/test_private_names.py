@@ -92,6 +92,9 @@ CALLED = {  # with these arguments, first of all
     "sklearn.model_selection._search.BaseSearchCV._html_repr": [],
     "sklearn.model_selection._search.ParameterSampler._is_all_lists": ["self"],
     "ipyparallel.Client._start_io_thread": ["self"],
+    "ipyparallel.Client._dispatch_iopub": ["self", "msg"],
+    "ipyparallel.Client._dispatch_reply": ["self", "msg"],
+    "ipyparallel.Client._handle_apply_reply": ["self", "msg"],
     "paramiko.Transport._send_user_message": ["self", "data"],
     "moto.ec2.models.EC2Backend._get_template_from_args": ["self", "launch_template_arg"],
     "moto.core.responses.BaseResponse._get_param": ["self", "param_name", "if_none"],
@@ -149,14 +152,20 @@ def test_scikit_learn_keeps_requests_and_output_where_copies_take_them_from() ->
 def test_ipyparallels_client_has_what_we_ask_of_it() -> None:
     """Attributes that are set when it is connected are in its source, and nowhere else."""
     source = inspect.getsource(inspect.getmodule(ipyparallel.Client))  # type: ignore[arg-type]
-    for name in ("_engines", "_closed", "_task_stream", "_mux_stream"):
+    names = ("_closed", "_engines", "_futures", "_io_loop", "_outstanding_dict")
+    streams = ("_iopub_stream", "_mux_stream", "_task_stream")
+    for name in (*names, *streams):
         assert re.search(rf"\bself\.{name} = |^    {name} = ", source, re.MULTILINE), name
     assert "_idcounter" in Hub.class_trait_names()
+    # What stands in a client for the future that it has of each message, see `Answer`.
     future = MessageFuture("id")
     assert future.iopub_callbacks == []
     assert isinstance(vars(future)["_done_callbacks"], list)
-    told = "for callback in msg_future.iopub_callbacks"
-    assert source.index("md['data'].update(data)") < source.index(told)
+    used = set(re.findall(r"\b(?:msg_)?future\.(\w+)", inspect.getsource(found(TAKES_REPLIES))))
+    assert used == {"set_result"}
+
+
+TAKES_REPLIES = "ipyparallel.Client._handle_apply_reply"
 
 
 def test_motos_objects_have_what_we_ask_of_them() -> None:

@@ -23,14 +23,10 @@ from typing import Any
 import ipyparallel
 from ipyparallel.serialize import PrePickled
 
-from spotcluster.ipyparallel_private import (
-    is_closed,
-    send_call,
-    send_task,
-    session_key,
-)
+from spotcluster.ipyparallel_private import is_closed, session_key
 from spotcluster.published import controller_of
 from spotcluster.search import shipping
+from spotcluster.search.backends.ipyparallel_private import send_call, send_task
 from spotcluster.search.backends.protocol import Closed, Fate, Gone, Pending
 from spotcluster.search.parcels import Parcel, parcel
 
@@ -116,7 +112,7 @@ class IPyParallel:
         return notes
 
     def engine_of(self, pending: Any) -> str | None:
-        uuid: str | None = pending.metadata["engine_uuid"]
+        uuid: str | None = pending.engine
         return uuid
 
     def fate(self, error: BaseException) -> Fate:
@@ -134,9 +130,7 @@ class IPyParallel:
                 self.client.abort(ids, block=False)
 
     def forget(self, pending: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # the client would keep it for ever
-            self.client.purge_local_results([pending.id])
-            pending.let_go()
+        pending.let_go()
 
     def erase(self, pendings: Sequence[Any]) -> bool:
         # The controller keeps every message, with its content, for clients that come back. It may

@@ -43,7 +43,7 @@ from spotcluster.search.dispatch.verdicts import News, Verdicts
 from spotcluster.search.engine import prune
 from spotcluster.search.results.progress import Progress
 
-TICK = 0.1  # seconds between two looks at what has changed; a result is seen at once
+TICK = 0.1  # seconds between two looks at what has changed; a result is seen at once if it matters
 _STEP = 0.5  # seconds after which a Ctrl-C is heard that was not at once
 
 
@@ -117,6 +117,7 @@ class Dispatcher(threading.Thread):
         self._answered: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._spoken_of: queue.SimpleQueue[Message] = queue.SimpleQueue()  # in new hints
         self._wake = threading.Event()
+        self._calm = False  # whether what is answered can wait for the next look
         self._stopped = threading.Event()
         self._gone = threading.Event()
         self._durations = Durations(params)
@@ -288,6 +289,9 @@ class Dispatcher(threading.Thread):
         self._hope.check(known=bool(self._verdicts.warm))
         if self._progress is not None:
             self._progress.pulse()
+        self._calm = not self._open and self._feeder.is_ahead(2 * TICK)
+        if not self._answered.empty():  # it came before this was decided
+            self._wake.set()
 
     def _tell(self) -> None:
         """Have others know what is new."""
@@ -301,7 +305,8 @@ class Dispatcher(threading.Thread):
 
         def answered(_: Any) -> None:
             self._answered.put(message)
-            self._wake.set()
+            if not self._calm:
+                self._wake.set()
 
         self._backend.listen(message.pending, lambda: self._spoken_of.put(message))
         self._spoken_of.put(message)  # what was published before we listened

@@ -83,6 +83,16 @@ class Feeder:
                 self._backlog.put_back(keys)
                 return
 
+    def is_ahead(self, seconds: float) -> bool:
+        """Return whether no engine will want for work in so many seconds, whatever is answered."""
+        ready, waiting = len(self._suspicions.ready()), self._backlog.waiting
+        if self._guesses or not (ready and waiting):
+            return False
+        if self._pace.left(ready, waiting) < pace.LEAD:
+            return False
+        idle = max(0, ready - self._forecast.running)
+        return self._forecast.waiting(seconds) >= idle + self._forecast.due(seconds)
+
     def _know_better(self) -> None:
         """Have the first messages count for what they take, now that it is known."""
         for message in list(self._backlog.under_way()):

@@ -71,6 +71,11 @@ class Forecast:
         """How many messages are known to run."""
         return len(self._ends)
 
+    def waiting(self, seconds: float) -> int:
+        """Return how many wait, if they take longer than that on average; else none."""
+        queued = len(self._queued)
+        return queued if self._queued_work > seconds * queued else 0
+
     def due(self, seconds: float) -> int:
         """Return how many of those that run may be expected to have ended in so many seconds."""
         return bisect_right(self._ends, (time.monotonic() + seconds, -1))

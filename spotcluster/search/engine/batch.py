@@ -287,7 +287,7 @@ def _evaluate(
     try:
         with time_limit(timeout):
             result = fit.fit_and_score(split, **task)
-            time.sleep(max(0.0, pace - (time.perf_counter() - clock)))
+            _wait(pace - (time.perf_counter() - clock))
     except TimeLimit:
         where = "".join(traceback.format_exc().splitlines(keepends=True)[-9:-1])
         text = f"{where}TimeoutError: It took longer than timeout={timeout:g} s and was stopped."
@@ -300,6 +300,12 @@ def _evaluate(
         result = fit.failed(task.get("error_score"), traceback.format_exc())
     took = time.perf_counter() - clock
     return {"started": started, "ended": time.time(), "took": took, **result}
+
+
+def _wait(seconds: float) -> None:
+    """Wait, and not at all where nothing is left: to sleep for 0 s gives the core to others."""
+    if seconds > 0:
+        time.sleep(seconds)
 
 
 # --- warnings -----------------------------------------------------------------------------------

@@ -5,16 +5,19 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from simulated import BEGIN, Times, World
+from simulated.controller import Task
 
 from spotcluster.search.data.evaluations import Key
 from spotcluster.search.dispatch.backlog import Backlog
 from spotcluster.search.dispatch.detector import LossDetector
+from spotcluster.search.dispatch.dispatcher import TICK, Dispatcher
 from spotcluster.search.dispatch.messages import Message
 
 
@@ -48,19 +51,44 @@ def test_two_runs_are_alike() -> None:
 
 
 def test_results_of_a_message_of_which_nobody_heard_the_beginning_ended_the_search() -> None:
-    class Deaf(World):
-        """Whose client hears of no beginning."""
+    class Unheard(Task):
+        """Of which the client hears all but its beginning."""
 
-        def get(self, id: str) -> dict[str, Any] | None:  # noqa: A002 - as the client's
-            known = super().get(id)
-            (known or {"data": {}})["data"].pop("started", None)
-            return known
+        def hears(self, **note: Any) -> None:
+            if note.pop("started", None) is None:
+                super().hears(**note)
+
+    class Deaf(World):
+        def made(self, *args: Any) -> Task:
+            made = super().made(*args)
+            return Unheard(**{one.name: getattr(made, one.name) for one in fields(made)})
 
     world = Deaf(lambda _: 0.4)
     world.join(2)
     run = world.run(keys(40))
-    assert world.hints > 10
+    assert world.hints > 2  # of results
     assert sorted(run.done) == keys(40)
+
+
+def test_each_answer_had_a_step_of_its_own_where_engines_have_more_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Which writes and syncs the ledger; near the end, and where results bring more, each has."""
+    at: list[float] = []
+    own = Dispatcher._step
+
+    def step(self: Dispatcher) -> None:
+        at.append(world.now - BEGIN)
+        own(self)
+
+    monkeypatch.setattr(Dispatcher, "_step", step)
+    world = World(one_second)
+    world.join(200)
+    run = world.run(keys(6000))
+    middle = [when for when in at if 5 < when < 20]
+    assert world.received > 500
+    assert len(middle) < 15 / TICK + 5
+    assert run.seconds < 32
 
 
 @pytest.mark.parametrize("lost_hints", [0.0, 0.5, 1.0])

@@ -100,6 +100,20 @@ def test_results_are_those_of_single_evaluations(digest: str) -> None:
         assert result["took"] >= 0
 
 
+def test_an_engine_paused_after_each_evaluation(
+    digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To sleep for no time took 0.1 ms, and gave the core to whoever else was on it."""
+    slept: list[float] = []
+    monkeypatch.setattr(batch.time, "sleep", slept.append)
+    perform(digest, SVC(), [{"C": 0.1}, {"C": 10.0}])
+    assert slept == []
+    common = {"model": SVC(), "error_score": -1.0, "pace": 50.0}
+    batch.perform("bundle", *packed(common, [(digest, {"params": {"C": 1.0}})]), 60.0)
+    (seconds,) = slept  # it is still kept to where it is asked for
+    assert 0 < seconds <= 50.0
+
+
 def test_nothing_is_begun_when_the_budget_is_used_up(digest: str) -> None:
     assert len(perform(digest, Slow(), [{"seconds": 0.05}] * 9, budget=0.0)) == 1
     assert len(perform(digest, Slow(), [{}] * 9)) == 9
