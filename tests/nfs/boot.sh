@@ -7,9 +7,10 @@ done
 rm -f "$place/exit"
 while :; do
     status=0
+    echo "power on"
     "$@" </dev/null || status=$?
     # What a kernel ends with says not whether it is to boot again.
-    tail -n 1 "$place/console" | grep -q 'reboot: Restarting system' || break
+    tail -n 5 "$place/console" | grep -q 'reboot: Restarting system' || break
 done
 # 0: powered off from inside. Who is killed writes nothing.
 echo "$status" >"$place/exit"

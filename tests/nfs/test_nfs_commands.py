@@ -80,6 +80,11 @@ def as_user(lab: VirtualLab, command: str, *which: str) -> str:
     return lab.run("exec", NAME, *which, "-u", "ipuser", "--", command)
 
 
+def seen(lab: VirtualLab, command: str, *which: str) -> list[str]:
+    """Return what a command prints, where that is the same on all nodes."""
+    return as_user(lab, command, *which).splitlines()[1:]
+
+
 def mounts(machine: Machine) -> dict[str, str]:
     """Return what a machine has mounted by NFS, and the address that each comes from."""
     lines = root(machine, "grep -F ' - nfs4 ' /proc/self/mountinfo || true").splitlines()
@@ -104,16 +109,11 @@ def test_what_one_node_writes_all_have_and_put_sends_once(cluster: VirtualLab) -
     (cluster.folder / "code.py").write_text("x = 1\n")
     sent = cluster.run("put", "--all", "-u", "ipuser", NAME, str(cluster.folder / "code.py"), "~/")
     assert "0 bytes went on to node001" in sent
-    as_user(cluster, "hostname >> ~/who; hostname > /data/$(hostname)")
-    seen = as_user(cluster, "cat ~/code.py; sort ~/who; ls /data")
-    assert seen.splitlines()[1:] == [
-        "x = 1",
-        "master",
-        "node001",
-        "lost+found",
-        "master",
-        "node001",
-    ]
+    # A file for each: what two append at once, NFS does not keep apart.
+    as_user(cluster, "hostname >~/who-$(hostname); hostname >/data/$(hostname)")
+    wanted = ["x = 1", "master", "node001", "lost+found", "master", "node001"]
+    # What is in a folder a node may know from half a minute ago.
+    wait_until("all to see it", lambda: seen(cluster, "cat ~/code.py ~/who-*; ls /data") == wanted)
     # What drains a node, and its engines, is its own.
     as_user(cluster, "touch ~/.spotcluster/mine ~/.cache/mine", "--workers")
     assert root(cluster.machine("master"), "ls -A /home/ipuser/.cache") == ""
@@ -126,8 +126,8 @@ def test_what_one_node_writes_all_have_and_put_sends_once(cluster: VirtualLab) -
 
 def test_node_that_joins_has_the_files(cluster: VirtualLab) -> None:
     cluster.run("addnode", "-s", "1", NAME, timeout=1200)
-    assert nodes(cluster) == ["master", "node001", "node002"]
-    assert as_user(cluster, "cat ~/code.py /data/node001").splitlines()[1:] == ["x = 1", "node001"]
+    assert sorted(nodes(cluster)) == ["master", "node001", "node002"]
+    assert seen(cluster, "cat ~/code.py /data/node001") == ["x = 1", "node001"]
     master, joined = cluster.machine("master"), cluster.machine("node002")
     assert let_in(master) == {cluster.machine("node001").address, joined.address}
 
@@ -170,7 +170,7 @@ def test_silent_master_hangs_nobody_and_is_mounted_again(
         assert not goes_on or TOLD & {int(error) for _, error in told}
     master.thaw()
     wait_until("it to be mounted again", lambda: is_mounted(worker, master), LIMIT)
-    assert as_user(cluster, "cat ~/code.py", "--workers").splitlines()[1:] == ["x = 1"]
+    assert seen(cluster, "cat ~/code.py", "--workers") == ["x = 1"]
     root(worker, f"systemctl stop {' '.join(KINDS)} || true")
 
 
@@ -187,7 +187,7 @@ def test_cluster_that_was_stopped_shares_its_files_again(cluster: VirtualLab) ->
     master, worker = cluster.machine("master"), cluster.machine("node001")
     assert is_mounted(worker, master)
     assert let_in(master) == {worker.address}
-    assert as_user(cluster, "cat ~/code.py /data/node001").splitlines()[1:] == ["x = 1", "node001"]
+    assert seen(cluster, "cat ~/code.py /data/node001") == ["x = 1", "node001"]
 
 
 def test_master_that_was_lost_is_followed_by_another_with_the_volume(cluster: VirtualLab) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 from pathlib import Path
 
 from machines.bed.disks import Disk
 from machines.bed.machines import Machine, Machines
 from machines.bed.network import GATEWAY, Link, Network, ip
 
+from spotcluster.local.host.layout import Running
 from spotcluster.local.instances import LocalInstance
 
 from . import kernel, mconsole
@@ -35,6 +37,11 @@ class VirtualNetwork(Network):
 
 class VirtualMachines(Machines):
     """Machines with kernels."""
+
+    def boot(self, instance_id: str) -> Running:
+        """Power a machine on; return when its process 1 is there."""
+        shutil.rmtree(self._machines[instance_id].folder / _NAME, ignore_errors=True)
+        return super().boot(instance_id)
 
     def follow(self, instance: LocalInstance) -> None:
         """Do what all machines do; a kernel that does not answer now is asked again."""
@@ -63,9 +70,11 @@ class VirtualMachines(Machines):
         return {"TMPDIR": "/dev/shm", "HOME": str(machine.folder)}
 
     def _first(self, machine: Machine) -> int | None:
-        # A reboot begins with a new one.
+        said = (machine.folder / "console").read_bytes().rpartition(b"power on\n")[2]
+        if b" as init process" not in said:  # until then its drivers take no disk
+            return None
         with contextlib.suppress(OSError):
-            return self._console(machine).stat().st_ino
+            return self._console(machine).stat().st_ino  # a reboot begins with a new one
         return None
 
     def _plug(self, machine: Machine, device: str, disk: Disk) -> None:
