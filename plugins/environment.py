@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import json
 import shlex
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from spotcluster import node_layout, templates
@@ -170,13 +173,23 @@ def has(node: Node, module: str) -> bool:
     return True
 
 
-def complete(node: Node, modules: Mapping[str, str]) -> None:
-    """Install what a node's environment lacks, from its own index; all that it has stays.
+def complete(
+    node: Node,
+    modules: Mapping[str, str],
+    *,
+    python: str | None = None,
+    index: Index | None = None,
+) -> None:
+    """Install what a node's environment lacks; all that it has stays, in its versions.
 
     Parameters
     ----------
     modules : dict of str
         The modules that are to be there, and what is installed where one is not.
+    python : str, optional
+        The Python of an environment that is yet to be made.
+    index : Index, optional
+        By default that which the environment is from.
 
     Raises
     ------
@@ -187,22 +200,41 @@ def complete(node: Node, modules: Mapping[str, str]) -> None:
     script = f"[ ! -x {node_layout.PYTHON} ] || {node_layout.PYTHON} {look}"
     what = f"looking for {', '.join(modules)}"
     (said,) = node.run_each([Step(script, what, user=node.account.name)])
-    python, url, extra, *lacking = said.splitlines() or ["", "", "", *modules]
+    if not said.strip():
+        lacking, there = list(modules), Content()
+        index = index or _logins.get(node, _PUBLIC)
+    else:
+        found: dict[str, Any] = json.loads(said)
+        lacking, there = found["lacking"], Content(constraints=tuple(_kept(found["there"])))
+        python = found["python"]  # another one would take the place of all that there is
+        index = index or _logins.get(node) or Index(found["index"], tuple(found["extra"].split()))
     if lacking:
-        wanted = [modules[one] for one in lacking]
-        index = _logins.get(node) or Index(url, tuple(extra.split()))
-        install(node, wanted, python=python or None, index=index)
+        install(node, [modules[one] for one in lacking], there, python=python, index=index)
+
+
+def _kept(lines: Sequence[str]) -> Iterator[str]:
+    """Yield what keeps packages in the versions that they have, but for those that are none."""
+    seen = set()
+    for line in lines:
+        with contextlib.suppress(InvalidRequirement):
+            one = Requirement(line)
+            if canonicalize_name(one.name) not in seen:  # of two Python imports the first
+                seen.add(canonicalize_name(one.name))
+                yield str(one)
 
 
 _LACKING = """
-import configparser, importlib.util, os, sys
-print("%d.%d" % sys.version_info[:2])
+import configparser, importlib.metadata, importlib.util, json, os, sys
 given = configparser.ConfigParser(interpolation=None)
 given.read(os.path.join(sys.prefix, "pip.conf"))  # which install.sh writes
-for one in ("index-url", "extra-index-url"):
-    print(given.get("global", one, fallback=""))
-for one in sys.argv[1:]:
-    importlib.util.find_spec(one) or print(one)
+print(json.dumps({
+    "python": "%d.%d" % sys.version_info[:2],
+    "index": given.get("global", "index-url", fallback=""),
+    "extra": given.get("global", "extra-index-url", fallback=""),
+    "lacking": [one for one in sys.argv[1:] if not importlib.util.find_spec(one)],
+    "there": ["%s==%s" % (one.metadata["Name"], one.version)
+              for one in importlib.metadata.distributions()],
+}))
 """
 
 

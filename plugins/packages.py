@@ -11,7 +11,7 @@ from spotcluster import templates, wording
 from spotcluster.plugins.base import Cluster, CommaList, Node, Plugin
 
 _PACKAGE = re.compile(
-    r"[A-Za-z0-9][A-Za-z0-9+._-]*[A-Za-z0-9+](?::[a-z0-9]+)?(?:=[A-Za-z0-9+.:~^_-]+)?"
+    r"[A-Za-z0-9](?:[A-Za-z0-9+._-]*[A-Za-z0-9+])?(?::[a-z0-9]+)?(?:=[A-Za-z0-9+.:~^_-]+)?"
 )
 _INSTALLING = 900.0
 

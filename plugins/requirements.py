@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 THIS = "@this"
@@ -218,8 +220,8 @@ class _Reading:
         for one in listed:
             if isinstance(one, dict) and list(one) == ["pip"] and isinstance(one["pip"], list):
                 self._lines("\n".join(map(str, one["pip"])), f"{path}, pip", path.parent)
-            elif found := re.fullmatch(r"python(?:[=<>~! ]+(\d+\.\d+)[\d.*]*)?", str(one)):
-                self.python = found[1] or self.python
+            elif found := re.fullmatch(r"python(?![\w.-]) *(.*)", str(one)):
+                self.python = _python(found[1], str(path)) or self.python
             elif not re.fullmatch(r"pip\b.*", str(one)):
                 condas.append(str(one))
         if condas:
@@ -240,6 +242,11 @@ class _Reading:
         for number, line in _joined(text):
             place = f"'{name}'" if from_lock else f"'{name}' line {number}"
             if _IS_LOCAL.match(line):
+                if "://" in line and "file:" not in line:
+                    raise ValueError(
+                        f"{place}: {_shown(line)} is editable, which nothing on a node is to be;"
+                        " write NAME @ git+https://... without -e"
+                    )
                 if not from_lock:
                     raise ValueError(
                         f"{place}: {_shown(line)} is a file or folder of this computer, which nodes"
@@ -282,6 +289,29 @@ class _Reading:
         if options:
             raise ValueError(f"{place}: hashes of constraints are not checked; name it with -r")
         self.constraints.append(text)
+
+
+def _python(wanted: str, name: str) -> str:
+    """Return the minor version that conda's `wanted` names; empty where this computer's is one.
+
+    Raises
+    ------
+    ValueError
+        It is none, or several of which this computer's is not one.
+    """
+    if found := re.fullmatch(r"={0,2} *(\d+\.\d+)[\d.*]*(?:=\S*)?", wanted):  # also with a build
+        return found[1]
+    own = "{}.{}".format(*sys.version_info)
+    try:
+        fits = own in SpecifierSet(re.sub(r"^={0,2} *(\d+)$", r"==\1.*", wanted))
+    except InvalidSpecifier:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"'{name}': 'python {wanted}' does not say which minor version nodes get, and {own} of"
+            " this computer is none of those; write one, as in python=3.12"
+        )
+    return ""
 
 
 def has_login(url: str) -> bool:

@@ -9,7 +9,8 @@ printf %s "$netrc" >&9
 unset netrc
 if [ -e /proc/self/fd/9 ]; then
     rm -f -- "$netrc_file"
-    export NETRC=/proc/self/fd/9
+    # Ours, for the pip that pip runs to build what it installs: that one has no descriptors of ours.
+    export NETRC=/proc/$BASHPID/fd/9
 else # no Linux: it has its name until the end
     export NETRC=$netrc_file
     trap 'rm -f -- "$netrc_file"' EXIT

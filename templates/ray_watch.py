@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private.worker import global_worker
 
 LOOK = 1.0  # seconds between two looks at the flag
 BEAT = 10.0  # seconds between two times that it says whether anything runs
@@ -32,6 +33,7 @@ def own() -> list[str]:
 
 def connect() -> None:
     """Connect to Ray, for as long as it takes until it is there."""
+    why = ""
     while True:
         try:
             ray.init(
@@ -42,17 +44,31 @@ def connect() -> None:
                 return
             ray.shutdown()
         except Exception as error:  # noqa: BLE001 - whatever it is, it may be starting still
-            sys.stdout.write(f"not there yet: {error}\n")
+            if str(error) != why:  # it may be so for hours
+                why = str(error)
+                sys.stdout.write(f"not there yet: {why}\n")
         time.sleep(0.5)
 
 
-def note() -> None:
-    """Write whether anything holds CPUs, or whatever else it has asked for."""
+def computes() -> bool:
+    """Return whether something holds CPUs, or whatever else, or a program waits for something.
+
+    An actor holds no CPU, unless it was told to, also while it computes for who has called it.
+    """
     free, all_there = ray.available_resources(), ray.cluster_resources()
     wanted = [name for name in all_there if not name.startswith(("node:", "memory", "object_"))]
-    busy = sum(all_there[name] - free.get(name, 0.0) for name in wanted)
+    if any(all_there[name] > free.get(name, 0.0) for name in wanted):
+        return True
+    told = global_worker.gcs_client.get_all_job_info(
+        skip_submission_job_info_field=True, skip_is_running_tasks_field=False
+    )
+    return any(one.is_running_tasks for one in told.values() if not one.is_dead)
+
+
+def note(*, busy: bool) -> None:
+    """Write whether anything of Ray runs."""
     aside = OWN / "tasks.new"
-    aside.write_text(f"{int(busy > 0)}\n")
+    aside.write_text(f"{int(busy)}\n")
     aside.replace(OWN / "tasks")
 
 
@@ -68,10 +84,15 @@ def leave() -> None:
 
 connect()
 (OWN / "ready").write_text(f"{os.getpid()}\n")
-noted = 0.0
+if IS_HEAD:
+    note(busy=True)  # until we know; who says nothing for long has not said that nothing runs
+noted = -BEAT
 while IS_HEAD or not flag.exists():
-    if IS_HEAD and time.monotonic() - noted > BEAT:
+    if IS_HEAD and time.monotonic() - noted >= BEAT:
         noted = time.monotonic()
-        note()
+        try:
+            note(busy=computes())
+        except Exception as error:  # noqa: BLE001 - a full disk, a head that is busy: it may be over soon
+            sys.stdout.write(f"whether anything runs is not known: {error}\n")
     time.sleep(LOOK)
 leave()

@@ -7,6 +7,13 @@
 # name says which machine it has to be.
 set -euo pipefail
 own=/run/spotcluster/home # the node's own home, while the shared one is in its place
+named=() # the folders that come from a machine which has a name, the last ones first, and those machines
+machines=()
+for i in "${!paths[@]}"; do
+    [ -n "${servers[i]}" ] || continue
+    named=("${paths[i]}" "${named[@]}")
+    case " ${machines[*]} " in *" ${servers[i]} "*) ;; *) machines+=("${servers[i]}") ;; esac
+done
 
 on() { # what is mounted on $1 last: type, source, options. From the kernel: the server may not answer
     awk -v path="$1" '$5 == path { i = 7; while ($i != "-") i++; found = $(i + 1) " " $(i + 2) " " $(i + 3) }
@@ -21,7 +28,7 @@ let_go() { # of $1, whoever uses it: what is open goes on, and waits for nobody 
 release() {
     local i name
     # Even the way to what is mounted inside leads by the server.
-    if grep -qF ' - nfs4 ' /proc/self/mountinfo && [ -n "$(watched)" ] && ! answers; then abandon; fi
+    if grep -qF ' - nfs4 ' /proc/self/mountinfo && [ "${#named[@]}" -gt 0 ] && ! answers; then abandon; fi
     if [ -n "$home" ]; then
         for name in "${own_names[@]}"; do let_go "$home/$name"; done
     fi
@@ -29,25 +36,17 @@ release() {
     [ -z "$home" ] || let_go "$own"
 }
 
-watched() { # the folders that come from a machine which has a name
-    local i
-    for i in "${!paths[@]}"; do
-        [ -z "${servers[i]}" ] || printf '%s\n' "${paths[i]}"
-    done
-}
-
 abandon() { # what nobody answers for: who waits there gets an error, or is ended
-    local end calm one places
-    mapfile -t places < <(watched | tac)
+    local end calm one
     # Who is woken lets the next one wait, so it takes a few looks to know that nobody is left.
     for ((end = SECONDS + 10, calm = 0; SECONDS < end && calm < 3; calm++)); do
-        for one in "${places[@]}"; do timeout -k 1 2 umount -i -f "$one" 2>/dev/null || true; done
+        for one in "${named[@]}"; do timeout -k 1 2 umount -i -f "$one" 2>/dev/null || true; done
         # The kernel renews its lease before it opens a file, and nothing else ends that.
         end_waiters 'nfs4_wait_clnt_recover'
         [ -z "$(waiting "$in_nfs")" ] || calm=-1
         sleep 0.2
     done
-    for one in "${places[@]}"; do # with the names in it that stay the node's own
+    for one in "${named[@]}"; do # with the names in it that stay the node's own
         timeout -k 1 2 umount -i -f "$one" 2>/dev/null || timeout -k 1 5 umount -i -l "$one" 2>/dev/null || true
     done
     [ -z "$home" ] || umount -l "$own" 2>/dev/null || true
@@ -65,47 +64,45 @@ waiting() { # processes, the kernel's own aside, that have $1 in it
 
 end_waiters() { # see `waiting`; but where somebody else's files are mounted too, it may be those
     local one
-    ! awk '/ - nfs4 / { print $5 }' /proc/self/mountinfo | grep -vqxF "$(watched)" || return 0
+    ! awk '/ - nfs4 / { print $5 }' /proc/self/mountinfo | grep -vqxF "$(printf '%s\n' "${named[@]}")" || return 0
     for one in $(waiting "$1"); do
         echo "ended, as it waited for shared files: $one ($(cat "/proc/$one/comm" 2>/dev/null))"
         kill -9 "$one" 2>/dev/null || true
     done
 }
 
+# What is done every few seconds on every node is done by as few processes as can be: one for each look.
 asked= # the child that asks: one at a time, as it may hang
 answers() { # whether the server does, within 5 s
-    local one
+    local got=0 said
     if [ -z "$asked" ]; then
-        ask &
-        asked=$!
+        exec {answer}< <(ask)
+        read -r asked <&"$answer"
     fi
-    for _ in {1..10}; do
-        if ! kill -0 "$asked" 2>/dev/null; then
-            one=$asked asked=
-            wait "$one"
-            return
-        fi
-        sleep 0.5
-    done
-    kill -9 "$asked" 2>/dev/null || true # that may come to nothing for as long as it hangs
-    return 1
+    read -r -t 5 -N "${#named[@]}" said <&"$answer" || got=$?
+    if [ "$got" -gt 128 ]; then # that may come to nothing for as long as it hangs
+        kill -9 "$asked" 2>/dev/null || true
+        return 1
+    fi
+    exec {answer}<&-
+    asked=
+    [ "$got" = 0 ]
 }
 
-ask() {
-    local server places
+ask() { # say who asks, and a letter for each folder that its server has answered for
+    local machine
     exec 9>&-
-    for server in $(printf '%s\n' "${servers[@]}" | sort -u); do
-        timeout -k 1 3 bash -c ": <>/dev/tcp/$server/2049" 2>/dev/null || exit 1
-    done
-    mapfile -t places < <(watched)
-    exec stat -f -- "${places[@]}" >/dev/null 2>&1
-}
+    echo "$BASHPID"
+    for machine in "${machines[@]}"; do : <>"/dev/tcp/$machine/2049" || return; done
+    exec stat -f --printf=. -- "${named[@]}"
+} 2>/dev/null
 
 watch() {
-    local last=$SECONDS gone=0
-    [ -n "$(watched)" ] || exec sleep infinity # EFS comes back by itself
+    local last=$SECONDS gone=0 pause
+    [ "${#named[@]}" -gt 0 ] || exec sleep infinity # EFS comes back by itself
+    exec {pause}<> <(:) # where nothing comes
     while :; do
-        sleep 4
+        read -r -t 4 <&"$pause" || true
         if ! answers; then
             [ "$gone" = 0 ] || end_waiters "$in_nfs"
             [ "$gone" = 0 ] && [ $((SECONDS - last)) -ge "$patience" ] || continue

@@ -36,12 +36,8 @@ RestartSec=15
 [Install]
 WantedBy=multi-user.target
 UNIT
-if ! cmp -s "$file.new" "$file"; then
-    mv "$file.new" "$file"
-    systemctl daemon-reload
-fi
-rm -f "$file.new"
+mv "$file.new" "$file"
 bash "$own" mount
-systemctl enable --quiet "spotcluster-$service.service"
+systemctl enable --quiet "spotcluster-$service.service" # which has it read, too
 systemctl reset-failed "spotcluster-$service.service" 2>/dev/null || true
 systemctl start "spotcluster-$service.service" # so that a shutdown lets go of it while there is a network

@@ -54,10 +54,13 @@ fi
 for i in "${!names[@]}"; do
     there=$(id -u "${names[i]}" 2>/dev/null || true)
     other=$(getent passwd "${numbers[i]}" | cut -d : -f 1 || true)
+    own=$(getent group "${names[i]}" | cut -d : -f 3 || true)
     if [ "${there:-${numbers[i]}}" != "${numbers[i]}" ]; then
         refuse "The image has a user ${names[i]} already, of number $there; call yours otherwise."
     elif [ "${other:-${names[i]}}" != "${names[i]}" ]; then
         refuse "The image has a user $other of number ${numbers[i]}, which is ${names[i]}'s on every node."
+    elif [ "${own:-${numbers[i]}}" != "${numbers[i]}" ]; then # as docker, whose members are root
+        refuse "The image has a group ${names[i]} already, whose rights are not yours to give; call yours otherwise."
     fi
 done
 

@@ -36,9 +36,13 @@ def nodes_of(listed: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def wait_until(what: str, true: Callable[[], Any], timeout: float = 240) -> Any:
-    """Wait until something is true, and return it; say what, when it does not become so."""
-    end = time.monotonic() + timeout
+    """Wait until something is true, and return it; say what, when it does not become so.
+
+    The longer it waits, the more seldom it looks: a look may take a command, or all processes.
+    """
+    began = time.monotonic()
     while not (found := true()):
-        assert time.monotonic() < end, f"waited {timeout} s for: {what}"
-        time.sleep(0.05)
+        waited = time.monotonic() - began
+        assert waited < timeout, f"waited {timeout} s for: {what}"
+        time.sleep(min(max(0.05, waited / 20), 0.25))
     return found

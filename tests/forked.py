@@ -3,11 +3,13 @@
 What Python and its libraries need to be imported is most of what a short command of ours needs, and
 of what an engine needs until it can fit. Here that is done once. What runs is a process of its own,
 with its own environment, folder, files and end, as if started by ``python -m MODULE`` or ``python
-FILE``; `programs` asks for them.
+FILE``; `programs` asks for them. But that it ends as a fork of `multiprocessing` does: to free all
+that it shares with its maker, it would first copy it, which took longer than a command of ours.
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import importlib
@@ -19,35 +21,59 @@ import select
 import signal
 import socket
 import sys
+import threading
 import time
+import traceback
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import botocores
 
 LARGEST = 1 << 20
 """Bytes of a request: words and environment."""
 
-_LEFT_OUT = ("spotcluster.local.", "spotcluster.search", "spotcluster.templates")
-"""What commands do not import, and what would take long."""
+_LEFT_OUT = (
+    "spotcluster.dashboard.",
+    "spotcluster.local.",
+    "spotcluster.search",
+    "spotcluster.templates",
+    "spotcluster.testing",
+)
+"""What few commands import, and what would take long: moto, scikit-learn, bokeh."""
 
 
-def import_program() -> None:
+def import_commands() -> None:
     """Import spotcluster with what it imports only when a command needs it."""
     import boto3
 
     import spotcluster
     from spotcluster.aws.session import known_regions
 
-    for found in pkgutil.walk_packages(spotcluster.__path__, "spotcluster."):
-        if not found.name.startswith(_LEFT_OUT) and not found.name.endswith("__main__"):
-            importlib.import_module(found.name)
+    _import_below(spotcluster.__path__, "spotcluster.")
     botocores.share()
     session = boto3.Session("none", "none", region_name="us-east-1")  # no call is made
     for service in ("ec2", "ssm", "s3"):
         session.client(service)
     known_regions()
+
+
+def _import_below(folders: Iterable[str], prefix: str) -> None:
+    """Import what is there; unlike `pkgutil.walk_packages`, nothing of what is left out."""
+    for found in pkgutil.iter_modules(folders, prefix):
+        if found.name.startswith(_LEFT_OUT) or found.name.endswith("__main__"):
+            continue
+        module = importlib.import_module(found.name)
+        if found.ispkg:
+            _import_below(module.__path__, f"{found.name}.")
+
+
+def import_program() -> None:
+    """Import what commands of users run, who look at the results of searches too."""
+    import spotcluster.search  # noqa: F401
+
+    import_commands()
 
 
 def import_terminal() -> None:
@@ -57,7 +83,7 @@ def import_terminal() -> None:
 
     from spotcluster.aws import policy
 
-    import_program()
+    import_commands()
     session = boto3.Session("none", "none", region_name="us-east-1")
     for statement in policy.document()["Statement"]:
         for action in statement["Action"]:
@@ -201,8 +227,52 @@ def become(given: dict[str, Any]) -> None:
         runpy.run_path(first, run_name="__main__")
 
 
+_INTERRUPTED = -signal.SIGINT
+_UNSAID = 120  # what Python ends with where not all that it was to write could be written
+
+
+def run(given: dict[str, Any]) -> NoReturn:
+    """Be the program that was asked for, and end as Python does, but for what it would free."""
+    status = 0
+    try:
+        become(given)
+    except SystemExit as end:
+        status = _status(end.code)
+    except BaseException as error:  # noqa: BLE001 - whatever a program ends with
+        sys.excepthook(type(error), error, error.__traceback__)
+        status = _INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
+    with suppress(KeyboardInterrupt):
+        threading._shutdown()  # type: ignore[attr-defined] # it waits for them
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None or stream.closed:
+            continue
+        try:
+            stream.flush()
+        except OSError as error:  # nobody reads it any more
+            status = status or _UNSAID
+            with suppress(OSError):
+                traceback.print_exception(error)
+    if status == _INTERRUPTED:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    os._exit(status)
+
+
+def _status(code: object) -> int:
+    """Return what a process ends with that calls ``sys.exit(code)``."""
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF
+    sys.stderr.write(f"{code}\n")
+    return 1
+
+
 if __name__ == "__main__":
+    gc.disable()  # a third of the time would go to looking through what stays
     IMPORTS[sys.argv[2]]()
+    gc.enable()
     gc.collect()
     gc.freeze()  # or every process would look through all of it, and so copy it
-    become(serve(socket.socket(fileno=int(sys.argv[1]))))
+    run(serve(socket.socket(fileno=int(sys.argv[1]))))

@@ -3,15 +3,17 @@
 A local cloud keeps the packages that its hosts install in its folder, and the hosts link them. Each
 test has a folder of its own, so that each of them would download the same 254 MB; and what a host
 imports first, it compiles, which takes an engine seven seconds. So the clouds of all tests have one
-cache of packages. It is filled as a host would fill it, and has the bytecode that installing this
-environment has made of the same files.
+cache of packages. It is filled as a host would fill it, and has bytecode of all that is in it: that
+which installing this environment has made of the same files, and of others what is compiled now.
 """
 
 from __future__ import annotations
 
+import compileall
 import functools
 import importlib.util
 import os
+import re
 import struct
 import subprocess
 import sysconfig
@@ -26,6 +28,8 @@ from spotcluster.plugins import environment
 
 PACKAGES = (*environment.BASE, *on_master.PACKAGES, "scikit-learn", "distributed", "bokeh")
 _HERE = Path(sysconfig.get_path("purelib"))
+_FORM = "with all bytecode"
+_NOT_COMPILED = re.compile(r"/tests/")
 
 
 def link(home: Path) -> None:
@@ -39,7 +43,8 @@ def link(home: Path) -> None:
 def _folder() -> Path:
     """Return it. It is where homes are too: uv can link within one file system only."""
     base = Path(tempfile.gettempdir()) / f"spotcluster-packages-{os.getuid()}"
-    recipe = "\n".join([environment.laptop_python(), *PACKAGES, environment.constraints()])
+    wanted = [environment.laptop_python(), *PACKAGES, environment.constraints()]
+    recipe = "\n".join([*wanted, _FORM])
     return cache.made("uv", recipe, _fill, base=base)
 
 
@@ -59,9 +64,18 @@ def _fill(place: Path) -> None:
                 check=False,
             )
     for wheel in (place / "archive-v0").glob("*"):
-        for source in wheel.rglob("*.py"):
-            if "tests" not in source.parts:
-                _bring_bytecode(source, _HERE / source.relative_to(wheel))
+        bring_bytecode(wheel)
+        # Of what is no Python of this version it says nothing.
+        compileall.compile_dir(wheel, quiet=2, rx=_NOT_COMPILED, workers=0)
+
+
+def bring_bytecode(folder: Path) -> None:
+    """Put beside the modules of a folder of packages what those of this environment have been
+    compiled to, where they are the same.
+    """
+    for source in folder.rglob("*.py"):
+        if not _NOT_COMPILED.search(str(source)):
+            _bring_bytecode(source, _HERE / source.relative_to(folder))
 
 
 def _bring_bytecode(source: Path, twin: Path) -> None:

@@ -75,10 +75,10 @@ def _idle(seen: Status) -> list[Text]:
     said = seen.of_master
     if said is None or said.idle_left is None:
         return ceiling
-    if said.busy:
+    if seen.busy:
         return [
             *ceiling,
-            Text(f"It does not end by itself while it has {wording.listed(said.busy)}."),
+            Text(f"It does not end by itself while it has {wording.listed(seen.busy)}."),
         ]
     left = wording.time_left(max(0.0, said.idle_left))
     near = said.idle_left <= _NEAR

@@ -213,6 +213,8 @@ class LiveReporter:
         """Show it in the node's row."""
         with self._lock:
             self._nodes.setdefault(alias, []).append((stage, time.monotonic()))
+            if not self._live.is_started:
+                self._live.start()
 
     def failed(self, alias: str, message: str) -> None:
         """Show it in the node's row, and say why above."""
@@ -253,7 +255,10 @@ def progress() -> Iterator[PlainReporter | LiveReporter]:
     if not err.is_terminal:
         yield PlainReporter()
         return
-    with Live(console=err, refresh_per_second=8, transient=False) as live:
-        reporter = LiveReporter(live)
-        live.update(reporter)
-        yield reporter
+    live = Live(console=err, refresh_per_second=8, transient=False)
+    reporter = LiveReporter(live)
+    live.update(reporter)
+    try:
+        yield reporter  # which starts it with the first node: an empty table is an empty line
+    finally:
+        live.stop()

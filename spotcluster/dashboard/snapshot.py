@@ -223,7 +223,7 @@ def of(
         budget=seen.budget,
         hours_left=hours,
         ends_in=master.idle_left if master else None,
-        busy_with=master.busy if master else (),
+        busy_with=seen.busy,
         keeper=master.keeper_runs if master and seen.keeps_itself else None,
         waiting=answer.waiting if answer else None,
         running=answer.running if answer else None,

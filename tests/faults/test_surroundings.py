@@ -12,6 +12,7 @@ from moto.iam.models import iam_backends
 from roles import TRUST
 from werkzeug.wrappers import Response
 
+from spotcluster.aws import tags
 from spotcluster.aws.session import Session
 from spotcluster.local import answers
 
@@ -145,6 +146,17 @@ def test_group_of_others_is_used_and_stays(world: World, template: Callable[...,
     assert world.left() == ["theirs"]
 
 
+def test_nodes_went_into_somebody_elses_group_that_had_the_name_of_the_clusters_own(
+    world: World, template: Callable[..., None]
+) -> None:
+    name = "spotcluster-mycluster"
+    Session(REGION).ec2.create_placement_group(GroupName=name, Strategy="spread")
+    template(placement_group="cluster")
+    said = start(world, status=2).err
+    assert f"There is a placement group '{name}' in {REGION}, which is not this cluster's." in said
+    assert world.left() == [name]
+
+
 # Capacity reservations.
 
 
@@ -218,6 +230,21 @@ def test_fallback_takes_what_is_reserved_first(world: World, template: Callable[
     assert into["master"]
     assert sorted(alias for alias, one in into.items() if one) == ["master", "node001"]
     assert world.ready() == ["master", "node001", "node002"]
+
+
+def test_fallback_went_into_a_full_reservation_when_start_was_repeated(
+    world: World, template: Callable[..., None]
+) -> None:
+    """A master that is there, and is set up once more, was taken off what is free a second time."""
+    template(capacity_reservation=reserve(1), on_demand_fallback="all")
+    world.cloud.capacity.replace([{"lifecycle": "spot", "capacity": 0}])
+    start(world, "-s", "1")
+    (master,) = world.instances()["master"]
+    Session(REGION).ec2.delete_tags(Resources=[master.id], Tags=[{"Key": tags.STATE}])
+    start(world, "-s", "4")
+    assert world.ready() == ["master", "node001", "node002", "node003"]
+    into = {alias: one.capacity_reservation_id for alias, (one,) in world.instances().items()}
+    assert [alias for alias, one in into.items() if one] == ["master"]
 
 
 # Others' groups, roles and keys.

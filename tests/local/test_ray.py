@@ -76,6 +76,23 @@ on_each(held, times=3)
 """
 )
 
+ACTOR = """
+import time
+from pathlib import Path
+import ray
+ray.init(log_to_driver=False)
+folder = Path("@FOLDER@")
+
+@ray.remote
+class Actor:
+    def compute(self):
+        (folder / "began").touch()
+        while not (folder / "gate").exists():
+            time.sleep(0.1)
+
+ray.get(Actor.remote().compute.remote())
+"""
+
 FOLDERS: set[str] = set()
 
 pytestmark = pytest.mark.usefixtures("in_module_cloud")
@@ -183,6 +200,25 @@ def test_node_joins_and_leaves_when_what_it_runs_has_ended(
     assert re.search(r"'node002'", cluster.jobs.output(job.id))  # what it did was not lost
     assert len(list(tmp_path.glob("began.*"))) == 9  # nor begun anew
     assert "['master', 'node001']" in said(cluster, WHERE, tmp_path)
+
+
+def test_ray_says_that_it_computes_while_an_actor_does(
+    cluster: spotcluster.Cluster, home: Path, tmp_path: Path
+) -> None:
+    """An actor holds no CPU: the cluster would have ended by AUTOSTOP meanwhile."""
+    script = tmp_path / "actor.py"
+    script.write_text(ACTOR.replace("@FOLDER@", str(tmp_path)))
+    tasks = home / ".spotcluster" / "ray" / "tasks"
+    job = cluster.jobs.run(script)
+    wait_until("it computes", (tmp_path / "began").exists)
+    looked = tasks.stat().st_mtime_ns
+    for _ in range(2):
+        wait_until("Ray's watch looks", lambda then=looked: tasks.stat().st_mtime_ns > then)
+        looked = tasks.stat().st_mtime_ns
+    assert tasks.read_text() == "1\n"
+    (tmp_path / "gate").touch()
+    assert cluster.jobs.wait(job.id, tell=lambda _: None).state == "done"
+    wait_until("Ray says that nothing runs", lambda: tasks.read_text() == "0\n")
 
 
 def test_all_is_found_again_after_a_stop(cluster: spotcluster.Cluster, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import packages
 import psutil
 import pytest
 from uv import find_uv_bin
@@ -78,6 +79,8 @@ def python(folder: Path, user: str | None) -> Path:
     subprocess.run([uv, "venv", "--quiet", "--python", fit[0], str(made)], check=True)
     installed = [uv, "pip", "install", "--quiet", "--python", str(made / "bin" / "python")]
     subprocess.run([*installed, f"{ROOT}[tutorial]"], check=True)
+    (place,) = made.glob("lib/python3*/site-packages")
+    packages.bring_bytecode(place)
     if user:  # or what each process imports, it would compile, as it could keep nothing of it
         own = pwd.getpwnam(user)
         for place, _, _ in os.walk(made):

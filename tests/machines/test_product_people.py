@@ -87,18 +87,8 @@ def served(lab: Lab) -> Iterator[str]:
     folder = lab.folder / "mirrors"
     folder.mkdir()
     digest = mirrors.make(folder, DEBS)
-    env = {
-        **lab.environment,
-        "LOGIN": f"me:{PASSWORD}",
-        "PYTHONPATH": str(Path(__file__).parents[1]),
-    }
-    command = [sys.executable, "-m", "machines.bed.mirrors", str(folder)]
-    with lab.popen(command, stdin=subprocess.PIPE, env=env) as server:
-        assert server.stdin
-        assert server.stdout
-        assert server.stdout.readline() == "ready\n"
+    with mirrors.serving(lab, folder, f"me:{PASSWORD}"):
         yield digest
-        server.stdin.close()
 
 
 @pytest.fixture(scope="module")

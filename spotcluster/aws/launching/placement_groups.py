@@ -43,6 +43,28 @@ def own_name(cluster: str) -> str:
     return f"spotcluster-{cluster}"
 
 
+def own(session: Session, cluster: str) -> PlacementGroup:
+    """Return the group of a cluster's own, which need not be there yet.
+
+    Raises
+    ------
+    UsageError
+        Its name is that of somebody else's, which nodes would be launched into, and which would
+        stay.
+    """
+    name = own_name(cluster)
+    found = call(session.ec2.describe_placement_groups, Filters=tags.filters(group_name=name))
+    for one in found["PlacementGroups"]:
+        if tags.mapping(one.get("Tags")).get(tags.CLUSTER) != cluster:
+            raise UsageError(
+                f"There is a placement group '{name}' in {session.region}, which is not this"
+                " cluster's.",
+                f"Write PLACEMENT_GROUP = {name} to launch nodes into it, or name the cluster"
+                " otherwise.",
+            )
+    return PlacementGroup(name, own=True)
+
+
 def find(session: Session, name: str) -> PlacementGroup:
     """Return the group of a name.
 

@@ -77,9 +77,7 @@ class Making:
             timer = ceiling.boot_script(deadline - time.monotonic())
             scripts.append(("spotcluster-ceiling", timer))
         around, own_group = self.todo.around, self.cluster.record.group_id
-        # Neither one-time spot instances nor those of a block can stop.
-        block = planned.reservation is not None and planned.reservation.block
-        keeps_disk = planned.alias == MASTER and not planned.spot and not block
+        keeps_disk = planned.alias == MASTER and not planned.spot  # one-time spot cannot stop
         return Launch(
             image=planned.image,
             type=planned.type.name,
@@ -97,7 +95,7 @@ class Making:
             profile=self._profile(planned),
             placement_group=around.group.name if around.group else None,
             reservation=planned.reservation.id if planned.reservation else None,
-            block=block,
+            block=planned.reservation is not None and planned.reservation.block,
             on_shutdown=template.autostop_action if keeps_disk else "terminate",
         )
 

@@ -114,7 +114,10 @@ class Plan:
         """How many the capacity reservation has free beside the nodes that are launched into it."""
         if self.around.reservation is None:
             return 0
-        return self.around.reservation.free - sum(bool(one.reservation) for one in self.nodes)
+        # Those that are there and are only set up have taken theirs already; each may be launched
+        # anew, though.
+        own = sum(bool(one.reservation) for one in self.nodes)
+        return max(0, self.around.reservation.free - own)
 
     def reserved(self, node: PlannedNode) -> PlannedNode | None:
         """Return a node on demand as it is launched into the capacity reservation, if it can be."""

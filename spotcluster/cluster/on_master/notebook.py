@@ -101,9 +101,8 @@ def _install(cluster: Cluster) -> None:
     """Install it into the cluster's environment, as the cluster's packages were."""
     plugins = [one for _, one in cluster.usable_plugins() if isinstance(one, PyPkgInstaller)]
     settings = plugins[0] if plugins else PyPkgInstaller()
-    environment.install(
-        cluster.master, ["jupyterlab"], python=settings.python, index=settings.index
-    )
+    wanted = {"jupyterlab": "jupyterlab"}
+    environment.complete(cluster.master, wanted, python=settings.python, index=settings.index)
 
 
 def _make_token(cluster: Cluster) -> None:

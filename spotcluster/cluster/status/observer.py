@@ -145,6 +145,19 @@ class Status:
         return said[0] if said else None
 
     @property
+    def busy(self) -> tuple[str, ...]:
+        """What keeps it from ending by itself: what its master has seen, and what we see by now.
+
+        The master looks every half minute, so for a while it has not heard of what has just begun.
+        """
+        found = list(self.of_master.busy) if self.of_master else []
+        answer = None if self.problem else self.controller
+        if answer and (answer.waiting or answer.running):
+            found.append("tasks at the controller")
+        found += [f"job {job.id}" for job in self.jobs or ()]
+        return tuple(dict.fromkeys(found))
+
+    @property
     def other_packages(self) -> list[str]:
         """The nodes that have other packages than the master, as far as they have answered."""
         said = {node.alias: node.vitals.packages for node in self.nodes if node.vitals}

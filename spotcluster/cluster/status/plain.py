@@ -53,7 +53,7 @@ def as_json(status: Status, searches: Sequence[Mapping[str, Any]]) -> dict[str, 
         else None,
         "autostop": None
         if status.of_master is None
-        else {"seconds_left": status.of_master.idle_left, "busy": list(status.of_master.busy)},
+        else {"seconds_left": status.of_master.idle_left, "busy": list(status.busy)},
         "keeper": None
         if not status.keeps_itself or status.of_master is None
         else {"runs": status.of_master.keeper_runs},

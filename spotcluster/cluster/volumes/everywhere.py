@@ -34,6 +34,7 @@ def check(session: Session, cluster: str, template: Template, subnets: Sequence[
     if not template.file_systems:
         return
     of_nodes = [group.id for group in network.find_groups(session, cluster)]
+    of_nodes += template.security_groups
     wrong = [
         f"[volume {one.name}]: {why}"
         for one in template.file_systems

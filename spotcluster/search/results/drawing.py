@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import math
 import sys
@@ -34,6 +35,24 @@ def pyplot() -> Any:
         raise SearchError(
             "Plots need matplotlib, which is not installed here.", "Run: pip install matplotlib"
         ) from error
+
+
+def subplots(*shape: int, **how: Any) -> tuple[Any, Any]:
+    """Return a new figure and its axes; a notebook shows it once."""
+    figure, axes = pyplot().subplots(*shape, layout="constrained", **how)
+    figure._ipython_display_ = functools.partial(_is_shown, figure)
+    return figure, axes
+
+
+def _is_shown(figure: Any) -> None:
+    """Have a figure that is a cell's value not be shown again at the end of the cell.
+
+    There a notebook shows all figures that pyplot knows, whoever has shown them before.
+    """
+    plt = pyplot()
+    if "inline" in plt.get_backend():
+        plt.close(figure)
+    raise NotImplementedError  # which tells IPython to show it as it shows any figure
 
 
 def nothing() -> SearchError:

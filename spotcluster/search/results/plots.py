@@ -26,11 +26,11 @@ from spotcluster.search.results.drawing import (
     mark_failures,
     name_ticks,
     nothing,
-    pyplot,
     quiet,
     say_at,
     scale,
     short,
+    subplots,
     text,
     time_unit,
     title,
@@ -118,18 +118,16 @@ def boxplot_parameters(
     grid: Any = None,
 ) -> Any:
     """Plot the scores for each value of each parameter, whatever the others were."""
-    plt = pyplot()
     groups = scores_by_value(candidates, evaluations, grid)
     if not groups:
         raise nothing()
     kinds = ["validation", "train"] if display_train else ["validation"]
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         len(groups),
         len(kinds),
         figsize=(WIDTH, 1.0 + 3.2 * len(groups)),
         squeeze=False,
         sharey=True,
-        layout="constrained",
     )
     for row, (parameter, by_value) in zip(axes, groups.items(), strict=True):
         for axis, kind in zip(row, kinds, strict=True):
@@ -196,7 +194,7 @@ def validation_curve(
             f"No finished evaluation has a parameter {parameter!r}.",
             f"The parameters of this search are: {', '.join(known)}.",
         )
-    figure, axis = pyplot().subplots(figsize=(WIDTH, 5.0), layout="constrained")
+    figure, axis = subplots(figsize=(WIDTH, 5.0))
     numeric = _all_numbers(by_value)
     values = sorted(by_value) if numeric else list(by_value)
     places = dict(zip(values, values if numeric else range(len(values)), strict=True))
@@ -236,7 +234,7 @@ def learning_curve(
     train_sizes: Any, train_scores: Any, test_scores: Any, subject: Subject = UNNAMED
 ) -> Any:
     """Plot scores against the size of the training set, from arrays of scikit-learn's shapes."""
-    figure, axis = pyplot().subplots(figsize=(WIDTH, 5.0), layout="constrained")
+    figure, axis = subplots(figsize=(WIDTH, 5.0))
     for kind, scores in (("train", train_scores), ("validation", test_scores)):
         rows = [finite(row) for row in np.asarray(scores)]
         _band(axis, train_sizes, rows, kind, "± standard deviation over splits")
@@ -336,7 +334,7 @@ def score_over_time(
     points = [point for point in points if math.isfinite(point[2])]
     if not points:
         raise SearchError("There is nothing to plot yet: no candidate has all its splits finished.")
-    figure, axis = pyplot().subplots(figsize=(WIDTH, 5.0), layout="constrained")
+    figure, axis = subplots(figsize=(WIDTH, 5.0))
     times = [time for time, _, _ in points]
     scores = np.array([score for _, _, score in points])
     best = np.maximum.accumulate(scores)

@@ -14,8 +14,8 @@ from spotcluster.search.results.drawing import (
     WIDTH,
     WRONG,
     nothing,
-    pyplot,
     quiet,
+    subplots,
     time_unit,
     title,
 )
@@ -58,7 +58,7 @@ def work_per_engine(
         places.append((places[-1] if places else 0.0) + gap)
         colours.setdefault(lane.node, _NODE_COLOURS[len(colours) % len(_NODE_COLOURS)])
     height = min(2.4 + 0.26 * places[-1], 30)
-    figure, axis = pyplot().subplots(figsize=(WIDTH, height), layout="constrained")
+    figure, axis = subplots(figsize=(WIDTH, height))
     for lane, place in zip(lanes, places, strict=True):
         mine = [item for item in work if (item.node, item.uuid or "") == (lane.node, lane.uuid)]
         _draw_lane(axis, place, lane, mine, colours[lane.node], (start, end, unit))

@@ -90,26 +90,34 @@ class Disk:
             fcntl.ioctl(self._fd, _SET_CAPACITY)
             self.size = size
 
+    def fill(self, file: Path) -> None:
+        """Put on it what is in a file."""
+        with file.open("rb") as source:
+            _copy(source.fileno(), self._file.fileno())
+
     def copy_to(self, other: Disk) -> None:
         """Put on another one what is on this one; holes stay holes."""
         os.fsync(self._fd)
-        source, target = self._file.fileno(), other._file.fileno()
-        start = 0
-        while True:
-            try:
-                start = os.lseek(source, start, os.SEEK_DATA)
-            except OSError:  # nothing but a hole is left
-                return
-            end = os.lseek(source, start, os.SEEK_HOLE)
-            while start < end:
-                data = os.pread(source, min(end - start, 1 << 20), start)
-                os.pwrite(target, data, start)
-                start += len(data)
+        _copy(self._file.fileno(), other._file.fileno())
 
     def close(self) -> None:
         """Give it back; its data is gone when nothing has it mounted any more."""
         os.close(self._fd)
         self._file.close()
+
+
+def _copy(source: int, target: int) -> None:
+    start = 0
+    while True:
+        try:
+            start = os.lseek(source, start, os.SEEK_DATA)
+        except OSError:  # nothing but a hole is left
+            return
+        end = os.lseek(source, start, os.SEEK_HOLE)
+        while start < end:
+            data = os.pread(source, min(end - start, 1 << 20), start)
+            os.pwrite(target, data, start)
+            start += len(data)
 
 
 def names() -> set[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import cache
@@ -47,12 +48,13 @@ def tools() -> Path:
     return cache.made("tools", "\n".join([_codename(), *_TOOLS]), _unpack_tools)
 
 
-def image() -> Path:
-    """Return the image's root folder, built if its recipe has changed."""
+def image(*more: str) -> Path:
+    """Return the image's root folder, with more packages; built if its recipe has changed."""
+    packages = (*_PACKAGES, *more)
     recipe = "\n".join(
-        [_codename(), platform.machine(), *_PACKAGES, *_OPTIONS, USER, _SEAL.read_text()]
+        [_codename(), platform.machine(), *packages, *_OPTIONS, USER, _SEAL.read_text()]
     )
-    return cache.made("image", recipe, _build) / "root"
+    return cache.made("image", recipe, lambda place: _build(place, packages)) / "root"
 
 
 def python_version() -> str:
@@ -95,13 +97,13 @@ def _unpack_tools(place: Path) -> None:
         package.unlink()
 
 
-def _build(place: Path) -> None:
+def _build(place: Path, packages: Sequence[str]) -> None:
     root = place / "root"
     own = sorted(Path("/etc/apt/apt.conf.d").glob("99*"))  # a mirror's settings, where there is one
     _run(
         [
             *("mmdebstrap", "--mode=root", "--variant=minbase", "--quiet"),
-            f"--include={','.join(_PACKAGES)}",
+            f"--include={','.join(packages)}",
             *(f"--aptopt={path}" for path in own),
             *_OPTIONS,
             *(_codename(), str(root), _sources()),

@@ -42,8 +42,8 @@ log = logging.getLogger(__name__)
 API_PORT = 5000
 
 
-def main() -> None:
-    """Serve until the standard input ends."""
+def main(network: type[Network] = Network, machines: type[Machines] = Machines) -> None:
+    """Serve until the standard input ends, with machines of a kind."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what anything else prints belongs to the log
     logging.basicConfig(
@@ -51,7 +51,7 @@ def main() -> None:
     )
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     try:
-        faults = _start(json.loads(sys.stdin.readline()))
+        faults = _start(json.loads(sys.stdin.readline()), network, machines)
     except BaseException as error:
         logging.exception("the lab could not start")
         print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=answers)
@@ -70,18 +70,18 @@ def _answer(faults: Faults, asked: dict[str, Any]) -> dict[str, Any]:
         return {"error": f"{type(error).__name__}: {error}"}
 
 
-def _start(settings: dict[str, Any]) -> Faults:
+def _start(settings: dict[str, Any], networks: type[Network], kind: type[Machines]) -> Faults:
     # Our own /run: network namespaces are named there, and machines have their folders there.
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "lab", "/run"], check=True)
     folder = Path("/run/lab")
     for path in (folder / "cloud", folder / "machines", Path("/run/netns")):
         path.mkdir(parents=True)
-    network = Network(Path(settings["image"]))
+    network = networks(Path(settings["image"]))
     network.make()
     cloud = Cloud(folder / "cloud")
     cloud.addresses = Addresses()
     credentials = Credentials(settings["access_key"], settings["secret_key"])
-    machines = Machines(
+    machines = kind(
         cloud,
         network,
         Cgroups(settings["owner"]),

@@ -83,6 +83,8 @@ class Lab:
         What the lab writes.
     """
 
+    _inside = f"{__package__}.inside"
+
     def __init__(self) -> None:
         owner = f"{os.getpid()}-{next(_number)}"
         self.folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{owner}-"))
@@ -114,7 +116,7 @@ class Lab:
     def _start(self) -> None:
         sweep()
         _sweep_folders()
-        tools, root, packages = image.tools(), image.image(), wheels.folder()
+        tools, root, packages = image.tools(), self._image(), wheels.folder()
         self._cgroups.make()
         with socket.create_server(("127.0.0.1", 0)) as listening, self.log.open("ab") as log:
             self._api = listening.getsockname()
@@ -130,7 +132,7 @@ class Lab:
                 "listening": listening.fileno(),
             }
             self._process = subprocess.Popen(
-                contained([sys.executable, "-m", f"{__package__}.inside"], network=True),
+                contained([sys.executable, "-m", self._inside], network=True),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -142,6 +144,10 @@ class Lab:
             )
             self._send(json.dumps(settings), _START_LIMIT)
         self.ec2 = self.client("ec2")
+
+    def _image(self) -> Path:
+        """Return the image, built if need be."""
+        return image.image()
 
     def close(self) -> None:
         """End everything in the lab."""

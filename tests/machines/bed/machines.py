@@ -102,6 +102,7 @@ class Machines:
         self._cgroups = cgroups
         self._roles = roles
         self._folder = folder
+        self._api = api
         self._settings = folder.with_name("system.conf")
         self._settings.write_text(f"[Manager]\nDefaultEnvironment=AWS_ENDPOINT_URL={api}\n")
         self._disks_folder = disks
@@ -137,7 +138,7 @@ class Machines:
             volume_id, size = _root_volume(self.instance(instance_id))
         root = self._disk(volume_id, size, snapshot)
         if not snapshot:
-            root.format()
+            self._fill(root)
         folder = self._folder / instance_id
         folder.mkdir(parents=True)
         self._network.add(instance_id, address)
@@ -159,34 +160,23 @@ class Machines:
         """Power a machine on; return when its process 1 is there, as EC2 does, not its SSH."""
         machine = self._machines[instance_id]
         self._network.set_up(instance_id, up=True)
-        fuse = ["--bind=/dev/fuse"] if Path("/dev/fuse").exists() else []
         with (machine.folder / "console").open("ab") as console:
             machine.boot = subprocess.Popen(
-                [
-                    *("unshare", "--mount", "--propagation", "private"),
-                    *("bash", str(_BOOT), *fuse),
-                    f"--bind-ro={self._settings}:/etc/systemd/system.conf.d/api.conf",
-                ],
+                self._command(machine),
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
                 env={
                     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                    "LD_LIBRARY_PATH": self._libraries,
-                    "id": machine.id,
-                    "host": machine.host,
                     "place": str(machine.folder),
-                    "image": str(self._image),
-                    "disk": machine.root.path,
-                    "netns": str(self._network.links[instance_id].netns_path),
-                    "nspawn": str(self._nspawn),
                     "groups": " ".join(str(path) for path in machine.group.paths),
+                    **self._variables(machine),
                 },
                 start_new_session=True,
             )
         machine.booted = time.time()
         end = time.monotonic() + BOOT_LIMIT
-        while machine.group.init() is None:
+        while self._first(machine) is None:
             if not machine.running or time.monotonic() > end:
                 last = self.console(instance_id).strip().splitlines()[-3:]
                 raise OSError(f"{instance_id} does not boot: {' / '.join(last)}")
@@ -206,25 +196,21 @@ class Machines:
         }
         if not wanted and not machine.attached:
             return
-        init = machine.group.init() if machine.running else None
-        if init != machine.attached_to:
+        first = self._first(machine) if machine.running else None
+        if first != machine.attached_to:
             # It has booted since, so its /dev is a new one.
-            machine.attached, machine.attached_to = {}, init
-        if init is None:
+            machine.attached, machine.attached_to = {}, first
+        if first is None:
             return
         for device in [d for d, volume in machine.attached.items() if wanted.get(d) != volume]:
-            with contextlib.suppress(FileNotFoundError):
-                _node(init, device).unlink()
+            self._pull(machine, device)
             del machine.attached[device]
         for device, volume_id in wanted.items():
             volume = instance.ec2_backend.get_volume(volume_id)
             disk = self._disk(volume_id, volume.size, volume.snapshot_id)
             disk.grow(volume.size)
             if device not in machine.attached:
-                node = _node(init, device)
-                os.mknod(node, stat.S_IFBLK | 0o660, os.makedev(disk.major, disk.minor))
-                os.chown(node, 0, _DISK_GROUP)
-                node.chmod(0o660)
+                self._plug(machine, device, disk)
                 machine.attached[device] = volume_id
 
     def find(self, instance_id: str) -> Running | None:
@@ -334,6 +320,58 @@ class Machines:
         self._network.set_up(instance_id, up=False)
         machine.group.kill()
 
+    # What makes a machine one of this kind.
+
+    def _fill(self, root: Disk) -> None:
+        """Put on a root disk what the image has."""
+        root.format()
+
+    def _command(self, machine: Machine) -> list[str]:
+        """Return what runs around a machine."""
+        fuse = ["--bind=/dev/fuse"] if Path("/dev/fuse").exists() else []
+        return [
+            *("unshare", "--mount", "--propagation", "private"),
+            *("bash", str(_BOOT), *fuse),
+            f"--bind-ro={self._settings}:/etc/systemd/system.conf.d/api.conf",
+        ]
+
+    def _variables(self, machine: Machine) -> dict[str, str]:
+        """Return what that needs in its environment."""
+        return {
+            "LD_LIBRARY_PATH": self._libraries,
+            "id": machine.id,
+            "host": machine.host,
+            "image": str(self._image),
+            "disk": machine.root.path,
+            "netns": str(self._network.links[machine.id].netns_path),
+            "nspawn": str(self._nspawn),
+        }
+
+    def _first(self, machine: Machine) -> int | None:
+        """Return a number that a machine has for as long as its kernel runs, None before."""
+        return machine.group.init()
+
+    def _plug(self, machine: Machine, device: str, disk: Disk) -> None:
+        """Plug a volume in."""
+        assert machine.attached_to is not None
+        node = _node(machine.attached_to, device)
+        os.mknod(node, stat.S_IFBLK | 0o660, os.makedev(disk.major, disk.minor))
+        os.chown(node, 0, _DISK_GROUP)
+        node.chmod(0o660)
+
+    def _pull(self, machine: Machine, device: str) -> None:
+        """Pull a volume out."""
+        assert machine.attached_to is not None
+        with contextlib.suppress(FileNotFoundError):
+            _node(machine.attached_to, device).unlink()
+
+    def _ask_to_power_off(self, machine: Machine) -> None:
+        """Press a machine's button."""
+        init = machine.group.init()
+        if init is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(init, signal.SIGRTMIN + 4)
+
     def _press_button(self, machine: Machine) -> None:
         end = time.monotonic() + SHUTDOWN_LIMIT
         again = 0.0
@@ -341,10 +379,7 @@ class Machines:
             if time.monotonic() >= again:
                 # Again and again: systemd does not hear it before it has come up itself.
                 again = time.monotonic() + _POWER_OFF_AGAIN
-                init = machine.group.init()
-                if init is not None:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(init, signal.SIGRTMIN + 4)
+                self._ask_to_power_off(machine)
             time.sleep(_LOOK_AGAIN)
 
     def _running(self, machine: Machine) -> Running:

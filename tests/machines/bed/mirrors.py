@@ -14,12 +14,17 @@ import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import index
 from .network import GATEWAY
+
+if TYPE_CHECKING:
+    from .lab import Lab
 
 _INDEX_PORT, _APT_PORT = 8081, 8082
 URL = f"http://{GATEWAY}:{_INDEX_PORT}/simple/"
@@ -46,6 +51,19 @@ def make(folder: Path, debs: Sequence[tuple[str, str]]) -> str:
             packed.writestr(name, text)
         packed.writestr("mylib-1.0.dist-info/RECORD", f"{record}mylib-1.0.dist-info/RECORD,,\n")
     return hashlib.sha256(wheel.read_bytes()).hexdigest()
+
+
+@contextmanager
+def serving(lab: Lab, folder: Path, login: str) -> Iterator[None]:
+    """Serve a folder in a lab's network for the length of a block."""
+    env = {**lab.environment, "LOGIN": login, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "machines.bed.mirrors", str(folder)]
+    with lab.popen(command, stdin=subprocess.PIPE, env=env) as server:
+        assert server.stdin
+        assert server.stdout
+        assert server.stdout.readline() == "ready\n"
+        yield
+        server.stdin.close()
 
 
 def _digest(text: str) -> str:

@@ -114,15 +114,15 @@ class Network:
 
     def make(self) -> None:
         """Make the bridge and its addresses, in the namespace that this process is in."""
-        _ip("link set lo up")
-        _ip(f"link add {_BRIDGE} type bridge forward_delay 0 stp_state 0")
+        ip("link set lo up")
+        ip(f"link add {_BRIDGE} type bridge forward_delay 0 stp_state 0")
         # A bridge whose address is not set takes that of a port, and drops what is under way when
         # that port goes.
-        _ip(f"link set {_BRIDGE} address 02:00:00:00:00:01 up")
+        ip(f"link set {_BRIDGE} address 02:00:00:00:00:01 up")
         for address in (f"{LAPTOP}/32", f"{METADATA}/32"):
-            _ip(f"addr add {address} dev {_BRIDGE}")
-        _ip(f"addr add {GATEWAY}/16 dev {_BRIDGE} noprefixroute")
-        _ip(f"route add 172.31.0.0/16 dev {_BRIDGE} src {LAPTOP}")
+            ip(f"addr add {address} dev {_BRIDGE}")
+        ip(f"addr add {GATEWAY}/16 dev {_BRIDGE} noprefixroute")
+        ip(f"route add 172.31.0.0/16 dev {_BRIDGE} src {LAPTOP}")
 
     def add(self, machine: str, address: str) -> Link:
         """Give a machine its link, down until it boots."""
@@ -131,16 +131,11 @@ class Network:
                 return self.links[machine]
             self._number += 1
             link = Link(self._number, address)
-            _ip(f"netns add {link.netns}")
-            _ip(f"-n {link.netns} link set lo up")
-            _ip(f"link add {link.outer} type veth peer name eth0 netns {link.netns}")
-            _ip(f"link set {link.outer} master {_BRIDGE}")
-            _ip(f"-n {link.netns} link set eth0 address {link.mac} up")
-            _ip(f"-n {link.netns} addr add {address}/16 dev eth0")
-            _ip(f"-n {link.netns} route add default via {GATEWAY}")
+            self._make(link)
+            ip(f"link set {link.outer} master {_BRIDGE}")
             # Without an answer to ARP a caller would be told "no route" after a while. To EC2's
             # network an address is there, whether its machine is up or not: calls time out.
-            _ip(f"neigh replace {address} lladdr {link.mac} dev {_BRIDGE} nud permanent")
+            ip(f"neigh replace {address} lladdr {link.mac} dev {_BRIDGE} nud permanent")
             self.links[machine] = link
             return link
 
@@ -152,16 +147,16 @@ class Network:
                 return
             self._end_relay(link)
             # By name: with its namespace it would go too, but at a time of the kernel's choice.
-            _ip(f"link del {link.outer}")
-            _ip(f"neigh del {link.address} dev {_BRIDGE}")
-            _ip(f"netns del {link.netns}")
+            ip(f"link del {link.outer}")
+            ip(f"neigh del {link.address} dev {_BRIDGE}")
+            self._forget(link)
             self.partitions = {pair for pair in self.partitions if link.address not in pair}
             self._apply()
 
     def set_up(self, machine: str, *, up: bool) -> None:
         """Plug the cable in or out."""
         link = self.links[machine]
-        _ip(f"link set {link.outer} {'up' if up else 'down'}")
+        ip(f"link set {link.outer} {'up' if up else 'down'}")
 
     def admit(self, machine: str, openings: Iterable[Opening]) -> None:
         """Let in to a machine what its security groups say, and nothing else."""
@@ -204,10 +199,10 @@ class Network:
             if not round_trip:
                 return
             inner = f"r{link.number}"
-            _ip(f"link add {inner} type veth peer name {inner}b")
-            _ip(f"link set {inner} up")
-            _ip(f"link set {link.outer} nomaster")
-            _ip(f"link set {inner}b master {_BRIDGE} up")
+            ip(f"link add {inner} type veth peer name {inner}b")
+            ip(f"link set {inner} up")
+            ip(f"link set {link.outer} nomaster")
+            ip(f"link set {inner}b master {_BRIDGE} up")
             link.relay = subprocess.Popen(
                 [
                     *(sys.executable, str(_RELAY), link.outer, inner),
@@ -220,14 +215,27 @@ class Network:
             if not link.relay.stdout.readline():
                 raise OSError("the relay did not start; the lab's log says why")
 
+    def _make(self, link: Link) -> None:
+        """Make a link with the machine's end of it."""
+        ip(f"netns add {link.netns}")
+        ip(f"-n {link.netns} link set lo up")
+        ip(f"link add {link.outer} type veth peer name eth0 netns {link.netns}")
+        ip(f"-n {link.netns} link set eth0 address {link.mac} up")
+        ip(f"-n {link.netns} addr add {link.address}/16 dev eth0")
+        ip(f"-n {link.netns} route add default via {GATEWAY}")
+
+    def _forget(self, link: Link) -> None:
+        """Remove what is left of a link that has gone."""
+        ip(f"netns del {link.netns}")
+
     def _end_relay(self, link: Link) -> None:
         if link.relay is None:
             return
         link.relay.kill()
         link.relay.wait()
         link.relay = None
-        _ip(f"link del r{link.number}")
-        _ip(f"link set {link.outer} master {_BRIDGE}")
+        ip(f"link del r{link.number}")
+        ip(f"link set {link.outer} master {_BRIDGE}")
 
     def _apply(self) -> None:
         """Replace all rules at once."""
@@ -268,7 +276,7 @@ def _chain(link: Link) -> str:
     return f"chain to_{link.number} {{\n{closed}\n}}"
 
 
-def _ip(words: str) -> None:
+def ip(words: str) -> None:
     _run(["ip", *words.split()])
 
 

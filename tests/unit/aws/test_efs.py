@@ -52,9 +52,11 @@ def target(session: Session, wanted: str, subnet: network.Subnet, group_id: str)
     )
 
 
-def said(session: Session, wanted: str, subnets: list[network.Subnet]) -> str:
+def said(
+    session: Session, wanted: str, subnets: list[network.Subnet], groups: tuple[str, ...] = ()
+) -> str:
     volume = Volume(name="shared", file_system_id=wanted, mount_path="/shared")
-    template: Any = SimpleNamespace(file_systems=(volume,))
+    template: Any = SimpleNamespace(file_systems=(volume,), security_groups=groups)
     try:
         everywhere.check(session, "demo", template, subnets)
     except UsageError as error:
@@ -105,3 +107,31 @@ def test_a_group_that_lets_in_the_nodes_own_group_is_open(
     own = group(session, subnet, network.among_themselves(nodes))
     assert efs.let_in(session, [own], subnet.cidr, [nodes])
     assert not efs.let_in(session, [own], subnet.cidr, [])
+
+
+def test_efs_open_to_members_of_security_groups_was_refused_though_nodes_are_in_one(
+    session: Session, subnets: list[network.Subnet]
+) -> None:
+    (subnet, *_) = subnets
+    wanted = file_system(session)
+    members, stranger = group(session, subnet), group(session, subnet)
+    target(session, wanted, subnet, group(session, subnet, network.among_themselves(members)))
+    assert said(session, wanted, [subnet], (members,)) == ""
+    assert "lets nobody" in said(session, wanted, [subnet], (stranger,))
+
+
+def test_efs_open_to_a_prefix_list_was_refused(
+    session: Session, subnets: list[network.Subnet]
+) -> None:
+    (subnet, *_) = subnets
+    wanted = file_system(session)
+    made = session.ec2.create_managed_prefix_list(
+        PrefixListName="nodes",
+        MaxEntries=1,
+        AddressFamily="IPv4",
+        Entries=[{"Cidr": subnet.cidr}],
+    )
+    listed = {"PrefixListIds": [{"PrefixListId": made["PrefixList"]["PrefixListId"]}]}
+    rule = {"IpProtocol": "tcp", "FromPort": 2049, "ToPort": 2049, **listed}
+    target(session, wanted, subnet, group(session, subnet, rule))
+    assert said(session, wanted, [subnet]) == ""

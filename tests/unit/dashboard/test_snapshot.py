@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rich.console import Console
+
 from spotcluster.aws import tags
 from spotcluster.aws.instances import Instance
+from spotcluster.cli import board
+from spotcluster.cluster.status import plain
 from spotcluster.cluster.status.controller import Answer, Engine, Message
 from spotcluster.cluster.status.observer import NodeStatus, Status
 from spotcluster.cluster.status.vitals import Notice, RunningJob, Vitals
@@ -117,11 +122,30 @@ def test_what_is_not_known_is_none_and_no_zero() -> None:
 
 
 def test_budget_and_time_that_are_left() -> None:
-    found = seen(budget=2.0, max_hours=3.0)
+    found = seen(budget=2.0, max_hours=3.0, controller=None)
     assert (found.budget_left, found.hours_left, found.ends_in) == (1.5, 1.0, 600.0)
     more = {one["label"]: one["more"] for one in summary.figures(found)}
     assert more["Cost so far"] == "$1.50 left of $2.00"
     assert more["Ends by itself"] == "if it stays idle; MAX_HOURS in 1 h 00 min"
+
+
+def test_cluster_was_said_to_be_idle_until_its_master_had_looked_at_what_had_begun() -> None:
+    (master, worker) = two()
+    running = RunningJob(3, ("python", "a.py"), AT - 2)
+    with_job = replace(master, vitals=vitals(idle_left=600.0, jobs=(running,)))
+    for found, what in (
+        (status(master, worker), "tasks at the controller"),
+        (status(with_job, worker, controller=None), "job 3"),
+    ):
+        figures = {one["label"]: one for one in summary.figures(snapshot.of(found, (), (), AT))}
+        figure = figures["Ends by itself"]
+        assert (figure["value"], figure["more"]) == ("not now", f"not while it has {what}")
+        assert plain.as_json(found, ())["autostop"] == {"seconds_left": 600.0, "busy": [what]}
+        shown = io.StringIO()
+        Console(file=shown, width=120).print(board.picture(found, (), 120))
+        assert f"It does not end by itself while it has {what}." in shown.getvalue()
+    silent = status(master, worker, problem="no answer")  # and has said that long ago
+    assert silent.busy == ()
 
 
 def test_job_that_ran_and_is_told_of_no_more_has_ended() -> None:

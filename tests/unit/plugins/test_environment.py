@@ -22,6 +22,7 @@ from spotcluster.errors import RemoteCommandFailed
 from spotcluster.plugins import environment, ipcluster
 from spotcluster.plugins.index import Index
 from spotcluster.plugins.pypackages import PyPkgInstaller
+from spotcluster.plugins.requirements import Content
 from spotcluster.steps import Step
 
 
@@ -355,11 +356,12 @@ def test_only_what_is_lacking_is_installed_from_its_index_for_the_python_that_th
     node: Any = InHome(tmp_path)
     wanted = {"nosuchmodule": "no-such[all]", "json": "json"}
     environment.complete(node, wanted)
-    whole = (node, ["no-such[all]", "json"]), {"python": None, "index": Index()}
+    nothing = Content()
+    whole = (node, ["no-such[all]", "json"], nothing), {"python": None, "index": Index()}
     venv.create(tmp_path / ".spotcluster" / "env", symlinks=True)
     environment.complete(node, wanted)
     version = "{}.{}".format(*sys.version_info)
-    lacking = (node, ["no-such[all]"])
+    lacking = (node, ["no-such[all]"], nothing)
     conf = tmp_path / ".spotcluster" / "env" / "pip.conf"
     url, extra = "https://mirror.example/100%/simple", "https://one.example/"
     conf.write_text(f"[global]\nindex-url = {url}\nextra-index-url = {extra}\n")
@@ -370,6 +372,29 @@ def test_only_what_is_lacking_is_installed_from_its_index_for_the_python_that_th
         (lacking, {"python": version, "index": Index()}),
         (lacking, {"python": version, "index": Index(url, (extra,))}),
     ]
+
+
+def test_what_a_plugin_needed_beside_it_moved_what_the_user_had_pinned(tmp_path: Path) -> None:
+    """As numpy below bokeh, to the version of whoever started the cluster."""
+    node = Recorder()
+    env = tmp_path / ".spotcluster" / "env"
+    venv.create(env, symlinks=True)
+    (packages,) = env.glob("lib/python3*/site-packages")
+    for name in ("numpy-1.2.3", "Odd_Name-2.0+cpu", "legacy-not.a.version"):
+        info = packages / f"{name}.dist-info"
+        info.mkdir()
+        own, version = name.split("-", 1)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {own}\nVersion: {version}\n")
+    seen: Any = InHome(tmp_path)
+    node.run_each = lambda steps: (  # type: ignore[method-assign]
+        seen.run_each(steps) if "find_spec" in steps[0].script else Recorder.run_each(node, steps)
+    )
+    environment.complete(node, {"nosuchmodule": "no-such"})  # type: ignore[arg-type]
+    (script,) = node.scripts
+    constraints = script.partition("constraints='")[2].partition("'")[0].splitlines()
+    assert [one for one in constraints if one.startswith(("numpy=", "legacy"))] == ["numpy==1.2.3"]
+    assert "Odd_Name==2.0+cpu" in constraints
+    assert f"psutil=={importlib.metadata.version('psutil')}" in constraints  # which it lacks
 
 
 def test_venv_was_not_installed_where_the_machine_updated_its_own_lists(tmp_path: Path) -> None:

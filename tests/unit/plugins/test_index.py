@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.server
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -207,3 +208,23 @@ def test_installer_is_let_in_by_a_file_that_has_no_name(
 def test_urls_are_checked_for_both_kinds() -> None:
     with pytest.raises(ValueError, match="INDEX_LOGIN = 'netrc'"):
         index.check_url("https://me@pypi.example.com/")
+
+
+def test_the_pip_that_builds_what_pip_installs_had_no_login(netrc: Path, tmp_path: Path) -> None:
+    """Python's subprocess closes what it has open for those that it starts."""
+    reads = "import os; print(open(os.environ['NETRC']).read())"
+    nested = (
+        f"import subprocess, sys; subprocess.run([sys.executable, '-c', {reads!r}], check=True)"
+    )
+    command = shlex.join([sys.executable, "-c", nested])
+    script = f"{Index(URL, login='netrc').private()}( {command} )\n"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail"],
+        input=script,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.strip() == "machine pypi.example.com login me password pa55"

@@ -78,6 +78,7 @@ def test_hashes_stay_with_their_requirements(tmp_path: Path) -> None:
         ("--require-hashes\nnumpy==2\n", "line 2: 'numpy==2' has no hash"),
         ("numpy==2 --hash=md5:12\n", "line 1: '--hash=md5:12' is no hash that is taken here"),
         ("a\n-e ./mine\n", "line 2: '-e ./mine' is a file or folder of this computer"),
+        ("-e git+https://example.org/a.git#egg=a\n", "a' is editable, which nothing on a node"),
         ("../mine-1.0.whl\n", "is a file or folder of this computer"),
         ("mine @ file:///home/me/mine\n", "is a file or folder of this computer"),
         ("-i https://a.example/\n", "not given the option '-i'; INDEX_URL, EXTRA_INDEX_URL say it"),
@@ -294,6 +295,35 @@ def test_missing_file_is_a_problem_of_its_key(tmp_path: Path) -> None:
     with pytest.raises(PluginError) as caught:
         plugin_of(tmp_path, "-r r.txt")
     assert caught.value.reasons == (("packages", f"'{tmp_path}/r.txt' does not exist."),)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("", ""),
+        ("=3", ""),
+        (">=3.8", ""),
+        (" >=3.8,<3.99", ""),
+        ("!=3.8", ""),
+        ("=3.12", "3.12"),
+        ("==3.12.*", "3.12"),
+        (" 3.12.4", "3.12"),
+        ("=3.12.4=h9e4cc4f_1", "3.12"),
+    ],
+)
+def test_a_bound_of_python_was_taken_for_the_version_that_nodes_get(
+    tmp_path: Path, wanted: str, found: str
+) -> None:
+    text = f"dependencies:\n- python{wanted}\n- pip:\n  - numpy\n"
+    assert of_file(tmp_path, text, "environment.yml").python == found
+
+
+@pytest.mark.parametrize("wanted", ["<3.9", ">=3.98", "=>3.10", "=2"])
+def test_bound_that_this_computers_python_does_not_keep_is_refused(
+    tmp_path: Path, wanted: str
+) -> None:
+    told = refusal(tmp_path, f"dependencies:\n- 'python{wanted}'\n", "environment.yml")
+    assert f"'python {wanted}' does not say which minor version nodes get" in told
 
 
 def test_python_of_an_environment_is_that_of_the_nodes(tmp_path: Path) -> None:

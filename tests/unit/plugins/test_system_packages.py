@@ -13,9 +13,9 @@ from spotcluster.plugins.packages import PackageInstaller
 
 
 def test_packages_and_versions_are_read_from_a_list() -> None:
-    given = {"packages": "htop, libgomp1,g++,\nlibc6:amd64, vim=2:9.0.1378-2+deb12u2"}
+    given = {"packages": "htop, libgomp1,g++,\nlibc6:amd64, vim=2:9.0.1378-2+deb12u2, R"}
     found = PackageInstaller.model_validate(given).packages
-    assert found == ("htop", "libgomp1", "g++", "libc6:amd64", "vim=2:9.0.1378-2+deb12u2")
+    assert found == ("htop", "libgomp1", "g++", "libc6:amd64", "vim=2:9.0.1378-2+deb12u2", "R")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +16,7 @@ from spotcluster.errors import UsageError
 from spotcluster.plugins import loader, users
 from spotcluster.plugins.loader import PluginError
 from spotcluster.plugins.users import CreateUsers
+from spotcluster.steps import Step
 
 SETUP_CLASS = "spotcluster.plugins.users.CreateUsers"
 PAIRS = {name: ssh.keys.generate(f"{name}@laptop") for name in ("alice", "bob")}
@@ -128,6 +131,68 @@ def test_key_with_options_on_the_master_goes_no_further(tmp_path: Path) -> None:
     master: Any = SimpleNamespace(run_each=lambda steps: [said[one.user] for one in steps])
     cluster: Any = SimpleNamespace(master=master, together=lambda _, one, do: do([one]))
     assert users._keys_on_master(cluster, master, ["alice", "bob"]) == {"bob": BOB}
+
+
+@pytest.mark.parametrize("there", ["nothing", "a pipe", "a key"])
+def test_a_users_missing_key_on_the_master_kept_every_node_from_joining(
+    tmp_path: Path, there: str
+) -> None:
+    path = tmp_path / ".ssh" / "id_ed25519.pub"
+    path.parent.mkdir()
+    if there == "a pipe":  # which nobody writes to
+        os.mkfifo(path)
+    elif there == "a key":
+        path.write_text(f"{ALICE} alice@cluster\n")
+
+    def run_each(steps: Sequence[Step]) -> list[str]:
+        scripts = [one.script.replace("timeout 10 ", "timeout 0.2 ") for one in steps]
+        return [
+            subprocess.run(
+                ["bash", "-c", f"set -euo pipefail\n{one}"],
+                env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+                check=True,
+                capture_output=True,
+                text=True,
+                timeout=30,
+            ).stdout
+            for one in scripts
+        ]
+
+    master: Any = SimpleNamespace(run_each=run_each)
+    cluster: Any = SimpleNamespace(master=master, together=lambda _, one, do: do([one]))
+    found = users._keys_on_master(cluster, master, ["alice"])
+    assert found == ({"alice": ALICE} if there == "a key" else {})
+
+
+def test_a_user_became_a_member_of_a_group_of_the_images_by_its_name(tmp_path: Path) -> None:
+    """As of the name of docker, whose members may do what root may."""
+    done = tmp_path / "done"
+    programs = {
+        "getent": 'case "$*" in "group docker") echo docker:x:999: ;; *) exit 2 ;; esac',
+        "groupadd": f"echo groupadd >>{done}",
+    }
+    for name, script in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    script = templates.script(
+        "users.sh",
+        names=["docker"],
+        numbers=[users.number("docker")],
+        roots=[],
+        account="ipuser",
+        group="nogroupofours",
+        gid=users.GID,
+        shared="/srv/shared",
+    )
+    ran = subprocess.run(
+        ["bash", "-c", f"set -euo pipefail\n{script}"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith("The image has a group docker already,")
+    assert not done.exists()
 
 
 def let_in(home: Path, *keys: str) -> list[str]:

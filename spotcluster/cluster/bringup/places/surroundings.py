@@ -129,7 +129,7 @@ def look(
             ebs.check_key(session, template.kms_key, "KMS_KEY")
     group = None
     if template.placement_group == placement_groups.OWN:
-        group = PlacementGroup(placement_groups.own_name(cluster), own=True)
+        group = placement_groups.own(session, cluster)
     elif template.placement_group:
         group = placement_groups.find(session, template.placement_group)
     reservation = None

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from spotcluster import ssh, templates
+from spotcluster.plugins import self_signed
 
 KEY = "8c0de8a4-5d5c0b2f6a7c1e9d"
 CURVE = "k916UOMtmh-<+q[Lg5k(>mNZ4&QPS*7gt2p%l:uy"
@@ -35,6 +36,7 @@ def home(tmp_path: Path) -> Path:
     write(own / "ipython" / "security" / "ipcontroller-client.json", json.dumps({"key": KEY}))
     write(own / "ipython" / "security" / "curve", f"a-public-half-of-a-pair\n{CURVE}\n")
     write(own / "notebook" / "token", TOKEN)
+    write(own / "dask" / "tls.pem", self_signed.pem("spotcluster dask"))
     for name in ("drain", "path.sh", "logs/engine.log", "services/engine", "cluster", "of-later"):
         write(own / name, "x")
     write(own / "env" / "lib" / "module.py", "x = 1\n")
@@ -68,7 +70,7 @@ def test_only_what_was_installed_and_the_users_own_files_stay(home: Path) -> Non
     ]
 
 
-@pytest.mark.parametrize("what", ["key", "curve", "token", "private"])
+@pytest.mark.parametrize("what", ["key", "curve", "token", "private", "dask"])
 def test_a_secret_that_somebody_has_copied_elsewhere_is_found(home: Path, what: str) -> None:
     private = (home / ".ssh" / "id_ed25519").read_text()
     secret = {
@@ -76,12 +78,15 @@ def test_a_secret_that_somebody_has_copied_elsewhere_is_found(home: Path, what: 
         "curve": f"export IPP_CURVE_SECRETKEY='{CURVE}'",
         "token": f"url?token={TOKEN}",
         "private": private,
+        "dask": (home / ".spotcluster" / "dask" / "tls.pem").read_text().partition("-----END")[0],
     }
     copied = write(home / "notes" / "my notes.txt", secret[what])
     assert clean(home) == f"{copied}\nclean\n"
 
 
 def test_a_public_key_is_no_secret(home: Path) -> None:
+    pem = (home / ".spotcluster" / "dask" / "tls.pem").read_text()
+    write(home / "certificate", pem.partition("-----END PRIVATE KEY-----\n")[2])
     write(home / "deploy", (home / ".ssh" / "authorized_keys").read_text())
     assert clean(home) == "clean\n"
 

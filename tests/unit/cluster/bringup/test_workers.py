@@ -19,15 +19,18 @@ from spotcluster.aws.calls import Patience
 from spotcluster.aws.fleets import Pool
 from spotcluster.aws.images import Image
 from spotcluster.aws.instance_types import InstanceType
+from spotcluster.aws.launching.reservations import Reservation
 from spotcluster.aws.network import Subnet
 from spotcluster.cluster.bringup import launch
 from spotcluster.cluster.bringup.launch import Launcher
+from spotcluster.cluster.bringup.making import Making
 from spotcluster.cluster.bringup.places.pools import Offer
 from spotcluster.cluster.bringup.plans import Plan, PlannedNode
 from spotcluster.cluster.bringup.together import tagging
 from spotcluster.cluster.bringup.together.tagging import Tagger
 from spotcluster.config import Template
 from spotcluster.errors import CapacityError
+from spotcluster.ssh import keys
 
 IMAGE = Image("ami-1", "ubuntu", "/dev/sda1", "x86_64", "ubuntu")
 KIND = InstanceType("c5.large", 2, 4096, "x86_64")
@@ -375,3 +378,24 @@ def test_what_there_is_too_little_of_is_said_once_however_often_it_is_asked_for(
     tables = [one for one in notes if one.startswith("no room")]
     assert ["on-demand worker(s)" in one for one in tables] == [True]
     assert "`spotcluster -r us-east-1 addnode c -s 3 -I TYPE`" in tables[0]
+
+
+def test_master_in_a_capacity_block_lost_its_disk_where_autostop_was_to_stop_it() -> None:
+    """EC2's guide: instances in a block can be stopped, and started while it lasts."""
+    template = Template.model_validate(
+        {"name": "c", "keyname": "k", "node_instance_type": "c5.large"}
+    )
+    place = Subnet("subnet-a", "vpc-1", "us-east-1a", 100)
+    todo = Plan("c", "us-east-1", template, place, ())
+    record = SimpleNamespace(run="r", group_id="sg-1")
+    cluster: Any = SimpleNamespace(record=record, name="c", inside=False, deadline=None)
+    making = Making(cluster, todo, (), "")
+    block = Reservation("cr-1", "c5.large", "us-east-1a", 2, block=True)
+    pair = keys.generate("host")
+    for spot, reservation, what in (
+        (False, None, "stop"),
+        (False, block, "stop"),
+        (True, None, "terminate"),
+    ):
+        master = PlannedNode("master", KIND, IMAGE, spot, None, 0.0, reservation=reservation)
+        assert making.launch(master, pair, {}).on_shutdown == what

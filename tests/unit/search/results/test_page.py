@@ -223,3 +223,33 @@ def test_in_a_kernel_the_cell_goes_on_while_others_run(tmp_path: Path) -> None:
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+
+
+PICTURE = """
+from spotcluster.search.data.candidates import Candidate
+from spotcluster.search.data.evaluations import Evaluation
+from spotcluster.search.results import plots
+
+def curve():
+    return plots.validation_curve([Candidate({"C": 1}, 0)], [Evaluation(0, 0, 0.5)], "C")
+"""
+
+
+def test_a_picture_that_was_the_value_of_a_cell_was_shown_twice() -> None:
+    pytest.importorskip("matplotlib")
+    manager, client = start_new_kernel(kernel_name="python3")
+
+    def shown(code: str) -> list[str]:
+        told: list[dict[str, Any]] = []
+        reply = client.execute_interactive(code, output_hook=told.append, timeout=120)
+        assert reply["content"]["status"] == "ok", reply["content"]
+        return [one["msg_type"] for one in told if "image/png" in one["content"].get("data", {})]
+
+    try:
+        assert shown(f"{PICTURE}\ncurve()") == ["execute_result"]
+        assert shown("curve(); curve()") == ["execute_result", "display_data"]
+        assert shown("kept = curve()") == ["display_data"]  # as any other of matplotlib's
+        assert shown("kept") == ["execute_result"]
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
