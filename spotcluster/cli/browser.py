@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,3 +29,14 @@ def page(kind: str, region: str, name: str, url: str) -> Iterator[Path]:
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def show(page: Path) -> None:
+    """Have this computer's browser show a page.
+
+    In a thread of its own: some browsers are waited for until somebody closes them, and what comes
+    of one that ends must not be where a Ctrl-C arrives, which would not be heard.
+    """
+    import webbrowser
+
+    threading.Thread(target=webbrowser.open, args=[page.as_uri()], daemon=True).start()

@@ -321,7 +321,7 @@ def test_tmux_session_is_the_nodes_own_and_entered_again(cluster: str, master: P
     assert (master / "entered-2").exists()
 
 
-def test_browser_is_shown_a_private_page_that_leads_to_the_notebook(
+def test_browser_is_shown_a_private_page_and_ctrl_c_heard_as_long_as_it_runs(
     cluster: str,
     tmp_path: Path,
     home: Path,
@@ -331,7 +331,8 @@ def test_browser_is_shown_a_private_page_that_leads_to_the_notebook(
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" >{tmp_path}/shown.new\nstat -c %a "${{1#file://}}" '
                        f">>{tmp_path}/shown.new\ncat \"${{1#file://}}\" >>{tmp_path}/shown.new\n"
-                       f"mv {tmp_path}/shown.new {tmp_path}/shown\n")  # fmt: skip
+                       f"mv {tmp_path}/shown.new {tmp_path}/shown\n"
+                       f"while [ ! -e {tmp_path}/closed ]; do sleep 0.1; done\n")  # fmt: skip
     browser.chmod(0o755)
     monkeypatch.setenv("BROWSER", str(browser))
     opened = follow("notebook", cluster)
@@ -341,7 +342,9 @@ def test_browser_is_shown_a_private_page_that_leads_to_the_notebook(
     assert address.startswith("file://")
     assert mode == "600"
     assert opened.out.read_text().strip() in page
-    opened.end(signal.SIGINT)
+    _, said = opened.end(signal.SIGINT)
+    (tmp_path / "closed").touch()
+    assert "JupyterLab goes on" in said
     assert not Path(urlsplit(address).path).exists()
 
 

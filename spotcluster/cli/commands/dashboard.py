@@ -39,8 +39,6 @@ def dashboard(context: Context, name: str, *, no_browser: bool, port: int | None
     Nodes are added and removed there, searches aborted, the end put off, the cluster terminated;
     each is asked again. It costs the engines nothing.
     """
-    import webbrowser
-
     if importlib.util.find_spec("bokeh") is None:
         raise UsageError(
             "The dashboard needs Bokeh, which is not installed here.",
@@ -63,7 +61,7 @@ def dashboard(context: Context, name: str, *, no_browser: bool, port: int | None
         output.err.print("Ctrl-C ends the dashboard; the cluster goes on.")
         with browser.page("dashboards", cluster.region, name, served.url) as page:
             if not no_browser:
-                webbrowser.open(page.as_uri())
+                browser.show(page)
             served.run_until_interrupted()
         look.close()
         served.close()

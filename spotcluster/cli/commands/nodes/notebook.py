@@ -42,8 +42,6 @@ def notebook(
     It is installed there when it is first asked for. The server goes on when the tunnel is closed,
     and kernels with it.
     """
-    import webbrowser
-
     from spotcluster.cluster.on_master import notebook as notebooks
 
     region = f"-r {context.region} " if context.region else ""
@@ -59,7 +57,7 @@ def notebook(
         output.err.print("Ctrl-C closes the tunnel; the server goes on.")
         if not no_browser:
             page = stack.enter_context(browser.page("notebooks", cluster.region, name, opened.url))
-            webbrowser.open(page.as_uri())
+            browser.show(page)
         with contextlib.suppress(KeyboardInterrupt):
             notebooks.keep_open(cluster, opened)
     output.err.print(
