@@ -24,6 +24,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -33,25 +34,46 @@ import botocores
 LARGEST = 1 << 20
 """Bytes of a request: words and environment."""
 
-_LEFT_OUT = ("spotcluster.local.", "spotcluster.search", "spotcluster.templates")
-"""What commands do not import, and what would take long."""
+_LEFT_OUT = (
+    "spotcluster.dashboard.",
+    "spotcluster.local.",
+    "spotcluster.search",
+    "spotcluster.templates",
+    "spotcluster.testing",
+)
+"""What few commands import, and what would take long: moto, scikit-learn, bokeh."""
 
 
-def import_program() -> None:
+def import_commands() -> None:
     """Import spotcluster with what it imports only when a command needs it."""
     import boto3
 
     import spotcluster
     from spotcluster.aws.session import known_regions
 
-    for found in pkgutil.walk_packages(spotcluster.__path__, "spotcluster."):
-        if not found.name.startswith(_LEFT_OUT) and not found.name.endswith("__main__"):
-            importlib.import_module(found.name)
+    _import_below(spotcluster.__path__, "spotcluster.")
     botocores.share()
     session = boto3.Session("none", "none", region_name="us-east-1")  # no call is made
     for service in ("ec2", "ssm", "s3"):
         session.client(service)
     known_regions()
+
+
+def _import_below(folders: Iterable[str], prefix: str) -> None:
+    """Import what is there; unlike `pkgutil.walk_packages`, nothing of what is left out."""
+    for found in pkgutil.iter_modules(folders, prefix):
+        if found.name.startswith(_LEFT_OUT) or found.name.endswith("__main__"):
+            continue
+        module = importlib.import_module(found.name)
+        if found.ispkg:
+            _import_below(module.__path__, f"{found.name}.")
+
+
+def import_program() -> None:
+    """Import what commands of users run, who look at the results of searches too."""
+    import spotcluster.search  # noqa: F401
+
+    import_commands()
 
 
 def import_terminal() -> None:
@@ -61,7 +83,7 @@ def import_terminal() -> None:
 
     from spotcluster.aws import policy
 
-    import_program()
+    import_commands()
     session = boto3.Session("none", "none", region_name="us-east-1")
     for statement in policy.document()["Statement"]:
         for action in statement["Action"]:
@@ -248,7 +270,9 @@ def _status(code: object) -> int:
 
 
 if __name__ == "__main__":
+    gc.disable()  # a third of the time would go to looking through what stays
     IMPORTS[sys.argv[2]]()
+    gc.enable()
     gc.collect()
     gc.freeze()  # or every process would look through all of it, and so copy it
     run(serve(socket.socket(fileno=int(sys.argv[1]))))

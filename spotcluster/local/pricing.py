@@ -57,10 +57,11 @@ def answer(action: str, params: dict[str, Any]) -> Response:
         return answers.document(
             {"FormatVersion": "aws_v1", "PriceList": products}, content_type=_JSON_TYPE
         )
-    found = []
+    found: list[str] = []
     if all(_FIXED.get(name, value) == value for name, value in wanted.items()):
-        offered = sorted({name for name, _ in market.pools(region)})
-        found = [name for name in offered if instance_type in (None, name)]
+        offered = market.types_of(region)
+        wanted_types = sorted(offered) if instance_type is None else [instance_type]
+        found = [name for name in wanted_types if name in offered]
     start = int(params.get("NextToken") or 0)
     size = min(int(params.get("MaxResults") or _PAGE), _PAGE)
     result: dict[str, Any] = {

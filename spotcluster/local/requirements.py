@@ -89,7 +89,7 @@ def types_with(
         For what EC2 refuses, and for what is not known here.
     """
     _check(wanted)
-    offered = {name for name, _ in market.pools(region)}
+    offered = market.types_of(region)
     return sorted(
         name
         for name, info in INSTANCE_TYPES.items()

@@ -8,9 +8,9 @@ which looks at each name of an element anew, and goes through a parser's events.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Mapping
 from typing import Any
-from weakref import WeakKeyDictionary
 from xml.sax.saxutils import escape, quoteattr
 
 import moto.core.responses
@@ -19,12 +19,12 @@ from moto.core.serialize import (
     MISSING,
     AttributePickerContext,
     EC2Serializer,
+    ResponseSerializer,
     XFormedAttributePicker,
     get_value,
 )
 
-_names: WeakKeyDictionary[Any, dict[tuple[str, type], tuple[str, ...]]] = WeakKeyDictionary()
-_transforms: dict[tuple[str, ...], dict[str, str | None]] = {}
+_of_serializer = ResponseSerializer.get_value
 
 
 class Picker(XFormedAttributePicker):
@@ -34,23 +34,47 @@ class Picker(XFormedAttributePicker):
         super().__init__(**given)
         self._paths = _transforms.setdefault(tuple(self.response_transformers), {})
 
-    def __call__(self, context: AttributePickerContext) -> Any:
-        of_field = _names.setdefault(context.shape, {})
-        kind = (context.key, type(context.obj))
-        if kind not in of_field:
-            of_field[kind] = tuple(dict.fromkeys(self.get_possible_keys(context)))
-        value = None
-        for name in of_field[kind]:
-            found = get_value(context.obj, name, MISSING)
-            if found is not MISSING:
-                value = found
+    def pick(self, path: list[str], obj: Any, key: str, names: tuple[str, ...]) -> Any:
+        """Return what an object has under the first of some names, transformed as moto would."""
+        found = None
+        is_mapping = hasattr(obj, "__getitem__")
+        for name in names:
+            if is_mapping or "." in name:
+                value = get_value(obj, name, MISSING)
+            else:
+                value = getattr(obj, name, MISSING)
+            if value is not MISSING:
+                found = value
                 break
-        path = f"{context.key_path}.{context.key}"
-        if path not in self._paths:
-            ends = (one for one in self.response_transformers if path.endswith(one))
-            self._paths[path] = next(ends, None)
-        transform = self._paths[path]
-        return value if transform is None else self.response_transformers[transform](value)
+        if not self.response_transformers:
+            return found
+        place = (*path, key)
+        if place not in self._paths:
+            ends = (one for one in self.response_transformers if ".".join(place).endswith(one))
+            self._paths[place] = next(ends, None)
+        transform = self._paths[place]
+        return found if transform is None else self.response_transformers[transform](found)
+
+
+_transforms: dict[tuple[str, ...], dict[tuple[str, ...], str | None]] = {}
+
+
+def _value(self: ResponseSerializer, value: Any, key: str, shape: Any) -> Any:
+    picker = self._value_picker
+    if not isinstance(picker, Picker):
+        return _of_serializer(self, value, key, shape)
+    known: dict[tuple[str, type], tuple[str, ...]] = shape.__dict__.setdefault("names_here", {})
+    kind = (key, type(value))
+    if kind not in known:
+        context = AttributePickerContext(value, key, shape)
+        known[kind] = tuple(dict.fromkeys(picker.get_possible_keys(context)))
+    return picker.pick(self.path, value, key, known[kind])
+
+
+def _request_id(headers: dict[str, Any]) -> str:
+    """Return what moto draws letter by letter."""
+    headers["x-amzn-requestid"] = own = os.urandom(26).hex().upper()
+    return own
 
 
 _HEAD = '<?xml version="1.0" encoding="utf-8"?>\n'
@@ -92,4 +116,6 @@ def _text(value: Any) -> str:
 def use() -> None:
     """Have this process's moto use it."""
     moto.core.responses.XFormedAttributePicker = Picker
+    moto.core.responses.gen_amzn_requestid_long = _request_id
+    ResponseSerializer.get_value = _value
     EC2Serializer._serialize_body = lambda _, body: xml(body)

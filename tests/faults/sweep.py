@@ -196,7 +196,7 @@ def _wait_until_it_waits(terminal: Terminal, held: Callable[[], int], world: Wor
         is_waiting = world.under_way() == held() and not terminal.works()
         looks = looks + 1 if is_waiting else 0
         time.sleep(pause)
-        pause = min(2 * pause, 0.008)  # where others use the processors, it is not for us to
+        pause = min(2 * pause, 0.03)  # where others use the processors, it is not for us to
 
 
 Hit = Callable[[int, str], bool]

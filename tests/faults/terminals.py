@@ -90,8 +90,11 @@ class Terminal:
 
     def works(self) -> bool:
         """Return whether any of its threads does something but wait, where that can be seen."""
-        tasks = Path(f"/proc/{self.pid}/task").glob("*/stat")
-        return any(_state_of(one) not in ("S", "") for one in tasks)
+        try:
+            tasks = os.listdir(f"/proc/{self.pid}/task")  # noqa: PTH208 - asked for many times
+        except OSError:  # it has ended
+            return False
+        return any(_state_of(self.pid, task) not in ("S", "") for task in tasks)
 
     def ended(self) -> bool:
         """Return whether it has ended."""
@@ -117,11 +120,17 @@ class Terminal:
         return self.done
 
 
-def _state_of(task: Path) -> str:
+def _state_of(pid: int, task: str) -> str:
     try:
-        return task.read_text().rpartition(") ")[2][:1]
+        stat = os.open(f"/proc/{pid}/task/{task}/stat", os.O_RDONLY)
     except OSError:  # it has ended
         return ""
+    try:
+        return os.read(stat, 256).decode(errors="replace").rpartition(") ")[2][:1]
+    except OSError:
+        return ""
+    finally:
+        os.close(stat)
 
 
 @functools.cache

@@ -178,6 +178,13 @@ class Kept(dict[str, Any]):
         return default if task is None else task.metadata
 
 
+class Stream:
+    """By which nothing is received: what comes does so otherwise here."""
+
+    def closed(self) -> bool:
+        return True
+
+
 class Session:
     """What makes a client's messages, and sends them."""
 
@@ -191,7 +198,7 @@ class Session:
         return {"msg_id": f"m{world.sent + world.calls}", "metadata": metadata or {}}
 
     def send(
-        self, stream: str, message: dict[str, Any], buffers: list[Any], ident: bytes | None
+        self, stream: Stream, message: dict[str, Any], buffers: list[Any], ident: bytes | None
     ) -> None:
         world = self._world
         world.now += world.times.sending
@@ -217,7 +224,7 @@ class World(Clock):
     """
 
     _closed = False
-    _task_stream, _mux_stream = "task", "mux"
+    _task_stream, _mux_stream, _iopub_stream = Stream(), Stream(), Stream()
 
     def __init__(
         self,
@@ -289,13 +296,12 @@ class World(Clock):
     def ids(self) -> list[int]:
         return list(self.engines)
 
-    def add_callback(self, call: Callable[..., None], *args: Any, **more: Any) -> None:
-        if call == self.session.send:  # what is to be received comes as it does here
-            call(*args, **more)
+    def add_callback(self, call: Callable[..., None], *args: Any) -> None:
+        call(*args)
 
     def send_apply_request(
         self,
-        socket: str,
+        socket: Stream,
         function: Any,
         args: Sequence[Any],
         *,

@@ -15,6 +15,8 @@ import zmq
 from ipyparallel.serialize import deserialize_object, pack_apply_message
 
 AT_ONCE = 100  # messages that are received before the client's thread does something else
+_OUT = int(zmq.POLLOUT)  # to compare with a flag takes longer
+GATHER = 0.05  # seconds in which notes come together, where nobody waits for anything else
 
 
 class Answer(Future[Any]):
@@ -75,44 +77,34 @@ class _Mail:
 
     def __init__(self) -> None:
         self.awaited: WeakValueDictionary[str, Answer] = WeakValueDictionary()
+        self.unanswered: set[str] = set()
+        # They know the client, and are kept by what it has open.
+        self.lines: WeakValueDictionary[str, _Line] = WeakValueDictionary()
 
     def open(self, client: Any) -> None:
         """Receive what comes from now on; by the client's thread."""
-        self.receive_from(client, client._task_stream, self.reply)
-        self.receive_from(client, client._mux_stream, self.reply)
-        self.receive_from(client, client._iopub_stream, self.published)
+        for stream in ("_task_stream", "_mux_stream"):
+            line = self.lines[stream] = _Line(client, getattr(client, stream), self.reply)
+            line.begin()
+        _Line(client, client._iopub_stream, self.published, self).begin()
 
-    def receive_from(self, client: Any, stream: Any, take: Callable[[Any, Any], None]) -> None:
-        if stream.closed():
+    def send(
+        self, client: Any, stream: str, message: dict[str, Any], buffers: Any, ident: Any
+    ) -> None:
+        """Send a message; by the client's thread."""
+        line = self.lines.get(stream)
+        if line is None or not line.is_free():
+            client.session.send(getattr(client, stream), message, buffers=buffers, ident=ident)
             return
+        client.session.send(line.stream.socket, message, buffers=buffers, ident=ident)
+        line.receive()  # the socket may not tell any more of what has come meanwhile
 
-        def taken(parts: Sequence[Any]) -> None:
-            try:
-                take(client, parts)
-            except Exception:
-                client.log.error("Invalid Message", exc_info=True)  # as the client does
-
-        def receive(*_: Any) -> None:
-            for _nth in range(AT_ONCE):
-                if stream.closed():
-                    return
-                try:
-                    parts = stream.socket.recv_multipart(zmq.NOBLOCK, copy=False)
-                except zmq.ZMQError:  # nothing more: it tells once of all that has come
-                    break
-                taken(parts)
-            else:
-                client._io_loop.add_callback(receive)
-            if not stream.closed() and stream.sending():
-                stream.flush(zmq.POLLOUT)
-
-        # The stream itself receives when it sends something, and closes the socket in the end.
-        stream.on_recv(taken, copy=False)
-        client._io_loop.remove_handler(stream.socket)
-        client._io_loop.add_handler(stream.socket, receive, client._io_loop.READ)
-        client._io_loop.add_callback(receive)
+    def is_all_for(self, client: Any) -> bool:
+        """Return whether nobody waits for anything that is not of a search."""
+        return 0 < len(client.outstanding) <= len(self.unanswered)
 
     def reply(self, client: Any, parts: Sequence[Any]) -> None:
+        """Take a reply."""
         about, rest = _about(client, parts)
         answer = self.awaited.get(about)
         if answer is None:
@@ -130,6 +122,7 @@ class _Mail:
         answer.set_result(deserialize_object(message["buffers"])[0])
 
     def published(self, client: Any, parts: Sequence[Any]) -> None:
+        """Take what an engine has published."""
         about, rest = _about(client, parts)
         kind = client.session.unpack(rest[1].bytes)["msg_type"]
         answer = self.awaited.get(about)
@@ -141,6 +134,85 @@ class _Mail:
             answer.engine = message["metadata"].get("engine") or answer.engine
             answer.notes.update(deserialize_object(message["buffers"])[0])
             answer.told()
+
+
+class _Line:
+    """One of a client's streams, and its socket; all of it is done by the client's thread.
+
+    Parameters
+    ----------
+    client, stream
+    take : callable
+        Given the client, and the parts of each message.
+    gathers : _Mail, optional
+        Lets messages come together while all that is awaited is its own.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        stream: Any,
+        take: Callable[[Any, Sequence[Any]], None],
+        gathers: _Mail | None = None,
+    ) -> None:
+        self.client = client
+        self.stream = stream
+        self.take = take
+        self.gathers = gathers
+
+    def begin(self) -> None:
+        """Receive what comes from now on, in place of the stream."""
+        if self.stream.closed():
+            return
+        # It receives too, when it has sent something, and closes the socket in the end.
+        self.stream.on_recv(self.taken, copy=False)
+        self.client._io_loop.remove_handler(self.stream.socket)
+        self.listen()
+
+    def listen(self) -> None:
+        """Receive what has come, and what will."""
+        if not self.stream.closed():
+            loop = self.client._io_loop
+            loop.add_handler(self.stream.socket, self.comes, loop.READ)
+            self.receive()
+
+    def is_free(self) -> bool:
+        """Return whether the socket takes a message now, and the stream has none for it."""
+        if self.stream.closed() or self.stream.sending():
+            return False
+        return bool(self.stream.socket.get(zmq.EVENTS) & _OUT)
+
+    def comes(self, *_: Any) -> None:
+        """Take note that something has come."""
+        if self.gathers is not None and self.gathers.is_all_for(self.client):
+            # It would be called again and again until all is received.
+            self.client._io_loop.remove_handler(self.stream.socket)
+            self.client._io_loop.call_later(GATHER, self.listen)
+        else:
+            self.receive()
+
+    def receive(self) -> None:
+        """Receive all that has come."""
+        stream = self.stream
+        for _ in range(AT_ONCE):
+            if stream.closed():
+                return
+            try:
+                parts = stream.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.ZMQError:  # nothing more: it tells once of all that has come
+                break
+            self.taken(parts)
+        else:
+            self.client._io_loop.add_callback(self.receive)
+        if not stream.closed() and stream.sending():
+            stream.flush(zmq.POLLOUT)
+
+    def taken(self, parts: Sequence[Any]) -> None:
+        """Have a message looked at; what is wrong with it keeps no other one from that."""
+        try:
+            self.take(self.client, parts)
+        except Exception:
+            self.client.log.error("Invalid Message", exc_info=True)  # as the client does
 
 
 def _about(client: Any, parts: Sequence[Any]) -> tuple[str, Sequence[Any]]:
@@ -155,7 +227,7 @@ _mail: WeakKeyDictionary[Any, _Mail] = WeakKeyDictionary()  # of each client
 
 def _send(
     client: Any,
-    stream: Any,
+    stream: str,
     function: Any,
     args: Sequence[Any],
     metadata: dict[str, Any] | None = None,
@@ -170,16 +242,18 @@ def _send(
     """
     if client._closed:
         raise OSError("Connections have been closed.")
-    if client not in _mail:
-        _mail[client] = _Mail()
-        client._io_loop.add_callback(_mail[client].open, client)
+    mail = _mail.get(client)
+    if mail is None:
+        mail = _mail[client] = _Mail()
+        client._io_loop.add_callback(mail.open, client)
     session = client.session
     buffers = pack_apply_message(
         function, args, {}, session.buffer_threshold, session.item_threshold
     )
     message = session.msg("apply_request", metadata=metadata)
     answer = Answer(message["msg_id"])
-    _mail[client].awaited[answer.id] = answer
+    mail.awaited[answer.id] = answer
+    mail.unanswered.add(answer.id)
     client._futures[answer.id] = answer
     client.outstanding.add(answer.id)
     client.history.append(answer.id)
@@ -189,10 +263,11 @@ def _send(
     def forget(_: Any) -> None:
         for kept in (client._futures, client.results, client.metadata):
             kept.pop(answer.id, None)
+        mail.unanswered.discard(answer.id)
 
     answer.add_done_callback(forget)
     ident = None if engine is None else engine.encode()
-    client._io_loop.add_callback(session.send, stream, message, buffers=buffers, ident=ident)
+    client._io_loop.add_callback(mail.send, client, stream, message, buffers, ident)
     return answer
 
 
@@ -216,7 +291,7 @@ def send_task(
     """
     names = [client._engines[one] for one in targets]
     told = {"after": [], "follow": [], "timeout": limit, "targets": names, "retries": 0}
-    return _send(client, client._task_stream, function, args, {**told, "label": label})
+    return _send(client, "_task_stream", function, args, {**told, "label": label})
 
 
 def send_call(client: Any, engine: int, function: Any, args: Sequence[Any]) -> Answer:
@@ -227,4 +302,4 @@ def send_call(client: Any, engine: int, function: Any, args: Sequence[Any]) -> A
     KeyError
         If it is not there.
     """
-    return _send(client, client._mux_stream, function, args, engine=client._engines[engine])
+    return _send(client, "_mux_stream", function, args, engine=client._engines[engine])

@@ -24,6 +24,7 @@ from spotcluster.search.results.state import Meter
 
 OFTEN = 1.0  # seconds between two states, at least
 SELDOM = 5.0  # seconds after which it says that it is still there, when nothing has changed
+RANKED = 3.0  # seconds between two rankings, at least
 SHARE = 0.005  # of the thread's time for the ranking, which takes long with very many candidates
 LEADERS = 5
 KEPT = 7 * 24 * 3600.0  # seconds that the file of a search that has ended stays
@@ -126,7 +127,7 @@ class Progress:
                 return
             if done and (now >= self._rank_next or not running):  # none of none, which takes time
                 self._leaders = [_leader(best) for best in self._rank()[:LEADERS]]
-                self._rank_next = now + (time.monotonic() - now) / SHARE
+                self._rank_next = now + max(RANKED, (time.monotonic() - now) / SHARE)
             self._write(
                 {
                     "format": FORMAT,

@@ -29,7 +29,13 @@ class Stream:
 
     def __init__(self) -> None:
         self.sent: list[list[Any]] = []
-        self.socket = SimpleNamespace(recv_multipart=self._receive)
+        self.straight: list[list[Any]] = []
+        self.events = 0
+        self.socket = SimpleNamespace(
+            recv_multipart=self._receive,
+            send_multipart=lambda parts, **_: self.straight.append(parts),
+            get=lambda _: self.events,
+        )
         self.arrived: list[Any] = []
 
     def on_recv(self, taken: Any, copy: bool) -> None:
@@ -51,12 +57,16 @@ class Stream:
 
 
 class Loop:
-    """A loop that calls at once, and keeps who is to be told of what has come."""
+    """A loop that calls at once, and keeps who is to be told of what has come, or of time."""
 
     READ = 1
 
     def __init__(self) -> None:
         self.handlers: dict[Any, Any] = {}
+        self.later: list[Any] = []
+
+    def call_later(self, seconds: float, function: Any) -> None:
+        self.later.append(function)
 
     def add_callback(self, function: Any, *args: Any, **more: Any) -> None:
         function(*args, **more)
@@ -98,6 +108,8 @@ class Client:
         """Have messages come, all at once."""
         stream.arrived += messages
         self._io_loop.handlers[id(stream.socket)](stream.socket, 1)
+        while self._io_loop.later:
+            self._io_loop.later.pop()()
 
 
 ENGINE = Session(key=b"secret")
@@ -154,6 +166,20 @@ def test_message_goes_to_the_engines_that_are_named_also_where_there_are_no_othe
     backend.call(1, here.identity)
     (parts,) = client._mux_stream.sent
     assert parts[0] == b"uuid-1"
+
+
+def test_message_goes_straight_to_the_socket_where_that_takes_it(
+    client: Client, backend: Any
+) -> None:
+    stream = client._task_stream
+    waits = backend.send([0], 10.0, None, here.identity)
+    assert len(stream.sent) == 1
+    stream.events = zmq.POLLOUT.value
+    # What has come meanwhile the socket does not tell of.
+    stream.arrived.append(message("apply_reply", waits.id, {"status": "ok"}, "answer"))
+    backend.send([0], 10.0, None, here.identity)
+    assert len(stream.straight) == len(stream.sent) == 1
+    assert waits.result(0) == "answer"
 
 
 def test_what_is_the_same_in_all_messages_is_pickled_once(client: Client, backend: Any) -> None:
@@ -248,6 +274,23 @@ def test_what_is_not_of_a_search_is_the_clients(client: Client, backend: Any) ->
     client.comes(client._iopub_stream, message("status", "of another client", {}))  # not looked at
     client.comes(client._task_stream, own[3])
     assert client.others == own
+
+
+def test_what_others_print_waited_for_the_notes_of_a_search(client: Client, backend: Any) -> None:
+    backend.send([0], 10.0, None, here.identity)
+    loop, stream = client._io_loop, client._iopub_stream
+    told = loop.handlers[id(stream.socket)]
+    stream.arrived.append(message("stream", "theirs", {"name": "stdout", "text": "printed"}))
+    told(stream.socket, 1)
+    assert stream.arrived
+    assert not loop.handlers.get(id(stream.socket))  # or the loop would not rest
+    loop.later.pop()()
+    assert not stream.arrived
+    client.outstanding.add("theirs")
+    stream.arrived.append(message("stream", "theirs", {"name": "stdout", "text": "printed"}))
+    loop.handlers[id(stream.socket)](stream.socket, 1)
+    assert not stream.arrived
+    assert len(client.others) == 2
 
 
 def test_what_is_not_signed_as_it_should_be_is_no_answer(
