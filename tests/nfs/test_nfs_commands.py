@@ -193,6 +193,7 @@ def test_cluster_that_was_stopped_shares_its_files_again(cluster: VirtualLab) ->
 def test_master_that_was_lost_is_followed_by_another_with_the_volume(cluster: VirtualLab) -> None:
     worker, former = cluster.machine("node001"), cluster.machine("master")
     former.power_loss()
+    cluster.ec2.terminate_instances(InstanceIds=[former.id])  # as EC2 ends what it takes back
     former.wait("terminated")
     cluster.run("start", NAME, timeout=1200)
     master = cluster.machine("master")
