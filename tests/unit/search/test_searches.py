@@ -254,8 +254,9 @@ def test_scores_are_grouped_by_value_in_the_grids_order() -> None:
 
 def test_plots_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.pyplot", None)
+    candidates, done = [Candidate({"C": 10.0}, 0)], [Evaluation(0, 0, 0.5, 0.6)]
     with pytest.raises(SearchError, match="pip install matplotlib"):
-        boxplot_parameters([], [], display_train=False)
+        boxplot_parameters(candidates, done, display_train=False)
 
 
 def test_boxplot() -> None:
