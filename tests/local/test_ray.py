@@ -156,6 +156,7 @@ def test_client_of_the_laptop_goes_through_a_tunnel(
     cluster: spotcluster.Cluster, home: Path
 ) -> None:
     """As the page says: the token comes by the environment."""
+    pytest.importorskip("grpc", reason="Ray's client is not installed: pip install 'ray[client]'")
     token = cli("sshmaster", "mycluster", "cat .spotcluster/ray/token").strip()
     address = (home / ".spotcluster" / "ray" / "client").read_text().strip()
     with cluster.tunnel(f"18001:master:{address}"):
