@@ -30,7 +30,7 @@ from spotcluster.plugins import environment
 
 PACKAGES = (*environment.BASE, *on_master.PACKAGES, "scikit-learn", "distributed", "bokeh")
 _HERE = Path(sysconfig.get_path("purelib"))
-_FORM = "with all bytecode, without tests, stubs and headers"
+_FORM = "with all bytecode, without tests but ipyparallel's, stubs and headers"
 _NOT_COMPILED = re.compile(r"/tests/")
 
 
@@ -74,14 +74,19 @@ def _fill(place: Path) -> None:
 
 def _leave_out_what_is_not_read(wheel: Path) -> None:
     """Have an unpacked wheel be as if it had been published without that."""
+
+    def is_read(name: str) -> bool:
+        # Functions of ipyparallel's tests are sent to engines by name; see others/.
+        return name.startswith("ipyparallel/") or not NOT_READ.search(f"/{name}")
+
     for record in wheel.glob("*.dist-info/RECORD"):
         lines = record.read_text().splitlines()
-        left = [line for line in lines if not NOT_READ.search(line.split(",")[0])]
+        left = [line for line in lines if is_read(line.split(",")[0])]
         record.write_text("\n".join([*left, ""]))
     for folder, _, names in os.walk(wheel, topdown=False):
         for name in names:
             path = Path(folder, name)
-            if NOT_READ.search(f"/{path.relative_to(wheel)}"):
+            if not is_read(str(path.relative_to(wheel))):
                 path.unlink()
         if not any(Path(folder).iterdir()):
             Path(folder).rmdir()
