@@ -166,6 +166,7 @@ def _script(
         conda=content.conda.rstrip("\n"),
         rattler=conda.RATTLER,
         conda_install=templates.read("conda_install.py") if content.conda else "",
+        conda_activated=templates.read("conda_activated.py") if content.conda else "",
     )
 
 

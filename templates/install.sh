@@ -2,7 +2,7 @@
 # Given: python=3.12 index=URL-or-empty extra=(URLs) trusted=(hosts without TLS) packages=(...)
 #        hashed=LINES, each with its hashes, constraints=LINES pinned=LINES one_pip=PROGRAM
 #        list=SCRIPT, which is packages.sh
-#        conda=LOCK-or-empty rattler=REQUIREMENT conda_install=PROGRAM
+#        conda=LOCK-or-empty rattler=REQUIREMENT conda_install=PROGRAM conda_activated=PROGRAM
 umask 077
 . layout.sh
 mkdir -p "$root"
@@ -53,6 +53,21 @@ bring_rattler() {
     python3 -m venv --clear "$root/conda" && "$rattler_python" -m pip install --quiet "$rattler"
 }
 
+note_variables() {
+    local site
+    for site in "$env"/lib/python3*/site-packages; do
+        rm -f "$site/spotcluster_conda.pth" # what is told is how it is without ours
+        printf '%s' "$conda_activated" >"$site/spotcluster_conda.py"
+    done
+    env -i HOME="$HOME" PATH="$env/bin:/usr/local/bin:/usr/bin:/bin" CONDA_PREFIX="$env" CONDA_SHLVL=1 \
+        CONDA_DEFAULT_ENV="$env" bash -c '
+            for one in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do
+                [ ! -e "$one" ] || . "$one" >/dev/null
+            done
+            exec "$CONDA_PREFIX/bin/python" "$1"/spotcluster_conda.py' - "$site" </dev/null
+    echo 'import spotcluster_conda' >"$site/spotcluster_conda.pth"
+}
+
 bring_conda() {
     if [ -e "$env/conda.lock" ] && [ "$(cat "$env/conda.lock")" = "$conda" ]; then
         return 0
@@ -66,6 +81,7 @@ bring_conda() {
     printf '%s\n' "$conda" >"$root/conda.lock"
     "$rattler_python" -c "$conda_install" "$root/conda.lock" "$env"
     rm -f "$env"/lib/python3*/EXTERNALLY-MANAGED # by us
+    note_variables
     mv "$root/conda.lock" "$env/conda.lock"
     rm -rf "$root/conda-begun" "$root/conda-packages"
 }

@@ -12,7 +12,6 @@ import functools
 import hashlib
 import io
 import json
-import os
 import sys
 import sysconfig
 import tarfile
