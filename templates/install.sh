@@ -69,14 +69,13 @@ note_variables() {
 }
 
 bring_conda() {
-    if [ -e "$env/conda.lock" ] && [ "$(cat "$env/conda.lock")" = "$conda" ]; then
+    # What is no environment of conda's cannot become one, and a half is like no other half.
+    if [ ! -d "$env/conda-meta" ] || [ -e "$root/conda-begun" ] || ! is_right_python "$env_python"; then
+        rm -rf "$env"
+    elif [ "$(cat "$env/conda.lock" 2>/dev/null)" = "$conda" ]; then
         return 0
     fi
     bring_rattler
-    # What is no environment of conda's cannot become one, and a half is like no other half.
-    if [ ! -d "$env/conda-meta" ] || [ -e "$root/conda-begun" ]; then
-        rm -rf "$env"
-    fi
     : >"$root/conda-begun"
     printf '%s\n' "$conda" >"$root/conda.lock"
     "$rattler_python" -c "$conda_install" "$root/conda.lock" "$env"
@@ -93,7 +92,7 @@ import glob, json, re, sys
 def canonical(name):
     return re.sub("[-_.]+", "-", name).lower()
 
-info, theirs = re.compile("/site-packages/([^/]+?)-[^-/]+[.](?:dist|egg)-info(?:/|$)"), set()
+info, theirs = re.compile("(?m)/site-packages/([^/]+?)-[^-/]+[.](?:dist|egg)-info(?:/|$)"), set()
 for record in glob.glob(sys.argv[1] + "/conda-meta/*.json"):
     with open(record) as file:
         theirs |= {canonical(one) for one in info.findall("\n".join(json.load(file)["files"]))}
@@ -116,7 +115,9 @@ bring() { # the command; what has hashes first, and nothing that has none with i
 }
 
 with_pip() {
-    if ! { is_right_python "$env_python" && "$env_python" -m pip --version; } >/dev/null 2>&1
+    if [ -d "$env/conda-meta" ]; then # is not to be made anew, whatever it lacks
+        "$env_python" -m pip --version >/dev/null 2>&1 || "$env_python" -m ensurepip >/dev/null || return
+    elif ! { is_right_python "$env_python" && "$env_python" -m pip --version; } >/dev/null 2>&1
     then
         base=$(command -v "python$python") || base=$(command -v python3)
         is_right_python "$base" || {

@@ -46,6 +46,7 @@ class Channel:
         self.url = ""
         for subdir in ("noarch", PLATFORM):
             (folder / subdir).mkdir(parents=True)
+        (folder / "ours").symlink_to(".")
 
     def add(
         self,
@@ -162,7 +163,6 @@ def served(channel: Channel, *, private: bool = False) -> Iterator[Channel]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     channel.url = f"http://127.0.0.1:{server.server_port}/ours"
-    (channel.folder / "ours").symlink_to(".")
     try:
         yield channel
     finally:

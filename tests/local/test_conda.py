@@ -5,6 +5,7 @@ One cluster lives through the module; its environment is conda's, with conda's P
 
 from __future__ import annotations
 
+import importlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -42,6 +43,7 @@ PLUGINS = pypackages, ipcluster
 ENVIRONMENT = """
 name: ours
 channels: [{url}]
+platforms: [{platform}]
 dependencies:
 - greetings
 - greetings-home
@@ -56,10 +58,9 @@ class Greeting(SVC):
     """A model that needs what only conda has."""
 
     def fit(self, x: object, y: object, sample_weight: object = None) -> Greeting:
-        import greetings
-
-        if greetings.WORD != "hello":
-            raise ValueError(greetings.WORD)
+        word = importlib.import_module("greetings").WORD
+        if word != "hello":
+            raise ValueError(word)
         return super().fit(x, y, sample_weight)
 
 
@@ -84,7 +85,9 @@ def cluster(
     module_cloud: local.Endpoint, module_home: Path, channel: conda_channels.Channel
 ) -> Iterator[spotcluster.Cluster]:
     (module_home / "config").write_text(CONFIG)
-    (module_home / "environment.yml").write_text(ENVIRONMENT.format(url=channel.url))
+    (module_home / "environment.yml").write_text(
+        ENVIRONMENT.format(url=channel.url, platform=conda_channels.PLATFORM)
+    )
     spotcluster.Account("local").create_key("mykey")
     with spotcluster.start("small", "mycluster") as started:
         yield started
