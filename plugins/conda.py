@@ -27,7 +27,7 @@ _LIMIT = 300.0  # seconds: the first time, the index of a large channel is downl
 _BY_NAME = "https://conda.anaconda.org"
 _DEFAULTS = ("https://repo.anaconda.com/pkgs/main", "https://repo.anaconda.com/pkgs/r")
 _USUAL = "conda-forge"
-_USUALLY = "linux-64"
+_NODES = ("linux-64", "linux-aarch64")  # the first one where a file says nothing of it
 # What nodes are taken to be, as pixi does: images that are older are not supported by EC2's own.
 _GLIBC, _LINUX, _MACOS = "2.28", "5.10", "13.0"
 _SYSTEMS = {
@@ -52,7 +52,7 @@ class Asked:
     channels : tuple of str
         URLs, the first one first.
     platforms : tuple of str
-        Those for which there must be an answer.
+        Those for which there must be an answer; none for the usual ones.
     pip : str
         The lines for pip.
     python : str
@@ -152,8 +152,10 @@ def _channels(given: Any, path: str) -> tuple[str, ...]:
 
 def _platforms(given: Any, path: str) -> tuple[str, ...]:
     platforms = _strings(given, "platforms", path)
-    # Others' platforms are of no use to nodes, but such files are for laptops too.
-    return tuple(one for one in platforms if one in _SYSTEMS) or (_USUALLY,)
+    found = tuple(one for one in platforms if one in _NODES)  # such files are for laptops, too
+    if platforms and not found:
+        raise ValueError(f"'{path}': its platforms have none of the nodes', {' and '.join(_NODES)}")
+    return found
 
 
 def _refuse_login(text: str, path: str) -> None:
@@ -237,13 +239,12 @@ def lock(
 
 def _wanted(platforms: Sequence[str]) -> dict[str, bool]:
     """Return all platforms that nodes may have, and whether each must do."""
-    # Whoever names none gets what can be had for the other machines of EC2, and for this one,
-    # which the hosts of the local cloud are.
-    wanted = dict.fromkeys(platforms, True)
-    if platforms == (_USUALLY,):
-        own = {"darwin-arm64": "osx-arm64", "darwin-x86_64": "osx-64"}
-        here = own.get(f"{sys.platform}-{os.uname().machine}")
-        wanted |= dict.fromkeys(filter(None, ["linux-aarch64", here]), False)
+    # Whoever names none gets what can be had for the other machines of EC2, too.
+    wanted = dict.fromkeys(platforms or _NODES[:1], True)
+    if not platforms:
+        wanted |= dict.fromkeys(_NODES[1:], False)
+    if sys.platform == "darwin":  # which the hosts of the local cloud are
+        wanted["osx-arm64" if os.uname().machine == "arm64" else "osx-64"] = False
     return wanted
 
 
@@ -264,7 +265,7 @@ def _solved(question: str, asked: Asked) -> str:
     # A process of its own: what the library leaves running must not meet the end of this one.
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "spotcluster.plugins.conda_solve"],
+            [sys.executable, "-P", "-m", "spotcluster.plugins.conda_solve"],
             input=question,
             capture_output=True,
             text=True,

@@ -64,7 +64,7 @@ note_variables() {
             for one in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do
                 [ ! -e "$one" ] || . "$one" >/dev/null
             done
-            exec "$CONDA_PREFIX/bin/python" "$1"/spotcluster_conda.py' - "$site" </dev/null
+            exec "$CONDA_PREFIX/bin/python" -I "$1"/spotcluster_conda.py' - "$site" </dev/null
     echo 'import spotcluster_conda' >"$site/spotcluster_conda.pth"
 }
 
@@ -78,7 +78,7 @@ bring_conda() {
     bring_rattler
     : >"$root/conda-begun"
     printf '%s\n' "$conda" >"$root/conda.lock"
-    "$rattler_python" -c "$conda_install" "$root/conda.lock" "$env"
+    "$rattler_python" -I -c "$conda_install" "$root/conda.lock" "$env"
     rm -f "$env"/lib/python3*/EXTERNALLY-MANAGED # by us
     note_variables
     mv "$root/conda.lock" "$env/conda.lock"
@@ -141,7 +141,7 @@ elif [ -d "$env/conda-meta" ] && ! is_right_python "$env_python"; then
     rm -rf "$env" # no environment that uv would clear
 fi
 if [ -d "$env/conda-meta" ]; then
-    constraints=$("$env_python" -c "$not_condas" "$env" <<<"$constraints")
+    constraints=$("$env_python" -I -c "$not_condas" "$env" <<<"$constraints")
 fi
 printf '%s\n' "$constraints" "$pinned" >"$root/constraints.txt"
 if ! with_uv; then

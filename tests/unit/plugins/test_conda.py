@@ -117,6 +117,15 @@ def test_password_in_a_channel_is_refused_and_not_told(place: str) -> None:
         assert "pa55" not in str(caught.value)
 
 
+def test_platforms_are_those_of_nodes() -> None:
+    assert asked("numpy", more="platforms: [osx-64, linux-aarch64]\n").platforms == (
+        "linux-aarch64",
+    )
+    assert asked("numpy", more="").platforms == ()
+    with pytest.raises(ValueError, match="none of the nodes', linux-64 and linux-aarch64"):
+        asked("numpy", more="platforms: [win-64]\n")
+
+
 def test_what_nodes_cannot_have_is_refused() -> None:
     for given in ("./own-1.0-0.conda", "{git: [x]}"):
         with pytest.raises(ValueError, match=r"file, which nodes|nothing that conda takes"):
@@ -145,6 +154,12 @@ def test_versions_of_this_computer_are_liked_where_they_can_be_had(channel: Chan
         "careful-1.0",
         "greetings-1.0",
     ]
+
+
+def test_platform_that_nobody_has_named_is_had_where_it_can_be() -> None:
+    wanted = conda._wanted(())
+    assert [name for name, needed in wanted.items() if needed] == ["linux-64"]
+    assert "linux-aarch64" in wanted
 
 
 def test_what_there_is_not_is_said(channel: Channel) -> None:
@@ -284,6 +299,20 @@ def test_machine_of_which_the_lock_says_nothing_is_told_so(
     done = install(tmp_path, lock.replace(PLATFORM, "linux-ppc64le"))
     assert done.returncode != 0
     assert f"solved for linux-ppc64le, and this machine is {PLATFORM}" in done.stderr
+
+
+def test_what_is_installed_later_leaves_what_conda_has_brought(
+    tmp_path: Path, channel: Channel
+) -> None:
+    """As a notebook's packages, for which nobody reads the lock again."""
+    lock = conda.lock(asked("greetings", channel.url), MINOR, liked={}, logins={})
+    channel.requests.clear()
+    for text in (lock, "", lock):
+        done = install(tmp_path, text, "greetings")
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / ".spotcluster" / "env" / "conda.lock").read_text() == lock
+    fetched = [one for one in channel.requests if one.endswith(".tar.bz2")]
+    assert len(fetched) == len(set(fetched)) == 2
 
 
 def test_pip_that_fails_leaves_what_conda_has_brought(tmp_path: Path, channel: Channel) -> None:
