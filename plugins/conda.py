@@ -16,7 +16,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -28,7 +27,7 @@ _BY_NAME = "https://conda.anaconda.org"
 _DEFAULTS = ("https://repo.anaconda.com/pkgs/main", "https://repo.anaconda.com/pkgs/r")
 _USUAL = "conda-forge"
 _NODES = ("linux-64", "linux-aarch64")  # the first one where a file says nothing of it
-# What nodes are taken to be, as pixi does: images that are older are not supported by EC2's own.
+# What nodes are taken to have: Amazon Linux 2023, Debian 12 and Ubuntu 22.04 have newer ones.
 _GLIBC, _LINUX, _MACOS = "2.28", "5.10", "13.0"
 _SYSTEMS = {
     "linux-64": (("__unix", "0", "0"), ("__archspec", "1", "x86_64")),
@@ -317,8 +316,3 @@ def _shown(channels: Sequence[str]) -> str:
 
 def _some(specs: Sequence[str]) -> str:
     return ", ".join(specs[:5]) + (f" and {len(specs) - 5} more" if len(specs) > 5 else "")
-
-
-def hosts(channels: Sequence[str]) -> list[str]:
-    """Return the hosts of channels."""
-    return list(dict.fromkeys(urlsplit(one).hostname or "" for one in channels))

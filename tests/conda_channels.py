@@ -38,12 +38,15 @@ class Channel:
     ----------
     requests : list of str
         What it has been asked for, by paths.
+    held : str
+        What paths end with that are answered only when `released` is set; none when empty.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.requests: list[str] = []
         self.url = ""
+        self.held, self.released = "", threading.Event()
         for subdir in ("noarch", PLATFORM):
             (folder / subdir).mkdir(parents=True)
         (folder / "ours").symlink_to(".")
@@ -145,6 +148,8 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def send_head(self) -> Any:
         self.channel.requests.append(self.path)
+        if self.channel.held and self.path.endswith(self.channel.held):
+            self.channel.released.wait(60)
         token = base64.b64encode(":".join(LOGIN).encode()).decode()
         if self.private and self.headers.get("Authorization") != f"Basic {token}":
             self.send_error(401)

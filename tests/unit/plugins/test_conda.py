@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +40,8 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Channel:
     for version in ("1.0", "1.5", "2.0"):
         made.add_module("greetings", version, f"WORD = {version!r}\n")
     made.add_module("careful", "1.0", "", depends=["greetings <2"])
+    # In an instant, and of no index: what is asked of pip beside --version fails.
+    made.add_module("pip", "1.0", "import sys\nsys.exit('--version' not in sys.argv)\n")
     made.index()
     return made
 
@@ -257,15 +261,15 @@ def test_content_without_a_lock_kept_its_digest() -> None:
 # --- on a node ------------------------------------------------------------------------------------
 
 
-def install(home: Path, lock: str, *packages: str) -> subprocess.CompletedProcess[str]:
-    """Run what a node runs, with this Python's own rattler, and no index."""
+def installing(home: Path, lock: str, *packages: str) -> subprocess.Popen[str]:
+    """Begin what a node runs, with this Python's own rattler, and no index."""
     root = home / ".spotcluster"
     root.mkdir(exist_ok=True, parents=True)
     if not (root / "conda").exists():
         (root / "conda").symlink_to(Path(sys.executable).parent.parent)
     script = environment._script(packages, packages, Content(conda=lock), MINOR, Index())
     uv = Path(find_uv_bin()).parent
-    return subprocess.run(
+    return subprocess.Popen(
         ["bash", "-c", f"set -euo pipefail\n{script}"],
         env={
             "HOME": str(home),
@@ -273,10 +277,18 @@ def install(home: Path, lock: str, *packages: str) -> subprocess.CompletedProces
             "UV_OFFLINE": "1",
             "PIP_NO_INDEX": "1",
         },
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
+        start_new_session=True,
     )
+
+
+def install(home: Path, lock: str, *packages: str) -> subprocess.CompletedProcess[str]:
+    """Run it to its end."""
+    process = installing(home, lock, *packages)
+    printed, said = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(process.args, process.returncode, printed, said)
 
 
 def test_a_package_with_another_hash_is_not_installed(tmp_path: Path, channel: Channel) -> None:
@@ -315,9 +327,36 @@ def test_what_is_installed_later_leaves_what_conda_has_brought(
     assert len(fetched) == len(set(fetched)) == 2
 
 
+def test_node_that_was_cut_off_while_packages_came_gets_all_of_them(
+    tmp_path: Path, channel: Channel
+) -> None:
+    lock = conda.lock(asked("greetings", channel.url), MINOR, liked={}, logins={})
+    channel.requests.clear()
+    channel.held = "greetings-2.0-0.tar.bz2"
+    channel.released.clear()
+    process = installing(tmp_path, lock, "greetings")
+    try:
+        end = time.monotonic() + 60
+        while not any(one.endswith(channel.held) for one in channel.requests):
+            assert time.monotonic() < end
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        channel.held = ""
+        channel.released.set()
+    assert (tmp_path / ".spotcluster" / "conda-begun").exists()
+    done = install(tmp_path, lock, "greetings")
+    assert done.returncode == 0, done.stderr
+    words = [tmp_path / ".spotcluster" / "env" / "bin" / "python", "-c", "import greetings"]
+    subprocess.run(words, check=True)
+    assert not list((tmp_path / ".spotcluster").glob("conda-*"))
+
+
 def test_pip_that_fails_leaves_what_conda_has_brought(tmp_path: Path, channel: Channel) -> None:
     """An environment made anew would have lacked it, and nobody would have said so."""
-    lock = conda.lock(asked("greetings", channel.url), MINOR, liked={}, logins={})
+    lock = conda.lock(asked("greetings, pip", channel.url), MINOR, liked={}, logins={})
     done = install(tmp_path, lock, "no-such-package==1")
     assert done.returncode != 0
     assert "no-such-package" in done.stderr
