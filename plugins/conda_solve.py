@@ -141,10 +141,11 @@ async def _answer(given: Mapping[str, Any], question: _Question) -> _Answer:
     for platform in given["platforms"]:
         try:
             answers[platform["name"]] = await question.answer(platform)
-        except (SolverError, GatewayError) as error:
+        except GatewayError as error:
+            return {"kind": "channel", "text": str(error)}
+        except SolverError as error:
             if platform["needed"]:
-                kind = "solver" if isinstance(error, SolverError) else "channel"
-                return {"kind": kind, "platform": platform["name"], "text": str(error)}
+                return {"kind": "solver", "platform": platform["name"], "text": str(error)}
     return {"lock": _text(question.channels, answers)}
 
 

@@ -59,8 +59,8 @@ note_variables() {
         rm -f "$site/spotcluster_conda.pth" # what is told is how it is without ours
         printf '%s' "$conda_activated" >"$site/spotcluster_conda.py"
     done
-    env -i HOME="$HOME" PATH="$env/bin:/usr/local/bin:/usr/bin:/bin" CONDA_PREFIX="$env" CONDA_SHLVL=1 \
-        CONDA_DEFAULT_ENV="$env" bash -c '
+    env -i HOME="$HOME" PATH="${env_python%/*}:/usr/local/bin:/usr/bin:/bin" CONDA_SHLVL=1 \
+        CONDA_PREFIX="$env" CONDA_DEFAULT_ENV="$env" bash -c '
             for one in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do
                 [ ! -e "$one" ] || . "$one" >/dev/null
             done
