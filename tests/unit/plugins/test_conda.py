@@ -166,6 +166,13 @@ def test_platform_that_nobody_has_named_is_had_where_it_can_be() -> None:
     assert "linux-aarch64" in wanted
 
 
+def test_nodes_have_cuda_where_the_user_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CONDA_OVERRIDE_CUDA", raising=False)
+    assert "__cuda" not in {name for name, _, _ in conda._has("linux-64")}
+    monkeypatch.setenv("CONDA_OVERRIDE_CUDA", "12.4")
+    assert ("__cuda", "12.4", "0") in conda._has("linux-64")
+
+
 def test_what_there_is_not_is_said(channel: Channel) -> None:
     where = f"for {PLATFORM} on {channel.url}"
     assert refusal(asked("gretings", channel.url)) == f"there is no gretings {where}"
