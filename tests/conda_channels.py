@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import functools
 import hashlib
 import io
@@ -155,6 +156,10 @@ class _Handler(SimpleHTTPRequestHandler):
             self.send_error(401)
             return None
         return super().send_head()
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        with contextlib.suppress(ConnectionError):  # who has asked may have been killed
+            super().copyfile(source, outputfile)
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""

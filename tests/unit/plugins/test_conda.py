@@ -11,10 +11,12 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 from conda_channels import LOGIN, MINOR, PLATFORM, Channel, served
 from uv import find_uv_bin
@@ -268,16 +270,19 @@ def test_content_without_a_lock_kept_its_digest() -> None:
 # --- on a node ------------------------------------------------------------------------------------
 
 
-def installing(home: Path, lock: str, *packages: str) -> subprocess.Popen[str]:
+def installing(
+    home: Path, lock: str, *packages: str, index: Index | None = None
+) -> subprocess.Popen[str]:
     """Begin what a node runs, with this Python's own rattler, and no index."""
     root = home / ".spotcluster"
     root.mkdir(exist_ok=True, parents=True)
     if not (root / "conda").exists():
         (root / "conda").symlink_to(Path(sys.executable).parent.parent)
-    script = environment._script(packages, packages, Content(conda=lock), MINOR, Index())
+    script = environment._script(packages, packages, Content(conda=lock), MINOR, index or Index())
+    (home / "script").write_text(f"set -euo pipefail\n{script}")
     uv = Path(find_uv_bin()).parent
     return subprocess.Popen(
-        ["bash", "-c", f"set -euo pipefail\n{script}"],
+        ["bash", home / "script"],
         env={
             "HOME": str(home),
             "PATH": f"{uv}:{os.environ['PATH']}",
@@ -334,25 +339,55 @@ def test_what_is_installed_later_leaves_what_conda_has_brought(
     assert len(fetched) == len(set(fetched)) == 2
 
 
-def test_node_that_was_cut_off_while_packages_came_gets_all_of_them(
-    tmp_path: Path, channel: Channel
-) -> None:
-    lock = conda.lock(asked("greetings", channel.url), MINOR, liked={}, logins={})
+@contextmanager
+def cut_off(
+    channel: Channel, home: Path, lock: str, index: Index | None = None
+) -> Iterator[psutil.Process]:
+    """Give the process that installs while a package comes, and kill it."""
     channel.requests.clear()
     channel.held = "greetings-2.0-0.tar.bz2"
     channel.released.clear()
-    process = installing(tmp_path, lock, "greetings")
+    process = installing(home, lock, "greetings", index=index)
     try:
         end = time.monotonic() + 60
         while not any(one.endswith(channel.held) for one in channel.requests):
             assert time.monotonic() < end
             assert process.poll() is None, process.communicate()
             time.sleep(0.02)
+        yield psutil.Process(process.pid)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         channel.held = ""
         channel.released.set()
+
+
+def test_login_of_a_channel_is_in_no_command_line_environment_or_file(
+    tmp_path: Path, private: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logins = {"127.0.0.1": LOGIN}
+    wanted = asked("greetings", private.url)
+    lock = conda.lock(wanted, MINOR, liked={}, logins=logins)
+    monkeypatch.setenv("SOME_LOGIN", ":".join(LOGIN))
+    index = Index(login="env SOME_LOGIN", channels=wanted.private)
+    with cut_off(private, tmp_path, lock, index) as process:
+        monkeypatch.delenv("SOME_LOGIN")
+        seen = [process, *process.children(recursive=True)]
+        assert any("rattler" in " ".join(one.cmdline()) for one in seen)
+        for one in seen:
+            assert LOGIN[1] not in f"{one.cmdline()} {one.environ()}"
+    (tmp_path / "script").unlink()  # which a node has in memory only
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert {"conda.lock", "constraints.txt"} & {path.name for path in kept}
+    assert not [path for path in kept if LOGIN[1].encode() in path.read_bytes()]
+
+
+def test_node_that_was_cut_off_while_packages_came_gets_all_of_them(
+    tmp_path: Path, channel: Channel
+) -> None:
+    lock = conda.lock(asked("greetings", channel.url), MINOR, liked={}, logins={})
+    with cut_off(channel, tmp_path, lock):
+        pass
     assert (tmp_path / ".spotcluster" / "conda-begun").exists()
     done = install(tmp_path, lock, "greetings")
     assert done.returncode == 0, done.stderr
