@@ -15,7 +15,7 @@ its own files and processes, for every instance. It starts by itself when it is 
     ec2.py           EC2: moto's, with these over it: launches, fleets, fleet_books,
                      requirements, spot, market, capacity/, prices, instances, images,
                      disks, network, filters, ingress
-    moto_private.py  what we use of it that is not public
+    moto_private.py  what we use of it that is not public, or change
     clock.py         what time it is there: all of these ask it
     reconciler.py    makes hosts what their instances say
     kind.py          what it asks of hosts, of whatever kind

@@ -59,6 +59,9 @@ def _run(folder: Path, ready: int) -> None:
     share_descriptions()
     gc.disable()  # nothing that is made by imports is garbage
     # Imported late: the process that waits for us to leave waits for less.
+    from .moto_private import read_offerings_when_asked
+
+    read_offerings_when_asked()
     from . import service
 
     gc.freeze()

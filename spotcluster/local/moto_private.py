@@ -1,15 +1,18 @@
-"""The private names of moto that the local cloud stands on; no other module uses any."""
+"""The private names of moto that the local cloud stands on, and what is changed in it.
+
+Its EC2 is imported where it is needed: `read_offerings_when_asked` is called before it is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from moto.core import serialize
 from moto.core.base_backend import BackendDict
-from moto.ec2.models import ec2_backends
-from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX
+from moto.utilities import utils
 
 INHERITED = (
     "_filters_from_querystring",
@@ -32,6 +35,8 @@ def parameters_of(ssm: Any) -> dict[str, Any]:
 
 def know_prefix(kind: str, prefix: str) -> None:
     """Let moto know what the ids of a kind of resource begin with, where it looks for tags."""
+    from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX
+
     EC2_RESOURCE_TO_PREFIX[kind] = prefix
     EC2_PREFIX_TO_RESOURCE[prefix] = kind
 
@@ -69,6 +74,7 @@ def stand_in(backends: BackendDict[Any]) -> Iterator[None]:
 
     They do so wherever a call concerns two regions, two accounts or another service.
     """
+    from moto.ec2.models import ec2_backends
 
     def take_from_ours(account: str) -> None:
         ec2_backends[account] = backends[account]
@@ -85,3 +91,59 @@ def stand_in(backends: BackendDict[Any]) -> Iterator[None]:
         ec2_backends.update(regions)
         vars(ec2_backends).clear()
         vars(ec2_backends).update(own)
+
+
+_OFFERINGS = "ec2/resources/instance_type_offerings"
+
+
+class Offerings(Mapping[str, list[dict[str, Any]]]):
+    """Which instance types each region offers, as moto has it, read when it is asked for.
+
+    Parameters
+    ----------
+    kind : str
+        What its places are: ``region``, ``availability-zone`` or ``availability-zone-id``.
+    regions : iterable of str
+        Those of which moto has a list.
+    """
+
+    def __init__(self, kind: str, regions: Iterable[str]) -> None:
+        self.kind = kind
+        self.known: dict[str, list[dict[str, Any]] | None] = dict.fromkeys(regions)
+
+    def __getitem__(self, region: str) -> list[dict[str, Any]]:
+        found = self.known[region]
+        if found is None:
+            found = utils.load_resource(f"{_OFFERINGS}/{self.kind}/{region}.json")
+            for one in found:
+                one["LocationType"] = self.kind
+            self.known[region] = found
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.known)
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+
+def read_offerings_when_asked() -> None:
+    """Have moto read what a region offers when that is asked for; before its EC2 is imported.
+
+    When that is imported, it reads three lists of each of thirty regions: a fifth of what a local
+    cloud took of a processor until it listened. Most clouds are asked for one region.
+    """
+    if "moto.ec2.models.instance_types" in sys.modules:
+        return
+    load = utils.load_resource
+
+    def load_others(resource: str) -> Any:
+        return [] if resource.startswith(f"{_OFFERINGS}/") else load(resource)
+
+    utils.load_resource = load_others
+    try:
+        from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS
+    finally:
+        utils.load_resource = load
+    for kind, regions in INSTANCE_TYPE_OFFERINGS.items():
+        INSTANCE_TYPE_OFFERINGS[kind] = Offerings(kind, regions)

@@ -278,6 +278,32 @@ def test_a_term_signal_is_a_clean_stop(own_cloud: Path) -> None:
     assert not local.status().crashed
 
 
+TELLS_WHAT_IT_OPENS = """
+import sys
+from pathlib import Path
+
+def tell(event, given):
+    if event == "open" and "/instance_type_offerings/" in str(given[0]):
+        with open(FILE, "a") as opened:
+            print(Path(given[0]).name, file=opened)
+
+sys.addaudithook(tell)
+"""
+
+
+def test_the_daemon_reads_what_a_region_offers_when_it_is_asked_for(
+    own_cloud: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = tmp_path / "opened"
+    text = TELLS_WHAT_IT_OPENS.replace("FILE", repr(str(opened)))
+    (tmp_path / "sitecustomize.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    ec2 = client_of(local.start())
+    assert not opened.exists()
+    assert ec2.describe_instance_type_offerings(MaxResults=5)["InstanceTypeOfferings"]
+    assert set(opened.read_text().split()) == {f"{ec2.meta.region_name}.json.gz"}
+
+
 def test_the_daemon_leaves_the_process_that_starts_it(own_cloud: Path) -> None:
     script = "from spotcluster import local; local.endpoint(); print(local.status().pid)"
     # Output to a pipe: were it inherited, this would wait until the daemon ends.

@@ -23,6 +23,10 @@ from spotcluster.local.daemon import share_descriptions
 
 share_descriptions()  # before moto is imported
 
+from spotcluster.local.moto_private import read_offerings_when_asked  # noqa: E402
+
+read_offerings_when_asked()
+
 from moto.moto_server.werkzeug_app import MotoRequestHandler  # noqa: E402
 
 from spotcluster.local.access.callers import Credentials  # noqa: E402
