@@ -35,10 +35,14 @@ done
 '
 # At this time of the boot nothing may wait for a unit that waits for the system to be up.
 if [ -d /run/systemd/system ]; then
+    # A command of several lines is broken, and never started again, once systemd has read its units
+    # again, as it does when a package with a service is installed. So this one is in a file.
+    script=/run/spotcluster-ceiling
+    if printf '%s' "$count" >"$script"; then set -- sh "$script"; else set -- sh -c "$count" sh; fi
     systemd-run --no-block --unit=spotcluster-ceiling --property=DefaultDependencies=no \
         --property=Conflicts=shutdown.target --property=Before=shutdown.target \
         --property=Restart=always --property=OOMScoreAdjust=-1000 \
-        sh -c "$count" sh "$file" "$left"
+        "$@" "$file" "$left"
 else
     nohup sh -c "$count" sh "$file" "$left" >/dev/null 2>&1 </dev/null &
 fi

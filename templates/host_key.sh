@@ -38,19 +38,24 @@ change)
     systemctl reload "$unit" 2>/dev/null || systemctl restart "$unit"
     # The first key opens nothing now; its copies go once cloud-init, which reads them, has ended.
     # (After a reboot cloud-init fetches the user data again, and with it that key, to no use.)
+    # In a file: systemd cannot read a unit again whose command has several lines.
+    forget=/run/spotcluster-forget
+    cat >"$forget.new" <<'END'
+# "cloud-init status --wait" is a Python that looks four times a second.
+for _ in $(seq 300); do
+    if [ -e /run/cloud-init/result.json ] || [ -e /run/cloud-init/disabled ] ||
+        [ ! -d /run/cloud-init ]; then break; fi
+    sleep 2
+done
+shopt -s nullglob
+for file in /var/lib/cloud/instances/*/{user-data.txt,user-data.txt.i,cloud-config.txt} \
+    /var/lib/cloud/instances/*/{vendor-data.txt.i,obj.pkl} \
+    /run/cloud-init/combined-cloud-config.json; do
+    if grep -qsF "OPENSSH PRIVATE KEY" "$file"; then shred -u "$file" || rm -f "$file"; fi
+done
+END
+    mv "$forget.new" "$forget" # one that runs has the former file
     systemctl reset-failed spotcluster-forget.service 2>/dev/null || true
-    systemd-run --quiet --no-block --collect --unit=spotcluster-forget bash -c '
-        # "cloud-init status --wait" is a Python that looks four times a second.
-        for _ in $(seq 300); do
-            if [ -e /run/cloud-init/result.json ] || [ -e /run/cloud-init/disabled ] ||
-                [ ! -d /run/cloud-init ]; then break; fi
-            sleep 2
-        done
-        shopt -s nullglob
-        for file in /var/lib/cloud/instances/*/{user-data.txt,user-data.txt.i,cloud-config.txt} \
-            /var/lib/cloud/instances/*/{vendor-data.txt.i,obj.pkl} \
-            /run/cloud-init/combined-cloud-config.json; do
-            if grep -qsF "OPENSSH PRIVATE KEY" "$file"; then shred -u "$file" || rm -f "$file"; fi
-        done' 2>/dev/null || true
+    systemd-run --quiet --no-block --collect --unit=spotcluster-forget bash "$forget" 2>/dev/null || true
     ;;
 esac

@@ -12,6 +12,7 @@ from .bed.lab import Lab
 from .bed.machine import Machine, wait_until
 
 TIMER = "/var/lib/spotcluster/ceiling"
+OF_TIMER = "$(systemctl show -P MainPID spotcluster-ceiling)"
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,11 @@ def test_ceiling_ends_a_worker_whose_master_has_no_power_and_which_nothing_else_
     for one in (master, worker):
         assert int(one.inside(f"cat {TIMER}")) > 3600
         assert one.inside("systemctl is-active spotcluster-ceiling").split() == ["active"]
+    # systemd has read its units again, as when packages are installed: it can start it again.
+    worker.inside(f"systemctl daemon-reload; kill -9 {OF_TIMER}")
+    wait_until(
+        "the timer to count again", lambda: worker.inside(f"pgrep -P {OF_TIMER} -x sleep || true")
+    )
     with worker.rebooting():
         worker.inside(f"systemctl stop spotcluster-autostop; echo 5000 >{TIMER}; reboot")
     wait_until("the timer to go on", lambda: 900 < int(worker.inside(f"cat {TIMER}")) <= 7200)

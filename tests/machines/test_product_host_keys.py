@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from spotcluster import ssh
+from spotcluster import ssh, templates
 from spotcluster.aws import tags
 
 from .bed.lab import Lab
@@ -66,6 +66,20 @@ def test_nothing_on_the_node_keeps_the_first_key(master: Machine) -> None:
         f"grep -rlsF -e '{secret}' /etc /var/lib /var/log /run /root /home /tmp || true"
     )
     assert found == ""
+
+
+def test_systemd_can_read_what_forgets_the_first_key_again(master: Machine) -> None:
+    """It waits for cloud-init, which may install packages, and systemd reads its units then."""
+    master.inside("mv /run/cloud-init/result.json /run/result.json")
+    try:
+        master.inside(f"set -euo pipefail\n{templates.script('host_key.sh', step='change')}")
+        master.inside("systemctl daemon-reload")
+        said = master.inside("systemctl show -P LoadState -P ActiveState spotcluster-forget")
+        assert said.split() == ["loaded", "active"]
+        log = master.inside("journalctl -b -o cat")
+        assert [line for line in log.splitlines() if "transient/spotcluster-" in line] == []
+    finally:
+        master.inside("mv /run/result.json /run/cloud-init/result.json")
 
 
 def test_machine_with_the_first_key_on_the_nodes_address_is_refused(
