@@ -17,19 +17,17 @@ import os
 import re
 import struct
 import subprocess
-import sysconfig
 import tempfile
 from pathlib import Path
 
 from machines.bed import cache
-from machines.bed.wheels import NOT_READ
+from machines.bed.wheels import NOT_READ, compiled_here
 from uv import find_uv_bin
 
 from spotcluster.cluster.lifecycle.keeping import on_master
 from spotcluster.plugins import environment
 
 PACKAGES = (*environment.BASE, *on_master.PACKAGES, "scikit-learn", "distributed", "bokeh")
-_HERE = Path(sysconfig.get_path("purelib"))
 _FORM = "with all bytecode, without tests but ipyparallel's, stubs and headers"
 _NOT_COMPILED = re.compile(r"/tests/")
 
@@ -98,20 +96,16 @@ def bring_bytecode(folder: Path) -> None:
     """
     for source in folder.rglob("*.py"):
         if not _NOT_COMPILED.search(str(source)):
-            _bring_bytecode(source, _HERE / source.relative_to(folder))
+            _bring_bytecode(source, source.relative_to(folder))
 
 
-def _bring_bytecode(source: Path, twin: Path) -> None:
-    """Put beside a source file what its twin here has been compiled to, as of its own time."""
-    compiled = Path(importlib.util.cache_from_source(str(twin)))
-    if not compiled.exists() or twin.read_bytes() != source.read_bytes():
+def _bring_bytecode(source: Path, name: Path) -> None:
+    """Put beside a source file what that of this environment has been compiled to."""
+    code = compiled_here(source, name)
+    if code is None:
         return
-    data = compiled.read_bytes()
-    magic, kind = struct.unpack_from("<4sL", data)
-    if kind:
-        return  # it is of a hash, not of a time
     was = source.stat()
-    header = struct.pack("<4sLLL", magic, 0, int(was.st_mtime), was.st_size & 0xFFFFFFFF)
+    header = struct.pack("<LLL", 0, int(was.st_mtime), was.st_size & 0xFFFFFFFF)
     target = Path(importlib.util.cache_from_source(str(source)))
     target.parent.mkdir(exist_ok=True)
-    target.write_bytes(header + data[16:])
+    target.write_bytes(importlib.util.MAGIC_NUMBER + header + code)

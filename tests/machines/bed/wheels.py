@@ -2,8 +2,8 @@
 
 They have the bytecode of what is in them, and are not compressed: each of the many machines that
 install them would compile the same files when it imports them first, which takes it longer than
-anything else. Of what no program reads, four files in ten, they have nothing: tests, stubs and
-headers.
+anything else. It is what this environment was compiled to, where that has the same files. Of what
+no program reads, four files in ten, they have nothing: tests, stubs and headers.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from __future__ import annotations
 import base64
 import compileall
 import hashlib
+import importlib.util
 import platform
 import py_compile
 import re
+import struct
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import zipfile
 from pathlib import Path
@@ -31,6 +34,8 @@ PACKAGES = (*dict.fromkeys((*environment.BASE, *_NAMED, *on_master.PACKAGES)),)
 _FORM = "with bytecode, without tests, stubs and headers, not compressed"
 NOT_READ = re.compile(r"/tests/|\.(?:pyi|h|hpp|pxd|pyx|tp|f90)$")
 _NOT_COMPILED = re.compile(r"\.data/")
+_HERE = Path(sysconfig.get_path("purelib"))
+_UNCHECKED = 1  # what bytecode says of itself that is taken whatever its source is
 
 
 def folder() -> Path:
@@ -77,13 +82,8 @@ def _prepare(wheel: Path) -> None:
             # In their order, with their modes.
             entries = [one for one in packed.infolist() if not NOT_READ.search(one.filename)]
             packed.extractall(root, entries)
-        compileall.compile_dir(
-            root,
-            quiet=2,  # of what is no Python of this version
-            rx=_NOT_COMPILED,
-            stripdir=str(root),
-            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,  # of whatever time
-        )
+        for source in root.rglob("*.py"):
+            _compile(source, source.relative_to(root))
         made = sorted(set(root.rglob("*.pyc")) - {root / entry.filename for entry in entries})
         (record,) = root.glob("*.dist-info/RECORD")
         listed = [
@@ -100,6 +100,39 @@ def _prepare(wheel: Path) -> None:
                     packed.writestr(entry, (root / entry.filename).read_bytes())
             for path in made:
                 packed.write(path, path.relative_to(root))
+
+
+def _compile(source: Path, name: Path) -> None:
+    """Put beside a module what it is compiled to, whatever time its source will be of."""
+    if _NOT_COMPILED.search(str(source)):
+        return
+    code = compiled_here(source, name)
+    if code is None:
+        compileall.compile_file(
+            source,
+            quiet=2,  # of what is no Python of this version
+            stripdir=str(source).removesuffix(str(name)),
+            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+        )
+        return
+    made = Path(importlib.util.cache_from_source(str(source)))
+    made.parent.mkdir(exist_ok=True)
+    digest = importlib.util.source_hash(source.read_bytes())
+    made.write_bytes(importlib.util.MAGIC_NUMBER + struct.pack("<L", _UNCHECKED) + digest + code)
+
+
+def compiled_here(source: Path, name: Path) -> bytes | None:
+    """Return what the module of that name in this environment has been compiled to.
+
+    None if it is not the same as `source`, or nothing is known to be of it as it is.
+    """
+    twin = _HERE / name
+    compiled = Path(importlib.util.cache_from_source(str(twin)))
+    if not compiled.exists() or twin.read_bytes() != source.read_bytes():
+        return None
+    data, now = compiled.read_bytes(), twin.stat()
+    of_now = struct.pack("<LLL", 0, int(now.st_mtime) & 0xFFFFFFFF, now.st_size & 0xFFFFFFFF)
+    return data[16:] if data[:16] == importlib.util.MAGIC_NUMBER + of_now else None
 
 
 def _line(root: Path, path: Path) -> str:
