@@ -3,6 +3,7 @@
 #        hashed=LINES, each with its hashes, constraints=LINES pinned=LINES one_pip=PROGRAM
 #        list=SCRIPT, which is packages.sh
 #        conda=LOCK-or-empty rattler=REQUIREMENT conda_install=PROGRAM conda_activated=PROGRAM
+#        perhaps drops_conda=1: no lock, and what one has brought before is to go
 umask 077
 . layout.sh
 mkdir -p "$root"
@@ -137,7 +138,7 @@ later=$(sed -n 's/ \*$//p' <<<"$before")
 began=${EPOCHREALTIME:-$SECONDS}
 if [ -n "$conda" ]; then
     bring_conda
-elif [ -d "$env/conda-meta" ] && ! is_right_python "$env_python"; then
+elif [ -d "$env/conda-meta" ] && { [ "${drops_conda-}" = 1 ] || ! is_right_python "$env_python"; }; then
     rm -rf "$env" # no environment that uv would clear
 fi
 if [ -d "$env/conda-meta" ]; then

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -140,6 +140,47 @@ def test_what_nodes_cannot_have_is_refused() -> None:
         asked("numpy", more="variables: {A: b}\n")
 
 
+def test_files_of_users_are_read_as_conda_reads_them() -> None:
+    assert asked("'conda-forge::python=3.12', 'conda-forge::pip', pip: [x]").specs == ()
+    assert asked("'conda-forge::python=3.12', numpy").python == "3.12"
+    assert asked("Python=3.12, numpy").python == "3.12"
+    major, minor = sys.version_info[:2]
+    for bounds in (f">={MINOR}.1", f">=3.8,<{major}.{minor + 1}", f"3.8|{MINOR}", f"={major}"):
+        assert asked(f"'python{bounds}', numpy").python == ""
+    text = (
+        "name: mine\nchannels:\n  - conda-forge\n  - nodefaults\ndependencies:\n"
+        "  - numpy=1.26.4=py311h64a7726_0  # [linux]\n  - pip:\nprefix: /home/me/envs/mine\n"
+    )
+    found = conda.read(text.replace("\n", "\r\n"), "e.yml")
+    assert (found.specs, found.pip) == (("numpy=1.26.4=py311h64a7726_0",), "")
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "said"),
+    [
+        ("\n- numpy\n-\n", "an empty one of its dependencies is nothing"),
+        ("\n- ''\n", "an empty one of its dependencies is nothing"),
+        ("\n- numpy: 1.26\n", "'{'numpy': 1.26}' of its dependencies is nothing that conda takes;"),
+        ("\n- 3.12\n", "'3.12' of its dependencies"),
+        ("\n- |\n  numpy\n  scipy\n", r"'numpy\nscipy\n' of its dependencies"),
+        (f"\n- {{a: {'x' * 5000}}}\n", "xxx...' of its dependencies"),
+        ("\n- pip:\n  - numpy\n  -\n", "its lines for pip are no list of text: '['numpy', None]'"),
+        ("\n- pip: numpy\n", "its lines for pip are no list of text: 'numpy'"),
+        ("\n- own-1.0-0.tar.bz2\n", "is a file, which nodes do not have"),
+        ("\n\t- numpy\n", "line 2: this is not YAML"),
+        ("[" * 3000 + "]" * 3000, "this is not YAML"),
+        ("null\n", "there is no list of dependencies"),
+    ],
+)
+def test_what_a_file_cannot_say_is_told_in_one_sentence(dependencies: str, said: str) -> None:
+    with pytest.raises(ValueError, match=r"^'e\.yml'") as caught:
+        conda.read(f"dependencies: {dependencies}", "e.yml")
+    told = str(caught.value)
+    assert said in told
+    assert "\n" not in told
+    assert len(told) < 250
+
+
 # --- what is solved -------------------------------------------------------------------------------
 
 
@@ -179,6 +220,10 @@ def test_what_there_is_not_is_said(channel: Channel) -> None:
     where = f"for {PLATFORM} on {channel.url}"
     assert refusal(asked("gretings", channel.url)) == f"there is no gretings {where}"
     assert refusal(asked("greetings=7", channel.url)) == f"there is no greetings 7.* {where}"
+    told = refusal(asked("greetings=1.0=py311h64a7726_0", channel.url))
+    assert told.startswith(
+        f"there is no greetings ==1.0 py311h64a7726_0 {where}; a build is for one"
+    )
     assert refusal(asked("greetings", channel.url), "3.99") == f"there is no python 3.99.* {where}"
     told = refusal(asked("greetings", channel.url, more=f"platforms: [win-64, {OTHER}]\n"))
     assert told == f"there is no python {MINOR}.* for {OTHER} on {channel.url}"
@@ -213,6 +258,38 @@ def test_the_extra_is_what_nodes_get() -> None:
     assert extras["conda"] == [conda.RATTLER]
 
 
+def test_solving_ends_with_the_command_that_was_killed(channel: Channel) -> None:
+    """Of a channel that does not answer it would have waited on, for nobody."""
+    channel.requests.clear()
+    channel.held = ".zst"  # an index
+    channel.released.clear()
+    program = (
+        "import sys; from spotcluster.plugins import conda;"
+        "asked = conda.read(sys.argv[1], 'e.yml');"
+        "conda.lock(asked, sys.argv[2], liked={}, logins={})"
+    )
+    text = f"channels: [{channel.url}]\ndependencies: [greetings]\n{PLATFORMS}"
+    process = subprocess.Popen([sys.executable, "-c", program, text, MINOR])
+    try:
+        wait_until(lambda: any(one.endswith(channel.held) for one in channel.requests))
+        (child,) = psutil.Process(process.pid).children()
+        process.kill()
+        process.wait()
+        wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    finally:
+        process.kill()
+        process.wait()
+        channel.held = ""
+        channel.released.set()
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 # --- from the config to nodes ---------------------------------------------------------------------
 
 
@@ -220,7 +297,8 @@ def settled(folder: Path, channel: Channel, **more: str) -> dict[str, str]:
     (folder / "e.yml").write_text(
         f"channels: [{channel.url}]\ndependencies: [greetings]\n{PLATFORMS}"
     )
-    return loader.settle("p", SETUP_CLASS, {"packages": "e.yml", **more}, folder)
+    given = loader.settle("p", SETUP_CLASS, {"packages": "e.yml", **more}, folder)
+    return loader.resolve("p", SETUP_CLASS, given, lambda _: None)
 
 
 def test_login_of_a_private_channel_is_looked_for_here(
