@@ -170,7 +170,11 @@ class PyPkgInstaller(Plugin):
             return given
         note(conda.asking(asked))
         read = dataclasses.replace(read, conda=_locked(asked, given["python"], given))
-        _keep(read)
+        try:
+            _keep(read)
+        except OSError as error:
+            why = f"what comes of it cannot be kept in {_kept('').parent}: {error.strerror}."
+            raise WrongSetting("packages", why) from error
         return {**given, "digest": read.digest, "from_conda": "brought"}
 
     @classmethod

@@ -166,3 +166,16 @@ def test_environment_that_was_half_made_is_made_anew(cluster: spotcluster.Cluste
     cluster.run_plugin("pypackages")
     assert said_anew(cluster) == ["good day", "good day"]
     assert cluster.execute("ls $HOME/.spotcluster | grep conda") == "conda\n"
+
+
+def test_file_from_which_all_of_conda_was_removed_gives_an_environment_without(
+    cluster: spotcluster.Cluster, module_home: Path
+) -> None:
+    """What conda had brought would have stayed, and nodes that join later would have none of it."""
+    (module_home / "config").write_text(CONFIG.replace("INDEX_LOGIN", "# INDEX_LOGIN"))
+    (module_home / "environment.yml").write_text("dependencies:\n- pip:\n  - scikit-learn\n")
+    cluster.run_plugin("pypackages")
+    env = "$HOME/.spotcluster/env"
+    look = f"ls {env} | grep -c conda; {env}/bin/python -c 'import sklearn'"
+    found = cluster.execute_on("*", command=look)
+    assert [(one.status, one.output.strip()) for one in found] == [(0, "0"), (0, "0")]

@@ -337,6 +337,42 @@ def test_lock_is_that_of_the_start_whatever_the_channel_has_later(
     assert channel.requests == []
 
 
+def test_lock_that_another_command_removes_meanwhile_stops_nothing(
+    tmp_path: Path, spotcluster_home: Path, channel: Channel
+) -> None:
+    folder = spotcluster_home / "packages"
+    folder.mkdir(mode=0o700, parents=True)
+    (folder / "gone.json").symlink_to("nothing")
+    given = settled(tmp_path, channel)
+    assert (folder / f"{given['digest']}.json").exists()
+
+
+def test_disk_that_cannot_keep_a_lock_is_told_in_one_sentence(
+    tmp_path: Path, spotcluster_home: Path, channel: Channel
+) -> None:
+    spotcluster_home.mkdir(exist_ok=True)
+    (spotcluster_home / "packages").write_text("")
+    with pytest.raises(PluginError, match=r"PACKAGES: what comes of it cannot be kept in ") as told:
+        settled(tmp_path, channel)
+    assert [key for key, _ in told.value.reasons] == ["packages"]
+
+
+def test_what_conda_had_brought_goes_when_the_file_has_none_of_it(
+    tmp_path: Path, channel: Channel
+) -> None:
+    former = settled(tmp_path, channel)
+    for text in ("dependencies: [pip: [numpy]]\n", "dependencies: []\n"):
+        (tmp_path / "e.yml").write_text(text)
+        given = loader.settle("p", SETUP_CLASS, {"packages": "e.yml"}, tmp_path)
+        assert "from_conda" not in loader.resolve("p", SETUP_CLASS, given, lambda _: None)
+        notes: list[str] = []
+        now = loader.resolve("p", SETUP_CLASS, given, notes.append, former)
+        assert now["from_conda"] == "gone"
+        assert "engines that run keep" in notes[0]
+        again = loader.resolve("p", SETUP_CLASS, given, notes.append, now)
+        assert again == now
+
+
 def test_content_without_a_lock_kept_its_digest() -> None:
     """Clusters that run go by it."""
     assert Content(("a",)).digest == "fb49cfc60081006e78654b8f90d31d4e"
