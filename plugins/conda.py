@@ -192,6 +192,8 @@ def _python(wanted: str, path: str) -> str:
         It is none, or several of which this computer's is not one.
     """
     if found := re.fullmatch(r"={0,2} *(\d+\.\d+)[\d.*]*(?:=\S*)?", wanted):  # also with a build
+        if not found[1].startswith("3."):
+            raise ValueError(f"'{path}': 'python {wanted}' is none of nodes, which have Python 3")
         return found[1]
     own = "{}.{}".format(*sys.version_info)
     try:

@@ -133,8 +133,10 @@ class PyPkgInstaller(Plugin):
         if login is None:
             return None
         index.check_login(login.get_secret_value())
-        asking = (info.data.get(one) for one in ("index_url", "extra_index_url", "channels"))
-        if not any(asking):
+        asking = [info.data.get(one) for one in ("index_url", "extra_index_url", "channels")]
+        # One that names packages of conda's today may name none tomorrow, or be wrong yet.
+        files = [one for one in info.data.get("packages", ()) if one.endswith((".yml", ".yaml"))]
+        if not (any(asking) or files):
             raise ValueError(
                 "'INDEX_LOGIN' is for INDEX_URL, EXTRA_INDEX_URL or a channel of environment.yml,"
                 " and there is none"
@@ -320,7 +322,7 @@ def _locked(asked: conda.Asked, python: str, settings: Mapping[str, str]) -> str
             login,
             asked.private,
         )
-        logins = own.logins() if own.urls or own.channels else {}
+        logins = own.logins()
     except (ValueError, UsageError) as error:
         why = str(error).removeprefix("INDEX_LOGIN: ")
         raise WrongSetting("index_login", why) from error

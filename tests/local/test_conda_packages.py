@@ -172,7 +172,6 @@ def test_file_from_which_all_of_conda_was_removed_gives_an_environment_without(
     cluster: spotcluster.Cluster, module_home: Path
 ) -> None:
     """What conda had brought would have stayed, and nodes that join later would have none of it."""
-    (module_home / "config").write_text(CONFIG.replace("INDEX_LOGIN", "# INDEX_LOGIN"))
     (module_home / "environment.yml").write_text("dependencies:\n- pip:\n  - scikit-learn\n")
     cluster.run_plugin("pypackages")
     env = "$HOME/.spotcluster/env"

@@ -166,6 +166,7 @@ def test_files_of_users_are_read_as_conda_reads_them() -> None:
         (f"\n- {{a: {'x' * 5000}}}\n", "xxx...' of its dependencies"),
         ("\n- pip:\n  - numpy\n  -\n", "its lines for pip are no list of text: '['numpy', None]'"),
         ("\n- pip: numpy\n", "its lines for pip are no list of text: 'numpy'"),
+        ("\n- python=2.7\n", "'python =2.7' is none of nodes, which have Python 3"),
         ("\n- own-1.0-0.tar.bz2\n", "is a file, which nodes do not have"),
         ("\n\t- numpy\n", "line 2: this is not YAML"),
         ("[" * 3000 + "]" * 3000, "this is not YAML"),
@@ -335,6 +336,16 @@ def test_lock_is_that_of_the_start_whatever_the_channel_has_later(
     content = made._content(SimpleNamespace(), node)  # type: ignore[arg-type]
     assert "greetings-2.0" in content.conda
     assert channel.requests == []
+
+
+def test_login_that_no_channel_of_the_file_wants_is_no_mistake(tmp_path: Path) -> None:
+    """Of a file that was wrong it said so, too, and a file without conda's packages was refused."""
+    (tmp_path / "e.yml").write_text("dependencies: [pip: [numpy]]\n")
+    given = {"packages": "e.yml", "index_login": "env NO_SUCH_LOGIN"}
+    made = loader.make("p", SETUP_CLASS, loader.settle("p", SETUP_CLASS, given, tmp_path))
+    made.check("me")
+    with pytest.raises(PluginError, match="and there is none"):
+        loader.make("p", SETUP_CLASS, {**given, "packages": "numpy"})
 
 
 def test_lock_that_another_command_removes_meanwhile_stops_nothing(
