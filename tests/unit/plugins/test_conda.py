@@ -396,7 +396,12 @@ def test_content_without_a_lock_kept_its_digest() -> None:
 
 
 def installing(
-    home: Path, lock: str, *packages: str, index: Index | None = None
+    home: Path,
+    lock: str,
+    *packages: str,
+    index: Index | None = None,
+    drops: bool = False,
+    path: str = "",
 ) -> subprocess.Popen[str]:
     """Begin what a node runs, with this Python's own rattler, and no index."""
     root = home / ".spotcluster"
@@ -404,13 +409,14 @@ def installing(
     if not (root / "conda").exists():
         (root / "conda").symlink_to(Path(sys.executable).parent.parent)
     script = environment._script(packages, packages, Content(conda=lock), MINOR, index or Index())
-    (home / "script").write_text(f"set -euo pipefail\n{script}")
+    began = "set -euo pipefail\n" + "drops_conda=1\n" * drops
+    (home / "script").write_text(began + script)
     uv = Path(find_uv_bin()).parent
     return subprocess.Popen(
         ["bash", home / "script"],
         env={
             "HOME": str(home),
-            "PATH": f"{uv}:{os.environ['PATH']}",
+            "PATH": f"{path}:{uv}:{os.environ['PATH']}",
             "UV_OFFLINE": "1",
             "PIP_NO_INDEX": "1",
         },
@@ -421,9 +427,11 @@ def installing(
     )
 
 
-def install(home: Path, lock: str, *packages: str) -> subprocess.CompletedProcess[str]:
+def install(
+    home: Path, lock: str, *packages: str, drops: bool = False, path: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Run it to its end."""
-    process = installing(home, lock, *packages)
+    process = installing(home, lock, *packages, drops=drops, path=path)
     printed, said = process.communicate(timeout=300)
     return subprocess.CompletedProcess(process.args, process.returncode, printed, said)
 
@@ -519,6 +527,26 @@ def test_node_that_was_cut_off_while_packages_came_gets_all_of_them(
     words = [tmp_path / ".spotcluster" / "env" / "bin" / "python", "-c", "import greetings"]
     subprocess.run(words, check=True)
     assert not list((tmp_path / ".spotcluster").glob("conda-*"))
+
+
+def test_environment_that_was_half_removed_is_not_taken_for_whole(
+    tmp_path: Path, channel: Channel
+) -> None:
+    lock = conda.lock(asked("greetings, pip", channel.url), MINOR, liked={}, logins={})
+    assert install(tmp_path, lock, "greetings").returncode == 0
+    rm = tmp_path / "programs" / "rm"
+    rm.parent.mkdir()
+    rm.write_text(
+        '#!/bin/bash\nlast=${!#}\n[ -d "$last/conda-meta" ] || exec /bin/rm "$@"\n'
+        '/bin/rm -rf "$last/conda-meta"\nkill -9 $PPID\n'
+    )
+    rm.chmod(0o755)
+    done = install(tmp_path, "", "psutil", drops=True, path=str(rm.parent))
+    assert done.returncode == -signal.SIGKILL
+    install(tmp_path, "", "psutil", drops=True)  # which no index has here
+    root = tmp_path / ".spotcluster"
+    assert list(root.glob("env/lib/python3*/site-packages"))
+    assert not list(root.glob("env*/lib/python3*/site-packages/greetings.py"))
 
 
 def test_pip_that_fails_leaves_what_conda_has_brought(tmp_path: Path, channel: Channel) -> None:
