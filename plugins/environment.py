@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 
 from spotcluster import node_layout, templates
 from spotcluster.errors import RemoteCommandFailed
+from spotcluster.plugins import conda
 from spotcluster.plugins.base import Node
 from spotcluster.plugins.index import Index
 from spotcluster.plugins.requirements import Content, versioned
@@ -158,9 +159,14 @@ def _script(
         trusted=index.trusted,
         packages=dict.fromkeys([*packages, *content.plain]),
         hashed="\n".join(content.hashed),
-        constraints="\n".join([constraints(free), *pinned]),
+        constraints=constraints(free),
+        pinned="\n".join(pinned),
         one_pip=templates.read("one_pip.py"),
         list=templates.read("packages.sh"),
+        conda=content.conda.rstrip("\n"),
+        rattler=conda.RATTLER,
+        conda_install=templates.read("conda_install.py") if content.conda else "",
+        conda_activated=templates.read("conda_activated.py") if content.conda else "",
     )
 
 

@@ -39,11 +39,14 @@ class Index:
         Those that are looked in first.
     login : str
         Where this computer has the name and password for them, see `check_login`; empty for none.
+    channels : tuple of str
+        Channels of conda's that the login may be for, too.
     """
 
     url: str = ""
     extra: tuple[str, ...] = ()
     login: str = field(default="", repr=False)
+    channels: tuple[str, ...] = ()
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -71,14 +74,24 @@ class Index:
         text = self._netrc()
         return templates.script("netrc.sh", what="logins", netrc=text) if text else ""
 
-    def _netrc(self) -> str:
-        """Return the logins as a netrc file."""
+    def logins(self) -> dict[str, tuple[str, str]]:
+        """Return names and passwords, by the hosts that they are for.
+
+        Raises
+        ------
+        UsageError
+            They are not where they are said to be.
+        """
         if not self.login:
-            return ""
+            return {}
         kind, _, what = self.login.partition(" ")
         find = {"netrc": _from_netrc, "keyring": _from_keyring, "env": _from_environment}[kind]
+        return find(what, [*self.urls, *self.channels])
+
+    def _netrc(self) -> str:
+        """Return the logins as a netrc file."""
         lines = []
-        for host, (name, password) in find(what, self.urls).items():
+        for host, (name, password) in self.logins().items():
             if not (_PLAIN.fullmatch(name) and _PLAIN.fullmatch(password)):
                 raise _refusal(
                     f"the name or password for {host} has blanks, quotes, '#' or '\\' in it, which"

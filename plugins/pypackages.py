@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from spotcluster import node_layout, wording
-from spotcluster.errors import NodeError
-from spotcluster.plugins import environment, index, requirements
+from spotcluster import files, node_layout, wording
+from spotcluster.errors import NodeError, UsageError
+from spotcluster.plugins import conda, environment, index, requirements
 from spotcluster.plugins.base import Cluster, CommaList, Node, Plugin, WrongSetting, as_list
 from spotcluster.plugins.index import Index
 from spotcluster.plugins.requirements import Content
+
+_KEPT = 50  # locks on this computer
 
 
 def _requirements(value: Any) -> Any:
@@ -49,8 +53,8 @@ class PyPkgInstaller(Plugin):
     packages : list of str
         Requirements as pip takes them: ``scikit-learn, psutil, pandas[excel]>=2,<4``. Those without
         a version get the version that this computer has, if it has one. Also files of them:
-        ``-r requirements.txt``, ``-c constraints.txt``, ``uv.lock``, what pip installs of an
-        ``environment.yml``; and ``@this``: what this computer's Python has.
+        ``-r requirements.txt``, ``-c constraints.txt``, ``uv.lock``, ``environment.yml``, also with
+        packages of conda's; and ``@this``: what this computer's Python has.
     python : str, optional
         The Python minor version, ``3.12``; this computer's by default, so that pickles load.
     index_url : str, optional
@@ -58,6 +62,8 @@ class PyPkgInstaller(Plugin):
         network that you trust, ``http://...``.
     extra_index_url : list of str
         Indexes that are looked in before that one.
+    channels : list of str
+        The private channels of an ``environment.yml``; written down by itself.
     index_login : SecretStr, optional
         Where this computer has the login for them: ``netrc``, ``keyring NAME`` with your name
         there, or ``env VARIABLE``, which is ``NAME:PASSWORD``. No node keeps it.
@@ -72,6 +78,7 @@ class PyPkgInstaller(Plugin):
     python: Annotated[str, Field(pattern=r"^3\.\d{1,2}$")] | None = None
     index_url: str | None = None
     extra_index_url: CommaList = ()
+    channels: CommaList = ()
     index_login: SecretStr | None = None
     digest: str | None = None
 
@@ -111,24 +118,34 @@ class PyPkgInstaller(Plugin):
         if login is None:
             return None
         index.check_login(login.get_secret_value())
-        if not (info.data.get("index_url") or info.data.get("extra_index_url")):
-            raise ValueError("'INDEX_LOGIN' is for INDEX_URL or EXTRA_INDEX_URL, and there is none")
+        asking = (info.data.get(one) for one in ("index_url", "extra_index_url", "channels"))
+        if not any(asking):
+            raise ValueError(
+                "'INDEX_LOGIN' is for INDEX_URL, EXTRA_INDEX_URL or a channel of environment.yml,"
+                " and there is none"
+            )
         return login
 
     @classmethod
     def settled(cls, settings: Mapping[str, str], folder: Path) -> dict[str, str]:
         """Give files their whole paths, and what is in them a digest."""
-        given = {key: value for key, value in settings.items() if key != "digest"}
+        given = {key: value for key, value in settings.items() if key not in ("digest", "channels")}
         items = [requirements.absolute(one, folder) for one in _requirements(given.get("packages"))]
         if not any(map(requirements.is_source, items)):
             return given
         try:
-            read = requirements.content(items)
+            read, asked = requirements.read(items)
         except ValueError as error:
             raise WrongSetting("packages", f"{error}.") from error
         python = given.get("python") or read.python
         if read.python and read.python != python:
             raise WrongSetting("python", f"'{python}' is not the {read.python} of PACKAGES.")
+        if asked:
+            python = python or environment.laptop_python()
+            if asked.private:
+                given["channels"] = ", ".join(asked.private)
+            read = dataclasses.replace(read, conda=_locked(asked, python, given))
+            _keep(read)
         if python:
             given["python"] = python
         return {**given, "packages": ", ".join(items), "digest": read.digest}
@@ -137,7 +154,7 @@ class PyPkgInstaller(Plugin):
     def index(self) -> Index:
         """Where the packages come from."""
         login = self.index_login.get_secret_value() if self.index_login else ""
-        return Index(self.index_url or "", self.extra_index_url, login)
+        return Index(self.index_url or "", self.extra_index_url, login, self.channels)
 
     def check(self, user: str) -> None:  # noqa: ARG002 - the hook's signature
         """Refuse a login for the index that this computer does not have."""
@@ -200,7 +217,55 @@ def _here(packages: tuple[str, ...], digest: str) -> Content | None:
 
 @functools.cache  # once for all nodes
 def _read_here(packages: tuple[str, ...], digest: str) -> Content:
-    read = requirements.content(packages)
+    path = _kept(digest)
+    read = Content.parse(path.read_text()) if path.exists() else requirements.content(packages)
     if read.digest != digest:
         raise ValueError("it is another one")
     return read
+
+
+def _locked(asked: conda.Asked, python: str, settings: Mapping[str, str]) -> str:
+    """Return the lock of what a file asks conda for.
+
+    Raises
+    ------
+    WrongSetting
+        There is none, or this computer lacks the login for a channel.
+    """
+    login = settings.get("index_login", "")
+    try:
+        if login:
+            index.check_login(login)
+        own = Index(
+            settings.get("index_url", ""),
+            tuple(as_list(settings.get("extra_index_url", ""))),
+            login,
+            asked.private,
+        )
+        logins = own.logins() if own.urls or own.channels else {}
+    except (ValueError, UsageError) as error:
+        why = str(error).removeprefix("INDEX_LOGIN: ")
+        raise WrongSetting("index_login", why) from error
+    pins = (line.partition("==") for line in environment.constraints().splitlines())
+    liked = {str(canonicalize_name(name)): version for name, _, version in pins}
+    try:
+        return conda.lock(asked, python, liked=liked, logins=logins)
+    except ValueError as error:
+        raise WrongSetting("packages", f"{error}.") from error
+
+
+def _kept(digest: str) -> Path:
+    """Return where this computer has the content with a lock, if it was made here."""
+    return files.home() / "packages" / f"{digest}.json"
+
+
+def _keep(content: Content) -> None:
+    """Keep content with a lock, which nobody could make again: channels change by the hour.
+
+    A cluster that was cut off before its master had a copy gets this one.
+    """
+    files.private_dir("packages")
+    path = _kept(content.digest)
+    files.write_private(path, content.text)
+    for other in sorted(path.parent.glob("*.json"), key=lambda one: one.stat().st_mtime)[:-_KEPT]:
+        other.unlink(missing_ok=True)

@@ -13,7 +13,6 @@ import importlib.metadata
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,8 +20,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
+
+from spotcluster.plugins import conda
 
 THIS = "@this"
 """Names what this computer's environment has."""
@@ -57,6 +57,8 @@ class Content:
         What no other computer can have, as it is on no index.
     python : str
         The Python minor version that an environment asks for; empty where it asks for none.
+    conda : str
+        The lock of what conda has, see `conda.lock`; empty where nothing is from there.
     """
 
     plain: tuple[str, ...] = ()
@@ -64,11 +66,15 @@ class Content:
     constraints: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     python: str = ""
+    conda: str = ""
 
     @property
     def text(self) -> str:
         """It as text, from which `parse` makes it again."""
-        return json.dumps(asdict(self))
+        given = asdict(self)
+        if not self.conda:  # as it was before there was any: clusters run that go by its digest
+            del given["conda"]
+        return json.dumps(given)
 
     @property
     def digest(self) -> str:
@@ -86,8 +92,9 @@ class Content:
         """
         given = json.loads(text)
         try:
-            python = given.pop("python")
-            return cls(**{key: tuple(value) for key, value in given.items()}, python=python)
+            python, lock = given.pop("python"), given.pop("conda", "")
+            lists = {key: tuple(value) for key, value in given.items()}
+            return cls(**lists, python=python, conda=lock)
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError("it is no content of requirements") from error
 
@@ -115,27 +122,46 @@ def content(items: Iterable[str]) -> Content:
         A file is not there, or something in it cannot be had on nodes. The sentence names the
         file and the line.
     """
-    found = [_content(item) for item in items if is_source(item)]
-    return Content(
+    return read(items)[0]
+
+
+def read(items: Iterable[str]) -> tuple[Content, conda.Asked | None]:
+    """Return `content`, and what a file asks conda for, of which there is no lock yet.
+
+    Raises
+    ------
+    ValueError
+        As `content` does.
+    """
+    readings = [_reading(item) for item in items if is_source(item)]
+    found = [one.content() for one in readings]
+    asked = list(dict.fromkeys(one for some in readings for one in some.asked))
+    if len(asked) > 1:
+        raise ValueError(
+            f"'{asked[1].path}' and '{asked[0].path}' both name packages of conda's; a node has one"
+            " environment, so write them into one file"
+        )
+    whole = Content(
         plain=_all(one.plain for one in found),
         hashed=_all(one.hashed for one in found),
         constraints=_all(one.constraints for one in found),
         left_out=_all(one.left_out for one in found),
         python=next((one.python for one in found if one.python), ""),
     )
+    return whole, next(iter(asked), None)
 
 
 def _all(lists: Iterable[Sequence[str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one for some in lists for one in some))
 
 
-def _content(item: str) -> Content:
-    read = _Reading()
+def _reading(item: str) -> _Reading:
+    reading = _Reading()
     if item == THIS:
-        read.this()
+        reading.this()
     elif found := _FILE.fullmatch(item):
-        read.file(Path(found["after"] or found["bare"]), constrains=found["option"] == "-c")
-    return read.content()
+        reading.file(Path(found["after"] or found["bare"]), constrains=found["option"] == "-c")
+    return reading
 
 
 @dataclass
@@ -155,6 +181,7 @@ class _Reading:
     python: str = ""
     wants_hashes: bool = False
     reading: list[Path] = field(default_factory=list)
+    asked: list[conda.Asked] = field(default_factory=list)
 
     def content(self) -> Content:
         """Return it; hashes are of all or of none."""
@@ -204,31 +231,12 @@ class _Reading:
         self.lines.sort(key=lambda one: one.text.casefold())
 
     def _environment(self, path: Path) -> None:
-        """Take in the part of a conda environment that pip installs; there is to be no other."""
-        import yaml  # type: ignore[import-untyped] # its stubs are a package of their own
-
-        try:
-            said = yaml.safe_load(_read(path))
-        except yaml.YAMLError as error:
-            place = getattr(error, "problem_mark", None)
-            line = f" line {place.line + 1}" if place else ""
-            raise ValueError(f"'{path}'{line}: this is not YAML") from None
-        listed = said.get("dependencies") if isinstance(said, dict) else None
-        if not isinstance(listed, list):
-            raise ValueError(f"'{path}': there is no list of dependencies in it")  # noqa: TRY004 - a user's mistake
-        condas = []
-        for one in listed:
-            if isinstance(one, dict) and list(one) == ["pip"] and isinstance(one["pip"], list):
-                self._lines("\n".join(map(str, one["pip"])), f"{path}, pip", path.parent)
-            elif found := re.fullmatch(r"python(?![\w.-]) *(.*)", str(one)):
-                self.python = _python(found[1], str(path)) or self.python
-            elif not re.fullmatch(r"pip\b.*", str(one)):
-                condas.append(str(one))
-        if condas:
-            raise ValueError(
-                f"'{path}': {', '.join(condas)} would come from conda, which nodes do not have;"
-                " name under 'pip:' what pip has too, and for the rest use an image"
-            )
+        """Take in a conda environment: its part for pip, and what it asks conda for."""
+        asked = conda.read(_read(path), str(path))
+        self._lines(asked.pip, f"{path}, pip", path.parent)
+        self.python = asked.python or self.python
+        if asked.specs:
+            self.asked.append(asked)
 
     def _lines(
         self,
@@ -289,29 +297,6 @@ class _Reading:
         if options:
             raise ValueError(f"{place}: hashes of constraints are not checked; name it with -r")
         self.constraints.append(text)
-
-
-def _python(wanted: str, name: str) -> str:
-    """Return the minor version that conda's `wanted` names; empty where this computer's is one.
-
-    Raises
-    ------
-    ValueError
-        It is none, or several of which this computer's is not one.
-    """
-    if found := re.fullmatch(r"={0,2} *(\d+\.\d+)[\d.*]*(?:=\S*)?", wanted):  # also with a build
-        return found[1]
-    own = "{}.{}".format(*sys.version_info)
-    try:
-        fits = own in SpecifierSet(re.sub(r"^={0,2} *(\d+)$", r"==\1.*", wanted))
-    except InvalidSpecifier:
-        fits = False
-    if not fits:
-        raise ValueError(
-            f"'{name}': 'python {wanted}' does not say which minor version nodes get, and {own} of"
-            " this computer is none of those; write one, as in python=3.12"
-        )
-    return ""
 
 
 def has_login(url: str) -> bool:

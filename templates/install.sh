@@ -1,12 +1,12 @@
 # Make ~/.spotcluster/env with $python and install $packages into it, within $constraints.
 # Given: python=3.12 index=URL-or-empty extra=(URLs) trusted=(hosts without TLS) packages=(...)
-#        hashed=LINES, each with its hashes, constraints=LINES one_pip=PROGRAM
+#        hashed=LINES, each with its hashes, constraints=LINES pinned=LINES one_pip=PROGRAM
 #        list=SCRIPT, which is packages.sh
+#        conda=LOCK-or-empty rattler=REQUIREMENT conda_install=PROGRAM conda_activated=PROGRAM
 umask 077
 . layout.sh
 mkdir -p "$root"
 chmod 700 "$root"
-printf '%s\n' "$constraints" >"$root/constraints.txt"
 printf '%s\n' "$hashed" >"$root/hashed.txt"
 # The certificates of the system are the ones that a company's proxy or mirror is in.
 export UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 UV_NO_PROGRESS=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -43,6 +43,64 @@ bring_uv() {
     fi
 }
 
+bring_rattler() {
+    rattler_python=$root/conda/bin/python
+    if command -v uv >/dev/null || bring_uv; then
+        [ -x "$rattler_python" ] || uv venv --quiet --clear --python '>=3.10' "$root/conda" &&
+            uv pip install --quiet --python "$rattler_python" "$rattler" && return
+    fi
+    echo "uv did not bring $rattler, which installs what is conda's; trying pip." >&2
+    python3 -m venv --clear "$root/conda" && "$rattler_python" -m pip install --quiet "$rattler"
+}
+
+note_variables() {
+    local site
+    for site in "$env"/lib/python3*/site-packages; do
+        rm -f "$site/spotcluster_conda.pth" # what is told is how it is without ours
+        printf '%s' "$conda_activated" >"$site/spotcluster_conda.py"
+    done
+    env -i HOME="$HOME" PATH="${env_python%/*}:/usr/local/bin:/usr/bin:/bin" CONDA_SHLVL=1 \
+        CONDA_PREFIX="$env" CONDA_DEFAULT_ENV="$env" bash -c '
+            for one in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do
+                [ ! -e "$one" ] || . "$one" >/dev/null
+            done
+            exec "$CONDA_PREFIX/bin/python" -I "$1"/spotcluster_conda.py' - "$site" </dev/null
+    echo 'import spotcluster_conda' >"$site/spotcluster_conda.pth"
+}
+
+bring_conda() {
+    # What is no environment of conda's cannot become one, and a half is like no other half.
+    if [ ! -d "$env/conda-meta" ] || [ -e "$root/conda-begun" ] || ! is_right_python "$env_python"; then
+        rm -rf "$env"
+    elif [ "$(cat "$env/conda.lock" 2>/dev/null)" = "$conda" ]; then
+        return 0
+    fi
+    bring_rattler
+    : >"$root/conda-begun"
+    printf '%s\n' "$conda" >"$root/conda.lock"
+    "$rattler_python" -I -c "$conda_install" "$root/conda.lock" "$env"
+    rm -f "$env"/lib/python3*/EXTERNALLY-MANAGED # by us
+    note_variables
+    mv "$root/conda.lock" "$env/conda.lock"
+    rm -rf "$root/conda-begun" "$root/conda-packages"
+}
+
+# Passes on those constraints that are not of what conda has brought: its versions stay.
+not_condas='
+import glob, json, re, sys
+
+def canonical(name):
+    return re.sub("[-_.]+", "-", name).lower()
+
+info, theirs = re.compile("(?m)/site-packages/([^/]+?)-[^-/]+[.](?:dist|egg)-info(?:/|$)"), set()
+for record in glob.glob(sys.argv[1] + "/conda-meta/*.json"):
+    with open(record) as file:
+        theirs |= {canonical(one) for one in info.findall("\n".join(json.load(file)["files"]))}
+for line in sys.stdin:
+    if canonical(line.partition("==")[0].strip()) not in theirs:
+        sys.stdout.write(line)
+'
+
 with_uv() {
     command -v uv >/dev/null || bring_uv || return
     is_right_python "$env_python" || uv venv --quiet --clear --python "$python" "$env" || return
@@ -57,7 +115,9 @@ bring() { # the command; what has hashes first, and nothing that has none with i
 }
 
 with_pip() {
-    if ! { is_right_python "$env_python" && "$env_python" -m pip --version; } >/dev/null 2>&1
+    if [ -d "$env/conda-meta" ]; then # is not to be made anew, whatever it lacks
+        "$env_python" -m pip --version >/dev/null 2>&1 || "$env_python" -m ensurepip >/dev/null || return
+    elif ! { is_right_python "$env_python" && "$env_python" -m pip --version; } >/dev/null 2>&1
     then
         base=$(command -v "python$python") || base=$(command -v python3)
         is_right_python "$base" || {
@@ -75,6 +135,15 @@ with_pip() {
 before=$(bash -c "$list")
 later=$(sed -n 's/ \*$//p' <<<"$before")
 began=${EPOCHREALTIME:-$SECONDS}
+if [ -n "$conda" ]; then
+    bring_conda
+elif [ -d "$env/conda-meta" ] && ! is_right_python "$env_python"; then
+    rm -rf "$env" # no environment that uv would clear
+fi
+if [ -d "$env/conda-meta" ]; then
+    constraints=$("$env_python" -I -c "$not_condas" "$env" <<<"$constraints")
+fi
+printf '%s\n' "$constraints" "$pinned" >"$root/constraints.txt"
 if ! with_uv; then
     echo "uv did not do it; trying pip." >&2
     with_pip

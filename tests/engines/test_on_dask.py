@@ -185,7 +185,9 @@ def test_search_begun_on_threads_goes_on_on_dask_and_comes_back(
         first.launch_for_arrays(Bounded(gate=str(bound)), NUMBERS, X, Y, **ONE, pace=APART)
         until(lambda: first.completed() == 4, "four are done here")
         first.abort()
-        put(bound, 8)
+        put(bound, 99)  # those that had begun end, in places that others are to have
+    put(bound, 4)
+    put(bound, 8)
     second = GridSearch.resume(ledger, client, pace=APART)
     until(lambda: second.completed() == 8, "four more are done on workers")
     second.abort()

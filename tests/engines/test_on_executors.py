@@ -310,13 +310,16 @@ def test_search_begun_on_the_laptop_goes_on_on_the_cluster_and_comes_back(
     first.launch_for_arrays(Bounded(gate=str(bound)), NUMBERS, X, Y, **ONE, pace=ALONE)
     until(lambda: first.completed() == 4, "four are done here")
     first.abort()
+    # Evaluations that began before it go on in a worker, and would be let go on in others' places.
+    processes.shutdown(kill_workers=True)
     put(bound, 8)
     second = GridSearch.resume(ledger, pair.client, pace=ALONE)
     until(lambda: second.completed() == 8, "four more are done on engines")
     second.abort()
     put(bound, 99)
-    third = GridSearch.resume(ledger, processes)
-    assert third.wait(LIMIT)
+    with get_reusable_executor(2) as others:
+        third = GridSearch.resume(ledger, others)
+        assert third.wait(LIMIT)
     assert_whole(third)
     here = {item.node for item in first.evaluations()}
     where = [item.node for item in third.evaluations()]

@@ -142,6 +142,7 @@ def users_files(spotcluster_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     (common / "common.ini").write_text("[key shared]\n")
     for folder, name, content in (
         ("project", "requirements.txt", "scikit-learn>=1.7\n"),
+        ("project", "environment.yml", "dependencies: [python, pip: [scikit-learn>=1.7]]\n"),
         ("keys", "alice.pub", ssh.keys.generate("alice").public),
     ):
         (spotcluster_home / folder).mkdir(exist_ok=True)

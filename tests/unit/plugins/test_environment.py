@@ -391,7 +391,11 @@ def test_what_a_plugin_needed_beside_it_moved_what_the_user_had_pinned(tmp_path:
     )
     environment.complete(node, {"nosuchmodule": "no-such"})  # type: ignore[arg-type]
     (script,) = node.scripts
-    constraints = script.partition("constraints='")[2].partition("'")[0].splitlines()
+    constraints = [
+        line
+        for name in ("constraints", "pinned")
+        for line in script.partition(f"\n{name}='")[2].partition("'")[0].splitlines()
+    ]
     assert [one for one in constraints if one.startswith(("numpy=", "legacy"))] == ["numpy==1.2.3"]
     assert "Odd_Name==2.0+cpu" in constraints
     assert f"psutil=={importlib.metadata.version('psutil')}" in constraints  # which it lacks

@@ -211,12 +211,6 @@ def test_pips_part_of_a_conda_environment_is_taken(tmp_path: Path) -> None:
     assert (read.plain, read.python) == (("numpy>=2", "scipy"), "3.12")
 
 
-def test_what_conda_would_bring_is_refused_by_name(tmp_path: Path) -> None:
-    text = "dependencies:\n- python\n- mkl=2024\n- conda-forge::xgboost\n- pip:\n  - numpy\n"
-    told = refusal(tmp_path, text, "environment.yml")
-    assert "mkl=2024, conda-forge::xgboost would come from conda, which nodes do not have" in told
-
-
 @pytest.mark.parametrize("text", ["a: [", "- a", "dependencies: numpy", "dependencies:\n- {a: b}"])
 def test_what_is_no_conda_environment_is_refused(tmp_path: Path, text: str) -> None:
     assert refusal(tmp_path, text, "environment.yaml").startswith(f"'{tmp_path}/environment.yaml'")
