@@ -9,6 +9,8 @@ import shlex
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from email.message import Message
+from email.parser import HeaderParser
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -80,15 +82,22 @@ def constraints(free: Sequence[str] = ()) -> str:
     """
     lines: dict[str, str] = {}
     for found in importlib.metadata.distributions():
-        name = found.metadata["Name"]
+        about = _head_of(found)
+        name = about["Name"]
         if not name or canonicalize_name(name) in lines:  # of two Python imports the first
             continue
-        public = found.version.split("+", 1)[0]  # a local build (2.1+cpu) is on no index
+        public = about["Version"].split("+", 1)[0]  # a local build (2.1+cpu) is on no index
         constrains = not found.read_text("direct_url.json")
         lines[canonicalize_name(name)] = f"{name}=={public}" if constrains else ""
     for name in free:
         lines.pop(canonicalize_name(name), None)
     return "\n".join(lines[name] for name in sorted(lines) if lines[name])
+
+
+def _head_of(found: importlib.metadata.Distribution) -> Message:
+    """Return what a package says of itself, but for its description, which may be long."""
+    said = found.read_text("METADATA") or found.read_text("PKG-INFO") or ""
+    return HeaderParser().parsestr(said.partition("\n\n")[0])
 
 
 def install(

@@ -11,6 +11,12 @@ units_there() { # enabled ones and those that run
     } | awk '$2 != "not-found" {print $1}' | sort -u
 }
 main_pid() { systemctl show --property=MainPID --value "$1"; }
+are_known() { # as the file says, and to be started at the next boot
+    for one in "$@"; do
+        [ -e "/etc/systemd/system/multi-user.target.wants/$one" ] || return
+    done
+    [[ $(systemctl show --property=NeedDaemonReload --value "$@") != *yes* ]]
+}
 name_of() { # spotcluster-engine@1.service is engine@1
     name=${1#spotcluster-}
     echo "${name%.service}"
@@ -28,10 +34,10 @@ start)
     if [ "$unit" != "$(cat "$file" 2>/dev/null)" ]; then
         printf '%s\n' "$unit" >"$file.new"
         mv "$file.new" "$file"
-        systemctl daemon-reload
     fi
+    # Which has systemd read the units of the whole machine again, too.
+    are_known "${units[@]}" || systemctl enable --quiet "${units[@]}"
     systemctl reset-failed "${units[@]}" 2>/dev/null || true
-    systemctl enable --quiet "${units[@]}"
     systemctl start "${units[@]}"
     ;;
 stop)

@@ -25,10 +25,6 @@ TimeoutStartSec=120
 [Install]
 WantedBy=basic.target
 UNIT
-    if ! cmp -s "$file.new" "$file"; then
-        mv "$file.new" "$file"
-        systemctl daemon-reload
-    fi
-    rm -f "$file.new"
-    systemctl enable --quiet spotcluster-volumes.service
+    mv "$file.new" "$file"
+    systemctl enable --quiet spotcluster-volumes.service # which has it read, too
 fi

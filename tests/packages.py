@@ -4,7 +4,8 @@ A local cloud keeps the packages that its hosts install in its folder, and the h
 test has a folder of its own, so that each of them would download the same 254 MB; and what a host
 imports first, it compiles, which takes an engine seven seconds. So the clouds of all tests have one
 cache of packages. It is filled as a host would fill it, and has bytecode of all that is in it: that
-which installing this environment has made of the same files, and of others what is compiled now.
+which installing this environment has made of the same files, and of others what is compiled now. Of
+what no program reads it has nothing, as each host links all files, and is removed with them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import tempfile
 from pathlib import Path
 
 from machines.bed import cache
+from machines.bed.wheels import NOT_READ
 from uv import find_uv_bin
 
 from spotcluster.cluster.lifecycle.keeping import on_master
@@ -28,7 +30,7 @@ from spotcluster.plugins import environment
 
 PACKAGES = (*environment.BASE, *on_master.PACKAGES, "scikit-learn", "distributed", "bokeh")
 _HERE = Path(sysconfig.get_path("purelib"))
-_FORM = "with all bytecode"
+_FORM = "with all bytecode, without tests but ipyparallel's, stubs and headers"
 _NOT_COMPILED = re.compile(r"/tests/")
 
 
@@ -64,9 +66,30 @@ def _fill(place: Path) -> None:
                 check=False,
             )
     for wheel in (place / "archive-v0").glob("*"):
+        _leave_out_what_is_not_read(wheel)
         bring_bytecode(wheel)
         # Of what is no Python of this version it says nothing.
         compileall.compile_dir(wheel, quiet=2, rx=_NOT_COMPILED, workers=0)
+
+
+def _leave_out_what_is_not_read(wheel: Path) -> None:
+    """Have an unpacked wheel be as if it had been published without that."""
+
+    def is_read(name: str) -> bool:
+        # Functions of ipyparallel's tests are sent to engines by name; see others/.
+        return name.startswith("ipyparallel/") or not NOT_READ.search(f"/{name}")
+
+    for record in wheel.glob("*.dist-info/RECORD"):
+        lines = record.read_text().splitlines()
+        left = [line for line in lines if is_read(line.split(",")[0])]
+        record.write_text("\n".join([*left, ""]))
+    for folder, _, names in os.walk(wheel, topdown=False):
+        for name in names:
+            path = Path(folder, name)
+            if not is_read(str(path.relative_to(wheel))):
+                path.unlink()
+        if not any(Path(folder).iterdir()):
+            Path(folder).rmdir()
 
 
 def bring_bytecode(folder: Path) -> None:

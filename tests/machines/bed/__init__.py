@@ -15,7 +15,7 @@
     cgroups.py    groups of processes: freezing, killing and limiting whole machines
     imds.py       the metadata service
     index.py      the package index, over wheels.py
-    image.py      the image, by recipe (seal.sh)
+    image.py      the image, by recipe (seal.sh); stages.py runs cloud-init on it
     contained.py  namespaces that end with who made them
     cache.py      where what takes long to make is kept
 

@@ -39,7 +39,7 @@ _OPTIONS = (
     *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "doc", "locale")),
     "--dpkgopt=force-unsafe-io",  # what a crash leaves half written is thrown away
 )
-_SEAL = Path(__file__).with_name("seal.sh")
+_SEAL, _STAGES = (Path(__file__).with_name(name) for name in ("seal.sh", "stages.py"))
 _LIMIT = 600
 
 
@@ -52,7 +52,10 @@ def image(*more: str) -> Path:
     """Return the image's root folder, with more packages; built if its recipe has changed."""
     packages = (*_PACKAGES, *more)
     recipe = "\n".join(
-        [_codename(), platform.machine(), *packages, *_OPTIONS, USER, _SEAL.read_text()]
+        [
+            *(_codename(), platform.machine(), *packages, *_OPTIONS, USER),
+            *(_SEAL.read_text(), _STAGES.read_text()),
+        ]
     )
     return cache.made("image", recipe, lambda place: _build(place, packages)) / "root"
 
@@ -110,7 +113,7 @@ def _build(place: Path, packages: Sequence[str]) -> None:
         ],
         place,
     )
-    _run(["bash", "-eu", str(_SEAL), str(root), USER], place)
+    _run(["bash", "-eu", str(_SEAL), str(root), USER, str(_STAGES)], place)
 
 
 def _run(command: list[str], place: Path) -> None:

@@ -29,7 +29,7 @@ from .contained import contained
 _NAMED = ("scikit-learn", "uv", "distributed", "bokeh")
 PACKAGES = (*dict.fromkeys((*environment.BASE, *_NAMED, *on_master.PACKAGES)),)
 _FORM = "with bytecode, without tests, stubs and headers, not compressed"
-_NOT_READ = re.compile(r"/tests/|\.(?:pyi|h|hpp|pxd|pyx|tp|f90)$")
+NOT_READ = re.compile(r"/tests/|\.(?:pyi|h|hpp|pxd|pyx|tp|f90)$")
 _NOT_COMPILED = re.compile(r"\.data/")
 
 
@@ -75,7 +75,7 @@ def _prepare(wheel: Path) -> None:
         root = Path(unpacked)
         with zipfile.ZipFile(wheel) as packed:
             # In their order, with their modes.
-            entries = [one for one in packed.infolist() if not _NOT_READ.search(one.filename)]
+            entries = [one for one in packed.infolist() if not NOT_READ.search(one.filename)]
             packed.extractall(root, entries)
         compileall.compile_dir(
             root,
@@ -89,7 +89,7 @@ def _prepare(wheel: Path) -> None:
         listed = [
             line
             for line in record.read_text().splitlines()
-            if not _NOT_READ.search(line.split(",")[0])
+            if not NOT_READ.search(line.split(",")[0])
         ]
         listed += [_line(root, path) for path in made]
         record.write_text("\n".join([*listed, ""]))
