@@ -22,6 +22,10 @@ from spotcluster.plugins.requirements import Content
 
 _OURS = ("channels", "digest", "from_conda")  # settings that are written down by themselves
 _KEPT = 50  # locks on this computer
+_ANEW = (
+    "they get a new environment, and engines that run have the former one, which is gone, until they"
+    " are restarted (ipcluster.IPClusterRestartEngines)"
+)
 _RUN_AGAIN = "`spotcluster runplugin` of this plugin installs what it has now, on all nodes."
 
 
@@ -162,14 +166,11 @@ class PyPkgInstaller(Plugin):
             else cls._read(settings, Path())
         )
         if asked is None:
-            if former.get("from_conda"):
-                note(
-                    "nothing is conda's any more: nodes get an environment without; engines that"
-                    " run keep what they have loaded, until `spotcluster runplugin` of"
-                    " ipcluster.IPClusterRestartEngines"
-                )
-                given["from_conda"] = "gone"
-            return given
+            if former.get("from_conda") == "brought":
+                note(f"nothing is conda's any more: {_ANEW}")
+            return {**given, **({"from_conda": "gone"} if former.get("from_conda") else {})}
+        if former and former.get("from_conda") != "brought":
+            note(f"what the nodes have was not conda's: {_ANEW}")
         note(conda.asking(asked))
         read = dataclasses.replace(read, conda=_locked(asked, given["python"], given))
         try:

@@ -28,6 +28,9 @@ CONFIG = """
 SETUP_CLASS = spotcluster.plugins.ipcluster.IPCluster
 ENGINES_PER_NODE = 1
 
+[plugin ipclusterrestart]
+SETUP_CLASS = spotcluster.plugins.ipcluster.IPClusterRestartEngines
+
 [plugin pypackages]
 SETUP_CLASS = spotcluster.plugins.pypackages.PyPkgInstaller
 PACKAGES = environment.yml
@@ -178,3 +181,7 @@ def test_file_from_which_all_of_conda_was_removed_gives_an_environment_without(
     look = f"ls {env} | grep -c conda; {env}/bin/python -c 'import sklearn'"
     found = cluster.execute_on("*", command=look)
     assert [(one.status, one.output.strip()) for one in found] == [(0, "0"), (0, "0")]
+    cluster.run_plugin("ipclusterrestart")
+    view = cluster.client[:]
+    view.execute("import pathlib, sklearn, sys; of = pathlib.Path(sys.prefix, 'conda-meta')")
+    view.execute("assert not of.exists()", block=True)
