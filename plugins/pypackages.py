@@ -23,8 +23,8 @@ from spotcluster.plugins.requirements import Content
 _OURS = ("channels", "digest", "from_conda")  # settings that are written down by themselves
 _KEPT = 50  # locks on this computer
 _ANEW = (
-    "they get a new environment, and engines that run have the former one, which is gone, until they"
-    " are restarted (ipcluster.IPClusterRestartEngines)"
+    "they get a new environment, and engines that run have the former one, which is gone, until"
+    " they are restarted (ipcluster.IPClusterRestartEngines)"
 )
 _RUN_AGAIN = "`spotcluster runplugin` of this plugin installs what it has now, on all nodes."
 
