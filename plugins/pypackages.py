@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
@@ -20,6 +20,8 @@ from spotcluster.plugins.base import Cluster, CommaList, Node, Plugin, WrongSett
 from spotcluster.plugins.index import Index
 from spotcluster.plugins.requirements import Content
 
+# Whose programs run in the environment.
+_RUNNING = tuple(f"spotcluster.plugins.{one}." for one in ("ipcluster", "dask", "ray"))
 _OURS = ("channels", "digest", "from_conda")  # settings that are written down by themselves
 _KEPT = 50  # locks on this computer
 _ANEW = (
@@ -56,6 +58,8 @@ class Section(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def setup_class(self) -> str: ...
     @property
     def settings(self) -> Mapping[str, str]: ...
 
@@ -272,14 +276,24 @@ class PyPkgInstaller(Plugin):
         return content
 
 
-def refuse_two(sections: Iterable[Section]) -> None:
-    """Refuse two sections that both bring packages of conda's: the second undoes the first.
+def check_together(sections: Sequence[Section]) -> None:
+    """Refuse what undoes another section's environment, which is one for each node.
 
     Raises
     ------
     UsageError
-        There are some.
+        Two bring packages of conda's, or one does when there are programs in what it removes.
     """
+    runs = ""
+    for one in sections:
+        if one.setup_class.startswith(_RUNNING):
+            runs = runs or one.name
+        elif runs and one.settings.get("from_conda") == "brought":
+            raise UsageError(
+                f"[plugin {one.name}] brings an environment of conda's, and {runs}, which is before"
+                " it in PLUGINS, would run in another one.",
+                f"Write `PLUGINS = {one.name}, {runs}`; a cluster that is there keeps its order.",
+            )
     names = [one.name for one in sections if one.settings.get("from_conda") == "brought"]
     if len(names) > 1:
         raise UsageError(

@@ -78,6 +78,20 @@ def test_cluster_that_is_there_needs_no_channel(
     assert world.left() == []
 
 
+def test_environment_that_would_come_after_engines_is_refused(
+    world: World, spotcluster_home: Path, channel: Channel
+) -> None:
+    """They would have run in one that was removed under them."""
+    write(spotcluster_home, "mine", channel.url, used=False)
+    path = spotcluster_home / "config"
+    given = path.read_text()
+    assert "PLUGINS = ipcluster\n" in given
+    path.write_text(given.replace("PLUGINS = ipcluster\n", "PLUGINS = ipcluster, mine\n"))
+    done = world.run("start", "-c", "bare", "mycluster", status=2)
+    assert "Write `PLUGINS = mine, ipcluster`" in " ".join(done.err.split())
+    assert world.left() == []
+
+
 def test_two_sections_with_packages_of_conda_are_refused(
     world: World, spotcluster_home: Path, channel: Channel
 ) -> None:

@@ -97,7 +97,7 @@ def _resolved(template: Template, note: Callable[[str], None]) -> Template:
         )
         for one in template.plugins
     ]
-    pypackages.refuse_two(resolved)
+    pypackages.check_together(resolved)
     return template.model_copy(update={"plugins": tuple(resolved)})
 
 

@@ -42,7 +42,7 @@ def choose(
         former = own[name].settings if name in own else {}
         settled = loader.resolve(name, given.setup_class, settled, note, former)
         section = given.model_copy(update={"settings": settled})
-        pypackages.refuse_two(_with(cluster.record.template, section).plugins)
+        pypackages.check_together(_with(cluster.record.template, section).plugins)
         return section, loader.make(name, section.setup_class, settled)
     if name in own:
         return own[name], dict(cluster.plugins())[name]
