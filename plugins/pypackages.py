@@ -245,9 +245,10 @@ class PyPkgInstaller(Plugin):
         NodeError
             They have been changed since, or are on another computer, and the master has no copy.
         """
-        named = wording.listed(one for one in self.packages if requirements.is_source(one))
+        sources = [one for one in self.packages if requirements.is_source(one)]
+        named = wording.listed(sources)
         if self.digest is None:
-            if named:  # nobody has read it for this cluster
+            if sources:  # nobody has read it for this cluster
                 raise NodeError(node.alias, f"what {named} has was not looked up.", _RUN_AGAIN)
             return Content()
         copy = f"{node_layout.ROOT}/packages/{self.digest}.json"

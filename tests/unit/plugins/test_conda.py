@@ -22,6 +22,7 @@ from conda_channels import LOGIN, MINOR, PLATFORM, Channel, served
 from uv import find_uv_bin
 
 from spotcluster import templates
+from spotcluster.errors import NodeError
 from spotcluster.plugins import conda, environment, loader, pypackages
 from spotcluster.plugins.index import Index
 from spotcluster.plugins.loader import PluginError
@@ -383,6 +384,20 @@ def test_what_conda_had_brought_goes_when_the_file_has_none_of_it(
         assert "until they are restarted" in notes[0]
         again = loader.resolve("p", SETUP_CLASS, given, notes.append, now)
         assert (again, len(notes)) == (now, 1)
+
+
+def test_file_that_nobody_has_solved_is_not_left_out_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "e.yml").write_text("dependencies: [numpy]\n")
+    node: Any = SimpleNamespace(is_master=True, alias="master")
+    for packages in ("e.yml, numpy", "numpy"):
+        given = loader.settle("p", SETUP_CLASS, {"packages": packages}, tmp_path)
+        made = loader.make("p", SETUP_CLASS, given)
+        assert isinstance(made, PyPkgInstaller)
+        if packages == "numpy":
+            assert made._content(SimpleNamespace(), node) == Content()  # type: ignore[arg-type]
+        else:
+            with pytest.raises(NodeError, match=r"e\.yml has was not looked up"):
+                made._content(SimpleNamespace(), node)  # type: ignore[arg-type]
 
 
 def test_content_without_a_lock_kept_its_digest() -> None:
