@@ -131,7 +131,18 @@ def engines_of(client: Client) -> Any:
         from spotcluster.search.backends.ipyparallel import IPyParallel
     except ImportError:
         return client
-    return IPyParallel(SimpleNamespace(client=client, targets=None))
+
+    class Backend(IPyParallel):
+        """Asks hosts instead of ipyparallel's engines, and knows errors as these have them."""
+
+        def call(self, engine: int, function: Callable[..., Any], *args: Any) -> Answer:
+            name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+            return client[engine].ask(name, *args)
+
+        def erase(self, _: Any) -> bool:
+            return True  # nothing is kept
+
+    return Backend(SimpleNamespace(client=client, targets=None))
 
 
 def written(folder: Path, files: int) -> Any:
@@ -164,24 +175,13 @@ class Link:
 class Client:
     """In place of ipyparallel's: one engine for each host, behind a pipe."""
 
-    _mux_stream = ""
-
     def __init__(self, pipes: list[Any]) -> None:
         self._sending: queue.SimpleQueue[tuple[Any, Any, int]] = queue.SimpleQueue()
         self._hosts = [Engine(pipe, self._sending) for pipe in pipes]
         threading.Thread(target=self._send, daemon=True).start()
 
-        self._engines = {n: str(n) for n in range(len(pipes))}  # names
-
     def __getitem__(self, engine: int) -> Engine:  # former versions send by views
         return self._hosts[engine]
-
-    def send_apply_request(
-        self, _: str, __: Any, args: list[Any], *, ident: bytes, **___: Any
-    ) -> Reply:
-        packed = (one if isinstance(one, bytes) else _unpacked(one) for one in args[2:])
-        name, *given = packed
-        return Reply(self._hosts[int(ident)].ask(name, *given))
 
     def purge_hub_results(self, ids: list[str]) -> None:
         """Forget nothing, for nothing is kept."""
@@ -228,26 +228,6 @@ class Answer(Future[Any]):
 
     def get(self, timeout: float) -> Any:
         return self.result(timeout)
-
-
-class Reply(Future[Any]):
-    """What ipyparallel's client gives for a call: what was raised is its result too."""
-
-    msg_id = "id"
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__()
-        self.iopub_callbacks: list[Any] = []
-        self.tracker: Any = Future[Any]()
-        self.output: Any = Future[Any]()
-        self.output.metadata = {"data": {}}
-        answer.add_done_callback(lambda done: self.set_result(done.exception() or done.result()))
-
-
-def _unpacked(packed: Any) -> Any:
-    from ipyparallel.serialize import deserialize_object
-
-    return deserialize_object(packed.buffers)[0]
 
 
 @contextlib.contextmanager

@@ -251,6 +251,32 @@ class Plugin(BaseModel):
         """
         return dict(settings)
 
+    @classmethod
+    def resolved(
+        cls,
+        settings: Mapping[str, str],
+        former: Mapping[str, str],  # noqa: ARG003 - what overrides it needs it
+        note: Callable[[str], None],  # noqa: ARG003
+    ) -> dict[str, str]:
+        """Return settled settings as a cluster is begun with them, or `runplugin` runs them.
+
+        What others are asked for, which may take long, is asked here: only of the plugins that are
+        used, and never where the config is only looked at.
+
+        Parameters
+        ----------
+        former : mapping of str to str
+            Those that the cluster has had until now; none of a new one.
+        note : callable
+            Tells the user something, in one line.
+
+        Raises
+        ------
+        WrongSetting
+            They have no answer.
+        """
+        return dict(settings)
+
     def check(self, user: str) -> None:
         """Refuse, before anything is made, what could not be set up from this computer.
 

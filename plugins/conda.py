@@ -22,10 +22,14 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 RATTLER = "py-rattler>=0.28,<0.29"
 """What reads channels here, and installs on nodes; each minor version has another interface."""
 
+_NO_BUILDS = (
+    "a build is for one platform, so leave it out (`conda env export --from-history` writes none)"
+)
 _LIMIT = 300.0  # seconds: the first time, the index of a large channel is downloaded
 _BY_NAME = "https://conda.anaconda.org"
 _DEFAULTS = ("https://repo.anaconda.com/pkgs/main", "https://repo.anaconda.com/pkgs/r")
 _USUAL = "conda-forge"
+_MICROS = 40  # of a minor version of Python's, at most
 _NODES = ("linux-64", "linux-aarch64")  # the first one where a file says nothing of it
 # What nodes are taken to have: Amazon Linux 2023, Debian 12 and Ubuntu 22.04 have newer ones.
 _GLIBC, _LINUX, _MACOS = "2.28", "5.10", "13.0"
@@ -35,6 +39,8 @@ _SYSTEMS = {
     "osx-64": (("__unix", "0", "0"), ("__archspec", "1", "x86_64")),
     "osx-arm64": (("__unix", "0", "0"), ("__archspec", "1", "arm64")),
 }
+# What uv has too; `conda-forge::python` is none that any other channel would have otherwise.
+_UVS = re.compile(r"(?:\S+::)?(?P<name>python|pip)(?![\w.-]) *(?P<wanted>.*)", re.IGNORECASE)
 _LOGIN = re.compile(r"//[^/\s]*@|/t/[^/\s]+")
 
 
@@ -83,18 +89,23 @@ def read(text: str, path: str) -> Asked:
     said = _yaml(text, path)
     specs, lines, python = [], "", ""
     for one in said["dependencies"]:
-        if isinstance(one, dict) and list(one) == ["pip"] and isinstance(one["pip"], list):
-            lines += "".join(f"{line}\n" for line in one["pip"])
-        elif not isinstance(one, str):
-            raise ValueError(f"'{path}': '{one}' of its dependencies is nothing that conda takes")
-        else:
-            _refuse_login(one, path)
-            if re.match(r"\.{0,2}/|file:|[\w.-]+\.conda$", one):
-                raise ValueError(f"'{path}': '{one}' is a file, which nodes do not have")
-            specs.append(one)
-            if found := re.fullmatch(r"python(?![\w.-]) *(.*)", one):
-                python = _python(found[1], path) or python
-    if all(re.fullmatch(r"(python|pip)(?![\w.-]).*", one) for one in specs):
+        if isinstance(one, dict) and list(one) == ["pip"]:
+            lines += "".join(f"{line}\n" for line in _strings(one["pip"], "lines for pip", path))
+            continue
+        if not isinstance(one, str) or not one.strip() or "\n" in one.strip():
+            shown = "an empty one" if one is None or one == "" else _short(one)
+            hint = "; write NAME=VERSION" if isinstance(one, dict) else ""
+            raise ValueError(
+                f"'{path}': {shown} of its dependencies is nothing that conda takes{hint}"
+            )
+        _refuse_login(one, path)
+        if re.match(r"\.{0,2}/|file:|[\w.-]+\.(conda|tar\.bz2)$", one):
+            raise ValueError(f"'{path}': '{one}' is a file, which nodes do not have")
+        specs.append(one.strip())
+        found = _UVS.fullmatch(specs[-1])
+        if found and found["name"].lower() == "python":
+            python = _python(found["wanted"], path) or python
+    if all(map(_UVS.fullmatch, specs)):
         specs = []  # uv has both
     elif said.get("variables"):
         raise ValueError(f"'{path}': nodes are not given its variables; set them in your code")
@@ -113,7 +124,7 @@ def _yaml(text: str, path: str) -> dict[str, Any]:
 
     try:
         said = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         place = getattr(error, "problem_mark", None)
         line = f" line {place.line + 1}" if place else ""
         raise ValueError(f"'{path}'{line}: this is not YAML") from None
@@ -126,8 +137,14 @@ def _strings(given: Any, key: str, path: str) -> list[str]:
     if given is None:
         return []
     if not (isinstance(given, list) and all(isinstance(one, str) and one for one in given)):
-        raise ValueError(f"'{path}': its {key} are no list of names")
+        raise ValueError(f"'{path}': its {key} are no list of text: {_short(given)}")
     return given
+
+
+def _short(given: Any) -> str:
+    """Return some of what a file has, for a message of one line."""
+    text = _LOGIN.sub("//...", repr(given) if isinstance(given, str) else f"'{given}'")
+    return text if len(text) <= 63 else f"{text[:60]}...'"
 
 
 def _channels(given: Any, path: str) -> tuple[str, ...]:
@@ -175,10 +192,17 @@ def _python(wanted: str, path: str) -> str:
         It is none, or several of which this computer's is not one.
     """
     if found := re.fullmatch(r"={0,2} *(\d+\.\d+)[\d.*]*(?:=\S*)?", wanted):  # also with a build
+        if not found[1].startswith("3."):
+            raise ValueError(f"'{path}': 'python {wanted}' is none of nodes, which have Python 3")
         return found[1]
     own = "{}.{}".format(*sys.version_info)
     try:
-        fits = own in SpecifierSet(re.sub(r"^={0,2} *(\d+)$", r"==\1.*", wanted))
+        bounds = [
+            SpecifierSet(re.sub(r"^={0,2} *(\d+(?:\.\d+)*)(?:\.?\*)?$", r"==\1.*", one.strip()))
+            for one in wanted.split("|")
+        ]
+        # `>=3.11.4` is for some that are 3.11, whichever this computer has.
+        fits = any(f"{own}.{micro}" in one for one in bounds for micro in range(_MICROS))
     except InvalidSpecifier:
         fits = False
     if not fits:
@@ -230,9 +254,18 @@ def lock(
                     for name, needed in _wanted(asked.platforms).items()
                 ],
                 "logins": {host: list(one) for host, one in logins.items()},
+                "asker": os.getpid(),
             }
         ),
         asked,
+    )
+
+
+def asking(asked: Asked) -> str:
+    """Return what the user is told while `lock` waits."""
+    return (
+        f"asking {_shown(asked.channels)} for the packages of '{asked.path}': minutes the first"
+        f" time, {_LIMIT:.0f} s at most"
     )
 
 
@@ -300,7 +333,8 @@ def _why(answer: Mapping[str, str], asked: Asked) -> str:
         return f"a channel cannot be read: {text[:300]}"
     if found := re.fullmatch(r"No candidates were found for (\S+)( .+?)?\.?", text):
         version = "" if found[2] == " *" else (found[2] or "").strip(" .")
-        return f"there is no {found[1]}{version and ' ' + version} {where}"
+        told = f"there is no {found[1]}{version and ' ' + version} {where}"
+        return f"{told}; {_NO_BUILDS}" if " " in version else told
     return f"what it asks for does not go together {where}: {text[:600]}"
 
 

@@ -107,6 +107,7 @@ def install(
     *,
     python: str | None = None,
     index: Index = _PUBLIC,
+    drops_conda: bool = False,
     timeout: float = 900.0,
 ) -> None:
     """Make the node's environment and install `packages` into it, with uv where it can be had.
@@ -115,6 +116,8 @@ def install(
     ----------
     content : Content
         What files name, to be installed too.
+    drops_conda : bool
+        Whether an environment of conda's is to make room for one without.
 
     Raises
     ------
@@ -123,6 +126,8 @@ def install(
     """
     _logins[node] = index
     script = _script([*BASE, *packages], packages, content, python, index)
+    if drops_conda:
+        script = f"drops_conda=1\n{script}"
     steps = [Step(script, "installing packages", timeout, user=node.account.name)]
     if node.facts.sudo:
         venv = templates.read("python_venv.sh")

@@ -75,14 +75,14 @@ class Index:
         return templates.script("netrc.sh", what="logins", netrc=text) if text else ""
 
     def logins(self) -> dict[str, tuple[str, str]]:
-        """Return names and passwords, by the hosts that they are for.
+        """Return names and passwords, by the hosts that they are for; none where there is no host.
 
         Raises
         ------
         UsageError
             They are not where they are said to be.
         """
-        if not self.login:
+        if not (self.login and (self.urls or self.channels)):
             return {}
         kind, _, what = self.login.partition(" ")
         find = {"netrc": _from_netrc, "keyring": _from_keyring, "env": _from_environment}[kind]

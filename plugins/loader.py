@@ -16,7 +16,7 @@ import os
 import stat
 import sys
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -184,8 +184,33 @@ def settle(
     PluginError
         The class cannot be loaded, or a setting names a file that is not there or is wrong.
     """
-    try:
+    with _told_of(name, setup_class):
         return load_class(setup_class).settled(settings, folder)
+
+
+def resolve(
+    name: str,
+    setup_class: str,
+    settings: Mapping[str, str],
+    note: Callable[[str], None],
+    former: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Return settled settings as a cluster is begun with them; see `Plugin.resolved`.
+
+    Raises
+    ------
+    PluginError
+        The class cannot be loaded, or what was asked for cannot be had.
+    """
+    with _told_of(name, setup_class):
+        return load_class(setup_class).resolved(settings, former or {}, note)
+
+
+@contextlib.contextmanager
+def _told_of(name: str, setup_class: str) -> Iterator[None]:
+    """Say of which plugin's settings it is that something is wrong."""
+    try:
+        yield
     except PluginError as error:
         raise PluginError(name, setup_class, error.reasons) from error.__cause__
     except WrongSetting as error:

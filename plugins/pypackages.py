@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -20,7 +20,15 @@ from spotcluster.plugins.base import Cluster, CommaList, Node, Plugin, WrongSett
 from spotcluster.plugins.index import Index
 from spotcluster.plugins.requirements import Content
 
+# Whose programs run in the environment.
+_RUNNING = tuple(f"spotcluster.plugins.{one}." for one in ("ipcluster", "dask", "ray"))
+_OURS = ("channels", "digest", "from_conda")  # settings that are written down by themselves
 _KEPT = 50  # locks on this computer
+_ANEW = (
+    "they get a new environment, and engines that run have the former one, which is gone, until"
+    " they are restarted (ipcluster.IPClusterRestartEngines)"
+)
+_RUN_AGAIN = "`spotcluster runplugin` of this plugin installs what it has now, on all nodes."
 
 
 def _requirements(value: Any) -> Any:
@@ -43,6 +51,17 @@ def _is_whole(text: str) -> bool:
     """Return whether all brackets and quotes that a text opens are closed."""
     pairs = all(text.count(begin) <= text.count(end) for begin, end in ("[]", "()"))
     return pairs and not (text.count("'") % 2 or text.count('"') % 2)
+
+
+class Section(Protocol):
+    """A ``[plugin NAME]`` section of the config."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def setup_class(self) -> str: ...
+    @property
+    def settings(self) -> Mapping[str, str]: ...
 
 
 class PyPkgInstaller(Plugin):
@@ -69,6 +88,9 @@ class PyPkgInstaller(Plugin):
         there, or ``env VARIABLE``, which is ``NAME:PASSWORD``. No node keeps it.
     digest : str, optional
         What tells the content of the files; written down by itself.
+    from_conda : str, optional
+        Whether an ``environment.yml`` has ``brought`` packages of conda's, or had, and they are to
+        be ``gone``; written down by itself.
     """
 
     after_master: ClassVar[bool] = False
@@ -81,6 +103,7 @@ class PyPkgInstaller(Plugin):
     channels: CommaList = ()
     index_login: SecretStr | None = None
     digest: str | None = None
+    from_conda: Literal["brought", "gone"] | None = None
 
     @field_validator("packages")
     @classmethod
@@ -118,8 +141,10 @@ class PyPkgInstaller(Plugin):
         if login is None:
             return None
         index.check_login(login.get_secret_value())
-        asking = (info.data.get(one) for one in ("index_url", "extra_index_url", "channels"))
-        if not any(asking):
+        asking = [info.data.get(one) for one in ("index_url", "extra_index_url", "channels")]
+        # One that names packages of conda's today may name none tomorrow, or be wrong yet.
+        files = [one for one in info.data.get("packages", ()) if one.endswith((".yml", ".yaml"))]
+        if not (any(asking) or files):
             raise ValueError(
                 "'INDEX_LOGIN' is for INDEX_URL, EXTRA_INDEX_URL or a channel of environment.yml,"
                 " and there is none"
@@ -128,11 +153,46 @@ class PyPkgInstaller(Plugin):
 
     @classmethod
     def settled(cls, settings: Mapping[str, str], folder: Path) -> dict[str, str]:
-        """Give files their whole paths, and what is in them a digest."""
-        given = {key: value for key, value in settings.items() if key not in ("digest", "channels")}
+        """Give files their whole paths, and what is in them a digest.
+
+        What conda is asked for has none before it is solved.
+        """
+        return cls._read(settings, folder)[0]
+
+    @classmethod
+    def resolved(
+        cls, settings: Mapping[str, str], former: Mapping[str, str], note: Callable[[str], None]
+    ) -> dict[str, str]:
+        """Solve what files ask conda for."""
+        given, read, asked = (
+            (dict(settings), Content(), None)
+            if "digest" in settings
+            else cls._read(settings, Path())
+        )
+        if asked is None:
+            if former.get("from_conda") == "brought":
+                note(f"nothing is conda's any more: {_ANEW}")
+            return {**given, **({"from_conda": "gone"} if former.get("from_conda") else {})}
+        if former and former.get("from_conda") != "brought":
+            note(f"what the nodes have was not conda's: {_ANEW}")
+        note(conda.asking(asked))
+        read = dataclasses.replace(read, conda=_locked(asked, given["python"], given))
+        try:
+            _keep(read)
+        except OSError as error:
+            why = f"what comes of it cannot be kept in {_kept('').parent}: {error.strerror}."
+            raise WrongSetting("packages", why) from error
+        return {**given, "digest": read.digest, "from_conda": "brought"}
+
+    @classmethod
+    def _read(
+        cls, settings: Mapping[str, str], folder: Path
+    ) -> tuple[dict[str, str], Content, conda.Asked | None]:
+        """Return the settings with what files say, that, and what they ask conda for."""
+        given = {key: value for key, value in settings.items() if key not in _OURS}
         items = [requirements.absolute(one, folder) for one in _requirements(given.get("packages"))]
         if not any(map(requirements.is_source, items)):
-            return given
+            return given, Content(), None
         try:
             read, asked = requirements.read(items)
         except ValueError as error:
@@ -144,11 +204,12 @@ class PyPkgInstaller(Plugin):
             python = python or environment.laptop_python()
             if asked.private:
                 given["channels"] = ", ".join(asked.private)
-            read = dataclasses.replace(read, conda=_locked(asked, python, given))
-            _keep(read)
         if python:
             given["python"] = python
-        return {**given, "packages": ", ".join(items), "digest": read.digest}
+        given["packages"] = ", ".join(items)
+        if asked is None:
+            given["digest"] = read.digest
+        return given, read, asked
 
     @property
     def index(self) -> Index:
@@ -164,7 +225,12 @@ class PyPkgInstaller(Plugin):
         """Install the packages; a failure stops this node, with the installer's output."""
         plain = [one for one in self.packages if not requirements.is_source(one)]
         environment.install(
-            node, plain, self._content(cluster, node), python=self.python, index=self.index
+            node,
+            plain,
+            self._content(cluster, node),
+            python=self.python,
+            index=self.index,
+            drops_conda=self.from_conda == "gone",
         )
 
     def restart(self, cluster: Cluster, node: Node) -> None:
@@ -179,7 +245,11 @@ class PyPkgInstaller(Plugin):
         NodeError
             They have been changed since, or are on another computer, and the master has no copy.
         """
+        sources = [one for one in self.packages if requirements.is_source(one)]
+        named = wording.listed(sources)
         if self.digest is None:
+            if sources:  # nobody has read it for this cluster
+                raise NodeError(node.alias, f"what {named} has was not looked up.", _RUN_AGAIN)
             return Content()
         copy = f"{node_layout.ROOT}/packages/{self.digest}.json"
         here = _here(self.packages, self.digest)
@@ -198,14 +268,40 @@ class PyPkgInstaller(Plugin):
         except (FileNotFoundError, ValueError):
             content = Content()
         if content.digest != self.digest:  # also where somebody has written another one there
-            named = wording.listed(one for one in self.packages if requirements.is_source(one))
             raise NodeError(
                 node.alias,
                 f"what {named} had when the cluster was told of it, is neither on this computer nor"
                 " on the master.",
-                "`spotcluster runplugin` of this plugin installs what it has now, on all nodes.",
+                _RUN_AGAIN,
             )
         return content
+
+
+def check_together(sections: Sequence[Section]) -> None:
+    """Refuse what undoes another section's environment, which is one for each node.
+
+    Raises
+    ------
+    UsageError
+        Two bring packages of conda's, or one does when there are programs in what it removes.
+    """
+    runs = ""
+    for one in sections:
+        if one.setup_class.startswith(_RUNNING):
+            runs = runs or one.name
+        elif runs and one.settings.get("from_conda") == "brought":
+            raise UsageError(
+                f"[plugin {one.name}] brings an environment of conda's, and {runs}, which is before"
+                " it in PLUGINS, would run in another one.",
+                f"Write `PLUGINS = {one.name}, {runs}`; a cluster that is there keeps its order.",
+            )
+    names = [one.name for one in sections if one.settings.get("from_conda") == "brought"]
+    if len(names) > 1:
+        raise UsageError(
+            f"[plugin {names[0]}] and [plugin {names[1]}] both bring packages of conda's, and a"
+            " node has one environment.",
+            "Write them into one environment.yml.",
+        )
 
 
 def _here(packages: tuple[str, ...], digest: str) -> Content | None:
@@ -242,7 +338,7 @@ def _locked(asked: conda.Asked, python: str, settings: Mapping[str, str]) -> str
             login,
             asked.private,
         )
-        logins = own.logins() if own.urls or own.channels else {}
+        logins = own.logins()
     except (ValueError, UsageError) as error:
         why = str(error).removeprefix("INDEX_LOGIN: ")
         raise WrongSetting("index_login", why) from error
@@ -267,5 +363,9 @@ def _keep(content: Content) -> None:
     files.private_dir("packages")
     path = _kept(content.digest)
     files.write_private(path, content.text)
-    for other in sorted(path.parent.glob("*.json"), key=lambda one: one.stat().st_mtime)[:-_KEPT]:
+    kept = {}
+    for other in path.parent.glob("*.json"):
+        with contextlib.suppress(FileNotFoundError):  # another command has removed it
+            kept[other] = other.stat().st_mtime
+    for other in sorted(kept, key=kept.__getitem__)[:-_KEPT]:
         other.unlink(missing_ok=True)

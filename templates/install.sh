@@ -3,6 +3,7 @@
 #        hashed=LINES, each with its hashes, constraints=LINES pinned=LINES one_pip=PROGRAM
 #        list=SCRIPT, which is packages.sh
 #        conda=LOCK-or-empty rattler=REQUIREMENT conda_install=PROGRAM conda_activated=PROGRAM
+#        perhaps drops_conda=1: no lock, and what one has brought before is to go
 umask 077
 . layout.sh
 mkdir -p "$root"
@@ -68,10 +69,15 @@ note_variables() {
     echo 'import spotcluster_conda' >"$site/spotcluster_conda.pth"
 }
 
+give_up_env() { # at once, as one that was half removed would be taken for whole
+    [ ! -e "$env" ] || mv "$env" "$root/env.gone"
+    rm -rf "$root/env.gone"
+}
+
 bring_conda() {
     # What is no environment of conda's cannot become one, and a half is like no other half.
     if [ ! -d "$env/conda-meta" ] || [ -e "$root/conda-begun" ] || ! is_right_python "$env_python"; then
-        rm -rf "$env"
+        give_up_env
     elif [ "$(cat "$env/conda.lock" 2>/dev/null)" = "$conda" ]; then
         return 0
     fi
@@ -132,13 +138,14 @@ with_pip() {
     bring "$env_python" -m pip install --quiet
 }
 
+rm -rf "$root/env.gone"
 before=$(bash -c "$list")
 later=$(sed -n 's/ \*$//p' <<<"$before")
 began=${EPOCHREALTIME:-$SECONDS}
 if [ -n "$conda" ]; then
     bring_conda
-elif [ -d "$env/conda-meta" ] && ! is_right_python "$env_python"; then
-    rm -rf "$env" # no environment that uv would clear
+elif [ -d "$env/conda-meta" ] && { [ "${drops_conda-}" = 1 ] || ! is_right_python "$env_python"; }; then
+    give_up_env # no environment that uv would clear
 fi
 if [ -d "$env/conda-meta" ]; then
     constraints=$("$env_python" -I -c "$not_condas" "$env" <<<"$constraints")

@@ -277,7 +277,9 @@ class Cluster(ReachedCluster):
     def run_plugin(self, plugin: str) -> None:
         """Run a plugin of the config or of its own on every node, as `runplugin` does."""
         with self._at_work(f"{plugin} on {self.name}") as found:
-            section, chosen = runplugin.choose(self._scope.config(), found, plugin)
+            section, chosen = runplugin.choose(
+                self._scope.config(), found, plugin, found.reporter.note
+            )
             runplugin.run(found, section, chosen)
 
     def make_image(self, name: str, *, node: str = "master") -> OwnImage:

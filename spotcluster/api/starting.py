@@ -14,7 +14,7 @@ from spotcluster.cluster.bringup.plans import Plan
 from spotcluster.cluster.lifecycle import request
 from spotcluster.cluster.lifecycle import start as lifecycle
 from spotcluster.cluster.lifecycle.request import Wanted
-from spotcluster.cluster.reporter import Reporter
+from spotcluster.cluster.reporter import Quiet, Reporter
 from spotcluster.config import Config
 from spotcluster.config.template import Overrides
 
@@ -30,7 +30,7 @@ def planned(
     overrides: Overrides,
 ) -> Plan:
     """Return what `begun` would launch; makes nothing."""
-    config, what = _wanted(scope, name, template, size, bid, overrides)
+    config, what = _wanted(scope, name, Quiet(), template, size, bid, overrides)
     return lifecycle.plan(
         *(what.session, name, what.template, what.seen),
         size=size,
@@ -55,7 +55,7 @@ def begun(
 ) -> Result:
     """Start a cluster as the command `start` does; return what came of it."""
     blocks = plans.check_blocks(allow)
-    config, what = _wanted(scope, name, template, size, bid, overrides)
+    config, what = _wanted(scope, name, reporter, template, size, bid, overrides)
     return lifecycle.start(
         *(what.session, name, what.template, reporter),
         seen=what.seen,
@@ -85,6 +85,7 @@ def checked(overrides: dict[str, Any]) -> Overrides:
 def _wanted(
     scope: Scope,
     name: str,
+    reporter: Reporter,
     template: str | None,
     size: int | None,
     bid: float | None,
@@ -98,6 +99,7 @@ def _wanted(
         size=size,
         bid=bid,
         overrides=overrides,
+        note=reporter.note,
     )
     return config, what
 

@@ -164,7 +164,7 @@ def test_arrays_are_mapped_and_never_sent_with_an_evaluation(
         def score(self, X: Any, y: Any) -> float:
             return float(self.mapped_)
 
-    X = np.random.default_rng(0).normal(size=(200, 10))
+    X = np.random.default_rng(0).normal(size=(2000, 10))
     search = GridSearch(pair.client)
     search.launch_for_arrays(Witness(), {}, X, (X[:, 0] > 0).astype(int), n_splits=2)
     assert search.wait(LIMIT)

@@ -28,6 +28,9 @@ CONFIG = """
 SETUP_CLASS = spotcluster.plugins.ipcluster.IPCluster
 ENGINES_PER_NODE = 1
 
+[plugin ipclusterrestart]
+SETUP_CLASS = spotcluster.plugins.ipcluster.IPClusterRestartEngines
+
 [plugin pypackages]
 SETUP_CLASS = spotcluster.plugins.pypackages.PyPkgInstaller
 PACKAGES = environment.yml
@@ -166,3 +169,19 @@ def test_environment_that_was_half_made_is_made_anew(cluster: spotcluster.Cluste
     cluster.run_plugin("pypackages")
     assert said_anew(cluster) == ["good day", "good day"]
     assert cluster.execute("ls $HOME/.spotcluster | grep conda") == "conda\n"
+
+
+def test_file_from_which_all_of_conda_was_removed_gives_an_environment_without(
+    cluster: spotcluster.Cluster, module_home: Path
+) -> None:
+    """What conda had brought would have stayed, and nodes that join later would have none of it."""
+    (module_home / "environment.yml").write_text("dependencies:\n- pip:\n  - scikit-learn\n")
+    cluster.run_plugin("pypackages")
+    env = "$HOME/.spotcluster/env"
+    look = f"ls {env} | grep -c conda; {env}/bin/python -c 'import sklearn'"
+    found = cluster.execute_on("*", command=look)
+    assert [(one.status, one.output.strip()) for one in found] == [(0, "0"), (0, "0")]
+    cluster.run_plugin("ipclusterrestart")
+    view = cluster.client[:]
+    view.execute("import pathlib, sklearn, sys; of = pathlib.Path(sys.prefix, 'conda-meta')")
+    view.execute("assert not of.exists()", block=True)

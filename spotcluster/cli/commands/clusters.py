@@ -166,6 +166,7 @@ def start(
                 "autostop": autostop,
                 "budget": budget,
             },
+            note=output.Notes().note,
         )
     session = what.session
     if dry_run:
@@ -351,7 +352,7 @@ def runplugin(context: Context, plugin: str, name: str) -> int:
 
     with nothing_done_yet(name):
         cluster = context.cluster(name)
-        section, chosen = running.choose(context.config(), cluster, plugin)
+        section, chosen = running.choose(context.config(), cluster, plugin, output.Notes().note)
     again = f"spotcluster -r {cluster.region} runplugin {plugin} {name}"
     with (
         to_go_on(f"Some nodes may have it and others not; `{again}` runs it on all."),

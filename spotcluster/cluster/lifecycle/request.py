@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from spotcluster.aws import regions
@@ -12,6 +13,7 @@ from spotcluster.cluster.records import Record, Snapshot
 from spotcluster.config import Config, Template
 from spotcluster.config.template import Overrides
 from spotcluster.errors import CloudError, UsageError
+from spotcluster.plugins import loader, pypackages
 
 _MAY_CHANGE = ("autostop", "budget")  # of a cluster that is stopped or lacks nodes
 
@@ -41,16 +43,23 @@ def choose(
     size: int | None,
     bid: float | None,
     overrides: Overrides,
+    note: Callable[[str], None],
 ) -> Wanted:
     """Return what `start` is to do by its flags, of which `template` and others may be None.
 
     A cluster that exists keeps what it was started with. It needs no template of this computer's
     config; one that is named all the same, and flags, must say what it has already.
 
+    Parameters
+    ----------
+    note : callable
+        Tells the user what is waited for.
+
     Raises
     ------
     UsageError
-        There is no such template, or the flags would change a cluster that exists.
+        There is no such template, the flags would change a cluster that exists, or a plugin of a
+        new one asks for what cannot be had.
     """
     if template is None and (found := _existing(config, name, region)):
         session, record = found
@@ -67,7 +76,7 @@ def choose(
     if record is None:
         chosen = config.with_key(own.with_overrides(size=size, bid=bid, **overrides))
         plans.check_key(chosen)
-        return Wanted(session, chosen, Snapshot(None))
+        return Wanted(session, _resolved(chosen, note), Snapshot(None))
     record.template.with_overrides(size=size, bid=bid)  # values that cannot be
     _refuse_changes(record, template and own.name, overrides)
     chosen = record.template.model_copy(update={"key_location": own.key_location})
@@ -78,6 +87,18 @@ def choose(
         chosen = config.with_key(chosen)
     plans.check_key(chosen)
     return Wanted(session, chosen, records.look_at(session, record))
+
+
+def _resolved(template: Template, note: Callable[[str], None]) -> Template:
+    """Return a template with its plugins as a cluster is begun with them."""
+    resolved = [
+        one.model_copy(
+            update={"settings": loader.resolve(one.name, one.setup_class, one.settings, note)}
+        )
+        for one in template.plugins
+    ]
+    pypackages.check_together(resolved)
+    return template.model_copy(update={"plugins": tuple(resolved)})
 
 
 def _existing(config: Config, name: str, region: str | None) -> tuple[Session, Record] | None:

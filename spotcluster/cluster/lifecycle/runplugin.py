@@ -13,27 +13,37 @@ from spotcluster.cluster.secrets import without_secrets
 from spotcluster.config import Config, Template
 from spotcluster.config.settings import PluginSection
 from spotcluster.errors import ClusterError, NodeError, SpotclusterError, UsageError
-from spotcluster.plugins import loader
+from spotcluster.plugins import loader, pypackages
 from spotcluster.plugins.base import Plugin
 from spotcluster.plugins.loader import PluginError
 
 
-def choose(config: Config, cluster: Cluster, name: str) -> tuple[PluginSection, Plugin]:
+def choose(
+    config: Config, cluster: Cluster, name: str, note: Callable[[str], None]
+) -> tuple[PluginSection, Plugin]:
     """Return the plugin `name` as the config has it now, or as the cluster was started with it.
+
+    Parameters
+    ----------
+    note : callable
+        Tells the user what is waited for.
 
     Raises
     ------
     UsageError
         Neither has it, or its settings are wrong.
     """
+    own = {one.name: one for one in cluster.record.template.plugins}
     if name in config.plugins:
         given = config.plugins[name]
         settled = loader.settle(
             name, given.setup_class, given.settings, config.folder_of(f"plugin {name}")
         )
+        former = own[name].settings if name in own else {}
+        settled = loader.resolve(name, given.setup_class, settled, note, former)
         section = given.model_copy(update={"settings": settled})
+        pypackages.check_together(_with(cluster.record.template, section).plugins)
         return section, loader.make(name, section.setup_class, settled)
-    own = {one.name: one for one in cluster.record.template.plugins}
     if name in own:
         return own[name], dict(cluster.plugins())[name]
     names = wording.listed(sorted({*config.plugins, *own}))
@@ -59,10 +69,10 @@ def run(cluster: Cluster, section: PluginSection, plugin: Plugin) -> None:
         It failed on some node; the others are done.
     """
     loader.check(section.name, plugin, cluster.record.template.cluster_user)
-    records.check_size(_with(cluster.record.template, section, plugin))
+    records.check_size(_with(cluster.record.template, section))
     failed = _on_all(cluster, section.name, plugin)
     if cluster.master.alias not in failed:
-        _write_down(cluster, section, plugin)
+        _write_down(cluster, section)
     packages.note_differences(cluster, cluster.nodes)
     if failed:
         raise ClusterError(
@@ -108,21 +118,21 @@ def _on_all(cluster: Cluster, name: str, plugin: Plugin) -> set[str]:
     return failed
 
 
-def _write_down(cluster: Cluster, section: PluginSection, plugin: Plugin) -> None:
+def _write_down(cluster: Cluster, section: PluginSection) -> None:
     """Have nodes that join later get the plugin as it is now, where they are to have it at all."""
     record = cluster.record
-    template = _with(record.template, section, plugin)
+    template = _with(record.template, section)
     if without_secrets(template) != without_secrets(record.template):
         cluster.record = records.amend(cluster.session, record, template)
 
 
-def _with(template: Template, section: PluginSection, plugin: Plugin) -> Template:
+def _with(template: Template, section: PluginSection) -> Template:
     """Return a cluster's template with the plugin as it is now."""
     plugins = list(template.plugins)
     names = [one.name for one in plugins]
     if section.name in names:
         plugins[names.index(section.name)] = section
-    elif plugin.lasts:
+    elif _lasts(section):
         # Before what uses it: engines are not to begin work without a package.
         lasting = [_lasts(one) for one in plugins]
         plugins.insert(lasting.index(False) if False in lasting else len(plugins), section)

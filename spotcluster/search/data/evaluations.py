@@ -75,17 +75,17 @@ class Evaluation:
     def key(self) -> Key:
         return (self.candidate, self.split)
 
-    @classmethod
-    def from_engine(cls, key: Key, answer: dict[str, Any], error_score: float) -> Evaluation:
+    @staticmethod
+    def from_engine(key: Key, answer: dict[str, Any], error_score: float) -> Evaluation:
         """Make one of what `engine.batch.perform` returned."""
-        test = answer.pop("test")
-        train = answer.pop("train")
-        return cls(
-            *key,
-            test_score=error_score if test is None else test,
-            train_score=train,
-            **answer,
-        )
+        test = answer["test"]
+        known = {
+            "candidate": key[0],
+            "split": key[1],
+            "test_score": error_score if test is None else test,
+            "train_score": answer["train"],
+        }
+        return restored({**answer, **known})
 
     def as_plain(self) -> dict[str, Any]:
         # Not by `asdict`, which copies all of it: there may be millions of these.

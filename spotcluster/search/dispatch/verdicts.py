@@ -143,12 +143,13 @@ class Verdicts:
         self.news.append(evaluation)
         self._suspicions.forget(evaluation.key)
         # What brings nothing else any more need not run; another message may have been first.
-        unneeded = self._backlog.finish(evaluation.key)
-        self._sender.withdraw(
+        unneeded = [
             message
-            for message in unneeded
+            for message in self._backlog.finish(evaluation.key)
             if message.engine is None and not self._backlog.expects(message)
-        )
+        ]
+        if unneeded:  # which is seldom
+            self._sender.withdraw(unneeded)
 
     # --- what does not ----------------------------------------------------------------------------
 

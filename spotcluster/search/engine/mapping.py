@@ -5,6 +5,8 @@ file stays as it is. What an evaluation has written is gone before the next one 
 Arrays are plain ones on top of the mapping, since scikit-learn looks whether two are the same
 object, and makes a new one of each `numpy.memmap` whenever it looks at it.
 
+Of a file that is small each evaluation is given a copy: to map it anew takes longer.
+
 It is sent to the engines with `here`, and like it imports nothing else of spotcluster.
 """
 
@@ -14,11 +16,13 @@ import gc
 import mmap
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from . import here
 
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
+SMALL = 1 << 15  # bytes of a file of which evaluations are given copies
 _OURS = 2  # references to a mapping that no array needs any more
 
 
@@ -36,9 +40,14 @@ class Mapping:
         self._path = path
         self._tree = _placed(tree)
         self._memory: Any = None
+        self._content: bytes | None = None
+        if os.stat(path).st_size <= SMALL:  # noqa: PTH116 - as elsewhere here
+            self._content = Path(path).read_bytes()
 
     def split(self) -> Any:
         """Return what is in the file, as if nobody had ever written to it."""
+        if self._content is not None:
+            return _made(self._tree, bytearray(self._content))
         # Whatever still has arrays of the last evaluation keeps its mapping.
         if (
             self._memory is None

@@ -120,8 +120,8 @@ class Results:
 
     def unfinished(self) -> list[Key]:
         """Return what is left to do, in the order in which it is sent."""
-        left: list[list[int]] = np.argwhere(self._places() < 0).tolist()
-        return [(candidate, split) for candidate, split in left]
+        candidates, splits = np.nonzero(self._places() < 0)
+        return list(zip(candidates.tolist(), splits.tolist(), strict=True))
 
     def complete(self) -> list[int]:
         """Return the candidates of which all splits are finished."""

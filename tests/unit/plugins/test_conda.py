@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +22,7 @@ from conda_channels import LOGIN, MINOR, PLATFORM, Channel, served
 from uv import find_uv_bin
 
 from spotcluster import templates
+from spotcluster.errors import NodeError
 from spotcluster.plugins import conda, environment, loader, pypackages
 from spotcluster.plugins.index import Index
 from spotcluster.plugins.loader import PluginError
@@ -140,6 +141,48 @@ def test_what_nodes_cannot_have_is_refused() -> None:
         asked("numpy", more="variables: {A: b}\n")
 
 
+def test_files_of_users_are_read_as_conda_reads_them() -> None:
+    assert asked("'conda-forge::python=3.12', 'conda-forge::pip', pip: [x]").specs == ()
+    assert asked("'conda-forge::python=3.12', numpy").python == "3.12"
+    assert asked("Python=3.12, numpy").python == "3.12"
+    major, minor = sys.version_info[:2]
+    for bounds in (f">={MINOR}.1", f">=3.8,<{major}.{minor + 1}", f"3.8|{MINOR}", f"={major}"):
+        assert asked(f"'python{bounds}', numpy").python == ""
+    text = (
+        "name: mine\nchannels:\n  - conda-forge\n  - nodefaults\ndependencies:\n"
+        "  - numpy=1.26.4=py311h64a7726_0  # [linux]\n  - pip:\nprefix: /home/me/envs/mine\n"
+    )
+    found = conda.read(text.replace("\n", "\r\n"), "e.yml")
+    assert (found.specs, found.pip) == (("numpy=1.26.4=py311h64a7726_0",), "")
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "said"),
+    [
+        ("\n- numpy\n-\n", "an empty one of its dependencies is nothing"),
+        ("\n- ''\n", "an empty one of its dependencies is nothing"),
+        ("\n- numpy: 1.26\n", "'{'numpy': 1.26}' of its dependencies is nothing that conda takes;"),
+        ("\n- 3.12\n", "'3.12' of its dependencies"),
+        ("\n- |\n  numpy\n  scipy\n", r"'numpy\nscipy\n' of its dependencies"),
+        (f"\n- {{a: {'x' * 5000}}}\n", "xxx...' of its dependencies"),
+        ("\n- pip:\n  - numpy\n  -\n", "its lines for pip are no list of text: '['numpy', None]'"),
+        ("\n- pip: numpy\n", "its lines for pip are no list of text: 'numpy'"),
+        ("\n- python=2.7\n", "'python =2.7' is none of nodes, which have Python 3"),
+        ("\n- own-1.0-0.tar.bz2\n", "is a file, which nodes do not have"),
+        ("\n\t- numpy\n", "line 2: this is not YAML"),
+        ("[" * 3000 + "]" * 3000, "this is not YAML"),
+        ("null\n", "there is no list of dependencies"),
+    ],
+)
+def test_what_a_file_cannot_say_is_told_in_one_sentence(dependencies: str, said: str) -> None:
+    with pytest.raises(ValueError, match=r"^'e\.yml'") as caught:
+        conda.read(f"dependencies: {dependencies}", "e.yml")
+    told = str(caught.value)
+    assert said in told
+    assert "\n" not in told
+    assert len(told) < 250
+
+
 # --- what is solved -------------------------------------------------------------------------------
 
 
@@ -179,6 +222,10 @@ def test_what_there_is_not_is_said(channel: Channel) -> None:
     where = f"for {PLATFORM} on {channel.url}"
     assert refusal(asked("gretings", channel.url)) == f"there is no gretings {where}"
     assert refusal(asked("greetings=7", channel.url)) == f"there is no greetings 7.* {where}"
+    told = refusal(asked("greetings=1.0=py311h64a7726_0", channel.url))
+    assert told.startswith(
+        f"there is no greetings ==1.0 py311h64a7726_0 {where}; a build is for one"
+    )
     assert refusal(asked("greetings", channel.url), "3.99") == f"there is no python 3.99.* {where}"
     told = refusal(asked("greetings", channel.url, more=f"platforms: [win-64, {OTHER}]\n"))
     assert told == f"there is no python {MINOR}.* for {OTHER} on {channel.url}"
@@ -213,6 +260,38 @@ def test_the_extra_is_what_nodes_get() -> None:
     assert extras["conda"] == [conda.RATTLER]
 
 
+def test_solving_ends_with_the_command_that_was_killed(channel: Channel) -> None:
+    """Of a channel that does not answer it would have waited on, for nobody."""
+    channel.requests.clear()
+    channel.held = ".zst"  # an index
+    channel.released.clear()
+    program = (
+        "import sys; from spotcluster.plugins import conda;"
+        "asked = conda.read(sys.argv[1], 'e.yml');"
+        "conda.lock(asked, sys.argv[2], liked={}, logins={})"
+    )
+    text = f"channels: [{channel.url}]\ndependencies: [greetings]\n{PLATFORMS}"
+    process = subprocess.Popen([sys.executable, "-c", program, text, MINOR])
+    try:
+        wait_until(lambda: any(one.endswith(channel.held) for one in channel.requests))
+        (child,) = psutil.Process(process.pid).children()
+        process.kill()
+        process.wait()
+        wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    finally:
+        process.kill()
+        process.wait()
+        channel.held = ""
+        channel.released.set()
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 # --- from the config to nodes ---------------------------------------------------------------------
 
 
@@ -220,7 +299,8 @@ def settled(folder: Path, channel: Channel, **more: str) -> dict[str, str]:
     (folder / "e.yml").write_text(
         f"channels: [{channel.url}]\ndependencies: [greetings]\n{PLATFORMS}"
     )
-    return loader.settle("p", SETUP_CLASS, {"packages": "e.yml", **more}, folder)
+    given = loader.settle("p", SETUP_CLASS, {"packages": "e.yml", **more}, folder)
+    return loader.resolve("p", SETUP_CLASS, given, lambda _: None)
 
 
 def test_login_of_a_private_channel_is_looked_for_here(
@@ -259,6 +339,67 @@ def test_lock_is_that_of_the_start_whatever_the_channel_has_later(
     assert channel.requests == []
 
 
+def test_login_that_no_channel_of_the_file_wants_is_no_mistake(tmp_path: Path) -> None:
+    """Of a file that was wrong it said so, too, and a file without conda's packages was refused."""
+    (tmp_path / "e.yml").write_text("dependencies: [pip: [numpy]]\n")
+    given = {"packages": "e.yml", "index_login": "env NO_SUCH_LOGIN"}
+    made = loader.make("p", SETUP_CLASS, loader.settle("p", SETUP_CLASS, given, tmp_path))
+    made.check("me")
+    with pytest.raises(PluginError, match="and there is none"):
+        loader.make("p", SETUP_CLASS, {**given, "packages": "numpy"})
+
+
+def test_lock_that_another_command_removes_meanwhile_stops_nothing(
+    tmp_path: Path, spotcluster_home: Path, channel: Channel
+) -> None:
+    folder = spotcluster_home / "packages"
+    folder.mkdir(mode=0o700, parents=True)
+    (folder / "gone.json").symlink_to("nothing")
+    given = settled(tmp_path, channel)
+    assert (folder / f"{given['digest']}.json").exists()
+
+
+def test_disk_that_cannot_keep_a_lock_is_told_in_one_sentence(
+    tmp_path: Path, spotcluster_home: Path, channel: Channel
+) -> None:
+    spotcluster_home.mkdir(exist_ok=True)
+    (spotcluster_home / "packages").write_text("")
+    with pytest.raises(PluginError, match=r"PACKAGES: what comes of it cannot be kept in ") as told:
+        settled(tmp_path, channel)
+    assert [key for key, _ in told.value.reasons] == ["packages"]
+
+
+def test_what_conda_had_brought_goes_when_the_file_has_none_of_it(
+    tmp_path: Path, channel: Channel
+) -> None:
+    former = settled(tmp_path, channel)
+    for text in ("dependencies: [pip: [numpy]]\n", "dependencies: []\n"):
+        (tmp_path / "e.yml").write_text(text)
+        given = loader.settle("p", SETUP_CLASS, {"packages": "e.yml"}, tmp_path)
+        assert "from_conda" not in loader.resolve("p", SETUP_CLASS, given, lambda _: None)
+        notes: list[str] = []
+        now = loader.resolve("p", SETUP_CLASS, given, notes.append, former)
+        assert now["from_conda"] == "gone"
+        assert len(notes) == 1
+        assert "until they are restarted" in notes[0]
+        again = loader.resolve("p", SETUP_CLASS, given, notes.append, now)
+        assert (again, len(notes)) == (now, 1)
+
+
+def test_file_that_nobody_has_solved_is_not_left_out_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "e.yml").write_text("dependencies: [numpy]\n")
+    node: Any = SimpleNamespace(is_master=True, alias="master")
+    for packages in ("e.yml, numpy", "numpy"):
+        given = loader.settle("p", SETUP_CLASS, {"packages": packages}, tmp_path)
+        made = loader.make("p", SETUP_CLASS, given)
+        assert isinstance(made, PyPkgInstaller)
+        if packages == "numpy":
+            assert made._content(SimpleNamespace(), node) == Content()  # type: ignore[arg-type]
+        else:
+            with pytest.raises(NodeError, match=r"e\.yml has was not looked up"):
+                made._content(SimpleNamespace(), node)  # type: ignore[arg-type]
+
+
 def test_content_without_a_lock_kept_its_digest() -> None:
     """Clusters that run go by it."""
     assert Content(("a",)).digest == "fb49cfc60081006e78654b8f90d31d4e"
@@ -271,7 +412,12 @@ def test_content_without_a_lock_kept_its_digest() -> None:
 
 
 def installing(
-    home: Path, lock: str, *packages: str, index: Index | None = None
+    home: Path,
+    lock: str,
+    *packages: str,
+    index: Index | None = None,
+    drops: bool = False,
+    path: str = "",
 ) -> subprocess.Popen[str]:
     """Begin what a node runs, with this Python's own rattler, and no index."""
     root = home / ".spotcluster"
@@ -279,13 +425,14 @@ def installing(
     if not (root / "conda").exists():
         (root / "conda").symlink_to(Path(sys.executable).parent.parent)
     script = environment._script(packages, packages, Content(conda=lock), MINOR, index or Index())
-    (home / "script").write_text(f"set -euo pipefail\n{script}")
+    began = "set -euo pipefail\n" + "drops_conda=1\n" * drops
+    (home / "script").write_text(began + script)
     uv = Path(find_uv_bin()).parent
     return subprocess.Popen(
         ["bash", home / "script"],
         env={
             "HOME": str(home),
-            "PATH": f"{uv}:{os.environ['PATH']}",
+            "PATH": f"{path}:{uv}:{os.environ['PATH']}",
             "UV_OFFLINE": "1",
             "PIP_NO_INDEX": "1",
         },
@@ -296,9 +443,11 @@ def installing(
     )
 
 
-def install(home: Path, lock: str, *packages: str) -> subprocess.CompletedProcess[str]:
+def install(
+    home: Path, lock: str, *packages: str, drops: bool = False, path: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Run it to its end."""
-    process = installing(home, lock, *packages)
+    process = installing(home, lock, *packages, drops=drops, path=path)
     printed, said = process.communicate(timeout=300)
     return subprocess.CompletedProcess(process.args, process.returncode, printed, said)
 
@@ -394,6 +543,26 @@ def test_node_that_was_cut_off_while_packages_came_gets_all_of_them(
     words = [tmp_path / ".spotcluster" / "env" / "bin" / "python", "-c", "import greetings"]
     subprocess.run(words, check=True)
     assert not list((tmp_path / ".spotcluster").glob("conda-*"))
+
+
+def test_environment_that_was_half_removed_is_not_taken_for_whole(
+    tmp_path: Path, channel: Channel
+) -> None:
+    lock = conda.lock(asked("greetings, pip", channel.url), MINOR, liked={}, logins={})
+    assert install(tmp_path, lock, "greetings").returncode == 0
+    rm = tmp_path / "programs" / "rm"
+    rm.parent.mkdir()
+    rm.write_text(
+        '#!/bin/bash\nlast=${!#}\n[ -d "$last/conda-meta" ] || exec /bin/rm "$@"\n'
+        '/bin/rm -rf "$last/conda-meta"\nkill -9 $PPID\n'
+    )
+    rm.chmod(0o755)
+    done = install(tmp_path, "", "psutil", drops=True, path=str(rm.parent))
+    assert done.returncode == -signal.SIGKILL
+    install(tmp_path, "", "psutil", drops=True)  # which no index has here
+    root = tmp_path / ".spotcluster"
+    assert list(root.glob("env/lib/python3*/site-packages"))
+    assert not list(root.glob("env*/lib/python3*/site-packages/greetings.py"))
 
 
 def test_pip_that_fails_leaves_what_conda_has_brought(tmp_path: Path, channel: Channel) -> None:

@@ -35,9 +35,11 @@ FORMS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host of its own."""
+@pytest.fixture(autouse=True, params=["copied", "mapped"])
+def host(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host of its own; what is in files is small, and copied unless none is small enough."""
+    if request.param == "mapped":
+        monkeypatch.setattr(mapping, "SMALL", 0)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("SPOTCLUSTER_HOME")
     monkeypatch.setattr(here, "_bundles", {})
@@ -94,7 +96,7 @@ def test_engines_handed_out_memmaps(entry: dict[str, Any]) -> None:
     for ours, theirs in zip(found, expected, strict=True):
         assert type(ours) is np.ndarray
         assert ours.flags.writeable
-        for flag in ("C_CONTIGUOUS", "F_CONTIGUOUS"):
+        for flag in ("C_CONTIGUOUS", "F_CONTIGUOUS", "ALIGNED"):
             assert ours.flags[flag] == theirs.flags[flag]
         assert ours.dtype == theirs.dtype
 
