@@ -63,7 +63,8 @@ def test_cost_of_a_removed_node_stays_when_ec2_has_forgotten_it(world: World) ->
     forget_the_ended(world)
     seen = cluster(world)
     assert [one["alias"] for one in seen["nodes"]] == ["master"]
-    assert seen["usd_so_far"] >= both
+    # EC2 tells in whole seconds when a node has ended, of which each had 36,000.
+    assert seen["usd_so_far"] > both * (1 - 1 / 36_000)
     world.run("terminate", "-y", "mycluster")
     start(world)
     assert cluster(world)["usd_so_far"] < both / 10, "the former cluster's nodes are counted"
