@@ -169,7 +169,8 @@ class Link:
         with self._lock:
             self._free = max(self._free, time.monotonic()) + size / LINK
             until = self._free
-        time.sleep(max(0.0, until - time.monotonic()))
+        if (left := until - time.monotonic()) > 0:  # a sleep of no time gives the core away
+            time.sleep(left)
 
 
 class Client:
