@@ -46,6 +46,19 @@ def test_what_was_not_installed_from_an_index_constrains_nothing() -> None:
     )
 
 
+def test_a_local_build_is_pinned_as_the_version_that_an_index_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "built_here-2.9.0+cpu.dist-info"
+    info.mkdir()
+    head = "Metadata-Version: 2.1\nName: built_here\nVersion: 2.9.0+cpu\n"
+    (info / "METADATA").write_text(f"{head}\nName: described\nVersion: 7\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    lines = environment.constraints().splitlines()
+    assert "built_here==2.9.0" in lines
+    assert not any(line.startswith("described==") for line in lines)
+
+
 def test_of_two_distributions_the_one_that_python_imports_is_pinned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
