@@ -5,7 +5,7 @@
 # 304 without repeating Last-Modified, as Python's http.server and others do. Rattler then takes the
 # 304 for the answer itself, as nothing in it says of what it speaks, and the solve fails with
 # "unexpected status code (304 Not Modified)". The same without the cache works.
-# spotcluster asks again without the cache: plugins/conda_solve.py, with tests/unit/plugins/test_conda.py.
+# spotcluster asks again without the cache: plugins/conda_solve.py, with tests/unit/plugins/conda.
 # Source: RFC 9110, 15.4.5 (which headers a 304 must repeat: ETag, not Last-Modified) and
 # RFC 9111, 4.3.4 (a stored answer is renewed by a 304 whose validator is its own).
 set -euo pipefail
