@@ -115,6 +115,9 @@ class Channel:
         program = Path(sys.executable).resolve().read_bytes()
         library = Path(sysconfig.get_path("stdlib", vars={"installed_base": str(base)}))
         place = f"lib/python{MINOR}"
+        # Debian's Python looks elsewhere for packages, and says where.
+        scheme = {"posix_local", "posix_prefix"} & {*sysconfig.get_scheme_names()}
+        packages = sysconfig.get_path("purelib", min(scheme), {"base": "."}).removeprefix("./")
         links = {
             f"{place}/{one.name}": str(one)
             for one in library.iterdir()
@@ -125,10 +128,10 @@ class Channel:
         self.add(
             "python",
             VERSION,
-            {f"bin/python{MINOR}": program, f"{place}/site-packages/README.txt": b""},
+            {f"bin/python{MINOR}": program, f"{packages}/README.txt": b""},
             links=links,
             subdir=PLATFORM,
-            more={"python_site_packages_path": f"{place}/site-packages"},
+            more={"python_site_packages_path": packages},
         )
 
     def index(self) -> None:

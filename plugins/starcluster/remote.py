@@ -342,15 +342,37 @@ class Remote:
             )
             packed = io.BytesIO(base64.b64decode(self._run(script, f"copying {path}", _LONGEST)))
             with tarfile.open(fileobj=packed, mode="r:gz") as archive:
-                if target.is_dir():
-                    archive.extractall(target, filter="data")
-                    continue
-                for member in archive.getmembers():  # it gets the name that was asked for
-                    _, _, below = member.name.partition("/")
+                is_into = target.is_dir()
+                for member in archive:
+                    if is_into:
+                        self._unpack(archive, member, target)
+                        continue
+                    _, _, below = member.name.partition("/")  # it gets the name that was asked for
                     member.name = f"{target.name}/{below}" if below else target.name
-                    archive.extract(member, target.parent, filter="data")
+                    self._unpack(archive, member, target.parent)
 
     # --- how --------------------------------------------------------------------------------------
+
+    def _unpack(self, archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+        """Unpack one member into a folder; what would be outside of it is refused."""
+        place = folder / member.name
+        if hasattr(tarfile, "data_filter"):
+            try:
+                archive.extract(member, folder, filter="data")
+            except tarfile.FilterError as error:
+                why = f"'{member.name}' of it would not stay in {folder} of this computer: {error}."
+                raise NodeError(self._node.alias, why) from error
+            return
+        # Python 3.11.0 to 3.11.3, which Debian 12 has, cannot tell.
+        if not (member.isfile() or member.isdir()):
+            why = f"'{member.name}' of it is a link, which needs Python 3.11.4 here, or newer."
+            raise NodeError(self._node.alias, why)
+        if not place.resolve().is_relative_to(folder.resolve()):
+            why = f"'{member.name}' of it would not stay in {folder} of this computer."
+            raise NodeError(self._node.alias, why)
+        archive.extract(member, folder, set_attrs=False)
+        if member.isfile():
+            place.chmod(member.mode & 0o755 | 0o600)
 
     @property
     def _user(self) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+import file_modes
 import pytest
 from moments import MOMENTS, Moment, has_to_do_with_dates
 
@@ -26,3 +27,10 @@ def moment(request: pytest.FixtureRequest) -> Iterator[Moment]:
         time.tzset()
         yield given
     time.tzset()
+
+
+@pytest.fixture
+def held_to_modes() -> Iterator[None]:
+    """Hold root, who reads everything, to the modes of files."""
+    with file_modes.held_to_modes():
+        yield

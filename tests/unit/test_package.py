@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -41,8 +40,7 @@ def test_a_wheel_made_from_the_source_distribution_has_all_that_is_here(tmp_path
     """Plugins and templates too, which are links; and types, for those who check theirs."""
     build(ROOT, "sdist", tmp_path)
     (source,) = tmp_path.glob("*.tar.gz")
-    with tarfile.open(source) as packed:
-        packed.extractall(tmp_path, filter="data")
+    subprocess.run(["tar", "-xzf", source, "-C", tmp_path], check=True)
     build(tmp_path / source.name.removesuffix(".tar.gz"), "wheel", tmp_path)
     (wheel,) = tmp_path.glob("*.whl")
     made = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("spotcluster/")}

@@ -105,7 +105,7 @@ def test_folder_is_no_key(tmp_path: Path) -> None:
         keys.load_private(tmp_path)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+@pytest.mark.usefixtures("held_to_modes")
 def test_unreadable_key(tmp_path: Path) -> None:
     path = write(tmp_path / "key", keys.generate().private, mode=0o000)
     with pytest.raises(UsageError, match="cannot be read: Permission denied"):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from here import Here
@@ -122,6 +125,21 @@ def test_what_is_asked_and_done_with_paths(ssh: Remote, node: Here) -> None:
     assert not (node.home / "a" / "one").exists()
 
 
+@pytest.fixture(params=["this Python", "Debian 12's"])
+def python(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a tarfile as Python 3.11.0 to 3.11.3 have it: it does not know of filters."""
+    if request.param == "this Python" or not hasattr(tarfile, "data_filter"):
+        return
+    extract = tarfile.TarFile.extract
+
+    def older(own: Any, member: Any, path: Any = "", *, set_attrs: bool = True) -> None:
+        extract(own, member, path, set_attrs, filter="fully_trusted")
+
+    monkeypatch.delattr(tarfile, "data_filter")
+    monkeypatch.setattr(tarfile.TarFile, "extract", older)
+
+
+@pytest.mark.usefixtures("python")
 def test_files_and_folders_are_copied_there_and_back(
     ssh: Remote, node: Here, tmp_path: Path
 ) -> None:
@@ -140,6 +158,29 @@ def test_files_and_folders_are_copied_there_and_back(
     assert (back / "renamed").read_text() == "content of x"
     ssh.get("source", str(tmp_path / "again"))
     assert (tmp_path / "again" / "x").read_text() == "content of x"
+
+
+@pytest.mark.usefixtures("python")
+def test_mode_of_a_program_comes_too_and_owner_and_others_rights_do_not(
+    ssh: Remote, node: Here, tmp_path: Path
+) -> None:
+    program = node.home / "program"
+    program.write_text("true\n")
+    program.chmod(0o777)
+    ssh.get("program", str(tmp_path / "program"))
+    assert stat.S_IMODE((tmp_path / "program").stat().st_mode) == 0o755
+    assert (tmp_path / "program").stat().st_uid == os.getuid()
+
+
+@pytest.mark.usefixtures("python")
+def test_what_would_be_outside_of_the_folder_is_refused_in_one_sentence(
+    ssh: Remote, node: Here, tmp_path: Path
+) -> None:
+    (node.home / "source").mkdir()
+    (node.home / "source" / "link").symlink_to("/etc")
+    with pytest.raises(NodeError, match=r"^master: 'source/link' of it "):
+        ssh.get("source", str(tmp_path))
+    assert not (tmp_path / "source" / "link").is_symlink()
 
 
 def test_it_is_root_by_sudo_until_another_user_is_wanted(node: Here) -> None:
