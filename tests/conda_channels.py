@@ -23,6 +23,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pytest
 import rattler
 from rattler.index import index_fs
 
@@ -30,6 +31,11 @@ PLATFORM = str(rattler.Subdir.current())
 MINOR = "{}.{}".format(*sys.version_info)
 VERSION = "{}.{}.{}".format(*sys.version_info)
 LOGIN = ("somebody", "s3cret-of-the-channel")
+# For tests that install with the Python that runs them.
+installs_as_condas = pytest.mark.skipif(
+    "posix_local" in sysconfig.get_scheme_names(),
+    reason="Debian's own Python looks for packages elsewhere than conda's does",
+)
 
 
 class Channel:
@@ -115,9 +121,6 @@ class Channel:
         program = Path(sys.executable).resolve().read_bytes()
         library = Path(sysconfig.get_path("stdlib", vars={"installed_base": str(base)}))
         place = f"lib/python{MINOR}"
-        # Debian's Python looks elsewhere for packages, and says where.
-        scheme = {"posix_local", "posix_prefix"} & {*sysconfig.get_scheme_names()}
-        packages = sysconfig.get_path("purelib", min(scheme), {"base": "."}).removeprefix("./")
         links = {
             f"{place}/{one.name}": str(one)
             for one in library.iterdir()
@@ -128,10 +131,10 @@ class Channel:
         self.add(
             "python",
             VERSION,
-            {f"bin/python{MINOR}": program, f"{packages}/README.txt": b""},
+            {f"bin/python{MINOR}": program, f"{place}/site-packages/README.txt": b""},
             links=links,
             subdir=PLATFORM,
-            more={"python_site_packages_path": packages},
+            more={"python_site_packages_path": f"{place}/site-packages"},
         )
 
     def index(self) -> None:

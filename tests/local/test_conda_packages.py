@@ -54,7 +54,7 @@ dependencies:
   - scikit-learn
 """
 
-pytestmark = pytest.mark.usefixtures("in_module_cloud")
+pytestmark = [pytest.mark.usefixtures("in_module_cloud"), installs_as_condas]
 
 
 class Greeting(SVC):

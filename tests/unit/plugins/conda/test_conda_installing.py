@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conda_asked import asked
-from conda_channels import LOGIN, MINOR, PLATFORM, Channel
+from conda_channels import LOGIN, MINOR, PLATFORM, Channel, installs_as_condas
 from uv import find_uv_bin
 
 from spotcluster import templates
@@ -87,6 +87,7 @@ def test_machine_of_which_the_lock_says_nothing_is_told_so(
     assert f"solved for linux-ppc64le, and this machine is {PLATFORM}" in done.stderr
 
 
+@installs_as_condas
 def test_what_is_installed_later_leaves_what_conda_has_brought(
     tmp_path: Path, channel: Channel
 ) -> None:
@@ -144,6 +145,7 @@ def test_login_of_a_channel_is_in_no_command_line_environment_or_file(
     assert not [path for path in kept if LOGIN[1].encode() in path.read_bytes()]
 
 
+@installs_as_condas
 def test_node_that_was_cut_off_while_packages_came_gets_all_of_them(
     tmp_path: Path, channel: Channel
 ) -> None:
@@ -158,6 +160,7 @@ def test_node_that_was_cut_off_while_packages_came_gets_all_of_them(
     assert not list((tmp_path / ".spotcluster").glob("conda-*"))
 
 
+@installs_as_condas
 def test_environment_that_was_half_removed_is_not_taken_for_whole(
     tmp_path: Path, channel: Channel
 ) -> None:
@@ -178,6 +181,7 @@ def test_environment_that_was_half_removed_is_not_taken_for_whole(
     assert not list(root.glob("env*/lib/python3*/site-packages/greetings.py"))
 
 
+@installs_as_condas
 def test_pip_that_fails_leaves_what_conda_has_brought(tmp_path: Path, channel: Channel) -> None:
     """An environment made anew would have lacked it, and nobody would have said so."""
     lock = conda.lock(asked("greetings, pip", channel.url), MINOR, liked={}, logins={})
