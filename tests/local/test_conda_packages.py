@@ -13,6 +13,7 @@ from pathlib import Path
 
 import conda_channels
 import pytest
+from conda_channels import installs_as_condas
 from hosts import client_of
 from sklearn.datasets import load_iris
 from sklearn.svm import SVC
