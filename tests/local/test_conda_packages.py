@@ -13,7 +13,6 @@ from pathlib import Path
 
 import conda_channels
 import pytest
-from conda_channels import installs_as_condas
 from hosts import client_of
 from sklearn.datasets import load_iris
 from sklearn.svm import SVC
@@ -55,7 +54,7 @@ dependencies:
   - scikit-learn
 """
 
-pytestmark = [pytest.mark.usefixtures("in_module_cloud"), installs_as_condas]
+pytestmark = [pytest.mark.usefixtures("in_module_cloud"), conda_channels.installs_as_condas]
 
 
 class Greeting(SVC):
