@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import programs
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
@@ -164,25 +165,19 @@ search = GridSearch.resume({str(tmp_path / "ledger")!r}, client)
 assert search.wait(60)
 print(search.best_estimator_.tree_.weighted_n_node_samples[0], search.best_score_)
 """
-    told = [run(script + fitted), run(resumed), run(script + fitted)]
+    file = tmp_path / "script.py"
+
+    def run(code: str) -> subprocess.CompletedProcess[str]:
+        file.write_text(code)
+        return programs.run([sys.executable, str(file)], timeout=LIMIT)
+
+    done = [run(script + fitted), run(resumed), run(script + fitted)]
+    assert [one.returncode for one in done] == [0, 0, 0], done
+    told = [one.stdout for one in done]
     assert told[0].split()[0] == "400.0"
     assert told == [told[0]] * 3
-    refused = subprocess.run(
-        [sys.executable, "-"],
-        input=script + fitted.replace("2 * w", "w"),
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-    )
+    refused = run(script + fitted.replace("2 * w", "w"))
     assert "the code of <lambda> has changed" in refused.stderr
-
-
-def run(script: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-"], input=script, capture_output=True, text=True, timeout=LIMIT
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_what_was_raised_of_a_local_class_is_of_it_here(pair: Machines) -> None:

@@ -138,7 +138,8 @@ def test_a_host_that_serves_files_dies_before_another_asks(
 def test_a_host_that_hands_on_a_file_dies_meanwhile(
     machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gated: Gated
 ) -> None:
-    X = np.random.default_rng(0).normal(size=(80, 250_000))
+    # What is handed on is large, and quick to fit: that takes the longer the more rows there are.
+    X = np.random.default_rng(0).normal(size=(20, 1_000_000))
     y = np.arange(len(X)) % 2
     cv, grid = ShuffleSplit(1, test_size=0.1, random_state=0), {"C": [0.1, 1.0, 10.0, 100.0]}
     names = persist_cv_splits(X, y, name="large", cv=cv, folder=tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Iterator
 
@@ -34,3 +35,13 @@ def held_to_modes() -> Iterator[None]:
     """Hold root, who reads everything, to the modes of files."""
     with file_modes.held_to_modes():
         yield
+
+
+@pytest.fixture
+def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have moto make the images of its own list only, not the hundreds of Amazon's latest.
+
+    It makes all whenever a region is asked for, each with a volume and a snapshot.
+    """
+    importlib.import_module("moto.ec2.models.amis")  # which would read its own list elsewhere
+    monkeypatch.setenv("MOTO_AMIS_PATH", "/dev/null")

@@ -53,8 +53,13 @@ def package_of(path: Path) -> list[str]:
     return ["spotcluster", *path.relative_to(HOUSE).parent.parts]
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield the dotted names that a module imports, or reads as text."""
+@cache
+def imports(path: Path) -> list[str]:
+    """Return the dotted names that a module imports, or reads as text."""
+    return [*_imports(path)]
+
+
+def _imports(path: Path) -> Iterator[str]:
     text = path.read_text()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):

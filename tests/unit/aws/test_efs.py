@@ -20,7 +20,7 @@ NOBODY = Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI")
 
 
 @pytest.fixture
-def session() -> Iterator[Session]:
+def session(few_images: None) -> Iterator[Session]:
     with mock_aws():
         yield Session("us-east-1", credentials=NOBODY)
 

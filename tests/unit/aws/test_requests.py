@@ -28,7 +28,7 @@ OWN = {tags.CLUSTER: "demo", tags.ALIAS: "node001", tags.ROLE: "worker", "Name":
 
 
 @pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+def session(few_images: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     with mock_aws():
