@@ -17,9 +17,9 @@ from pathlib import Path
 from part import FOLDER, Part, about, end
 
 ROOT = Path(__file__).resolve().parent.parent
-# In this order: what is soon said begins. Then come the two that wait most, side by side; after them
-# what keeps all cores busy has beside it what waits, or does one thing at a time. A part that waits
-# beside another that does, or runs alone in the end, leaves a core idle.
+# In this order: what is soon said begins. Then come the two that wait most and are longest, side by
+# side; after them, what keeps all cores busy has beside it what waits, or does one thing at a time.
+# No other two that wait meet, and none runs alone in the end: a core would be idle.
 DAILY = ["install", "lint", "deps", "machines", "types", "local", "sweep", "dashboard", "moto"]
 DAILY += ["sklearn", "docs", "ipyparallel", "quick"]
 AT_ONCE = 2
