@@ -191,14 +191,10 @@ class IPClusterRestartEngines(IPCluster):
 def _starting(node: Node, number: int) -> list[Step]:
     """Return the steps that start the engines of a node that are missing."""
     own, account = supervisor.of(node), node.account.name
-    programs = [
-        writing(f"{SERVICES}/{name}", templates.read(name), user=account)
-        for name in ("engine.py", "engines.py")
-    ]
     return [
         Step(f"rm -f {DRAIN}", "starting engines", user=account),
         own.retiring(_FORMER, _THERE),
-        *programs,
+        writing(f"{SERVICES}/engines.py", templates.read("engines.py"), user=account),
         writing(f"{ENGINES}/number", str(number), user=account),
         supervisor.installing(node, _ENGINES, templates.script("engines.sh", alias=node.alias)),
         *own.starting(_ENGINES, is_parent=True),

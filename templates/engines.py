@@ -9,9 +9,15 @@ none while the node drains. They end with this process, whatever ends it.
 Where a process that is only forked may not do everything, and where packages have changed since
 they were imported here, an engine imports by itself what it needs: what is there now.
 
+An engine has a nanny: a process that tells the controller at once when the engine has died, and
+hands signals on. ipyparallel starts a Python for it, which imports again what the engine has
+imported, while the engine waits. On Linux it is forked before the engine has begun, and takes what
+ipyparallel gives it when that is so.
+
 Arguments: the folder where the file ``number`` says how many engines there are to be, and where
 ``running`` tells of each that runs, a line with its number and its process; the folder of the logs;
-then what each engine is given. SPOTCLUSTER_NODE and SPOTCLUSTER_DRAIN_FLAG are in the environment.
+then what each engine is given. Or ``one`` and what it is given, to be an engine. SPOTCLUSTER_NODE
+and SPOTCLUSTER_DRAIN_FLAG are in the environment.
 """
 
 from __future__ import annotations
@@ -21,7 +27,6 @@ import ctypes
 import gc
 import importlib
 import os
-import runpy
 import select
 import signal
 import sys
@@ -30,24 +35,35 @@ import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
 NEEDED = (
     "ipyparallel.engine.app",
     "ipyparallel.engine.nanny",
+    "ipykernel.debugger",  # which every kernel imports when it begins, as the next five
+    "IPython.core.completerlib",
+    "IPython.core.oinspect",
+    "IPython.extensions.storemagic",
+    "sqlite3",
+    "tornado.platform.asyncio",
     "joblib",
+    "sklearn.ensemble",
+    "sklearn.linear_model",
     "sklearn.metrics",
     "sklearn.model_selection",
     "sklearn.svm",
+    "urllib.request",
 )
-"""What engines import, and what evaluations do. What is not there is left out."""
+"""What engines import, and what most evaluations do. What is not there is left out."""
 
-PROGRAM = str(Path(__file__).with_name("engine.py"))
+ONE = "one"
 IS_LINUX = sys.platform == "linux"
 FIRST_PAUSE, LAST_PAUSE, LONG = 1.0, 30.0, 30.0  # seconds; who lives long pauses shortly again
 LOOK = 1.0  # seconds between two looks at the files
 STOPPING = 4.0  # seconds that engines may take to end cleanly; who ends this process gives it 5
 SIGNALS = (signal.SIGTERM, signal.SIGCHLD)
+_OF_PACKAGES = (".dist-info", ".egg-info", ".pth", ".py")
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36  # of linux/prctl.h
 
 
@@ -75,7 +91,7 @@ class Engines:
         self._due: dict[int, float] = {}  # when those that have ended are to be made again
         self._told = False
         self._hearing, self._telling = os.pipe()
-        self._imported_of: list[int] | None = None
+        self._imported_of: set[tuple[str, int]] | None = None
 
     def share(self) -> None:
         """Import what engines need, once for all."""
@@ -127,12 +143,17 @@ class Engines:
         with suppress(OSError, ValueError):
             self._wanted = int((self._folder / "number").read_text())
         there, now = set(self._running.values()), time.monotonic()
-        for number in range(1, self._wanted + 1):
-            if number not in there and self._due.get(number, 0.0) <= now and not self._told:
-                self._make(number)
+        missing = [
+            number
+            for number in range(1, self._wanted + 1)
+            if number not in there and self._due.get(number, 0.0) <= now
+        ]
+        shared = bool(missing) and self._is_right()
+        for number in missing:
+            if not self._told:
+                self._make(number, shared=shared)
 
-    def _make(self, number: int) -> None:
-        shared = self._is_right()
+    def _make(self, number: int, *, shared: bool) -> None:
         own = os.getpid()
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # none is to be taken for ours in it
         self._begun[number] = time.monotonic()
@@ -163,11 +184,11 @@ class Engines:
             self._leave(number, parent)
             words = [*self._arguments, f"--Session.session={identity(self._node, number)}"]
             if not shared:
-                os.execv(sys.executable, [sys.executable, PROGRAM, *words])  # noqa: S606
+                os.execv(sys.executable, [sys.executable, __file__, ONE, *words])  # noqa: S606
             show(f"engine-{number}", self._node)
             if "numpy.random" in sys.modules:
                 sys.modules["numpy.random"].seed()  # or all would draw the same
-            sys.argv = [PROGRAM, *words]
+            sys.argv[1:] = words
             status = run()
         except BaseException:  # noqa: BLE001 - this process must never do what its parent does
             traceback.print_exc()
@@ -240,10 +261,20 @@ class Engines:
             kill(pid, signal.SIGKILL)
 
 
-def versions() -> list[int]:
-    """Return what changes when a package is installed, upgraded or taken away."""
-    folders = [Path(one) for one in sys.path[1:]]  # the first is where people work
-    return [one.stat().st_mtime_ns for one in folders if one.is_dir()]
+def versions() -> set[tuple[str, int]] | None:
+    """Return what changes when a package is installed, upgraded or taken away; None if it is being.
+
+    That of the folders would change when Python writes down there what it has compiled.
+    """
+    found = set()
+    try:
+        for folder in map(Path, sys.path[1:]):  # the first is where people work
+            if folder.is_dir():
+                ours = [one for one in folder.iterdir() if one.suffix in _OF_PACKAGES]
+                found |= {(str(one), one.stat().st_mtime_ns) for one in ours}
+    except OSError:
+        return None
+    return found
 
 
 def identity(node: str, number: int) -> str:
@@ -280,6 +311,43 @@ def show(name: str, node: str) -> None:
     ctypes.memmove(begin, text, len(text))
 
 
+def be_engine() -> None:
+    """Be an engine, of what the command line says."""
+    from ipyparallel.engine import app
+
+    if IS_LINUX:
+        fork_nanny()
+    app.main()
+
+
+def fork_nanny() -> None:
+    """Make the process for which ipyparallel would start a Python, and have it take this one."""
+    from ipyparallel.engine import nanny
+
+    (told, telling), (heard, saying) = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setsid()
+            for number, (stream, other) in enumerate(((told, telling), (saying, heard))):
+                os.close(other)
+                os.dup2(stream, number)
+                os.close(stream)
+            sys.stdin = open(0, closefd=False)  # noqa: SIM115
+            sys.stdout = open(1, "w", 1, closefd=False)  # noqa: SIM115
+            nanny.main()
+        finally:
+            os._exit(0)  # what follows here is the engine's
+    os.close(told)
+    os.close(saying)
+    made = SimpleNamespace(
+        stdin=os.fdopen(telling, "wb"),
+        stdout=os.fdopen(heard, "rb"),
+        terminate=lambda: os.kill(pid, 15),
+    )
+    nanny.Popen = lambda *_, **__: made
+
+
 def run() -> int:
     """Be the engine; return the status that Python would end with.
 
@@ -287,7 +355,7 @@ def run() -> int:
     """
     status = 0
     try:
-        runpy.run_path(PROGRAM, run_name="__main__")
+        be_engine()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:  # noqa: BLE001 - whatever it ends with
@@ -302,7 +370,11 @@ def run() -> int:
 
 
 if __name__ == "__main__":
-    sys.path[0] = os.getcwd()  # noqa: PTH109 - as engines have it
+    sys.path[0] = os.getcwd()  # noqa: PTH109 - as of `python -m ipyparallel.engine`
+    if sys.argv[1] == ONE:
+        del sys.argv[1]
+        be_engine()
+        sys.exit()
     engines = Engines(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
     if IS_LINUX:  # elsewhere a process that is only forked may not do everything
         engines.share()

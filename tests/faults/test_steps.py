@@ -24,7 +24,7 @@ OF_A_WORKER = [
     " start of notices",
     "looking for ipyparallel, listing the packages",
     "writing the engines' connection file, starting engines,"
-    " retire of engine, writing ~/.spotcluster/services/engine.py,"
+    " retire of engine,"
     " writing ~/.spotcluster/services/engines.py, writing ~/.spotcluster/engines/number,"
     " writing ~/.spotcluster/services/engines, start of engines",
     "listing the packages",

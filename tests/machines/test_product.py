@@ -193,7 +193,13 @@ def test_python_is_the_clusters_for_both_users_and_is_run_as_the_cluster_user(
 
 def test_sshmaster_lets_the_cluster_user_in(lab: Lab, cluster: str) -> None:
     said = lab.run("sshmaster", "-u", "ipuser", cluster, "id -un; pwd; ls .spotcluster/logs")
-    assert said.split() == ["ipuser", "/home/ipuser", "controller.log", "engine-1.log"]
+    assert said.split() == [
+        "ipuser",
+        "/home/ipuser",
+        "controller.log",
+        "engine-1.log",
+        "engines.log",
+    ]
 
 
 def test_master_reaches_nodes_by_name_as_either_user_without_an_agent(
@@ -245,7 +251,7 @@ def test_nodes_have_their_names(lab: Lab, cluster: str) -> None:
 
 
 def test_services_are_units_of_the_cluster_users(lab: Lab, cluster: str) -> None:
-    wanted = {"master": ("controller", "engine@1"), "node001": ("engine@1",)}
+    wanted = {"master": ("controller", "engines"), "node001": ("engines",)}
     for alias, names in wanted.items():
         for name in names:
             found = unit(lab.machine(alias), name)
@@ -297,7 +303,7 @@ class Socket:
     @property
     def serves_files(self) -> bool:
         """Whether it is an engine's, where it reaches the controller."""
-        return self.unit.startswith("spotcluster-engine@") and not self.is_on_loopback
+        return self.unit.startswith("spotcluster-engines.") and not self.is_on_loopback
 
     def is_expected(self, lab: Lab) -> bool:
         if self.is_on_loopback or (self.program, self.port) in (("sshd", 22), OF_THE_IMAGE):
@@ -398,7 +404,7 @@ def test_group_lets_in_the_caller_on_port_22_and_the_nodes(lab: Lab, cluster: st
     ]
 
 
-@pytest.mark.parametrize(("alias", "name"), [("node001", "engine@1"), ("master", "controller")])
+@pytest.mark.parametrize(("alias", "name"), [("node001", "engines"), ("master", "controller")])
 def test_killed_service_comes_back_and_all_engines_with_it(
     lab: Lab, cluster: str, alias: str, name: str
 ) -> None:
@@ -475,12 +481,12 @@ def test_job_is_a_unit_that_outlives_the_connection_and_is_lost_when_the_master_
 def test_node_that_joins_is_named_on_the_master_and_one_that_is_taken_back_drains_and_is_not(
     lab: Lab, cluster: str
 ) -> None:
-    before = unit(lab.machine("node001"), "engine@1")["MainPID"]
+    before = unit(lab.machine("node001"), "engines")["MainPID"]
     hosts = lab.machine("node001").inside("cat /etc/hosts")
     lab.run("addnode", "-s", "1", "-b", "0.5", cluster)
     said = lab.run("sshmaster", "-u", "ipuser", cluster, "ssh -o BatchMode=yes node002 hostname")
     assert said == "node002\n"
-    assert unit(lab.machine("node001"), "engine@1")["MainPID"] == before
+    assert unit(lab.machine("node001"), "engines")["MainPID"] == before
     assert lab.machine("node001").inside("cat /etc/hosts") == hosts
     leaving = lab.machine("node002")
     assert "yes" not in leaving.inside("test ! -e /home/ipuser/.spotcluster/drain || echo yes")
@@ -501,7 +507,7 @@ def test_services_that_were_stopped_stay_stopped_until_they_are_started(
     lab.configure("\n[plugin stop]\nSETUP_CLASS = spotcluster.plugins.ipcluster.IPClusterStop\n")
     lab.run("runplugin", "stop", cluster)
     for alias in NODES:
-        found = unit(lab.machine(alias), "engine@1")
+        found = unit(lab.machine(alias), "engines")
         assert found["MainPID"] == "0"
         assert found["UnitFileState"] != "enabled"
     journal = lab.machine("master").inside("journalctl -b -u 'spotcluster-*' | tail -n 20")
