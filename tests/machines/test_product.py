@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
 from spotcluster import templates
 from spotcluster.cluster.node import Facts
-from spotcluster.plugins import environment
+from spotcluster.plugins import environment, ipcluster
 
 from .bed.image import USER, python_version
 from .bed.lab import Lab
@@ -24,6 +26,7 @@ from .bed.machine import Machine, wait_until
 from .bed.network import LAPTOP
 
 NODES = ("master", "node001")
+FORMER = Path(__file__).parents[1] / "faults" / "data" / "a45db88" / "cluster.json"
 OF_THE_IMAGE = ("rpcbind", 111)
 """The test image has NFS's programs; nobody outside the cluster reaches that port either."""
 
@@ -418,6 +421,86 @@ def test_killed_service_comes_back_and_all_engines_with_it(
 
     wait_until(f"{name} to be started again", is_back)
     wait_until("both engines", lambda: engines(lab) == 2)
+
+
+HUNGRY = """
+import time
+import spotcluster
+client = spotcluster.connect("mycluster")
+mine = [i for i, who in client._engines.items() if who.startswith("node001_")]
+eating = client[mine].apply_async(lambda: len(bytearray(4 << 30)))
+while set(mine) & set(client.ids):
+    time.sleep(0.1)
+client.close()
+"""
+
+
+def test_engine_that_asked_for_too_much_memory_is_made_again_without_its_service(
+    lab: Lab, cluster: str
+) -> None:
+    """Who is killed is the engine, not what engines are forked of: others would end with it."""
+    machine = lab.machine("node001")
+    service = unit(machine, "engines")
+    machine.little_memory(1000)
+    try:
+        lab.python(HUNGRY)
+    finally:
+        machine.little_memory()
+    wait_until("both engines", lambda: engines(lab) == 2)
+    assert unit(machine, "engines")["MainPID"] == service["MainPID"]
+    log = machine.inside("cat /home/ipuser/.spotcluster/logs/engines.log")
+    assert "ended (signal 9)" in log.splitlines()[-1]
+    assert machine.inside("cat /home/ipuser/.spotcluster/engines/running").count("\n") == 1
+
+
+FORMER_UNIT = """
+[Service]
+User=ipuser
+WorkingDirectory=~
+ExecStart=/bin/bash /home/ipuser/.spotcluster/services/engine %i
+UMask=0077
+Restart=always
+RestartSec=1
+SuccessExitStatus=78
+RestartPreventExitStatus=78
+TimeoutStopSec=5
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def former_engine() -> str:
+    """Return what a45db88 has started as each engine of node001."""
+    kept = json.loads(FORMER.read_text())["machines"].values()
+    scripts = [files.get("~/.spotcluster/services/engine", "") for files in kept]
+    (script,) = [one for one in scripts if one.startswith("alias=node001\n")]
+    return str(script)
+
+
+def test_engines_of_an_earlier_version_go_on_until_they_are_restarted(
+    lab: Lab, cluster: str
+) -> None:
+    machine = lab.machine("node001")
+    lab.configure(f"\n[plugin again]\nSETUP_CLASS = {ipcluster.__name__}.IPClusterRestartEngines\n")
+    machine.inside("systemctl disable -q --now spotcluster-engines")
+    script = former_engine().replace("imds=1", "imds=0")
+    place = "/home/ipuser/.spotcluster/services/engine"
+    machine.inside(
+        f"printf %s {shlex.quote(script)} >{place}; chown ipuser: {place};"
+        f" printf %s {shlex.quote(FORMER_UNIT)} >/etc/systemd/system/spotcluster-engine@.service;"
+        " systemctl enable -q --now spotcluster-engine@1"
+    )
+    wait_until("both engines", lambda: engines(lab) == 2)
+    before = unit(machine, "engine@1")["MainPID"]
+    lab.run("runplugin", "ipcluster", cluster)
+    assert unit(machine, "engine@1")["MainPID"] == before != "0"
+    assert unit(machine, "engines")["MainPID"] == "0"
+    lab.run("runplugin", "again", cluster)
+    former = unit(machine, "engine@1")
+    assert (former["MainPID"], former["UnitFileState"]) == ("0", "disabled")
+    assert unit(machine, "engines")["UnitFileState"] == "enabled"
+    assert engines(lab) == 2
 
 
 def test_worker_reboots_while_a_search_runs(lab: Lab, cluster: str) -> None:
