@@ -124,7 +124,7 @@ class Engines:
         while not self._told:
             if self._drain.exists():
                 if not self._running:
-                    return  # who starts us again sees to it that nothing runs
+                    break  # what starts this again sees to it that nothing runs
             else:
                 self._make_missing()
             self._wait(LOOK)
@@ -251,7 +251,7 @@ class Engines:
             say(f"{error.filename}: {error.strerror}")
 
     def _stop(self) -> None:
-        """Tell all to end, and see to it that they do."""
+        """Tell all to end, and see to it that they do, nannies last: they tell the controller."""
         for pid in self._running:
             kill(pid, signal.SIGTERM)
         end = time.monotonic() + STOPPING
