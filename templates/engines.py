@@ -116,9 +116,7 @@ class Engines:
         signal.set_wakeup_fd(self._telling, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, self._end)
-        if (
-            IS_LINUX
-        ):  # what an engine leaves behind comes to us: its nanny, which says that it ended
+        if IS_LINUX:  # what an engine leaves behind becomes ours: its nanny, which tells of its end
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._write()
         while not self._told:
