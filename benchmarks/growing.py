@@ -34,8 +34,9 @@ FEW, MORE = 2, 6  # engines
 
 @dataclass
 class Joining:
-    """What engines that join take: seconds of each, of all rounds."""
+    """What engines that join take, and the searches: seconds of each, of all rounds."""
 
+    searches: list[float] = field(default_factory=list)
     registered: list[float] = field(default_factory=list)
     at_work: list[float] = field(default_factory=list)
 
@@ -51,6 +52,7 @@ def main() -> None:
         f"{SIZE} evaluations of {PACE} s on 2 engines, then 8: times the ideal",
         [
             ("spotcluster", spread(taken["spotcluster"])),
+            ("the whole search, s", spread(joining.searches)),
             (
                 "one that joins, from its start until it has registered, s",
                 spread(joining.registered),
@@ -85,6 +87,7 @@ def once(way: Callable[[Engines, Any], Callable[[], Any]], joining: Joining) -> 
         search = run()
         took = time.perf_counter() - begin
         growing.join()
+    joining.searches.append(took)
     joining.registered += [at - AFTER for at in registered.values()]
     if search is not None:
         first: dict[int, float] = {}
