@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from _bench import Engines, against, engines, in_turn, show, spread, verdict
+from _bench import Engines, against, engines, in_turn, show, spread, until, verdict
 from _models import score_after
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV, ShuffleSplit
@@ -77,12 +77,15 @@ def once(way: Callable[[Engines, Any], Callable[[], Any]], joining: Joining) -> 
             time.sleep(AFTER)  # the search is under way by then, as when a user adds nodes
             before = set(cluster.client.ids)
             cluster.start("node002", MORE, wait=False)
-            while len(registered) < MORE:
+
+            def all_there() -> bool:
                 for engine in set(cluster.client.ids) - before - set(registered):
                     registered[engine] = time.perf_counter() - begin
-                time.sleep(0.01)
+                return len(registered) == MORE
 
-        growing = threading.Thread(target=grow)
+            until(all_there)
+
+        growing = threading.Thread(target=grow, daemon=True)
         growing.start()
         search = run()
         took = time.perf_counter() - begin
