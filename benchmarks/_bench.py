@@ -18,6 +18,7 @@ from typing import Any
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 os.environ.update(ONE_THREAD)  # one evaluation, one core: everywhere
+_ENGINES = Path(__file__).parents[1] / "templates" / "engines.py"
 
 
 class Engines:
@@ -29,12 +30,12 @@ class Engines:
         self.folder = folder
         self._ipython = folder / "ipython"
         self._ipython.mkdir()
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.processes: list[subprocess.Popen[bytes]] = []  # which engines are forked of
         security = self._ipython / "profile_default" / "security"
         self._engine_file = security / "ipcontroller-engine.json"
         client_file = security / "ipcontroller-client.json"
         self._controller = self._start(
-            *("ipyparallel.controller", "--ip=127.0.0.1", f"--ipython-dir={self._ipython}"),
+            *("-m", "ipyparallel.controller", "--ip=127.0.0.1", f"--ipython-dir={self._ipython}"),
             *("--HeartMonitor.period=1000", "--HeartMonitor.max_heartmonitor_misses=5"),
             *("--TaskScheduler.hwm=1", "--reuse", "--restore"),
         )
@@ -43,25 +44,28 @@ class Engines:
         self.client = ipyparallel.Client(self.client_file, timeout=30)
 
     def start(self, node: str, n: int = 1, *, wait: bool = True) -> None:
-        """Start engines on a host."""
+        """Start engines on a host, as nodes start theirs."""
         expected = len(self.client.ids) + n
         home = self.folder / node
-        home.mkdir(exist_ok=True)
-        for _ in range(n):
-            process = self._start(
-                *("ipyparallel.engine", f"--file={self._engine_file}"),
-                *(f"--ipython-dir={self._ipython}", "--timeout=60"),
-                HOME=str(home),
-                SPOTCLUSTER_NODE=node,
-                PYTHONPATH=str(Path(__file__).parent),  # for what peers send by name
-            )
-            self.processes.append(process)
+        own = home / "engines" / str(len(self.processes))
+        own.mkdir(parents=True)
+        (own / "number").write_text(str(n))
+        process = self._start(
+            *(str(_ENGINES), str(own), str(own), f"--file={self._engine_file}"),
+            *(f"--ipython-dir={self._ipython}", "--timeout=60"),
+            HOME=str(home),
+            SPOTCLUSTER_NODE=node,
+            SPOTCLUSTER_DRAIN_FLAG=str(home / ".spotcluster" / "drain"),
+            PYTHONPATH=str(Path(__file__).parent),  # for what peers send by name
+        )
+        self.processes.append(process)
         if wait:
             until(lambda: len(self.client.ids) >= expected)
 
     def pids(self) -> list[int]:
-        """Return the processes of the engines."""
-        return list(self.client[:].apply_sync(os.getpid))
+        """Return the processes of the engines, as what they are forked of tells of them."""
+        told = self.folder.glob("*/engines/*/running")
+        return [int(line.split()[1]) for one in told for line in one.read_text().splitlines()]
 
     def close(self) -> None:
         """End everything that was started here."""
@@ -80,7 +84,7 @@ class Engines:
         kept = {key: value for key, value in os.environ.items() if "SPOTCLUSTER" not in key}
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", *arguments],
+                [sys.executable, *arguments],
                 cwd=self.folder,
                 env={**kept, **ONE_THREAD, **environment},
                 stdin=subprocess.DEVNULL,

@@ -2,28 +2,25 @@
 
 Usage: python benchmarks/growing.py [ROUNDS]
 
-Work is bound by sleep, so that eight engines fit on any machine; what does not are the imports of
-the six that join, seconds of all cores. The ideal is what is left when the engines have registered,
-spread over all eight, as if these had nothing to import. What it costs at least that they do is
-measured beside it: six bare processes import the same, as many at a time as there are cores, and
-each could work from then on. Beside it GridSearchCV over joblib's ipyparallel
-backend, which goes on with the number of engines that it began with; one round of it.
+Work is bound by sleep, so that eight engines fit on any machine. The ideal is what is left when the
+engines have registered, spread over all eight. Told beside it is how long each of those that join
+takes from when it is started until it has registered, and from then until it evaluates. Beside it
+GridSearchCV over joblib's ipyparallel backend, which goes on with the number of engines that it
+began with; one round of it.
 """
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from _bench import Engines, against, engines, in_turn, show, spread, verdict
+from _bench import Engines, against, engines, in_turn, show, spread, until, verdict
 from _models import score_after
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV, ShuffleSplit
@@ -33,95 +30,75 @@ PACE = 0.2
 SIZE = 1000
 AFTER = 4.0
 FEW, MORE = 2, 6  # engines
-_IMPORTS = """
-import ipyparallel.engine.app  # as an engine has before it registers
-print(flush=True)
-input()
-import joblib, sklearn.metrics, sklearn.svm
-print(flush=True)
-"""
+
+
+@dataclass
+class Joining:
+    """What engines that join take, and the searches: seconds of each, of all rounds."""
+
+    searches: list[float] = field(default_factory=list)
+    registered: list[float] = field(default_factory=list)
+    at_work: list[float] = field(default_factory=list)
 
 
 def main() -> None:
     """Measure, and print the ratios."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    ideals: list[float] = []
-    bare: list[list[float]] = []
-
-    def mine_and_bare() -> float:
-        bare.append(imported(MORE))
-        return once(ours, ideals)
-
-    taken = in_turn(
-        {"spotcluster": mine_and_bare, "peer": lambda: once(peer, [])}, rounds, once="peer"
-    )
+    joining = Joining()
+    ways = {"spotcluster": lambda: once(ours, joining), "peer": lambda: once(peer, Joining())}
+    taken = in_turn(ways, rounds, once="peer")
     mine, theirs = (statistics.median(values) for values in taken.values())
-    least = [
-        1 + sum(times) / (FEW + MORE) / ideal for times, ideal in zip(bare, ideals, strict=True)
-    ]
     show(
         f"{SIZE} evaluations of {PACE} s on 2 engines, then 8: times the ideal",
         [
             ("spotcluster", spread(taken["spotcluster"])),
+            ("the whole search, s", spread(joining.searches)),
             (
-                f"the ideal and {MORE} bare imports, the last done after",
-                f"{spread(least)}; {spread([times[-1] for times in bare])} s",
+                "one that joins, from its start until it has registered, s",
+                spread(joining.registered),
             ),
+            ("from then until its first evaluation, s", spread(joining.at_work)),
             ("GridSearchCV, joblib's ipyparallel backend", spread(taken["peer"])),
         ],
         verdict("against the ideal", mine, 1.05),
+        verdict("the slowest at work after", max(joining.at_work), 1.0),
         against(mine, {"joblib's ipyparallel backend": theirs}),
     )
 
 
-def imported(number: int) -> list[float]:
-    """Return after how many seconds so many processes have imported what evaluations need."""
-    command, line = [sys.executable, "-c", _IMPORTS], subprocess.PIPE
-    processes = [
-        subprocess.Popen(command, stdin=line, stdout=line, text=True) for _ in range(number)
-    ]
-
-    def says(process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        process.stdout.readline()
-
-    def goes_on(process: subprocess.Popen[str]) -> float:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-        says(process)
-        return time.perf_counter() - begin
-
-    for process in processes:
-        says(process)
-    begin = time.perf_counter()
-    with ThreadPoolExecutor(os.cpu_count()) as cores:
-        taken = list(cores.map(goes_on, processes))
-    for process in processes:
-        process.communicate()
-    return taken
-
-
-def once(way: Callable[[Engines, Any], Callable[[], Any]], ideals: list[float]) -> float:
+def once(way: Callable[[Engines, Any], Callable[[], Any]], joining: Joining) -> float:
     """Run one search on a cluster that grows; return its time as a multiple of the ideal."""
     with engines(node001=FEW) as cluster:
         run = way(cluster, load_iris(return_X_y=True))
-        begin = time.perf_counter()
-        grown = []
+        began, begin = time.time(), time.perf_counter()
+        registered: dict[int, float] = {}
 
         def grow() -> None:
             time.sleep(AFTER)  # the search is under way by then, as when a user adds nodes
-            cluster.start("node002", MORE)
-            grown.append(time.perf_counter() - begin)
+            before = set(cluster.client.ids)
+            cluster.start("node002", MORE, wait=False)
 
-        growing = threading.Thread(target=grow)
+            def all_there() -> bool:
+                for engine in set(cluster.client.ids) - before - set(registered):
+                    registered[engine] = time.perf_counter() - begin
+                return len(registered) == MORE
+
+            until(all_there)
+
+        growing = threading.Thread(target=grow, daemon=True)
         growing.start()
-        run()
+        search = run()
         took = time.perf_counter() - begin
         growing.join()
-    with_two = grown[0]
-    ideals.append(with_two + (SIZE * PACE - FEW * with_two) / (FEW + MORE))
-    return took / ideals[-1]
+    joining.searches.append(took)
+    joining.registered += [at - AFTER for at in registered.values()]
+    if search is not None:
+        first: dict[int, float] = {}
+        for one in search.evaluations():
+            first[one.engine] = min(one.started - began, first.get(one.engine, took))
+        joining.at_work += [first[engine] - at for engine, at in registered.items()]
+    with_two = max(registered.values())
+    return took / (with_two + (SIZE * PACE - FEW * with_two) / (FEW + MORE))
 
 
 def ours(cluster: Engines, data: Any) -> Callable[[], Any]:
@@ -131,7 +108,12 @@ def ours(cluster: Engines, data: Any) -> Callable[[], Any]:
     grid = {"C": [0.1 * (1 + n) for n in range(SIZE // 5)]}
     search = GridSearch(cluster.client, return_train_score=False)
     search.launch_for_arrays(SVC(), {"C": [1.0]}, *data, random_state=0).wait(60)  # imports
-    return lambda: search.launch_for_arrays(SVC(), grid, *data, random_state=0, pace=PACE).wait(300)
+
+    def run() -> GridSearch:
+        search.launch_for_arrays(SVC(), grid, *data, random_state=0, pace=PACE).wait(300)
+        return search
+
+    return run
 
 
 def peer(cluster: Engines, data: Any) -> Callable[[], Any]:

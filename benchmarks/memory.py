@@ -1,9 +1,10 @@
-"""8 engines on one host that all use 400 MB of splits: how much memory more that takes.
+"""8 engines on one host that all use 400 MB of splits: how much memory that takes.
 
 Usage: python benchmarks/memory.py [ROUNDS] [MEGABYTES]
 
 Measured is the sum of the engines' proportional set sizes (a page that n processes share counts a
-n-th in each), at its highest during the search, less what it was before. Needs Linux.
+n-th in each), at its highest during the search, less what it was before; and what it was before,
+with what the engines are forked of. Needs Linux.
 """
 
 from __future__ import annotations
@@ -29,26 +30,31 @@ def main() -> None:
     rows = size // SPLITS // 800  # of 100 numbers
     X = np.random.default_rng(0).random((rows, 100))
     y = np.arange(rows) % 2
+    idle: list[float] = []
     ways = {
-        "spotcluster": lambda: once(ours, X, y) / size,
-        "joblib's ipyparallel backend": lambda: once(peer, X, y) / size,
+        "spotcluster": lambda: once(ours, X, y, idle) / size,
+        "joblib's ipyparallel backend": lambda: once(peer, X, y, idle) / size,
     }
     taken = in_turn(ways, rounds, once="joblib's ipyparallel backend")
     mine, theirs = (statistics.median(values) for values in taken.values())
     show(
         f"growth of 8 engines' memory, in {size // 10**6} MB of splits",
-        [(name, spread(values)) for name, values in taken.items()],
+        [
+            *((name, spread(values)) for name, values in taken.items()),
+            ("before, all engines with what evaluations import, MB", spread(idle)),
+        ],
         verdict("against the size of the splits", mine, 1.15),
         against(mine, {"joblib's ipyparallel backend": theirs}),
     )
 
 
-def once(way: Callable[[Engines, Any, Any], Any], X: Any, y: Any) -> float:
-    """Return how many bytes the engines' memory grew by."""
+def once(way: Callable[[Engines, Any, Any], Any], X: Any, y: Any, idle: list[float]) -> float:
+    """Return how many bytes the engines' memory grew by; note how many MB it was before."""
     with engines(node001=8) as cluster:
         cluster.client[:].apply_sync(warm)
         pids = cluster.pids()
         before, highest = pss(pids), 0.0
+        idle.append(pss([*pids, *(process.pid for process in cluster.processes)]) / 10**6)
         over = threading.Event()
 
         def watch() -> None:

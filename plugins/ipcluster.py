@@ -22,6 +22,7 @@ from spotcluster.node_layout import (
     CLIENT_FILE,
     DRAIN,
     ENGINE_FILE,
+    ENGINES,
     PYTHON,
     SECURITY,
     SERVICES,
@@ -33,9 +34,11 @@ from spotcluster.steps import Step, writing
 
 _REGISTERING = 90.0  # seconds that a node's engines may take to be there
 _LEAVING = 10.0  # seconds that an engine with nothing to do may take to end
-_CONTROLLER, _ENGINE = "controller", "engine"
+_CONTROLLER, _ENGINES = "controller", "engines"
+_FORMER = "engine"  # of which earlier versions have started as many as there were to be
 _GIVING = "writing the engines' connection file"
 _ANOTHER = 45  # a status of ours, for a node whose engines are those of another controller
+_THERE = 46  # and one for a node whose engines an earlier version has started
 
 
 class IPCluster(Plugin):
@@ -87,10 +90,10 @@ class IPCluster(Plugin):
         node.account.run(f"touch {DRAIN}", what="draining", timeout=30)
         limit = cluster.drain_timeout if self.drain_timeout is None else self.drain_timeout
         _release(cluster, [node.alias], limit)
-        killed = supervisor.of(node).stop(_ENGINE, patience=_LEAVING)
+        killed = _stop(node, patience=_LEAVING)
         if killed:
             cluster.note(
-                f"{node.alias}: {len(killed)} evaluation(s) did not end within"
+                f"{node.alias}: {killed} evaluation(s) did not end within"
                 f" {limit:.0f} s; the search runs them again elsewhere"
             )
 
@@ -112,9 +115,7 @@ class IPCluster(Plugin):
         try:
             _release(cluster, names, limit)
         finally:
-            _on_each(
-                cluster, reached, lambda node: supervisor.of(node).stop(_ENGINE, patience=_LEAVING)
-            )
+            _on_each(cluster, reached, lambda node: _stop(node, patience=_LEAVING))
 
     def engines(self, node: Node) -> int:
         """Return how many engines the node is to have."""
@@ -147,23 +148,16 @@ class IPCluster(Plugin):
         number = self.engines(node)
         if not number:
             return
-        own, account = supervisor.of(node), node.account.name
-        script = templates.script("engine.sh", alias=node.alias)
-        steps = [
-            Step(f"rm -f {DRAIN}", "starting engines", user=account),
-            writing(f"{SERVICES}/engine.py", templates.read("engine.py"), user=account),
-            supervisor.installing(node, _ENGINE, script),
-            *own.starting(_ENGINE, range(1, number + 1)),
-        ]
+        steps = _starting(node, number)
         if node.is_master:
-            node.run_each(steps)
+            _run_each(node, steps)
         else:
             try:
-                node.run_each([_giving(node, info), *steps])
+                _run_each(node, [_giving(node, info), *steps])
             except RemoteCommandFailed as error:
                 if (error.what, error.status) != (_GIVING, _ANOTHER):
                     raise
-                own.stop(_ENGINE)  # those of another controller
+                _stop(node)  # those of another controller
                 node.run_each([_giving(node, info, anyway=True), *steps])
         _await_engines(cluster, node, self.engines)
 
@@ -173,10 +167,9 @@ class IPClusterStop(Plugin):
 
     def setup(self, cluster: Cluster, node: Node) -> None:  # noqa: ARG002 - the hook's signature
         """Stop them on this node; they do not come back with a reboot."""
-        own = supervisor.of(node)
-        own.stop(_ENGINE)
+        _stop(node)
         if node.is_master:
-            own.stop(_CONTROLLER)
+            supervisor.of(node).stop(_CONTROLLER)
 
 
 class IPClusterRestartEngines(IPCluster):
@@ -186,13 +179,52 @@ class IPClusterRestartEngines(IPCluster):
 
     def setup(self, cluster: Cluster, node: Node) -> None:
         """Restart them on this node."""
-        supervisor.of(node).stop(_ENGINE)
+        _stop(node)
         if node.is_master:
             self._start_engines(cluster, node)
             return
         if not environment.has(node, "ipyparallel"):
             environment.install(node)
         self._start_engines(cluster, node, _given_by_master(cluster, node).info)
+
+
+def _starting(node: Node, number: int) -> list[Step]:
+    """Return the steps that start the engines of a node that are missing."""
+    own, account = supervisor.of(node), node.account.name
+    return [
+        Step(f"rm -f {DRAIN}", "starting engines", user=account),
+        own.retiring(_FORMER, _THERE),
+        writing(f"{SERVICES}/engines.py", templates.read("engines.py"), user=account),
+        writing(f"{ENGINES}/number", str(number), user=account),
+        supervisor.installing(node, _ENGINES, templates.script("engines.sh", alias=node.alias)),
+        *own.starting(_ENGINES, is_parent=True),
+    ]
+
+
+def _run_each(node: Node, steps: Sequence[Step]) -> None:
+    """Run steps of which the last ones are `_starting`'s; engines that are there go on as they are.
+
+    Those that an earlier version has started are as good, until they are restarted.
+    """
+    try:
+        node.run_each(steps)
+    except RemoteCommandFailed as error:
+        if error.status != _THERE:
+            raise
+
+
+def _stop(node: Node, *, patience: float = 0.0) -> int:
+    """Stop the engines of a node, of earlier versions too; return how many had to be told."""
+    own = supervisor.of(node)
+    told = f"cat {ENGINES}/running 2>/dev/null || true"
+    former, engines, running = node.run_each(
+        [
+            own.stopping(_FORMER, patience=patience),
+            own.stopping(_ENGINES, patience=patience),
+            Step(told, "counting engines", user=node.account.name),
+        ]
+    )
+    return len(former.split()) + (len(running.splitlines()) if engines.strip() else 0)
 
 
 def _bring_back(cluster: Cluster, master: Node) -> None:

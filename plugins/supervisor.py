@@ -1,8 +1,7 @@
 """Services on a node: started, started again when they die, stopped; whatever the machine has.
 
-A service is a script in ``~/.spotcluster/services`` of the account that it runs as, called with
-its number where there are several of it. It writes its own log. One that ends with the status
-`DONE` wants to stay ended.
+A service is a script in ``~/.spotcluster/services`` of the account that it runs as. It writes its
+own log. One that ends with the status `DONE` wants to stay ended.
 
 Two do the work: systemd, where it is and where we can become root, and a script of ours beside
 each service elsewhere. The first brings services back after a reboot too.
@@ -10,7 +9,7 @@ each service elsewhere. The first brings services back after a reboot too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 from spotcluster import templates
@@ -20,19 +19,30 @@ from spotcluster.steps import Step, writing
 
 _MACHINE = "/etc/spotcluster/services"
 _STOPPING = 5.0  # seconds that a service may take to end cleanly
+_PARENT = """\
+OOMPolicy=continue
+KillMode=mixed
+"""
 
 
 class Supervisor(Protocol):
     """Looks after the services of one node."""
 
-    def start(self, service: str, numbers: Sequence[int] = ()) -> None:
-        """Start a service, or as many of it as there are numbers; what runs is not touched."""
+    def start(self, service: str) -> None:
+        """Start a service; one that runs is not touched."""
 
-    def starting(self, service: str, numbers: Sequence[int] = ()) -> list[Step]:
-        """Return the steps of `start`, for `Node.run_each`."""
+    def starting(self, service: str, *, is_parent: bool = False) -> list[Step]:
+        """Return the steps of `start`, for `Node.run_each`.
+
+        Parameters
+        ----------
+        is_parent : bool
+            Whether it looks after processes of its own: it goes on when one of them is killed, for
+            want of memory too, and ends them when it is told to end.
+        """
 
     def stop(self, service: str, *, patience: float = 0.0) -> list[str]:
-        """Stop a service, and all that there are of it.
+        """Stop a service, and all of that name that an earlier version has started.
 
         Parameters
         ----------
@@ -45,8 +55,17 @@ class Supervisor(Protocol):
             Those that had to be told.
         """
 
+    def stopping(self, service: str, *, patience: float = 0.0) -> Step:
+        """Return the step that is `stop`; it prints those that had to be told."""
+
+    def retiring(self, service: str, runs: int) -> Step:
+        """Return the step that sees that a service of an earlier version does not come back.
+
+        Where some of it runs, nothing is done, and the step ends with the status `runs`.
+        """
+
     def status(self, service: str) -> dict[str, bool]:
-        """Return whether each of a service runs, by its name: ``engine@1``."""
+        """Return whether a service runs, by its name; of an earlier version's, each: engine@1."""
 
 
 def of(node: Node) -> Supervisor:
@@ -105,47 +124,43 @@ class _Systemd:
         self._user = user
         self._folder = folder
 
-    def start(self, service: str, numbers: Sequence[int] = ()) -> None:
-        self._run(self._start(service, numbers))
+    def start(self, service: str) -> None:
+        self._node.run_each(self.starting(service))
 
-    def starting(self, service: str, numbers: Sequence[int] = ()) -> list[Step]:
-        return [self._start(service, numbers)]
+    def starting(self, service: str, *, is_parent: bool = False) -> list[Step]:
+        folder = _in_full(self._node, self._folder)
+        user = self._user or self._node.account.name
+        return [self.starting_as(user, folder, service, is_parent=is_parent)]
 
     def stop(self, service: str, *, patience: float = 0.0) -> list[str]:
-        return self._run(self._step("stop", service, patience=patience)).split()
+        return self._run(self.stopping(service, patience=patience)).split()
+
+    def stopping(self, service: str, *, patience: float = 0.0) -> Step:
+        return self._step("stop", service, patience=patience)
+
+    def retiring(self, service: str, runs: int) -> Step:
+        return self._step("retire", service, runs=runs)
 
     def status(self, service: str) -> dict[str, bool]:
         return _states(self._run(self._step("status", service)))
 
-    def starting_as(
-        self, user: str, folder: str, service: str, numbers: Sequence[int] = ()
-    ) -> Step:
+    def starting_as(self, user: str, folder: str, service: str, *, is_parent: bool = False) -> Step:
         """Return the step that starts a service of a folder, as that user."""
         unit = templates.read("service.unit")
         values = {
             "SERVICE": service,
             "USER": user,
             "SERVICES": folder,
-            "NUMBER": "%i" if numbers else "",
             "DONE": str(DONE),
             "STOPPING": f"{_STOPPING:.0f}",
+            "PARENT": _PARENT if is_parent else "",
         }
         for key, value in values.items():
             unit = unit.replace(f"@{key}@", value)
-        return self._step("start", service, numbers, unit=unit)
-
-    def _start(self, service: str, numbers: Sequence[int]) -> Step:
-        folder = _in_full(self._node, self._folder)
-        return self.starting_as(self._user or self._node.account.name, folder, service, numbers)
+        return self._step("start", service, unit=unit)
 
     def _step(
-        self,
-        action: str,
-        service: str,
-        numbers: Sequence[int] = (),
-        *,
-        unit: str = "",
-        patience: float = 0.0,
+        self, action: str, service: str, *, unit: str = "", patience: float = 0.0, runs: int = 0
     ) -> Step:
         script = templates.script(
             "units.sh",
@@ -153,7 +168,7 @@ class _Systemd:
             service=service,
             unit=unit,
             patience=f"{patience:.0f}",
-            numbers=numbers,
+            runs=runs,
         )
         return Step(script, f"{action} of {service}", patience + 60, user="root")
 
@@ -169,10 +184,10 @@ class _Plain:
         self._folder = folder
         self._user = user or node.account.name
 
-    def start(self, service: str, numbers: Sequence[int] = ()) -> None:
-        self._node.run_each(self.starting(service, numbers))
+    def start(self, service: str) -> None:
+        self._node.run_each(self.starting(service))
 
-    def starting(self, service: str, numbers: Sequence[int] = ()) -> list[Step]:
+    def starting(self, service: str, *, is_parent: bool = False) -> list[Step]:  # noqa: ARG002 - as all are
         return [
             writing(
                 f"{self._folder}/supervise",
@@ -180,25 +195,29 @@ class _Plain:
                 user=self._user,
                 mode=0o700,
             ),
-            self._step("start", service, numbers),
+            self._step("start", service),
         ]
 
     def stop(self, service: str, *, patience: float = 0.0) -> list[str]:
-        return self._run(self._step("stop", service, patience=patience)).split()
+        return self._run(self.stopping(service, patience=patience)).split()
+
+    def stopping(self, service: str, *, patience: float = 0.0) -> Step:
+        return self._step("stop", service, patience=patience)
+
+    def retiring(self, service: str, runs: int) -> Step:
+        return self._step("retire", service, runs=runs)
 
     def status(self, service: str) -> dict[str, bool]:
         return _states(self._run(self._step("status", service)))
 
-    def _step(
-        self, action: str, service: str, numbers: Sequence[int] = (), *, patience: float = 0.0
-    ) -> Step:
+    def _step(self, action: str, service: str, *, patience: float = 0.0, runs: int = 0) -> Step:
         script = templates.script(
             "processes.sh",
             action=action,
             service=service,
             patience=f"{patience:.0f}",
             stopping=f"{_STOPPING:.0f}",
-            numbers=numbers,
+            runs=runs,
             services=_in_full(self._node, self._folder),
         )
         return Step(script, f"{action} of {service}", patience + 60, user=self._user)

@@ -37,6 +37,9 @@ DASK = f"{ROOT}/dask"
 RAY = f"{ROOT}/ray"
 """What Ray has there: the token, the address of its head."""
 
+ENGINES = f"{ROOT}/engines"
+"""How many engines there are to be, and which there are, see templates/engines.py."""
+
 SERVICES = f"{ROOT}/services"
 DONE = 78
 """The status by which a service says that it is not to be started again."""

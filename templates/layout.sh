@@ -10,8 +10,6 @@ drain=$root/drain
 notices=$root/notices
 dask=$root/dask
 ray=$root/ray
+engines=$root/engines
 services=$root/services
 stay_ended=78
-engine_identity() { # node, number; only what may be in a Python name, and "-"
-    echo "$1_$2_$$-$RANDOM"
-}

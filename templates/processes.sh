@@ -1,5 +1,7 @@
-# Services as processes under supervise.sh. Given: action=start, stop or status, service,
-# patience=SECONDS, stopping=SECONDS, numbers=(...), services=FOLDER
+# Services as processes under supervise.sh. Given: action=start, stop, status or retire, service,
+# patience=SECONDS, stopping=SECONDS, runs=STATUS, services=FOLDER
+# To retire one is to see that it does not come back, unless it runs: then this ends with that status.
+# What earlier versions started may be several of one name, by their numbers: engine@1.
 umask 077
 mkdir -p "$services/run"
 
@@ -19,11 +21,6 @@ read_file() { # the supervisor and the service of a file
     child=
     if [ -s "$1" ]; then read -r supervisor child <"$1" || true; fi
 }
-start() {
-    read_file "$services/run/$service${1:+@$1}"
-    supervised "$supervisor" && return
-    nohup bash "$services/supervise" "$service" ${1:+"$1"} >/dev/null 2>&1 </dev/null &
-}
 
 files=()
 for file in "$services/run/$service" "$services/run/$service@"*; do
@@ -33,8 +30,9 @@ done
 
 case $action in
 start)
-    if [ "${#numbers[@]}" = 0 ]; then start ""; else
-        for number in "${numbers[@]}"; do start "$number"; done
+    read_file "$services/run/$service"
+    if ! supervised "$supervisor"; then
+        nohup bash "$services/supervise" "$service" >/dev/null 2>&1 </dev/null &
     fi
     ;;
 stop)
@@ -73,5 +71,12 @@ status)
         fi
         echo "${file##*/} $state"
     done
+    ;;
+retire)
+    for file in ${files[@]+"${files[@]}"}; do
+        read_file "$file"
+        if supervised "$supervisor"; then exit "$runs"; fi
+    done
+    for file in ${files[@]+"${files[@]}"}; do rm -f "$file"; done
     ;;
 esac

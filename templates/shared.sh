@@ -203,5 +203,5 @@ if [ "${all:-1}" = 0 ]; then
     release # all of it, as one may be inside another
     for i in "${!paths[@]}"; do mount_one "$i"; done
     # Engines that run are in the home that was there before.
-    [ -z "$home" ] || systemctl try-restart 'spotcluster-engine@*.service' || true
+    [ -z "$home" ] || systemctl try-restart spotcluster-engines.service 'spotcluster-engine@*.service' || true
 fi

@@ -1,10 +1,9 @@
-# Keep one service running where no systemd does. Arguments: the service, its number or nothing.
-# Its file beside us, run/NAME, holds our process and the service's.
+# Keep one service running where no systemd does. Argument: the service. Its file beside us, run/NAME,
+# holds our process and the service's.
 . layout.sh
 services=${0%/*}
 service=$1
-number=${2:-}
-file=$services/run/$service${number:+@$number}
+file=$services/run/$service
 umask 077
 set -m # the service is a group of processes, so that what it leaves behind can be ended
 child=
@@ -13,7 +12,7 @@ trap 'stopping=1; [ -z "$child" ] || kill -TERM -- "-$child" 2>/dev/null' TERM
 pause=1
 while [ -z "$stopping" ]; do
     began=$SECONDS
-    bash "$services/$service" ${number:+"$number"} </dev/null &
+    bash "$services/$service" </dev/null &
     child=$!
     echo "$$ $child" >"$file.new"
     mv "$file.new" "$file"

@@ -1,5 +1,7 @@
-# Services as units of systemd's. As root. Given: action=start, stop or status, service, unit=TEXT,
-# patience=SECONDS, numbers=(...)
+# Services as units of systemd's. As root. Given: action=start, stop, status or retire, service,
+# unit=TEXT, patience=SECONDS, runs=STATUS
+# To retire one is to see that it does not come back, unless it runs: then this ends with that status.
+# What earlier versions started may be several of one name, by their numbers: engine@1.
 prefix=spotcluster-$service
 
 units_there() { # enabled ones and those that run
@@ -11,11 +13,9 @@ units_there() { # enabled ones and those that run
     } | awk '$2 != "not-found" {print $1}' | sort -u
 }
 main_pid() { systemctl show --property=MainPID --value "$1"; }
-are_known() { # as the file says, and to be started at the next boot
-    for one in "$@"; do
-        [ -e "/etc/systemd/system/multi-user.target.wants/$one" ] || return
-    done
-    [[ $(systemctl show --property=NeedDaemonReload --value "$@") != *yes* ]]
+is_known() { # as the file says, and to be started at the next boot
+    [ -e "/etc/systemd/system/multi-user.target.wants/$1" ] || return
+    [ "$(systemctl show --property=NeedDaemonReload --value "$1")" != yes ]
 }
 name_of() { # spotcluster-engine@1.service is engine@1
     name=${1#spotcluster-}
@@ -25,20 +25,14 @@ name_of() { # spotcluster-engine@1.service is engine@1
 case $action in
 start)
     file=/etc/systemd/system/$prefix.service
-    units=("$prefix.service")
-    if [ "${#numbers[@]}" -gt 0 ]; then
-        file=/etc/systemd/system/$prefix@.service
-        units=("${numbers[@]/#/$prefix@}")
-        units=("${units[@]/%/.service}")
-    fi
     if [ "$unit" != "$(cat "$file" 2>/dev/null)" ]; then
         printf '%s\n' "$unit" >"$file.new"
         mv "$file.new" "$file"
     fi
     # Which has systemd read the units of the whole machine again, too.
-    are_known "${units[@]}" || systemctl enable --quiet "${units[@]}"
-    systemctl reset-failed "${units[@]}" 2>/dev/null || true
-    systemctl start "${units[@]}"
+    is_known "$prefix.service" || systemctl enable --quiet "$prefix.service"
+    systemctl reset-failed "$prefix.service" 2>/dev/null || true
+    systemctl start "$prefix.service"
     ;;
 stop)
     mapfile -t units < <(units_there)
@@ -63,5 +57,15 @@ status)
         [ "$(main_pid "$one")" = 0 ] || state=running
         echo "$(name_of "$one") $state"
     done
+    ;;
+retire)
+    mapfile -t units < <(units_there)
+    for one in "${units[@]}"; do
+        case $(systemctl show --property=ActiveState --value "$one") in
+            inactive | failed) ;;
+            *) exit "$runs" ;; # or is to be started again in a second
+        esac
+    done
+    [ "${#units[@]}" = 0 ] || systemctl disable --quiet "${units[@]}"
     ;;
 esac

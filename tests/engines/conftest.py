@@ -32,7 +32,7 @@ from spotcluster.search.dispatch.dispatcher import Dispatcher
 # Of the seed, but for those that fit slowly and score badly: tests/life has them all.
 GRID = {"C": np.logspace(-1, 2, 4), "gamma": np.logspace(-4, 0, 5)[:2]}
 IRIS_GRID = {"C": [0.01, 0.1, 1.0, 10.0], "gamma": [0.001, 0.01, 0.1]}
-ENGINE = Path(__file__).parents[2] / "templates" / "engine.py"
+ENGINES = Path(__file__).parents[2] / "templates" / "engines.py"
 LIMIT = 120.0  # seconds after which a test hangs; a machine that does other things is slow
 ALONE = 0.6  # a pace at which each evaluation has a message of its own
 
@@ -136,7 +136,7 @@ class Machines:
         return {**kept, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
     def _start_engine(self, **environment: str) -> None:
-        command = [sys.executable, str(ENGINE), f"--file={self.engine_file}"]
+        command = [sys.executable, str(ENGINES), "one", f"--file={self.engine_file}"]
         with (self.folder / "log").open("ab") as log, Path(os.devnull).open("rb") as nowhere:
             process = programs.Program(
                 [*command, f"--ipython-dir={self.ipython}", f"--timeout={LIMIT}"],

@@ -24,8 +24,9 @@ OF_A_WORKER = [
     " start of notices",
     "looking for ipyparallel, listing the packages",
     "writing the engines' connection file, starting engines,"
-    " writing ~/.spotcluster/services/engine.py, writing ~/.spotcluster/services/engine,"
-    " start of engine",
+    " retire of engine,"
+    " writing ~/.spotcluster/services/engines.py, writing ~/.spotcluster/engines/number,"
+    " writing ~/.spotcluster/services/engines, start of engines",
     "listing the packages",
 ]
 

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
 from spotcluster import templates
 from spotcluster.cluster.node import Facts
-from spotcluster.plugins import environment
+from spotcluster.plugins import environment, ipcluster
 
 from .bed.image import USER, python_version
 from .bed.lab import Lab
@@ -24,6 +26,7 @@ from .bed.machine import Machine, wait_until
 from .bed.network import LAPTOP
 
 NODES = ("master", "node001")
+FORMER = Path(__file__).parents[1] / "faults" / "data" / "a45db88" / "cluster.json"
 OF_THE_IMAGE = ("rpcbind", 111)
 """The test image has NFS's programs; nobody outside the cluster reaches that port either."""
 
@@ -193,7 +196,13 @@ def test_python_is_the_clusters_for_both_users_and_is_run_as_the_cluster_user(
 
 def test_sshmaster_lets_the_cluster_user_in(lab: Lab, cluster: str) -> None:
     said = lab.run("sshmaster", "-u", "ipuser", cluster, "id -un; pwd; ls .spotcluster/logs")
-    assert said.split() == ["ipuser", "/home/ipuser", "controller.log", "engine-1.log"]
+    assert said.split() == [
+        "ipuser",
+        "/home/ipuser",
+        "controller.log",
+        "engine-1.log",
+        "engines.log",
+    ]
 
 
 def test_master_reaches_nodes_by_name_as_either_user_without_an_agent(
@@ -245,7 +254,7 @@ def test_nodes_have_their_names(lab: Lab, cluster: str) -> None:
 
 
 def test_services_are_units_of_the_cluster_users(lab: Lab, cluster: str) -> None:
-    wanted = {"master": ("controller", "engine@1"), "node001": ("engine@1",)}
+    wanted = {"master": ("controller", "engines"), "node001": ("engines",)}
     for alias, names in wanted.items():
         for name in names:
             found = unit(lab.machine(alias), name)
@@ -297,7 +306,7 @@ class Socket:
     @property
     def serves_files(self) -> bool:
         """Whether it is an engine's, where it reaches the controller."""
-        return self.unit.startswith("spotcluster-engine@") and not self.is_on_loopback
+        return self.unit.startswith("spotcluster-engines.") and not self.is_on_loopback
 
     def is_expected(self, lab: Lab) -> bool:
         if self.is_on_loopback or (self.program, self.port) in (("sshd", 22), OF_THE_IMAGE):
@@ -398,7 +407,7 @@ def test_group_lets_in_the_caller_on_port_22_and_the_nodes(lab: Lab, cluster: st
     ]
 
 
-@pytest.mark.parametrize(("alias", "name"), [("node001", "engine@1"), ("master", "controller")])
+@pytest.mark.parametrize(("alias", "name"), [("node001", "engines"), ("master", "controller")])
 def test_killed_service_comes_back_and_all_engines_with_it(
     lab: Lab, cluster: str, alias: str, name: str
 ) -> None:
@@ -411,6 +420,88 @@ def test_killed_service_comes_back_and_all_engines_with_it(
         return unit(machine, name)["MainPID"] not in ("0", former)
 
     wait_until(f"{name} to be started again", is_back)
+    wait_until("both engines", lambda: engines(lab) == 2)
+
+
+HUNGRY = """
+import time
+import spotcluster
+client = spotcluster.connect("mycluster")
+mine = [i for i, who in client._engines.items() if who.startswith("node001_")]
+eating = client[mine].apply_async(lambda: len(bytearray(4 << 30)))
+while set(mine) & set(client.ids):
+    time.sleep(0.1)
+client.close()
+"""
+
+
+def test_engine_that_asked_for_too_much_memory_is_made_again_without_its_service(
+    lab: Lab, cluster: str
+) -> None:
+    """Who is killed is the engine, not what engines are forked of: others would end with it."""
+    machine = lab.machine("node001")
+    service = unit(machine, "engines")
+    machine.little_memory(1000)
+    try:
+        lab.python(HUNGRY)
+    finally:
+        machine.little_memory()
+    wait_until("both engines", lambda: engines(lab) == 2)
+    assert unit(machine, "engines")["MainPID"] == service["MainPID"]
+    log = machine.inside("cat /home/ipuser/.spotcluster/logs/engines.log")
+    assert "ended (signal 9)" in log.splitlines()[-1]
+    assert machine.inside("cat /home/ipuser/.spotcluster/engines/running").count("\n") == 1
+
+
+FORMER_UNIT = """
+[Service]
+User=ipuser
+WorkingDirectory=~
+ExecStart=/bin/bash /home/ipuser/.spotcluster/services/engine %i
+UMask=0077
+Restart=always
+RestartSec=1
+SuccessExitStatus=78
+RestartPreventExitStatus=78
+TimeoutStopSec=5
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def former_engine() -> str:
+    """Return what a45db88 has started as each engine of node001."""
+    kept = json.loads(FORMER.read_text())["machines"].values()
+    scripts = [files.get("~/.spotcluster/services/engine", "") for files in kept]
+    (script,) = [one for one in scripts if one.startswith("alias=node001\n")]
+    return str(script)
+
+
+def test_engines_of_an_earlier_version_go_on_until_they_are_restarted(
+    lab: Lab, cluster: str
+) -> None:
+    machine = lab.machine("node001")
+    again = f"SETUP_CLASS = {ipcluster.__name__}.IPClusterRestartEngines\nENGINES_PER_NODE = 1"
+    lab.configure(f"\n[plugin again]\n{again}\n")
+    machine.inside("systemctl disable -q --now spotcluster-engines")
+    script = former_engine().replace("imds=1", "imds=0")
+    place = "/home/ipuser/.spotcluster/services/engine"
+    machine.inside(
+        f"printf %s {shlex.quote(script)} >{place}; chown ipuser: {place};"
+        f" printf %s {shlex.quote(FORMER_UNIT)} >/etc/systemd/system/spotcluster-engine@.service;"
+        " systemctl enable -q --now spotcluster-engine@1"
+    )
+    wait_until("both engines", lambda: engines(lab) == 2)
+    before = unit(machine, "engine@1")["MainPID"]
+    lab.run("runplugin", "ipcluster", cluster)
+    assert unit(machine, "engine@1")["MainPID"] == before != "0"
+    assert unit(machine, "engines")["MainPID"] == "0"
+    lab.run("runplugin", "again", cluster)
+    former = unit(machine, "engine@1")
+    assert (former["MainPID"], former["UnitFileState"]) == ("0", "disabled")
+    assert unit(machine, "engines")["UnitFileState"] == "enabled"
+    # The controller may take the former one for there, whose nanny its unit has ended with it.
     wait_until("both engines", lambda: engines(lab) == 2)
 
 
@@ -475,12 +566,12 @@ def test_job_is_a_unit_that_outlives_the_connection_and_is_lost_when_the_master_
 def test_node_that_joins_is_named_on_the_master_and_one_that_is_taken_back_drains_and_is_not(
     lab: Lab, cluster: str
 ) -> None:
-    before = unit(lab.machine("node001"), "engine@1")["MainPID"]
+    before = unit(lab.machine("node001"), "engines")["MainPID"]
     hosts = lab.machine("node001").inside("cat /etc/hosts")
     lab.run("addnode", "-s", "1", "-b", "0.5", cluster)
     said = lab.run("sshmaster", "-u", "ipuser", cluster, "ssh -o BatchMode=yes node002 hostname")
     assert said == "node002\n"
-    assert unit(lab.machine("node001"), "engine@1")["MainPID"] == before
+    assert unit(lab.machine("node001"), "engines")["MainPID"] == before
     assert lab.machine("node001").inside("cat /etc/hosts") == hosts
     leaving = lab.machine("node002")
     assert "yes" not in leaving.inside("test ! -e /home/ipuser/.spotcluster/drain || echo yes")
@@ -501,7 +592,7 @@ def test_services_that_were_stopped_stay_stopped_until_they_are_started(
     lab.configure("\n[plugin stop]\nSETUP_CLASS = spotcluster.plugins.ipcluster.IPClusterStop\n")
     lab.run("runplugin", "stop", cluster)
     for alias in NODES:
-        found = unit(lab.machine(alias), "engine@1")
+        found = unit(lab.machine(alias), "engines")
         assert found["MainPID"] == "0"
         assert found["UnitFileState"] != "enabled"
     journal = lab.machine("master").inside("journalctl -b -u 'spotcluster-*' | tail -n 20")

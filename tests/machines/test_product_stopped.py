@@ -98,7 +98,7 @@ def test_stop_switches_off_and_start_brings_back_the_same_machines(lab: Lab, clu
     for machine in (master, worker):
         assert boots(machine) == 2
         assert machine.inside("cat /home/ipuser/file") == "kept\n"
-        assert is_unit(machine, "engine@1")
+        assert is_unit(machine, "engines")
     assert is_unit(master, "controller")
     assert master.tags["spotcluster:host-key"] == host_key
     assert digest(lab) == keys

@@ -33,7 +33,9 @@ from ipyparallel.client import client as client_module
 import spotcluster
 from spotcluster import clients, config
 from spotcluster.cluster import lookup
+from spotcluster.node_layout import ENGINES as OF_NODE
 from spotcluster.plugins import supervisor
+from spotcluster.plugins.base import Node
 
 NAME = "iptest"
 PATIENCE = 60  # seconds
@@ -85,17 +87,20 @@ class OurCluster:
     def stop_added(self) -> None:
         """Give the next file the engines that the first one has found."""
         if self.number != ENGINES:
-            self.service().stop("engine")
+            self.service().stop("engines")
             self.number = 0
             self.wait_for(0)
             self.run_engines(ENGINES)
 
+    def master(self) -> Node:
+        return lookup.locate(config.load_if_there(None), NAME, None).master
+
     def service(self) -> supervisor.Supervisor:
-        cluster = lookup.locate(config.load_if_there(None), NAME, None)
-        return supervisor.of(cluster.master)
+        return supervisor.of(self.master())
 
     def run_engines(self, number: int) -> None:
-        self.service().start("engine", range(self.number + 1, number + 1))
+        self.master().account.put(str(number).encode(), f"{OF_NODE}/number")
+        self.service().start("engines")
         self.number = number
         self.wait_for(number)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import runpy
 import subprocess
 from pathlib import Path
 
@@ -29,6 +30,7 @@ FIXED = {
     "NOTICES": "~/.spotcluster/notices",
     "DASK": "~/.spotcluster/dask",
     "RAY": "~/.spotcluster/ray",
+    "ENGINES": "~/.spotcluster/engines",
     "SERVICES": "~/.spotcluster/services",
     "DONE": 78,
 }
@@ -43,12 +45,13 @@ SHELL = {
     "notices": node_layout.NOTICES,
     "dask": node_layout.DASK,
     "ray": node_layout.RAY,
+    "engines": node_layout.ENGINES,
     "services": node_layout.SERVICES,
     "stay_ended": node_layout.DONE,
 }
 SPELLED = re.compile(
     r"ipcontroller-(client|engine)|ipython/security|\"security\"|/drain\b|\"drain\"|env/bin"
-    r"|(?<![\w.,])78(?![\w.])|\$\$-\$RANDOM"
+    r"|(?<![\w.,])78(?![\w.])"
 )
 
 
@@ -74,15 +77,21 @@ def test_shell_says_the_same() -> None:
     assert said == [str(one).replace("~", "/home/me") for one in SHELL.values()]
 
 
-def test_engine_that_the_shell_names_is_found_by_its_node() -> None:
-    identity = in_shell("engine_identity node001 12").strip()
+@pytest.fixture
+def identity() -> str:
+    """What the program that makes engines calls one."""
+    program = runpy.run_path(str(HOUSE / "templates" / "engines.py"))
+    made: str = program["identity"]("node001", 12)
+    return made
+
+
+def test_engine_is_found_by_its_node(identity: str) -> None:
     assert node_layout.engine_place(identity) == ("node001", 12)
     assert identity.startswith(node_layout.engines_of("node001"))
     assert not identity.startswith(node_layout.engines_of("node00"))
 
 
-def test_broadcast_view_failed_as_no_engine_had_a_name_that_python_takes() -> None:
-    identity = in_shell("engine_identity node001 12").strip()
+def test_broadcast_view_failed_as_no_engine_had_a_name_that_python_takes(identity: str) -> None:
     assert identity.replace("-", "_").isidentifier()  # as ipyparallel's engines make names of it
 
 

@@ -14,13 +14,14 @@ import pytest
 from commands import wait_until
 from programs import runs
 
+from spotcluster import templates
 from spotcluster.plugins import supervisor
 from spotcluster.plugins.supervisor import Supervisor
 from spotcluster.steps import Step
 
 COUNTING = """
 trap 'echo clean >>"$HOME/ended"; exit 0' TERM
-echo "$$ ${1:-}" >>"$HOME/started"
+echo "$$" >>"$HOME/started"
 while :; do sleep 0.05; done
 """
 
@@ -94,22 +95,68 @@ def test_service_was_not_known_where_the_width_of_a_terminal_cut_off_its_name(
 
 
 def test_service_that_runs_is_not_started_twice(host: Host, own: Supervisor) -> None:
-    own.start("thing", [1, 2])
-    wait_until("both to run", lambda: own.status("thing") == {"thing@1": True, "thing@2": True})
-    own.start("thing", [1, 2, 3])
-    running = {"thing@1": True, "thing@2": True, "thing@3": True}
-    wait_until("all to run", lambda: own.status("thing") == running)
-    wait_until("the third start", lambda: len(started(host)) == 3)
-    assert sorted(number for _, number in started(host)) == ["1", "2", "3"]
+    own.start("thing")
+    wait_until("it to run", lambda: own.status("thing") == {"thing": True})
+    wait_until("the start", lambda: started(host))
+    own.start("thing")
+    (first,) = started(host)
+    # Whoever had started it again would have done so by now: each has a shell of its own.
+    assert own.status("thing") == {"thing": True}
+    own.start("thing")
+    assert started(host) == [first]
+
+
+FORMER = """
+. layout.sh
+file=$services/run/$1@$2
+trap 'rm -f "$file"; exit 0' TERM
+echo "$$ $$" >"$file"
+while :; do sleep 0.05; done
+"""
+"""What an earlier version had beside each of several services of one name."""
+
+
+def start_former(host: Host, numbers: Sequence[int]) -> None:
+    services = Path(host.home) / ".spotcluster" / "services"
+    (services / "run").mkdir(parents=True)
+    layout = templates.read("layout.sh")
+    (services / "supervise").write_text(FORMER.replace(". layout.sh", layout))
+    for number in numbers:
+        host.run(
+            f'nohup bash "$HOME/.spotcluster/services/supervise" thing {number}'
+            " >/dev/null 2>&1 </dev/null &"
+        )
+
+
+def test_services_that_an_earlier_version_started_are_left_alone_until_stopped(host: Host) -> None:
+    own = supervisor.of(host)  # type: ignore[arg-type]
+    start_former(host, [1, 2])
+    running = {"thing@1": True, "thing@2": True}
+    wait_until("both to run", lambda: own.status("thing") == running)
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        host.run(own.retiring("thing", 46).script)
+    assert refused.value.returncode == 46
+    assert own.status("thing") == running
+    assert sorted(own.stop("thing")) == ["thing@1", "thing@2"]
+    assert own.status("thing") == {}
+
+
+def test_services_that_an_earlier_version_has_left_behind_do_not_come_back(host: Host) -> None:
+    own = supervisor.of(host)  # type: ignore[arg-type]
+    run = Path(host.home) / ".spotcluster" / "services" / "run"
+    run.mkdir(parents=True)
+    (run / "thing@1").write_text("999999998 999999999\n")  # before a reboot
+    host.run(own.retiring("thing", 46).script)
+    assert own.status("thing") == {}
 
 
 def test_stopped_service_may_clean_up_and_stays_stopped(host: Host, own: Supervisor) -> None:
-    own.start("thing", [1, 2])
+    own.start("thing")
     # Known to the supervisor, and ready to clean up.
-    wait_until("both to run", lambda: own.status("thing") == {"thing@1": True, "thing@2": True})
-    wait_until("the second start", lambda: len(started(host)) == 2)
-    assert sorted(own.stop("thing")) == ["thing@1", "thing@2"]
-    assert (Path(host.home) / "ended").read_text() == "clean\nclean\n"
+    wait_until("it to run", lambda: own.status("thing") == {"thing": True})
+    wait_until("the start", lambda: started(host))
+    assert own.stop("thing") == ["thing"]
+    assert (Path(host.home) / "ended").read_text() == "clean\n"
     assert own.status("thing") == {}
     assert own.stop("thing") == []
 
