@@ -13,7 +13,8 @@ class Forecast:
     """The messages that wait in the controller, and those that run, by their expected ends.
 
     What was not heard to begin counts as waiting. Nothing here looks at every message, but `start`
-    does where more wait than there are engines, once after each that has begun or ended.
+    does where more wait than there are engines, once after each that has begun or ended, and
+    `waiting` at those that wait.
     """
 
     def __init__(self) -> None:
@@ -72,9 +73,8 @@ class Forecast:
         return len(self._ends)
 
     def waiting(self, seconds: float) -> int:
-        """Return how many wait, if they take longer than that on average; else none."""
-        queued = len(self._queued)
-        return queued if self._queued_work > seconds * queued else 0
+        """Return how many wait that take longer than that."""
+        return sum(message.work > seconds for message in self._queued)
 
     def due(self, seconds: float) -> int:
         """Return how many of those that run may be expected to have ended in so many seconds."""
