@@ -17,6 +17,8 @@ class Forecast:
     `waiting` at those that wait.
     """
 
+    heard = False  # whether a message was ever heard to begin
+
     def __init__(self) -> None:
         self._numbers = itertools.count()
         self._queued: dict[Message, None] = {}
@@ -38,6 +40,7 @@ class Forecast:
 
     def begins(self, message: Message) -> None:
         """Take note that a message runs."""
+        self.heard = True
         self.ended(message)
         entry = message.begun + message.work, next(self._numbers)
         self._entries[message] = entry

@@ -99,7 +99,10 @@ class Ledger:
         """Write finished evaluations and retries; they are on the disk when this returns."""
         if self._file is not None:
             self._write(
-                {"kind": "evaluation" if isinstance(item, Evaluation) else "retry", **item.as_plain()}
+                {
+                    "kind": "evaluation" if isinstance(item, Evaluation) else "retry",
+                    **item.as_plain(),
+                }
                 for item in items
             )
 
