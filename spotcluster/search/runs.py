@@ -123,6 +123,7 @@ class Run:
         self._progress: Progress | None = None
         self._told = told
         self._raised: BaseException | None = None
+        self._given: tuple[int, dict[str, Any]] = (-1, {})  # a candidate, as engines get it
         self._deaths: Counter[Key] = Counter()
         self._ledger, record = ledger, ledger.record
         if record is None:
@@ -200,10 +201,14 @@ class Run:
     # --- what the dispatcher asks and tells -------------------------------------------------------
 
     def _work(self, key: Key) -> tuple[str, dict[str, Any]]:
-        candidate = self.results.candidates[key[0]]
-        given: dict[str, Any] = {"params": candidate.params}
-        if candidate.part is not None:
-            given["part"] = candidate.part.of(key[1])
+        number, given = self._given
+        if key[0] != number:
+            candidate = self.results.candidates[key[0]]
+            given = {"params": candidate.params}
+            if candidate.part is None:  # all its splits are given the same, and it is sent once
+                self._given = key[0], given
+            else:
+                given["part"] = candidate.part.of(key[1])
         return self.bundle.splits[key[1]].digest, given
 
     def _known_beforehand(self, number: int) -> dict[str, Any]:

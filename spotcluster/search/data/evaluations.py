@@ -113,16 +113,21 @@ def state_of(evaluation: Evaluation) -> dict[str, Any]:
 def restored(state: Mapping[str, Any]) -> Evaluation:
     """Return the evaluation that has these attributes, and otherwise what one has by default."""
     made = Evaluation.__new__(Evaluation)
-    _restore(made, state)
+    _put(made, state)
     return made
+
+
+def _put(evaluation: Evaluation, state: Mapping[str, Any]) -> None:
+    # Not by the constructor, which makes a call for each attribute: there may be millions.
+    known = state.get
+    for name, put, otherwise in _PUT:
+        put(evaluation, known(name, otherwise))
 
 
 def _restore(evaluation: Evaluation, state: Mapping[str, Any] | Sequence[Any]) -> None:
     if not isinstance(state, Mapping):  # as Python's own has it, see below
         state = dict(zip(_NAMES, state, strict=False))
-    # Not by the constructor, which makes a call for each attribute: there may be millions.
-    for name, put, otherwise in _PUT:
-        put(evaluation, state.get(name, otherwise))
+    _put(evaluation, state)
 
 
 # Pickled as before it had slots: former versions' pickles are read, and read ours. Not in the

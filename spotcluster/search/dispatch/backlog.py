@@ -33,7 +33,8 @@ class Backlog:
         self._back: dict[Key, int] = {}  # those that wait again, first of all: of which message
         self._in_order = False  # whether somebody has said what goes first
         self._alone: set[Key] = set()
-        self._counted: dict[Key, list[Message]] = {}  # the messages that should bring each
+        # The messages that should bring each: all of a message share a tuple, for there are many.
+        self._counted: dict[Key, tuple[Message, ...]] = {}
         self._due: dict[Message, int] = {}  # how many evaluations each should still bring
         self.parked: set[Key] = set()  # neither waits nor travels, until it is sent or put back
         self.live: dict[Message, None] = {}
@@ -114,9 +115,12 @@ class Backlog:
     def count_on(self, message: Message) -> None:
         """Expect from a message what it was sent for."""
         message.number = next(self._sent)
+        alone = (message,)
         for key in message.keys:
-            self._counted.setdefault(key, []).append(message)
-            self._back.pop(key, None)
+            before = self._counted.get(key)
+            self._counted[key] = alone if before is None else before + alone
+            if self._back:
+                self._back.pop(key, None)
         self._due[message] = len(message.keys)
         self.parked.difference_update(message.keys)
         self.live[message] = None
@@ -160,18 +164,18 @@ class Backlog:
             self._waiting.insert(place, key)
         self._back.update(dict.fromkeys(back, message.number))
 
-    def finish(self, key: Key) -> list[Message]:
+    def finish(self, key: Key) -> tuple[Message, ...]:
         """Take one as finished; return the messages that should have brought it."""
         self.unfinished.discard(key)
         self.parked.discard(key)
-        messages = self._counted.pop(key, [])
+        messages = self._counted.pop(key, ())
         for message in messages:
             self._one_less(message)
         return messages
 
     def _release(self, key: Key, message: Message) -> bool:
         """Count on a message no longer for one; return whether others should bring it."""
-        others = [other for other in self._counted.pop(key) if other is not message]
+        others = tuple(other for other in self._counted.pop(key) if other is not message)
         if others:
             self._counted[key] = others
         self._one_less(message)

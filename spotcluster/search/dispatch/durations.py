@@ -79,17 +79,18 @@ class Durations:
 
     def add(self, key: Key, seconds: float) -> None:
         """Take note of what an evaluation took."""
-        before = self.expected(key)
-        if before is None:
+        known = self._of.get(key[0])
+        before = self.expected(key) if known is None else None
+        if not self.measured:
             self.mean = seconds
         else:
             weight = max(_WEIGHT, 1 / self.measured)  # the first ones count for what they are
             self.spread += weight * (abs(seconds - self.mean) / (self.mean or 1.0) - self.spread)
             self.mean += _WEIGHT * (seconds - self.mean)
-            if key[0] not in self._of:
+            if before is not None:
                 error = abs(seconds - before) / max(seconds, before, 1e-9)
                 self.error += _WEIGHT * (error - self.error)
-        total, count = self._of.get(key[0], (0.0, 0))
+        total, count = known or (0.0, 0)
         self._of[key[0]] = total + seconds, count + 1
         self._likeness.add(key[0], (total + seconds) / (count + 1))
         self._recent.append(seconds)
@@ -99,9 +100,9 @@ class Durations:
 
     def expected(self, key: Key) -> float | None:
         """Return what an evaluation may be expected to take; None while nothing is known."""
-        if key[0] in self._of:
-            total, count = self._of[key[0]]
-            return total / count
+        known = self._of.get(key[0])
+        if known is not None:
+            return known[0] / known[1]
         alike = self._likeness.expected(key[0])
         return self._median() if alike is None else alike
 

@@ -13,8 +13,11 @@ class Forecast:
     """The messages that wait in the controller, and those that run, by their expected ends.
 
     What was not heard to begin counts as waiting. Nothing here looks at every message, but `start`
-    does where more wait than there are engines, once after each that has begun or ended.
+    does where more wait than there are engines, once after each that has begun or ended, and
+    `waiting` at those that wait.
     """
+
+    heard = False  # whether a message was ever heard to begin
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
@@ -37,6 +40,7 @@ class Forecast:
 
     def begins(self, message: Message) -> None:
         """Take note that a message runs."""
+        self.heard = True
         self.ended(message)
         entry = message.begun + message.work, next(self._numbers)
         self._entries[message] = entry
@@ -72,9 +76,8 @@ class Forecast:
         return len(self._ends)
 
     def waiting(self, seconds: float) -> int:
-        """Return how many wait, if they take longer than that on average; else none."""
-        queued = len(self._queued)
-        return queued if self._queued_work > seconds * queued else 0
+        """Return how many wait that take longer than that."""
+        return sum(message.work > seconds for message in self._queued)
 
     def due(self, seconds: float) -> int:
         """Return how many of those that run may be expected to have ended in so many seconds."""

@@ -48,6 +48,7 @@ class Likeness:
         self._constant: float | None = None
         self._of_value: dict[tuple[str, Any], float] = {}
         self._of_number: dict[str, tuple[float, float]] = {}  # what a unit adds, from where on
+        self._told = (-1, 0.0)  # the candidate that was asked for last, and its seconds
 
     def add(self, candidate: int, seconds: float) -> None:
         """Take note of what an evaluation of a candidate takes."""
@@ -63,7 +64,11 @@ class Likeness:
         """Return the seconds that an evaluation of a candidate may be expected to take."""
         if self._constant is None:
             return None
-        total = self._constant
+        if candidate != self._told[0]:  # its splits come one after the other
+            self._told = candidate, self._sum(candidate, self._constant)
+        return self._told[1]
+
+    def _sum(self, candidate: int, total: float) -> float:
         for name, value in self._params(candidate).items():
             if name in self._of_number and (number := _number(value)) is not None:
                 slope, origin = self._of_number[name]
@@ -73,6 +78,7 @@ class Likeness:
 
     def _learn(self) -> None:
         self._learned = len(self._seconds)
+        self._told = (-1, 0.0)
         self._constant, self._of_value, self._of_number, self.longest = None, {}, {}, 0.0
         columns, origins = _columns([self._params(candidate) for candidate in self._seconds])
         took = np.log([max(one, _SHORTEST) for one in self._seconds.values()])

@@ -55,13 +55,14 @@ class Pace:
     def messages(self, engines: int, new: int = 0, waiting: int = 0) -> int:
         """Return how many messages should be under way: running, or waiting for what ends soon.
 
-        An engine of which nothing is heard may be doing something, and end it at any time; but not
-        those that are `new`. While nothing is known it counts how many evaluations are `waiting`.
+        Where nothing is ever heard of engines each may be doing something, and end it at any time;
+        but not those that are `new`. Where they are heard, one that is silent is about to begin
+        what waits for it. While nothing is known it counts how many evaluations are `waiting`.
         """
         several = self._share(engines, waiting) >= 2
         if not self._durations.mean or (several and self._durations.measured < FEWEST):
             return engines + (0 if several else min(engines, FIRST)) + SPARE
-        silent = max(0, engines - new - self._forecast.running)
+        silent = 0 if self._forecast.heard else max(0, engines - new)
         return engines + min(engines, self._forecast.due(LEAD) + silent) + SPARE
 
     def wanted(self, engines: int, waiting: int) -> float:
@@ -92,7 +93,7 @@ class Pace:
 
         Those of the first few engines are single ones, which tell of the others soon; so are those
         that wait for these engines. In between are some of all sizes, so that they end one by one;
-        they come back after about a second with what they have, if evaluations take long.
+        they come back after a while with what they have, if evaluations take long: see `guess`.
 
         Parameters
         ----------
@@ -118,7 +119,12 @@ class Pace:
 
 def length(engines: int) -> float:
     """Return the seconds of work that messages hold on average while there is plenty of it."""
-    return max(min(LONG, engines / FEW), engines / MANY, SHORT)
+    return max(min(LONG, engines / FEW), guess(engines))
+
+
+def guess(engines: int) -> float:
+    """Return for how many seconds an engine goes on with evaluations that nothing is known of."""
+    return max(SHORT, engines / MANY)
 
 
 def telling(engines: int) -> float:

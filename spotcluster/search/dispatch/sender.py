@@ -73,7 +73,7 @@ class Sender:
         limit = max(QUEUE_LIMIT, 3 * longest)
         items = self._backend.pack([self._work(key) for key in keys]).data
         known = self._durations.work(keys)
-        work = known or (pace.SHORT if len(keys) > 1 else 0.0)
+        work = known or (pace.guess(len(targets)) if len(keys) > 1 else 0.0)
         if not targets:  # which would mean any engine
             return None
         label = partial(self._progress.label, keys) if self._progress else None

@@ -35,6 +35,7 @@ LONGEST_WHY = 300  # characters of why an engine cannot begin
 MOST = 20  # different warnings of an evaluation that are told
 PYTHON = "Python"  # beside names of packages: code that comes by value is of one version of it
 LOOK = 1.0  # seconds between two looks at whether the host is taken back
+OFTEN = 0.02  # seconds between two looks at whether it is draining, or evaluations take longer
 AGAIN = 1.0  # seconds after which it is interrupted again, should it go on
 
 
@@ -192,13 +193,17 @@ def _until(
     budget: float, publish: float, batch: list[Any], results: list[dict[str, Any]]
 ) -> Iterator[Any]:
     """Yield what is to be done, and publish the results of what was."""
-    begun = told = time.monotonic()
+    begun = told = looked = time.monotonic()
     told_of = 0
     flag = str(here.drain_flag())
     for task in batch:
         now = time.monotonic()
-        if results and (now - begun > budget or os.path.exists(flag)):  # noqa: PTH110 - quicker
+        if results and now - begun > budget:
             return
+        if now - looked > OFTEN:
+            if os.path.exists(flag):  # noqa: PTH110 - quicker
+                return
+            looked = now
         if now - told > publish:
             here.publish(**{f"results {told_of}": pickle.dumps(results[told_of:])})
             told, told_of = now, len(results)

@@ -23,7 +23,7 @@ _SELDOM = [name for name in _OTHERWISE if name not in _DENSE]
 _REQUIRED = {*_KEY, "test_score"}
 _WRITTEN = _OTHERWISE.keys() - UNWRITTEN
 _MAY_LACK = {name: value for name, value in _OTHERWISE.items() if name not in _REQUIRED}
-_attributes = attrgetter(*_OTHERWISE)
+_ATTRIBUTES = [(name, attrgetter(name)) for name in _OTHERWISE]
 
 Columns = dict[str, Sequence[Any]]
 
@@ -104,8 +104,7 @@ class Finished(Mapping[Key, Evaluation]):
         """Take evaluations; return how many of them are the first of their keys, which stay."""
         if not evaluations:
             return 0
-        rows = map(_attributes, evaluations)
-        return self._take(dict(zip(_OTHERWISE, zip(*rows, strict=True), strict=True)))
+        return self._take({name: list(map(of, evaluations)) for name, of in _ATTRIBUTES})
 
     def read(self, plain: Sequence[Mapping[str, Any]]) -> None:
         """Take what `Evaluation.as_plain` has given; that of a former version may have less in it.

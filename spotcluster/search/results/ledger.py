@@ -97,12 +97,14 @@ class Ledger:
 
     def append(self, items: Iterable[Evaluation | Retry]) -> None:
         """Write finished evaluations and retries; they are on the disk when this returns."""
-        lines = [
-            {"kind": "evaluation" if isinstance(item, Evaluation) else "retry", **item.as_plain()}
-            for item in items
-        ]
-        if lines and self._file is not None:
-            self._write(lines)
+        if self._file is not None:
+            self._write(
+                {
+                    "kind": "evaluation" if isinstance(item, Evaluation) else "retry",
+                    **item.as_plain(),
+                }
+                for item in items
+            )
 
     def close(self) -> None:
         """Let go of the file."""
@@ -170,8 +172,11 @@ class Ledger:
         if file is not None:
             file.close()
 
-    def _write(self, lines: list[dict[str, Any]]) -> None:
-        rest = memoryview("".join(f"{record.in_json(line)}\n" for line in lines).encode())
+    def _write(self, lines: Iterable[dict[str, Any]]) -> None:
+        # One by one: of what is there at once Python would look for garbage in all that there is.
+        rest = memoryview("".join([f"{record.in_json(line)}\n" for line in lines]).encode())
+        if not rest:
+            return
         size = self._file.seek(0, os.SEEK_END)
         try:
             while rest:

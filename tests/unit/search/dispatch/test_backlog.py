@@ -49,7 +49,7 @@ def test_finished_evaluation_is_not_sent_again() -> None:
     backlog = Backlog(KEYS[:1])
     message = sent(backlog, KEYS[0])
     backlog.give_up(message)
-    assert backlog.finish(KEYS[0]) == []  # its result came after all
+    assert backlog.finish(KEYS[0]) == ()  # its result came after all
     assert order(backlog) == []
     assert not backlog.unfinished
 

@@ -115,6 +115,9 @@ def test_each_engine_has_a_message_that_waits_only_where_one_may_end_soon(clock:
     assert first.messages(1000) == 1000 + pace.FIRST + pace.SPARE
     silent = pace.Pace(known(1.0), Forecast())  # nobody knows when they will end
     assert silent.messages(20) == 40 + pace.SPARE
+    forecast = running(clock, 10.0)
+    forecast.ended(next(iter(forecast._entries)))  # what waits for it begins in a moment
+    assert pace.Pace(known(1.0), forecast).messages(20) == 20 + pace.SPARE
 
 
 def test_forecast_follows_what_begins_and_ends(clock: Clock) -> None:
@@ -139,6 +142,13 @@ def test_forecast_follows_what_begins_and_ends(clock: Clock) -> None:
     for one in (second, third):
         made.ended(one)
     assert made.work() == 0.0
+
+
+def test_only_long_messages_that_wait_keep_an_engine_busy(clock: Clock) -> None:
+    made = Forecast()
+    for work in (1.0, 0.001, 0.001):
+        made.waits(message(work))
+    assert made.waiting(0.2) == 1
 
 
 def test_a_message_begins_when_those_before_it_have_begun(clock: Clock) -> None:

@@ -197,6 +197,44 @@ def test_very_short_evaluations_went_in_messages_of_twice_the_time_that_was_left
     assert run.seconds < 1.4 * 0.5  # of which the scheduler takes a tenth of a second for itself
 
 
+def test_an_engine_idled_for_a_look_when_the_first_messages_had_come_back() -> None:
+    """A long message that waited with short ones stood for all of them, by their average."""
+    world = World(lambda _: 0.001)
+    world.join(2)
+    run = world.run([(n // 5, n % 5) for n in range(4000)])
+    for engine in (0, 1):
+        mine = [one for one in run.done.values() if one.engine == engine]
+        gaps = [after.started - before.ended for before, after in itertools.pairwise(mine)]
+        assert max(gaps) < 0.5 * TICK
+
+
+def test_messages_for_the_end_were_sent_when_first_ones_came_back_together() -> None:
+    """Engines that were silent between two messages got two more, the second for later."""
+    world = World(one_second, Times(scheduled=0.0))
+    world.join(1000)
+    run = world.run([(n // 5, n % 5) for n in range(30_000)])
+    assert len(run.done) == 30_000
+    assert run.seconds < 1.02 * 30.0  # 1.17 with these
+
+
+def test_first_messages_of_many_engines_came_back_half_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that the scheduler, of which they are the most, had to send the other half again."""
+    taken: list[int] = []
+    gave_up = Backlog.give_up
+
+    def counted(backlog: Backlog, message: Message) -> None:
+        taken.append(len(backlog.open(message)))
+        gave_up(backlog, message)
+
+    monkeypatch.setattr(Backlog, "give_up", counted)
+    world = World(one_second)
+    world.join(300)
+    world.run([(n // 5, n % 5) for n in range(12_000)])
+    assert sum(taken) < 0.01 * 12_000  # what comes back
+
+
 def test_many_engines_need_no_more_messages_than_a_controller_carries() -> None:
     world = World(one_second)
     world.join(500)

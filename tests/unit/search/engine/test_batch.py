@@ -125,7 +125,7 @@ def test_nothing_is_begun_when_the_host_drains(digest: str, host: Path) -> None:
             (host / "drain").touch()
             return super().fit(X, y)
 
-    common, items = {"model": Draining()}, [(digest, {"params": {}})] * 3
+    common, items = {"model": Draining(2 * batch.OFTEN)}, [(digest, {"params": {}})] * 3
     _, answer = batch.perform("bundle", *packed(common, items), 60.0)
     assert len(pickle.loads(answer)) == 1
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sklearn
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import check_scoring
 from sklearn.svm import SVR
@@ -72,3 +73,33 @@ def test_one_of_several_that_fails_is_one_score() -> None:
     assert result["failed_in"] == "score"
     assert math.isnan(result["test_scores"]["no"])
     assert result["test"] == result["test_scores"]["accuracy"] > 0
+
+
+def test_an_evaluation_that_changes_the_configuration_changes_it_for_itself() -> None:
+    class Configuring(LogisticRegression):
+        def fit(self, X: Any, y: Any) -> Configuring:
+            assert not sklearn.get_config()["assume_finite"]
+            sklearn.set_config(assume_finite=True)
+            return super().fit(X, y)  # type: ignore[no-any-return]
+
+    before = sklearn.get_config()
+    for config in (before, {**before, "working_memory": 7}, {**before, "unknown": 1}):
+        result = scored(None, Configuring(), config=config)
+        assert result["error"] == ""
+        assert sklearn.get_config() == before
+
+
+def test_values_of_parameters_are_the_evaluation_s_own() -> None:
+    class Writing(LogisticRegression):
+        def __init__(self, given: Any = None, C: float = 1.0) -> None:
+            super().__init__(C=C)
+            self.given = given
+
+        def fit(self, X: Any, y: Any) -> Writing:
+            self.given.append(self.C)
+            return super().fit(X, y)  # type: ignore[no-any-return]
+
+    params = {"given": [], "C": 2.0}
+    result = fitting.fit_and_score((X, Y, X, Y), model=Writing(), params=params)
+    assert result["error"] == ""
+    assert params == {"given": [], "C": 2.0}
