@@ -20,7 +20,7 @@ _NAME = re.compile(r"[\w()\[\] ./'@-]{3,128}", re.ASCII)
 
 
 class DiskAnswers(EC2Response):
-    """Part of the EC2 API: CreateVolume, ModifyVolume, CreateImage and DeleteSnapshot."""
+    """Part of the EC2 API: volumes, their snapshots, and images."""
 
     cloud: Any
 
@@ -51,6 +51,14 @@ class DiskAnswers(EC2Response):
         volume: Any = made.result
         backend.tokens.remember("CreateVolume", token, asked, volume.id)
         return made
+
+    def describe_snapshots(self) -> ActionResult:
+        """Answer DescribeSnapshots; moto does not ask whose are wanted."""
+        found: Any = super().describe_snapshots().result
+        wanted = self._get_param("OwnerIds", [])
+        owners = {self.current_account if one == "self" else one for one in wanted}
+        mine = [one for one in found["Snapshots"] if not owners or one.owner_id in owners]
+        return ActionResult({**found, "Snapshots": mine})
 
     def modify_volume(self) -> ActionResult:
         """Answer ModifyVolume; a volume does not become smaller."""

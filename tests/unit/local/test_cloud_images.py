@@ -47,6 +47,14 @@ def test_an_image_has_the_disk_as_it_was_and_tags_from_the_call(
     assert kept == [(instance, snapshot["SnapshotId"])]
 
 
+def test_snapshots_of_the_account_were_those_of_all_images(ec2: Any, instance: str) -> None:
+    assert ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"] == []
+    ec2.create_image(InstanceId=instance, Name="one")
+    (own,) = ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+    assert ec2.describe_snapshots(OwnerIds=[own["OwnerId"]])["Snapshots"] == [own]
+    assert len(ec2.describe_snapshots()["Snapshots"]) > 1
+
+
 def test_volumes_of_the_instance_are_in_its_image_unless_they_are_left_out(
     ec2: Any, instance: str
 ) -> None:
