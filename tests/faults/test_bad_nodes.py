@@ -183,7 +183,7 @@ def test_master_waited_for_workers_that_waited_for_it(world: World) -> None:
 
     def fault(asked: dict[str, Any]) -> dict[str, Any] | None:
         if asked["alias"] == "master" and asked["what"].startswith("engines of master"):
-            wait_until("engines of a worker", lambda: "start of engine" in steps_of(world, WORKER))
+            wait_until("engines of a worker", lambda: "start of engines" in steps_of(world, WORKER))
         return None
 
     world.machines.faults.append(fault)

@@ -14,6 +14,7 @@ from spotcluster.aws import prices
 from spotcluster.aws.session import Session
 from spotcluster.local import market
 from spotcluster.local.images import UBUNTU
+from spotcluster.node_layout import ENGINES
 
 from .world import REGION, World
 
@@ -206,9 +207,9 @@ def test_each_node_gets_as_many_engines_as_it_is_large(wide: World) -> None:
     kinds = {name: kind for name, (kind, _) in places(wide).items()}
     assert sorted(kinds.values()) == sorted(["c5.large", *KINDS])  # the master's is the first
     started = {
-        one["alias"]: len(re.search(r"^numbers=\((.*)\)$", one["script"], re.M)[1].split())  # type: ignore[index]
+        one["alias"]: int(re.search(r"^content=(.*)$", one["script"], re.M)[1])  # type: ignore[index]
         for one in asked
-        if one["what"] == "start of engine"
+        if one["what"] == f"writing {ENGINES}/number"
     }
     assert started == {name: CORES[kind] for name, kind in kinds.items()}
     assert f"with {sum(started.values())} engine(s)" in (done.out + done.err).replace("\n", " ")
