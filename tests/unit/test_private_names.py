@@ -8,10 +8,12 @@ and not in the middle of somebody's search.
 from __future__ import annotations
 
 import ast
+import atexit
 import gc
 import importlib
 import inspect
 import re
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import cache
@@ -62,6 +64,7 @@ ON_NODES = {
     "templates/await_engines.py": {"_engines"},
     "templates/release_engines.py": {"_engines"},
     "templates/controller.py": {"_idcounter"},
+    "templates/engines.py": {"_shutdown", "_run_exitfuncs"},  # Python's
 }
 HOST = ("spotcluster", "local", "host")
 OF_PYTHON = {"_base_executable", "_exit", "_get_filters"}
@@ -265,6 +268,11 @@ def test_executors_know_how_many_workers_they_have() -> None:
 
 def test_paramikos_channel_knows_its_transport() -> None:
     assert "self.transport = " in inspect.getsource(paramiko.Channel)
+
+
+def test_a_process_that_is_forked_can_end_as_python_ends() -> None:
+    assert not inspect.signature(threading._shutdown).parameters  # type: ignore[attr-defined]
+    assert callable(atexit._run_exitfuncs)
 
 
 def test_the_table_has_every_private_function() -> None:
