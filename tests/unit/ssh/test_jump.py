@@ -51,7 +51,11 @@ def test_our_connection_and_the_systems_ssh_go_through_it(
     known = tmp_path / "known"
     known.write_text(ssh.known_hosts_text([target]))
     words = ssh.command_line(target, known, command=["echo", "hi"])
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    except subprocess.TimeoutExpired as late:
+        said = [late.stdout, late.stderr, server.commands, *server.loop.tasks()]
+        pytest.fail("\n".join(map(str, said)))
     assert (done.returncode, done.stdout) == (0, "hi\n"), done.stderr
 
 
