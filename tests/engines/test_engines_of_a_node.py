@@ -268,8 +268,13 @@ def test_engine_that_is_made_after_an_upgrade_has_what_there_is_then(
         assert "AttributeError: module 'joblib'" in node.log()
         (packages / "new.py").write_text("NUMBER = 12\n")
         (packages / "new.py").replace(packages / "joblib.py")
-        os.kill(node.running()[1], signal.SIGKILL)
-        until(lambda: len(node.running()) == 1, "its end to be noticed")
+        former = node.running()[1]
+        os.kill(former, signal.SIGKILL)
+        its = f"{node.name}_1_{former}-"  # it is there again before a slow test has looked
+        until(
+            lambda: not any(who.startswith(its) for who in node.registered().values()),
+            "its end to be noticed",
+        )
         node.wait_for(1, 2)
         said = node.ask(version)
         assert said[1][0] == 12
