@@ -209,7 +209,7 @@ def _run_each(node: Node, steps: Sequence[Step]) -> None:
     try:
         node.run_each(steps)
     except RemoteCommandFailed as error:
-        if error.status != _THERE:
+        if (error.what, error.status) != (f"retire of {_FORMER}", _THERE):
             raise
 
 
