@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from . import picking
 from .world import CREDENTIALS, World, running
 
 
@@ -23,6 +22,5 @@ def world(
         "NO_PROXY": "127.0.0.1",
     }.items():
         monkeypatch.setenv(name, value)
-    picking.use()
     with running(tmp_path, spotcluster_home) as made:
         yield made

@@ -24,6 +24,7 @@ from typing import Any
 import ipyparallel
 import moto.core.base_backend
 import moto.core.responses
+import moto.core.serialize
 import moto.ec2.models
 import moto.ec2.models.instances
 import moto.ec2.responses
@@ -180,6 +181,11 @@ def test_motos_objects_have_what_we_ask_of_them() -> None:
     base = moto.core.base_backend
     assert "url_paths" in inspect.getsource(base.BaseBackend.urls.fget)
     assert isinstance(vars(base.BaseBackend)["_url_module"], property)
+    serialize = moto.core.serialize
+    assert "self._value_picker" in inspect.getsource(serialize.ResponseSerializer.__init__)
+    assert [*inspect.signature(serialize.xmltodict._validate_name).parameters][:1] == ["value"]
+    body = inspect.signature(serialize.ResponseSerializer._serialize_body)
+    assert [*body.parameters] == ["self", "body"]
     create = inspect.signature(base.BackendDict._create_account_specific_backend)
     assert [*create.parameters] == ["self", "account_id"]
 

@@ -13,17 +13,20 @@ from collections.abc import Mapping
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-import moto.core.responses
-from moto.core import serialize
+from moto.core import responses, serialize
 from moto.core.serialize import (
-    MISSING,
     AttributePickerContext,
     EC2Serializer,
     ResponseSerializer,
     XFormedAttributePicker,
-    get_value,
 )
 
+# What is changed here, and what those modules have of others: no checker of types is to look.
+_responses: Any = responses
+_serialize: Any = serialize
+_kinds: Any = (ResponseSerializer, EC2Serializer)
+
+_MISSING = _serialize.MISSING
 _of_serializer = ResponseSerializer.get_value
 
 
@@ -32,7 +35,7 @@ class Picker(XFormedAttributePicker):
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
-        self._paths = _transforms.setdefault(tuple(self.response_transformers), {})
+        self.ends = _transforms.setdefault(tuple(self.response_transformers), {})
 
     def pick(self, path: list[str], obj: Any, key: str, names: tuple[str, ...]) -> Any:
         """Return what an object has under the first of some names, transformed as moto would."""
@@ -40,19 +43,19 @@ class Picker(XFormedAttributePicker):
         is_mapping = hasattr(obj, "__getitem__")
         for name in names:
             if is_mapping or "." in name:
-                value = get_value(obj, name, MISSING)
+                value = _serialize.get_value(obj, name, _MISSING)
             else:
-                value = getattr(obj, name, MISSING)
-            if value is not MISSING:
+                value = getattr(obj, name, _MISSING)
+            if value is not _MISSING:
                 found = value
                 break
         if not self.response_transformers:
             return found
         place = (*path, key)
-        if place not in self._paths:
+        if place not in self.ends:
             ends = (one for one in self.response_transformers if ".".join(place).endswith(one))
-            self._paths[place] = next(ends, None)
-        transform = self._paths[place]
+            self.ends[place] = next(ends, None)
+        transform = self.ends[place]
         return found if transform is None else self.response_transformers[transform](found)
 
 
@@ -71,14 +74,16 @@ def _value(self: ResponseSerializer, value: Any, key: str, shape: Any) -> Any:
     return picker.pick(self.path, value, key, known[kind])
 
 
-def _request_id(headers: dict[str, Any]) -> str:
+def _request_id(headers: dict[str, Any] | None = None) -> str:
     """Return what moto draws letter by letter."""
-    headers["x-amzn-requestid"] = own = os.urandom(26).hex().upper()
+    own = os.urandom(26).hex().upper()
+    if headers is not None:
+        headers["x-amzn-requestid"] = own
     return own
 
 
 _HEAD = '<?xml version="1.0" encoding="utf-8"?>\n'
-_is_sound = functools.cache(serialize.xmltodict._validate_name)
+_is_sound = functools.cache(_serialize.xmltodict._validate_name)
 """Raises what xmltodict raises where a name cannot be that of an element."""
 
 
@@ -113,9 +118,10 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def use() -> None:
-    """Have this process's moto use it."""
-    moto.core.responses.XFormedAttributePicker = Picker
-    moto.core.responses.gen_amzn_requestid_long = _request_id
-    ResponseSerializer.get_value = _value
-    EC2Serializer._serialize_body = lambda _, body: xml(body)
+def answer_quickly() -> None:
+    """Have this process's moto make its answers so."""
+    of_all, of_ec2 = _kinds
+    _responses.XFormedAttributePicker = Picker
+    _responses.gen_amzn_requestid_long = _request_id
+    of_all.get_value = _value
+    of_ec2._serialize_body = lambda _, body: xml(body)
