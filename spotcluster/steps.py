@@ -33,16 +33,26 @@ class Step:
     when: str = ""
 
 
+FOLDER = """\
+case $path in
+*/*) [ -d "${path%/*}/" ] || mkdir -p -- "${path%/*}/" ;;
+esac
+"""
+"""Script that sees to the folder of ``$path``; without a program where it is there."""
+
+
+def finished(mode: int) -> str:
+    """Return script that puts ``$path.new`` in the place of ``$path``; umask 077 made it."""
+    return f'chmod {mode:o} "$path.new"\nmv -- "$path.new" "$path"\n'
+
+
 def writing(path: str, content: str, *, user: str | None, mode: int = 0o600) -> Step:
     """Return the step that writes a file aside and renames it; `path` may start with ``~/``."""
     return Step(
         "umask 077\n"
         f"path={shlex.quote(path.removeprefix('~/'))}\n"
         f"content={shlex.quote(content)}\n"
-        'mkdir -p "$(dirname -- "$path")"\n'
-        'printf %s "$content" >"$path.new"\n'
-        f'chmod {mode:o} "$path.new"\n'
-        'mv -- "$path.new" "$path"\n',
+        f'{FOLDER}printf %s "$content" >"$path.new"\n{finished(mode)}',
         what=f"writing {path}",
         user=user,
     )

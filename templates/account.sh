@@ -36,14 +36,16 @@ case \$PATH in '$programs':*) ;; *) export PATH='$programs':"\$PATH" ;; esac
 PATHS
 mv "$root/path.sh.new" "$root/path.sh"
 add_to() { # file, line: as its first, for Ubuntu's .bashrc ends early where nobody types, and its last
-    local first last
-    first=$(head -n 1 "$1")
-    last=$(tail -n 1 "$1")
+    local first='' last='' line begun='' open=''
+    while IFS= read -r line || { [ -n "$line" ] && open=1; }; do # no programs: it is done often
+        [ -n "$begun" ] || first=$line
+        begun=1 last=$line
+    done <"$1"
     if [ "$first" != "$2" ] || [ "$last" != "$2" ]; then
         {
             [ "$first" = "$2" ] || echo "$2"
             cat "$1"
-            [ -z "$(tail -c 1 "$1")" ] || echo
+            [ -z "$open" ] || echo
             [ "$last" = "$2" ] || echo "$2"
         } >"$root/rc.new"
         cat "$root/rc.new" >"$1" # it may be a link

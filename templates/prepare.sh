@@ -1,6 +1,9 @@
 # Say what this machine has.
 yes_no() { if "$@" >/dev/null 2>&1; then echo 1; else echo 0; fi; }
-memory_kb=$(awk '/^MemTotal:/ {print $2}' /proc/meminfo 2>/dev/null || true)
+memory_kb=
+while read -r name number _; do # no program: it is asked often
+    if [ "$name" = MemTotal: ]; then memory_kb=$number && break; fi
+done 2>/dev/null </proc/meminfo || true
 [ -n "$memory_kb" ] || memory_kb=$(($(sysctl -n hw.memsize) / 1024))
 manager=
 for one in apt-get dnf yum; do

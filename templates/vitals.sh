@@ -1,7 +1,15 @@
 # Say how this machine does, which jobs run on it, and what searches there say of themselves.
-load=$(cut -d ' ' -f 1-3 /proc/loadavg 2>/dev/null || sysctl -n vm.loadavg | tr -d '{}')
-total=$(awk '/^MemTotal:/ {print $2}' /proc/meminfo 2>/dev/null || true)
-free=$(awk '/^MemAvailable:/ {print $2}' /proc/meminfo 2>/dev/null || true)
+read -r one five fifteen _ 2>/dev/null </proc/loadavg ||
+    read -r one five fifteen _ <<<"$(sysctl -n vm.loadavg | tr -d '{}')"
+load="$one $five $fifteen"
+total=
+free=
+while read -r name number _; do # no program: it is asked often
+    case $name in
+        MemTotal:) total=$number ;;
+        MemAvailable:) free=$number && break ;;
+    esac
+done 2>/dev/null </proc/meminfo || true
 [ -n "$total" ] || total=$(($(sysctl -n hw.memsize) / 1024))
 echo "cores=$(getconf _NPROCESSORS_ONLN)"
 echo "load=$load"

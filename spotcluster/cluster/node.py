@@ -18,7 +18,7 @@ from spotcluster.aws.instances import Instance
 from spotcluster.cluster import limits
 from spotcluster.errors import NodeError, RemoteCommandFailed
 from spotcluster.ssh.failures import CannotConnect, Reason
-from spotcluster.steps import Step
+from spotcluster.steps import FOLDER, Step, finished
 
 log = logging.getLogger("spotcluster.node")
 
@@ -93,13 +93,7 @@ class Account:
     def put(self, data: bytes, target: str, *, mode: int = 0o600) -> None:
         """Write a file of this user's, aside and then renamed; `target` may start with ``~/``."""
         path = target.removeprefix("~/")
-        script = (
-            f"umask 077\npath={shlex.quote(path)}\n"
-            'mkdir -p "$(dirname -- "$path")"\n'
-            'cat >"$path.new"\n'
-            f'chmod {mode:o} "$path.new"\n'
-            'mv -- "$path.new" "$path"\n'
-        )
+        script = f'umask 077\npath={shlex.quote(path)}\n{FOLDER}cat >"$path.new"\n{finished(mode)}'
         self.run(script, what=f"writing {target}", timeout=60, input=data)
 
     def get(self, source: str) -> bytes:

@@ -21,6 +21,8 @@ from spotcluster.errors import LocalCloudError
 from .host.layout import MARK, Running
 
 _SCAN_AGAIN = 0.02
+_MARKED = f"\0{MARK}=".encode()
+_HAS_PROC = Path("/proc/self/environ").exists()
 
 
 def server_of(running: Running | None) -> psutil.Process | None:
@@ -45,25 +47,29 @@ def is_alive(process: psutil.Process) -> bool:
 def marks() -> dict[str, list[psutil.Process]]:
     """Return the processes of this user that carry a host's mark, by the host's instance id."""
     found: dict[str, list[psutil.Process]] = {}
-    for process in psutil.process_iter():
-        host = _mark_of(process)
-        if host:
-            found.setdefault(host, []).append(process)
+    for pid in psutil.pids():
+        if not _mark_of(pid):
+            continue
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            host = _mark_of(pid)  # again, as the number may be another one's by now
+            if host and is_alive(process):
+                found.setdefault(host, []).append(process)
     return found
 
 
-def _mark_of(process: psutil.Process) -> str:
-    # psutil.Process.environ() parses all of it; on Linux a look at the bytes is many times quicker.
-    environ = Path("/proc") / str(process.pid) / "environ"
+def _mark_of(pid: int) -> str:
+    # psutil parses all of it, and asks first who it is; on Linux a look at the bytes is many times
+    # quicker, and most processes are nobody's here.
     try:
-        if environ.parent.parent.joinpath("self").exists():
-            raw = environ.read_bytes()
-            start = raw.find(f"\0{MARK}=".encode())
-            if start < 0 and not raw.startswith(f"{MARK}=".encode()):
-                return ""
-            value = raw[start + 1 :].split(b"\0", 1)[0].partition(b"=")[2].decode()
-            return value if is_alive(process) else ""
-        return process.environ().get(MARK, "") if is_alive(process) else ""
+        if not _HAS_PROC:
+            return str(psutil.Process(pid).environ().get(MARK, ""))
+        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
+            raw = b"\0" + file.read()
+        start = raw.find(_MARKED)
+        if start < 0:
+            return ""
+        return raw[start + len(_MARKED) :].split(b"\0", 1)[0].decode()
     except (OSError, psutil.Error, UnicodeDecodeError):
         return ""
 

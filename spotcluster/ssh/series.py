@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
-from spotcluster.ssh.script import BODY, GUARD, Ending, Script
+from spotcluster.ssh.script import BODY, GUARD, KILLED_AFTER, Ending, Script
 from spotcluster.steps import Step
 
 # A step's script goes to its bash by a pipe: it is in no command line, and no sudo that reads ahead
@@ -24,8 +24,13 @@ sc_step() { # mark, limit, user or nothing; the script is $sc_text
     local status=0 limit=$2 begin=$SECONDS left=$((sc_end - SECONDS)) words
     [ "$limit" -le "$left" ] || limit=$left
     if [ "$limit" -gt 0 ]; then
-        words=(env BASH_ENV= sh -c "$sc_guard" sh "$limit" "$1" 0 "$sc_body")
-        [ -z "$3" ] || words=(sudo -n -H -u "$3" -- "${words[@]}")
+        if [ -n "$3" ]; then
+            words=(env BASH_ENV= sh -c "$sc_guard" sh "$limit" "$1" 0 "$sc_body")
+            words=(sudo -n -H -u "$3" -- "${words[@]}")
+        else # what the guard does, without the two programs on the way to it
+            words=(bash --norc -c "$sc_body" bash "$1" 0)
+            [ -z "$sc_timeout" ] || words=(timeout -k "$sc_killed" "$limit" "${words[@]}")
+        fi
         printf '%s\\0' "$sc_text" | "${words[@]}" || status=${PIPESTATUS[1]}
     else
         status=124
@@ -89,6 +94,8 @@ class Series:
             f"sc_end=$((SECONDS + {ceil(limit)} + 1))",  # it counts whole seconds: one is begun
             f"sc_guard={shlex.quote(GUARD)}",
             f"sc_body={shlex.quote(BODY)}",
+            f"sc_killed={KILLED_AFTER} sc_timeout=",
+            "if command -v timeout >/dev/null 2>&1; then sc_timeout=1; fi",
             _CONDUCTOR,
         ]
         for step, script in zip(steps, scripts, strict=True):
