@@ -28,8 +28,8 @@ from spotcluster.cluster.lifecycle.keeping import on_master
 from spotcluster.plugins import environment
 
 PACKAGES = (*environment.BASE, *on_master.PACKAGES, "scikit-learn", "distributed", "bokeh")
-_FORM = "with all bytecode, without tests but ipyparallel's, stubs and headers"
-_NOT_COMPILED = re.compile(r"/tests/")
+_FORM = "with all bytecode but of scripts, without tests but ipyparallel's, stubs and headers"
+_NOT_COMPILED = re.compile(r"/tests/|\.data/")  # beside scripts, uv refuses what is compiled
 
 
 def link(home: Path) -> None:

@@ -90,6 +90,16 @@ def cluster(module_cloud: local.Endpoint, module_home: Path) -> str:
     return "mycluster"
 
 
+def test_the_tests_cache_of_packages_had_one_that_uv_refused(
+    cluster: str, module_home: Path
+) -> None:
+    """All were installed anew by pip then, which takes twenty times as long."""
+    master = host(module_home, nodes(cluster)["master"]["id"])
+    programs = master / ".spotcluster" / "keeper" / ".spotcluster" / "env" / "bin"
+    assert (programs / "python").exists()
+    assert not (programs / "pip").exists()
+
+
 def test_master_replaces_what_is_lost_with_the_laptop_gone(
     cluster: str, module_home: Path, tmp_path: Path
 ) -> None:
