@@ -113,7 +113,7 @@ class Feeder:
         return sum(number for _, number in self._came)
 
     def _order(self, ready: int) -> None:
-        """Have what takes longest go first when the end is near, and all count for what it takes."""
+        """Near the end have what takes longest go first, and all count for what it takes."""
         now = time.monotonic()
         if not self._durations.mean:  # nothing tells how near it is
             return

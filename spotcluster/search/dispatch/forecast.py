@@ -61,7 +61,7 @@ class Forecast:
             self._sum = self._sum - entry[0] if self._ends else 0.0
 
     def is_known(self, message: Message, work: float) -> None:
-        """Take note of what a message takes, of which something else was thought when it was sent."""
+        """Take note of what a message takes, where it was sent for something else."""
         before, message.work, message.guessed = message.work, work, False
         if message in self._queued:  # it keeps its place
             self._queued_work += work - before
