@@ -36,7 +36,7 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 NEEDED = (
     "ipyparallel.engine.app",
@@ -315,7 +315,24 @@ def be_engine() -> None:
 
     if IS_LINUX:
         fork_nanny()
+    app.Kernel = quiet(app.Kernel)
     app.main()
+
+
+def quiet(kernel: Any) -> Any:
+    """Return a kernel that tells nobody that it is busy, and idle again, who does not want to know.
+
+    Of each message of a search these would be half of what is published, which engine, controller
+    and client handle each.
+    """
+
+    class Quiet(kernel):  # type: ignore[misc]  # ipykernel is not there for mypy
+        def _publish_status(self, status: str, channel: str, parent: Any = None) -> None:
+            about = parent or self.get_parent(channel)
+            if not about.get("metadata", {}).get("spotcluster_quiet"):
+                super()._publish_status(status, channel, parent)
+
+    return Quiet
 
 
 def fork_nanny() -> None:
