@@ -311,11 +311,13 @@ def show(name: str, node: str) -> None:
 
 def be_engine() -> None:
     """Be an engine, of what the command line says."""
+    from ipykernel import iostream
     from ipyparallel.engine import app
 
     if IS_LINUX:
         fork_nanny()
     app.Kernel = quiet(app.Kernel)
+    iostream.OutStream = prompt(iostream.OutStream)
     app.main()
 
 
@@ -333,6 +335,28 @@ def quiet(kernel: Any) -> Any:
                 super()._publish_status(status, channel, parent)
 
     return Quiet
+
+
+def prompt(stream: Any) -> Any:
+    """Return a stream of what is printed that is flushed where something was.
+
+    A kernel flushes two of them twice with each message, and waits each time until another thread
+    has woken up and done so.
+    """
+
+    class Prompt(stream):  # type: ignore[misc]
+        written = False
+
+        def write(self, text: str) -> Any:
+            self.written = True
+            return super().write(text)
+
+        def flush(self) -> None:
+            if self.written:
+                self.written = False  # what comes from now on may be too late for this one
+                super().flush()
+
+    return Prompt
 
 
 def fork_nanny() -> None:

@@ -154,6 +154,40 @@ def test_engines_told_of_each_message_of_a_search_that_they_were_busy_and_idle(
     assert {kind for about, kind in said if about == pending.id} == {"apply_reply"}
 
 
+def test_an_engine_waited_four_times_with_each_message_for_what_nobody_had_printed_to_be_sent(
+    pair: Machines,
+) -> None:
+    def printed() -> list[int]:
+        import sys
+
+        thread: Any = sys.stdout.pub_thread  # type: ignore[attr-defined]
+        asked: list[Any] = []
+        schedule = thread.schedule
+
+        def scheduled(what: Any) -> None:
+            asked.append(what)
+            schedule(what)
+
+        thread.schedule = scheduled
+        try:
+            counts = []
+            for text in ("", "", "seen"):
+                sys.stdout.write(text) if text else None
+                sys.stdout.flush()
+                sys.stderr.flush()
+                counts.append(len(asked))
+            return counts
+        finally:
+            thread.schedule = schedule
+
+    printed.__module__ = "__main__"
+    told = pair.client[pair.client.ids[0]].apply_async(printed)
+    counts = told.get(LIMIT)
+    assert counts[0] == counts[1] == 0
+    assert counts[2] > 0
+    until(lambda: told.stdout == "seen", "what was printed")
+
+
 def test_a_straggler_is_tried_on_an_idle_engine(
     pair: Machines, iris: list[str], by_value: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
