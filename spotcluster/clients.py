@@ -20,13 +20,15 @@ from typing import Any
 import cloudpickle  # type: ignore[import-untyped]  # it has no types
 import ipyparallel
 
+from spotcluster.subscriptions import Subscribed
+
 LIVES = 3
 """How many engines a task may take with it: it may be what they died of. Searches have the same."""
 LIVES_OF = "spotcluster_lives"
 """The name of that in a task's metadata, and of a function's attribute that says another number."""
 
 
-class Client(ipyparallel.Client):  # type: ignore[misc]  # ipyparallel has no types
+class Client(Subscribed, ipyparallel.Client):  # type: ignore[misc]  # ipyparallel has no types
     """A client whose tasks are sent again when their engine is lost.
 
     Attributes

@@ -8,12 +8,13 @@ uses, for this is not there: `await_engines.py`, `release_engines.py`, `controll
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 INHERITED = ("_start_io_thread",)
-"""What our own classes override, or call on themselves: `cluster.subscriptions.Subscribed`."""
+"""What our own classes override, or call on themselves: `subscriptions.Subscribed`."""
 
 
 def is_closed(client: Any) -> bool:
@@ -24,6 +25,26 @@ def is_closed(client: Any) -> bool:
 def session_key(client: Any) -> bytes:
     """Return what tells a client's controller from others; see `published.key_of`."""
     return bytes(getattr(client, "curve_serverkey", None) or client.session.key)
+
+
+def ask_for_engines(client: Any, limit: float) -> None:
+    """Have a client whose sockets still are this thread's know the engines that there are now.
+
+    What is published of them meanwhile waits in its socket. Some of it may be older than the
+    answer: to be told again what has come and gone, in that order, changes nothing.
+    """
+    query = client._query_socket
+    asked = client.session.send(query, "connection_request")
+    end = time.monotonic() + limit
+    while query.poll(max(0, round(1000 * (end - time.monotonic())))):
+        _, answer = client.session.recv(query, mode=0)
+        if answer["parent_header"].get("msg_id") != asked["header"]["msg_id"]:
+            continue
+        there = {int(number): identity for number, identity in answer["content"]["engines"].items()}
+        for gone in set(client._engines) - set(there):
+            client._unregister_engine({"content": {"id": gone}})
+        client._update_engines(there)
+        return
 
 
 @contextmanager

@@ -18,8 +18,26 @@ names, marks, numbers = sys.argv[3::3], sys.argv[4::3], sys.argv[5::3]
 begin = time.monotonic()
 end = begin + limit
 client = ipyparallel.Client(connection_info=file, timeout=limit)
+ASK_AGAIN = 1.0  # seconds
 asked: dict[int, Any] = {}  # what each engine was asked, by its number
 since: dict[int, float] = {}
+
+
+def ask_again() -> None:
+    """Have the client know the engines that there are now.
+
+    What came or went while it connected it was not told of: it subscribes to that last. What it is
+    told of between this question and its answer may be undone, until the next one.
+    """
+    told = client._send_recv(client._query_stream, "connection_request")["content"]["engines"]
+    there = {int(number): identity for number, identity in told.items()}
+    client._io_loop.add_callback(know, there)  # as all that it is told
+
+
+def know(there: dict[int, str]) -> None:
+    for gone in set(client._engines) - set(there):
+        client._unregister_engine({"content": {"id": gone}})
+    client._update_engines(there)
 
 
 def answers(engine: int) -> bool:
@@ -59,7 +77,11 @@ def ready(begins: str, number: str) -> str:
 
 
 first = end
+asked_at = begin
 while True:
+    if time.monotonic() - asked_at > ASK_AGAIN:
+        ask_again()
+        asked_at = time.monotonic()
     found = {name: ready(*node) for name, *node in zip(names, marks, numbers, strict=True)}
     now = time.monotonic()
     if first == end and not all(found.values()):  # the others get as long again, and a moment

@@ -9,7 +9,7 @@
     aliases.py         names of nodes for the user's own ssh
     secrets.py         plugins' settings that stay on the computers whose config has them
     lookup.py          where a cluster is, and the key that opens its nodes
-    connect.py         an ipyparallel client through our tunnel, with subscriptions.py
+    connect.py         an ipyparallel client through our tunnel
     ingress.py         who may reach it
     limits.py          one limit for all that a thread does
     hooks.py           calling what a plugin does; what goes wrong there names it

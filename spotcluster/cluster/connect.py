@@ -141,11 +141,10 @@ def client_of(cluster: Cluster, *, timeout: float = 60.0) -> ipyparallel.Client:
     """
     from spotcluster import clients, depots
     from spotcluster.aws.buckets.objects import Bucket
-    from spotcluster.cluster.subscriptions import Subscribed
 
     opened, info = tunnel(cluster)
 
-    class Client(Subscribed, clients.Client):
+    class Client(clients.Client):
         cluster_name = cluster.name
 
         def become_dask(self, *_: Any, **__: Any) -> None:

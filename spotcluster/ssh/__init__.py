@@ -9,6 +9,7 @@
     attempt.py      one attempt to connect
     patience.py     attempts until a booting machine lets us in
     connection.py   a connection: run, put, get
+    apart.py        all of it in a thread of its own, where no Ctrl-C comes in between
     script.py       what goes over for a script, and what its output says
     series.py       several scripts in one round trip
     channels.py     one command on a channel: feeds and drains it within a limit

@@ -114,6 +114,7 @@ def stream(
     """Run a command line on a new channel and yield what it prints as it comes.
 
     It may last for ever, and print any amount, of which nothing is kept; True marks standard error.
+    While it prints nothing, an empty piece comes now and then, so that whoever reads can leave.
     `deadline` (monotonic) is for its start alone.
 
     Raises
@@ -141,8 +142,10 @@ def stream(
                 raise TimeoutError
             elif channel.eof_received:  # the selector would return at once
                 channel.status_event.wait(_TICK)
+                yield False, b""
             else:
                 selector.select(_TICK)
+                yield False, b""
 
 
 def kill(channel: Any) -> None:

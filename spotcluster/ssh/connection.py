@@ -15,6 +15,7 @@ import paramiko
 
 from spotcluster.errors import ConnectionFailed, NodeError, RemoteCommandFailed
 from spotcluster.ssh import channels, sftp
+from spotcluster.ssh.apart import apart, apart_each
 from spotcluster.ssh.script import KILLED_AFTER, Ending, Script
 from spotcluster.ssh.series import Series
 from spotcluster.ssh.target import Target
@@ -52,7 +53,7 @@ class Connection:
     """A connection that is logged in; safe to use from several threads at once.
 
     Made by `spotcluster.ssh.connect` and `spotcluster.ssh.wait_for`. It does not come back by
-    itself when it is lost; `alive` says so.
+    itself when it is lost; `alive` says so. A Ctrl-C while something runs over it ends it.
     """
 
     def __init__(self, target: Target, transport: Any) -> None:
@@ -81,6 +82,11 @@ class Connection:
         if self._transport is not threading.current_thread():
             self._transport.join(1.0)
 
+    def abandon(self) -> None:
+        """End it at once, whatever state an interrupt has left it in; this takes no lock."""
+        self._transport.stop_thread()
+
+    @apart
     def run(
         self,
         script: str,
@@ -142,6 +148,7 @@ class Connection:
         said = _decode(stdout[ending.stdout]), _decode(stderr[ending.stderr])
         return Result(status, *said, output)
 
+    @apart
     def run_each(self, steps: Sequence[Step], *, timeout: float) -> list[str]:
         """Run several scripts one after the other in one round trip, up to the first that fails.
 
@@ -200,6 +207,7 @@ class Connection:
             raise self._lost(at(got.stderr) if at else what)
         return got
 
+    @apart
     def put(self, data: bytes | Path, target: str, *, mode: int = 0o600) -> None:
         """Write a file on the machine: aside, then renamed.
 
@@ -223,6 +231,7 @@ class Connection:
         with self._files(f"writing {target}") as client:
             sftp.put(client, data, target, mode=mode)
 
+    @apart
     def get(self, source: str) -> bytes:
         """Return the content of a file on the machine.
 
@@ -258,6 +267,7 @@ class Connection:
                 channel.exec_command(line)
             yield channel
 
+    @apart_each
     def stream(
         self, command: Sequence[str], *, what: str, user: str | None = None, silence: float
     ) -> Generator[bytes, None, None]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spotcluster.ssh import transfer
+from spotcluster.ssh.apart import apart
 from spotcluster.ssh.connection import Connection
 from spotcluster.ssh.copying import wire
 from spotcluster.ssh.copying.wire import Watch
@@ -38,6 +39,7 @@ class Passed:
     problem: str
 
 
+@apart
 def pass_on(
     connection: Connection,
     base: str,

@@ -12,6 +12,7 @@ from typing import Any
 
 from spotcluster import assembly, node_layout
 from spotcluster.errors import ConnectionFailed, NodeError, SpotclusterError, UsageError
+from spotcluster.ssh.apart import apart
 from spotcluster.ssh.connection import Connection
 from spotcluster.ssh.copying import wire
 from spotcluster.ssh.copying.receiver import Receiver
@@ -135,6 +136,7 @@ class Report:
             raise NodeError(alias, text + (f" (and {more} more)." if more else "."), AGAIN)
 
 
+@apart
 def put(
     connection: Connection,
     sources: Sequence[str | os.PathLike[str]],
@@ -188,6 +190,7 @@ def put(
     )
 
 
+@apart
 def get(
     connection: Connection,
     sources: Sequence[str],

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from spotcluster import templates
 
-from .conftest import Machines
+from . import late
+from .conftest import LIMIT, Machines
 
 
-def ask(machines: Machines, limit: float, *words: str) -> tuple[str, float]:
+def ask(
+    machines: Machines, limit: float, *words: str, file: Path | None = None
+) -> tuple[str, float]:
     begin = time.monotonic()
     program = templates.read("await_engines.py")
     done = subprocess.run(
-        [sys.executable, "-c", program, str(machines.client_file), str(limit), *words],
+        [sys.executable, "-c", program, str(file or machines.client_file), str(limit), *words],
         capture_output=True,
         text=True,
         timeout=240,
@@ -56,4 +61,21 @@ def test_engine_that_a_search_was_faster_to_is_there(two_engines: Machines, tmp_
     said = ask(two_engines, 6, "node001", begins(two_engines), "2")[0]
     gate.touch()
     working.get(timeout=60)
+    assert said == ""
+
+
+def test_engine_that_came_while_the_program_connected_was_missed_and_the_start_failed(
+    two_engines: Machines, tmp_path: Path
+) -> None:
+    """One that went meanwhile was waited for; after 90 s the node was taken for broken."""
+    any_engine = ("node001", ",".join("0123456789abcdef"), "3")
+    file = tmp_path / "client.json"
+    with late.Notices(two_engines.client_file) as notices, ThreadPoolExecutor() as pool:
+        file.write_text(json.dumps(notices.info))
+        asking = pool.submit(ask, two_engines, LIMIT, *any_engine, file=file)
+        assert notices.asked_for.wait(LIMIT)
+        two_engines.stop_engines(but=1)
+        two_engines.start("node001", 2)
+        said = asking.result()[0]
+    two_engines.stop_engines(but=2)
     assert said == ""

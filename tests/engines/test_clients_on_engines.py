@@ -9,6 +9,7 @@ import tempfile
 import types
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import ipyparallel
@@ -19,8 +20,10 @@ from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 
+from spotcluster import subscriptions
 from spotcluster.clients import Client
 
+from . import late
 from .conftest import LIMIT, Machines, until
 
 CONTROLLER = Path(__file__).parents[2] / "templates" / "controller.py"
@@ -144,6 +147,29 @@ def test_broadcast_view_answers(cluster: Clusters) -> None:
     assert set(view.apply_async(os.getpid).get(LIMIT)) == set(
         cluster.client[:].apply_async(os.getpid).get(LIMIT)
     )
+
+
+def test_client_never_knew_which_engines_came_and_went_while_it_connected(
+    cluster: Clusters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waited without end for one that had gone, and for one that had come."""
+    monkeypatch.setattr(subscriptions, "LIMIT", LIMIT)
+    cluster.start("node001", 1)
+    with late.Notices(cluster.client_file) as notices, ThreadPoolExecutor() as pool:
+        connecting = pool.submit(Client, notices.info, timeout=LIMIT)
+        assert notices.asked_for.wait(LIMIT)
+        cluster.stop_engines(but=2)
+        cluster.start("node001", 1)
+        there = cluster.client.ids
+        notices.open()
+        client = connecting.result(LIMIT)
+        try:
+            assert client.ids == there
+            client.clear(block=True)
+            cluster.stop_engines(but=2)
+            until(lambda: client.ids == cluster.client.ids, "what came after it was connected")
+        finally:
+            client.close()
 
 
 def test_controller_writes_how_many_tasks_keep_the_cluster_from_ending(

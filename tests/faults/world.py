@@ -14,16 +14,17 @@ import json
 import os
 import pickle
 import re
+import socket
+import stat
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-import psutil
 from moto.core.model_instances import reset_model_data
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ssm.models import ssm_backends
@@ -350,7 +351,15 @@ def set_limit(home: Path, name: str, seconds: int) -> None:
 
 def _own_connections() -> set[tuple[str, int]]:
     """Return our ends of connections: tests call EC2 too, and keep theirs open."""
-    return {tuple(one.laddr) for one in psutil.Process().net_connections("tcp")}
+    # The kernel's table is of all connections of this computer, and gets long while tests run.
+    found: set[tuple[str, int]] = set()
+    for descriptor in [int(path.name) for path in Path("/dev/fd").iterdir()]:
+        with suppress(OSError):  # the one that has listed them
+            if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                with socket.socket(fileno=os.dup(descriptor)) as one:
+                    if one.family == socket.AF_INET:
+                        found.add(one.getsockname())
+    return found
 
 
 def _action(environ: dict[str, Any], body: bytes) -> str:

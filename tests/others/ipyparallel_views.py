@@ -39,6 +39,8 @@ from spotcluster.plugins.base import Node
 
 NAME = "iptest"
 PATIENCE = 60  # seconds
+LIMIT = 240  # for a whole test of theirs
+COMING = 200  # for engines that were killed: their absence is said before that of an end
 ENGINES = 4  # most of them want so many; those that want more add some
 CONFIG = """
 [key mykey]
@@ -142,7 +144,14 @@ class Client(clients.Client, metaclass=Kind):
     def __new__(cls) -> Any:
         made = spotcluster.connect(NAME)
         # Those that a test has killed come back, which takes the longer the more often they were.
-        wait_until(f"{OURS.number} engines", lambda: len(made.ids) >= OURS.number)
+        try:
+            wait_until("engines", lambda: len(made.ids) >= OURS.number, COMING)
+        except AssertionError as error:
+            again = spotcluster.connect(NAME)
+            said = f"{OURS.number} engines; it knows {made.ids}, a new client {again.ids}"
+            again.close()
+            made.close()
+            raise AssertionError(f"{error}: {said}") from error
         return made
 
 
@@ -170,7 +179,7 @@ def pytest_configure(config: pytest.Config) -> None:
     from ipyparallel.tests import clienttest
 
     # On a machine that does other things too, their five to thirty seconds may pass.
-    clienttest.ClusterTestCase.test_timeout = 240
+    clienttest.ClusterTestCase.test_timeout = LIMIT
     clienttest.ClusterTestCase.timeout = PATIENCE
     for name in ("get", "wait_for_output"):
         setattr(AsyncResult, name, patient(getattr(AsyncResult, name)))

@@ -61,7 +61,10 @@ LIBRARIES = (
 PRIVATE = sorted((TOP / "spotcluster").rglob("*_private.py"))
 # They run where nothing of ours is, from their text alone.
 ON_NODES = {
-    "templates/await_engines.py": {"_engines"},
+    "templates/await_engines.py": {
+        *("_engines", "_io_loop", "_query_stream", "_send_recv"),
+        *("_unregister_engine", "_update_engines"),
+    },
     "templates/release_engines.py": {"_engines"},
     "templates/controller.py": {"_idcounter"},
     # Two of Python's, and a method of ipykernel's.
@@ -99,6 +102,8 @@ CALLED = {  # with these arguments, first of all
     "ipyparallel.Client._dispatch_iopub": ["self", "msg"],
     "ipyparallel.Client._dispatch_reply": ["self", "msg"],
     "ipyparallel.Client._handle_apply_reply": ["self", "msg"],
+    "ipyparallel.Client._unregister_engine": ["self", "msg"],
+    "ipyparallel.Client._update_engines": ["self", "engines"],
     "paramiko.Transport._send_user_message": ["self", "data"],
     "moto.ec2.models.EC2Backend._get_template_from_args": ["self", "launch_template_arg"],
     "moto.core.responses.BaseResponse._get_param": ["self", "param_name", "if_none"],
@@ -156,7 +161,7 @@ def test_scikit_learn_keeps_requests_and_output_where_copies_take_them_from() ->
 def test_ipyparallels_client_has_what_we_ask_of_it() -> None:
     """Attributes that are set when it is connected are in its source, and nowhere else."""
     source = inspect.getsource(inspect.getmodule(ipyparallel.Client))  # type: ignore[arg-type]
-    names = ("_closed", "_engines", "_futures", "_io_loop", "_outstanding_dict")
+    names = ("_closed", "_engines", "_futures", "_io_loop", "_outstanding_dict", "_query_socket")
     streams = ("_iopub_stream", "_mux_stream", "_task_stream")
     for name in (*names, *streams):
         assert re.search(rf"\bself\.{name} = |^    {name} = ", source, re.MULTILINE), name

@@ -16,6 +16,7 @@ from spotcluster import ssh
 from spotcluster.aws.buckets.store import Object, Place, Store
 from spotcluster.errors import CloudError, UsageError
 from spotcluster.ssh import transfer
+from spotcluster.ssh.apart import apart
 from spotcluster.ssh.copying import wire
 from spotcluster.ssh.copying.digests import is_etag
 from spotcluster.ssh.copying.folders import ASIDE
@@ -32,6 +33,7 @@ _NOT_A_PATH = "its key is not the path of a file"
 _A_LINK = "a link, which S3 does not have; -L copies what it leads to"
 
 
+@apart
 def put(
     connection: ssh.Connection,
     store: Store,
@@ -195,6 +197,7 @@ def _spec(store: Store, one: Object) -> str:
     return spec if is_etag(spec) else ""
 
 
+@apart
 def get(
     connection: ssh.Connection,
     sources: Sequence[str],

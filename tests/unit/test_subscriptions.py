@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zmq
 
-from spotcluster.cluster.subscriptions import Subscribed
+from spotcluster.subscriptions import Subscribed
 
 
 class Client:

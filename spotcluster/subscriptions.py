@@ -1,8 +1,12 @@
-"""A client that hears what engines print from its first call on.
+"""A client that knows all engines, and hears what they print, from its first call on.
 
-ipyparallel's client subscribes to the output of engines without waiting for it to be so. What is
-published before is lost, and with it the end of a cell's output: through a tunnel the first ``%px``
-would show nothing, or wait for ever.
+ipyparallel's client asks which engines there are, and then subscribes to what is told of those
+that come and go, and to what engines print. It waits for neither subscription to be so. What is
+published before is lost: an engine that came meanwhile is never known to the client, one that went
+is waited for without end, and the end of a cell's output is missing. Through a tunnel, or on a
+machine that does other things too, "meanwhile" is long.
+
+This belongs to no room: programs on the master have the same client.
 """
 
 from __future__ import annotations
@@ -12,22 +16,24 @@ from typing import Any
 
 import zmq
 
+from spotcluster import ipyparallel_private
+
 LIMIT = 10.0  # seconds; a client that only might miss something is better than none
 
 
 class Subscribed:
     """Mixed into ipyparallel's client: it is connected when its subscriptions are."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *args: Any, **settings: Any) -> None:
         self._subscriptions = _Subscriptions(shadow=zmq.Context.instance())
-        super().__init__(context=self._subscriptions, **settings)  # type: ignore[call-arg]
+        super().__init__(*args, context=self._subscriptions, **settings)  # type: ignore[call-arg]
 
     def _start_io_thread(self) -> None:
         # Called when every socket was told to connect, and by its owner, this thread, for now.
         self._subscriptions.await_handshakes(LIMIT)
-        super()._start_io_thread()  # type: ignore[misc]  # ipyparallel's client has it
         # Nobody tells when a subscription has arrived. It goes the way that this goes after it.
-        self.queue_status()  # type: ignore[attr-defined]
+        ipyparallel_private.ask_for_engines(self, LIMIT)
+        super()._start_io_thread()  # type: ignore[misc]  # ipyparallel's client has it
 
 
 class _Subscriptions(zmq.Context[zmq.Socket[bytes]]):
