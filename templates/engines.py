@@ -317,7 +317,7 @@ def be_engine() -> None:
     if IS_LINUX:
         fork_nanny()
     app.Kernel = quiet(app.Kernel)
-    iostream.OutStream = prompt(iostream.OutStream)
+    iostream.OutStream = prompt(iostream.OutStream)  # type: ignore[misc]
     app.main()
 
 
