@@ -36,7 +36,7 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 NEEDED = (
     "ipyparallel.engine.app",
@@ -311,11 +311,52 @@ def show(name: str, node: str) -> None:
 
 def be_engine() -> None:
     """Be an engine, of what the command line says."""
+    from ipykernel import iostream
     from ipyparallel.engine import app
 
     if IS_LINUX:
         fork_nanny()
+    app.Kernel = quiet(app.Kernel)
+    iostream.OutStream = prompt(iostream.OutStream)  # type: ignore[misc]
     app.main()
+
+
+def quiet(kernel: Any) -> Any:
+    """Return a kernel that tells nobody that it is busy, and idle again, who does not want to know.
+
+    Of each message of a search these would be half of what is published, which engine, controller
+    and client handle each.
+    """
+
+    class Quiet(kernel):  # type: ignore[misc]  # ipykernel is not there for mypy
+        def _publish_status(self, status: str, channel: str, parent: Any = None) -> None:
+            about = parent or self.get_parent(channel)
+            if not about.get("metadata", {}).get("spotcluster_quiet"):
+                super()._publish_status(status, channel, parent)
+
+    return Quiet
+
+
+def prompt(stream: Any) -> Any:
+    """Return a stream of what is printed that is flushed where something was.
+
+    A kernel flushes two of them twice with each message, and waits each time until another thread
+    has woken up and done so.
+    """
+
+    class Prompt(stream):  # type: ignore[misc]
+        written = False
+
+        def write(self, text: str) -> Any:
+            self.written = True
+            return super().write(text)
+
+        def flush(self) -> None:
+            if self.written:
+                self.written = False  # what comes from now on may be too late for this one
+                super().flush()
+
+    return Prompt
 
 
 def fork_nanny() -> None:

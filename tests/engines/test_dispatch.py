@@ -13,13 +13,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.svm import SVC
 
 from spotcluster.errors import SearchError
+from spotcluster.search.backends import ipyparallel_private
 from spotcluster.search.backends.ipyparallel import IPyParallel
 from spotcluster.search.data.evaluations import Evaluation, Key, Retry
 from spotcluster.search.data.splits import Bundle
 from spotcluster.search.dispatch.dispatcher import Dispatcher
 from spotcluster.search.dispatch.verdicts import News
+from spotcluster.search.engine import here
 
-from .conftest import Machines, until
+from .conftest import LIMIT, Machines, until
 
 TASK = {"model": SVC(), "scoring": None, "error_score": -1.0, "return_train_score": False}
 
@@ -128,6 +130,62 @@ def test_tiny_evaluations_travel_together(pair: Machines, iris: list[str], by_va
     results = [item for item in dispatch.news if isinstance(item, Evaluation)]
     assert {item.test_score for item in results if item.candidate == 7} == {8.0}
     assert len(pair.client.history) - before < 200
+
+
+def test_engines_told_of_each_message_of_a_search_that_they_were_busy_and_idle(
+    pair: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which nobody listened to, and was half of what they published."""
+    said: list[tuple[str, str]] = []
+    looked = ipyparallel_private._about
+
+    def looks(client: Any, parts: Any) -> Any:
+        about, rest = looked(client, parts)
+        said.append((about, client.session.unpack(rest[1].bytes)["msg_type"]))
+        return about, rest
+
+    monkeypatch.setattr(ipyparallel_private, "_about", looks)
+    engine = pair.client.ids[0]
+    pending = IPyParallel(pair.client.load_balanced_view()).call(engine, here.identity)
+    assert pending.result(LIMIT)["engine"] == engine
+    users = pair.client[engine].apply_async(int)
+    # Busy and idle, the last of which is published after all that is about the other one.
+    until(lambda: said.count((users.msg_ids[0], "status")) == 2, "what is published")
+    assert {kind for about, kind in said if about == pending.id} == {"apply_reply"}
+
+
+def test_an_engine_waited_four_times_with_each_message_for_what_nobody_had_printed_to_be_sent(
+    pair: Machines,
+) -> None:
+    def printed() -> list[int]:
+        import sys
+
+        thread: Any = sys.stdout.pub_thread  # type: ignore[attr-defined]
+        asked: list[Any] = []
+        schedule = thread.schedule
+
+        def scheduled(what: Any) -> None:
+            asked.append(what)
+            schedule(what)
+
+        thread.schedule = scheduled
+        try:
+            counts = []
+            for text in ("", "", "seen"):
+                sys.stdout.write(text) if text else None
+                sys.stdout.flush()
+                sys.stderr.flush()
+                counts.append(len(asked))
+            return counts
+        finally:
+            thread.schedule = schedule
+
+    printed.__module__ = "__main__"
+    told = pair.client[pair.client.ids[0]].apply_async(printed)
+    counts = told.get(LIMIT)
+    assert counts[0] == counts[1] == 0
+    assert counts[2] > 0
+    until(lambda: told.stdout == "seen", "what was printed")
 
 
 def test_a_straggler_is_tried_on_an_idle_engine(

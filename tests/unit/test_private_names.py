@@ -68,7 +68,8 @@ ON_NODES = {
     },
     "templates/release_engines.py": {"_engines"},
     "templates/controller.py": {"_idcounter"},
-    "templates/engines.py": {"_shutdown", "_run_exitfuncs"},  # Python's
+    # Two of Python's, and a method of ipykernel's.
+    "templates/engines.py": {"_shutdown", "_run_exitfuncs", "_publish_status"},
 }
 HOST = ("spotcluster", "local", "host")
 OF_PYTHON = {"_base_executable", "_exit", "_get_filters"}

@@ -19,6 +19,9 @@ _OUT = int(zmq.POLLOUT)  # to compare with a flag takes longer
 GATHER = 0.05  # seconds in which notes come together, where nobody waits for anything else
 
 
+_QUIET = {"spotcluster_quiet": True}  # templates/engines.py: nobody waits for "busy" and "idle"
+
+
 class Answer(Future[Any]):
     """What was sent to an engine, and what comes back.
 
@@ -69,10 +72,11 @@ def _nothing() -> None:
 class _Mail:
     """What comes to a client for our messages, taken before the client makes more of it.
 
-    For each of them four messages come: that an engine is busy, a note, a reply, that it is idle.
-    The client unpacks all of each and reads dates in them, waits for the last of them, and receives
-    one each time that its thread wakes, which takes longer than all that a search does. Here all
-    that has come is received, no more is unpacked than is needed, and the client gets the rest.
+    For each of them come a note, a reply and, from engines that are not of a cluster of ours, that
+    they are busy, and idle again. The client unpacks all of each and reads dates in them, waits for
+    the last of them, and receives one each time that its thread wakes, which takes longer than all
+    that a search does. Here all that has come is received, no more is unpacked than is needed, and
+    the client gets the rest.
     """
 
     def __init__(self) -> None:
@@ -250,7 +254,7 @@ def _send(
     buffers = pack_apply_message(
         function, args, {}, session.buffer_threshold, session.item_threshold
     )
-    message = session.msg("apply_request", metadata=metadata)
+    message = session.msg("apply_request", metadata={**(metadata or {}), **_QUIET})
     answer = Answer(message["msg_id"])
     mail.awaited[answer.id] = answer
     mail.unanswered.add(answer.id)

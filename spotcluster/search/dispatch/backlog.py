@@ -80,14 +80,18 @@ class Backlog:
                 keys[key] = None
         return list(keys)
 
-    def longest_first(self, durations: Durations) -> None:
+    def longest_first(self, durations: Durations) -> float:
         """Have what takes longest go first, so that nothing long is begun near the end.
 
         Before them go the first splits of candidates of which nothing is known, which tell of the
-        others. Those that may be expected to take as long as each other keep their order.
+        others. Those that may be expected to take as long as each other keep their order, and all
+        do where somebody has said what goes first.
+
+        Returns
+        -------
+        float
+            Seconds that all that waits may be expected to take.
         """
-        if self._in_order:
-            return
         takes: dict[int, float] = {}  # of each candidate, for all its splits take as long
         urgency: dict[Key, float] = {}
         for key in self._waiting:
@@ -96,8 +100,10 @@ class Backlog:
             else:
                 takes[key[0]] = durations.expected(key) or 0.0
                 urgency[key] = takes[key[0]] if durations.knows(key) else math.inf
-        self._waiting = deque(sorted(self._waiting, key=urgency.__getitem__, reverse=True))
-        self._back.clear()
+        if not self._in_order:
+            self._waiting = deque(sorted(self._waiting, key=urgency.__getitem__, reverse=True))
+            self._back.clear()
+        return sum(takes[candidate] for candidate, _ in self._waiting)
 
     def _to_send(self, key: Key) -> bool:
         return key in self.unfinished and key not in self._counted

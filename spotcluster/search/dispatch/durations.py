@@ -40,8 +40,7 @@ class Durations:
     mean : float
         Of the last ones; 0 while nothing is known.
     error : float
-        By what share candidates differed from what was expected before any of their splits was
-        known, on average.
+        By what share the last ones differed from what was expected of them, on average.
     spread : float
         By what share of the mean the last ones differed from it, on average.
     """
@@ -79,8 +78,7 @@ class Durations:
 
     def add(self, key: Key, seconds: float) -> None:
         """Take note of what an evaluation took."""
-        known = self._of.get(key[0])
-        before = self.expected(key) if known is None else None
+        before = self.expected(key)
         if not self.measured:
             self.mean = seconds
         else:
@@ -90,7 +88,7 @@ class Durations:
             if before is not None:
                 error = abs(seconds - before) / max(seconds, before, 1e-9)
                 self.error += _WEIGHT * (error - self.error)
-        total, count = known or (0.0, 0)
+        total, count = self._of.get(key[0], (0.0, 0))
         self._of[key[0]] = total + seconds, count + 1
         self._likeness.add(key[0], (total + seconds) / (count + 1))
         self._recent.append(seconds)

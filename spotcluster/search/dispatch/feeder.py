@@ -79,9 +79,10 @@ class Feeder:
                 soon, self._backlog.waiting, len(self._backlog.under_way())
             )
             keys = self._backlog.next(self._durations, wanted, untried)
-            if not keys or not self._send(keys):
+            if not keys or not (message := self._send(keys)):
                 self._backlog.put_back(keys)
                 return
+            self._pace.goes(message)
 
     def is_ahead(self, seconds: float) -> bool:
         """Return whether no engine will want for work in so many seconds, whatever is answered."""
@@ -93,12 +94,13 @@ class Feeder:
         idle = max(0, ready - self._forecast.running)
         return self._forecast.waiting(seconds) >= idle + self._forecast.due(seconds)
 
-    def _know_better(self) -> None:
-        """Have the first messages count for what they take, now that it is known."""
-        for message in list(self._backlog.under_way()):
-            if message.guessed:
-                self._forecast.is_known(message, self._durations.work(message.keys))
+    def _know_better(self) -> int:
+        """Have messages count for what they take, by what is known now; return how much that is."""
+        messages = list(self._backlog.under_way())
+        for message in messages:
+            self._forecast.is_known(message, self._durations.work(message.keys))
         self._guesses = False
+        return sum(len(message.keys) for message in messages)
 
     def _new(self, ready: Sequence[int]) -> int:
         """Return how many engines have become ready just now."""
@@ -111,15 +113,16 @@ class Feeder:
         return sum(number for _, number in self._came)
 
     def _order(self, ready: int) -> None:
-        """Have what takes longest go first when the end is near."""
+        """Near the end have what takes longest go first, and all count for what it takes."""
         now = time.monotonic()
         if not self._durations.mean:  # nothing tells how near it is
             return
         near = max(NEAR, 2 * self._durations.longest_left, 3 * pace.length(ready))
         if now < self._order_next or self._pace.left(ready, self._backlog.waiting) > near:
             return
-        self._backlog.longest_first(self._durations)
-        self._order_next = now + ORDER + self._backlog.waiting * EACH
+        self._pace.waits(self._backlog.waiting, self._backlog.longest_first(self._durations))
+        number = self._backlog.waiting + self._know_better()
+        self._order_next = now + ORDER + number * EACH
 
     def ask_others(self) -> None:
         """Have what has failed on a host tried on another one, where it may be the host's doing."""
@@ -160,14 +163,14 @@ class Feeder:
                     why = f"{self._roster.name(message.uuid)} was slow, another tried it too"
                     self._verdicts.news.append(Retry(*key, why, lost=False))
 
-    def _send(self, keys: Sequence[Key], engines: Sequence[int] = ()) -> bool:
+    def _send(self, keys: Sequence[Key], engines: Sequence[int] = ()) -> Message | None:
         # Only to those that are ready: one that is still at its imports would keep it waiting.
         apart = any(self._verdicts.deaths[key] >= DEATHS - 1 for key in keys)  # the last try
         message = self._sender.send(keys, engines or self._suspicions.ready(), apart=apart)
         if message is None:
-            return False
+            return None
         self._backlog.count_on(message)
         self._detector.sent(message)
         self._forecast.waits(message)
         self._sent(message)
-        return True
+        return message

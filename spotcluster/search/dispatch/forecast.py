@@ -61,13 +61,12 @@ class Forecast:
             self._sum = self._sum - entry[0] if self._ends else 0.0
 
     def is_known(self, message: Message, work: float) -> None:
-        """Take note of what a message takes that was sent before anything was known."""
-        waits, begun = message in self._queued, message in self._entries
-        self.ended(message)  # by what was thought of it
-        message.work, message.guessed = work, False
-        if waits:
-            self.waits(message)
-        elif begun:
+        """Take note of what a message takes, where it was sent for something else."""
+        before, message.work, message.guessed = message.work, work, False
+        if message in self._queued:  # it keeps its place
+            self._queued_work += work - before
+            self._paired = None
+        elif message in self._entries:
             self.begins(message)
 
     @property

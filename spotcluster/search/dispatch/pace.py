@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from spotcluster.search.dispatch.durations import Durations
 from spotcluster.search.dispatch.forecast import Forecast
+from spotcluster.search.dispatch.messages import Message
 from spotcluster.search.engine import batch
 
 FEW = 4.0  # messages a second of a small cluster, and
@@ -26,7 +27,7 @@ LEAST = 0.05  # seconds of work in a message near the end, and
 BURST = 300.0  # messages a second then
 HINTS = 8.0  # notes a second, of all engines, with results of messages that are not done
 LEAD = 1.0  # seconds of work that wait in the controller, for engines that will be free then
-SPARE = 2  # messages that wait beside them
+SPARE = 1  # message that waits beside them
 FEWEST = 8  # evaluations that must have been measured before messages are sized by them
 FIRST = 32  # messages that wait while nothing is known of how long they take, at most
 SHARE = 8  # of an engine's share of all evaluations, the part that it is given before that
@@ -51,6 +52,7 @@ class Pace:
         self._forecast = forecast
         self._turn = 0.0
         self._more = more
+        self._waits = 0, 0.0  # how many evaluations, and the seconds that they take
 
     def messages(self, engines: int, new: int = 0, waiting: int = 0) -> int:
         """Return how many messages should be under way: running, or waiting for what ends soon.
@@ -112,9 +114,24 @@ class Pace:
         """Return how many evaluations an engine is given before anything is known of them."""
         return 0.0 if self._more else waiting / engines / SHARE
 
+    def waits(self, number: int, seconds: float) -> None:
+        """Take note of what so many evaluations that wait may be expected to take, all that do."""
+        self._waits = number, seconds
+
+    def goes(self, message: Message) -> None:
+        """Take note that a message has taken some of them."""
+        number, seconds = self._waits
+        if number > 0:
+            self._waits = number - len(message.keys), seconds - message.work
+
     def left(self, engines: int, waiting: int) -> float:
-        """Return in how many seconds all could be done."""
-        return (self._durations.mean * waiting + self._forecast.work()) / engines
+        """Return in how many seconds all could be done.
+
+        What takes longest goes first, so the average says little of what is left of them then.
+        """
+        number, seconds = self._waits
+        others = self._durations.mean * (waiting - number)  # they have come since
+        return (max(0.0, seconds + others) + self._forecast.work()) / engines
 
 
 def length(engines: int) -> float:

@@ -94,6 +94,18 @@ def test_near_the_end_messages_take_most_of_the_time_that_is_left(clock: Clock) 
     assert made.wanted(32, 1) >= pace.LEAST
 
 
+def test_what_is_left_is_what_those_that_wait_take_and_not_the_average(clock: Clock) -> None:
+    made = pace.Pace(known(1.0), running(clock, 2.0, 2.0))
+    assert made.left(2, 10) == pytest.approx((10 + 4) / 2)
+    made.goes(Message(((0, 0),), None, 0.0, 10.0, work=9.0))  # before anybody has said
+    assert made.left(2, 10) == pytest.approx((10 + 4) / 2)
+    made.waits(10, 3.0)
+    assert made.left(2, 10) == pytest.approx((3 + 4) / 2)
+    made.goes(Message(((0, 0), (0, 1)), None, 0.0, 10.0, work=1.0))
+    assert made.left(2, 8) == pytest.approx((2 + 4) / 2)
+    assert made.left(2, 12) == pytest.approx((2 + 4 + 4) / 2)  # of new ones nothing else is known
+
+
 def test_what_is_not_known_well_is_spread_in_smaller_parts(clock: Clock) -> None:
     forecast = running(clock, *[1.0] * 32)
     sure, unsure = known(*[0.1] * 50), known(*[0.02, 0.18] * 50)
@@ -142,6 +154,21 @@ def test_forecast_follows_what_begins_and_ends(clock: Clock) -> None:
     for one in (second, third):
         made.ended(one)
     assert made.work() == 0.0
+
+
+def test_a_message_of_which_more_is_known_keeps_its_place(clock: Clock) -> None:
+    made = running(clock, 1.0)
+    first, second = message(1.0), message(1.0)
+    for one in (first, second):
+        made.waits(one)
+    made.is_known(first, 5.0)
+    assert made.start(1) == pytest.approx(1.0 + (5.0 + 1.0) / 2 + 5.0)
+    first.begun = clock.now
+    made.begins(first)
+    made.is_known(first, 3.0)
+    assert made.work() == pytest.approx(1.0 + 3.0 + 1.0)
+    made.ended(first)
+    assert made.work() == pytest.approx(1.0 + 1.0)
 
 
 def test_only_long_messages_that_wait_keep_an_engine_busy(clock: Clock) -> None:
