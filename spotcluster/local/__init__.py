@@ -10,7 +10,7 @@ its own files and processes, for every instance. It starts by itself when it is 
     daemon.py        the background process
     service.py       what runs in it
     application.py   moto's application behind our middleware:
-                     access/, web/, faults, limits, lags, pricing
+                     access/, answers, faults, limits, lags, pricing
     cloud.py         the state: moto's backends, under one lock; persistence, addresses
     ec2.py           EC2: moto's, with these over it: launches, fleets, fleet_books,
                      requirements, spot, market, capacity/, prices, instances, images,

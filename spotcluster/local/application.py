@@ -28,7 +28,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from . import market, pricing
+from . import answers, market, pricing
 from .access.callers import Caller, Credentials
 from .access.roles import PAGE, Roles
 from .cloud import Cloud
@@ -36,8 +36,7 @@ from .ec2 import LocalEC2Response
 from .faults import Rule
 from .host import metadata
 from .lags import Lags
-from .moto_private import look_through_subclasses
-from .web import answers, moto_private
+from .moto_private import answer_quickly, look_through_subclasses
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ moto.core.responses.camelcase_to_underscores = functools.cache(  # type: ignore[
 )
 moto.ec2.utils.simple_aws_filter_to_re = functools.lru_cache(4096)(simple_aws_filter_to_re)
 look_through_subclasses()
-moto_private.answer_quickly()
+answer_quickly()
 
 
 class _Dispatcher(DomainDispatcherApplication):
@@ -142,28 +141,19 @@ class Application:
         self._moto = _Dispatcher(make)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        return self.answer(environ)(environ, start_response)
-
-    def answer(self, environ: dict[str, Any]) -> Response:
-        """Answer a request, by its WSGI environment.
-
-        Raises
-        ------
-        ConnectionResetError
-            Instead of an answer, where the connection is to be closed.
-        """
         try:
-            return self._answer(environ)
-        except ConnectionResetError:
+            response = self._answer(environ)
+        except ConnectionResetError:  # asked for: the server closes the connection
             raise
         except Exception:
             log.exception("a request failed")
-            return answers.error(
+            response = answers.error(
                 Caller.of(environ).service,
                 "InternalError",
                 "An internal error has occurred in the local cloud; its log says more.",
                 500,
             )
+        return response(environ, start_response)
 
     def _answer(self, environ: dict[str, Any]) -> Response:
         path = environ.get("PATH_INFO", "/")
@@ -324,8 +314,6 @@ def _body(environ: dict[str, Any], largest: int) -> bytes:
     if size > largest:
         raise ValueError("the body of a request is too large")
     body: bytes = environ["wsgi.input"].read(size) if size else b""
-    if len(body) < size:
-        raise ConnectionResetError  # whoever sent it was ended meanwhile
     return body
 
 

@@ -9,9 +9,8 @@ from typing import Any
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from werkzeug.wrappers import Response
 
-from . import market
+from . import answers, market
 from .prices import on_demand_price
-from .web import answers
 
 _JSON_TYPE = "application/x-amz-json-1.1"
 _TERM = "JRTCKXETXF"

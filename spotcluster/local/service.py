@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 from pathlib import Path
 from typing import Any
+
+from moto.moto_server.werkzeug_app import MotoRequestHandler
+from werkzeug.serving import BaseWSGIServer, make_server
 
 from . import record
 from .access.roles import Roles
@@ -14,11 +18,11 @@ from .host.children import become_subreaper
 from .hosts import Hosts
 from .instances import LocalInstance
 from .reconciler import Reconciler
-from .web.serving import Server
 
 log = logging.getLogger(__name__)
 
 _ADDRESS = "127.0.0.1"
+_POLL = 0.05
 
 
 class Service:
@@ -31,7 +35,7 @@ class Service:
         self._cloud = Cloud(folder)
         self._hosts = Hosts(folder, subreaper=subreaper)
         self._reconciler = Reconciler(self._cloud, self._hosts)
-        self._server: Server | None = None
+        self._server: BaseWSGIServer | None = None
 
     def start(self) -> str:
         """Take up the state, listen and begin; return the URL."""
@@ -47,12 +51,14 @@ class Service:
             status=self._status,
         )
         self._server = _listen(settings.port, application)
-        url = self._server.url
+        url = f"http://{_ADDRESS}:{self._server.server_port}"
         roles = Roles(self._cloud, settings.credentials)
         self._cloud.variables = lambda instance: roles.variables(instance, url)
-        record.keep_port(self._folder, self._server.port)
+        record.keep_port(self._folder, self._server.server_port)
         self._reconciler.start()
-        self._server.start()
+        threading.Thread(
+            target=self._server.serve_forever, args=(_POLL,), name="http", daemon=True
+        ).start()
         record.write(self._folder, url)
         log.info("the local cloud is up at %s", url)
         return url
@@ -61,8 +67,8 @@ class Service:
         """End everything; what the instances are is kept."""
         log.info("stopping")
         assert self._server is not None
-        self._server.stop()
-        record.keep_port(self._folder, self._server.port)  # where that file was lost
+        self._server.shutdown()
+        record.keep_port(self._folder, self._server.server_port)  # where that file was lost
         self._cloud.save()
         self._reconciler.stop()
         self._hosts.close()
@@ -100,11 +106,18 @@ def _name(instance: LocalInstance) -> str:
     return instance.alias or str(tags.get("Name") or "")
 
 
-def _listen(port: int, application: Application) -> Server:
+def _listen(port: int, application: Application) -> BaseWSGIServer:
     """Listen on the port of last time, so that clients that know it go on; else on any."""
-    if port:
+    for candidate in dict.fromkeys((port, 0)):
         try:
-            return Server(application.answer, (_ADDRESS, port))
-        except OSError:
-            log.info("port %d is taken", port)
-    return Server(application.answer, (_ADDRESS, 0))
+            return make_server(
+                _ADDRESS,
+                candidate,
+                application,
+                threaded=True,
+                request_handler=MotoRequestHandler,
+            )
+        except (OSError, SystemExit):
+            # werkzeug exits where another would raise.
+            log.info("port %d is taken", candidate)
+    raise OSError("no port is free")

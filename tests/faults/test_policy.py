@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spotcluster.aws.session import Session
-from spotcluster.local.web import answers
+from spotcluster.local import answers
 
 from .world import REGION, World
 

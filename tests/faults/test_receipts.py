@@ -12,9 +12,8 @@ import pytest
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from spotcluster.aws import tags
-from spotcluster.local import market
+from spotcluster.local import answers, market
 from spotcluster.local.market import Told
-from spotcluster.local.web import answers
 
 from . import changes, sweep
 from .commands import END, GO_ON

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from spotcluster.local.web import answers
+from spotcluster.local import answers
 
 from .changes import few_names
 from .world import World

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 
 from spotcluster.aws import tags
 from spotcluster.aws.session import Session
-from spotcluster.local.web import answers
+from spotcluster.local import answers
 
 from .world import REGION, World
 

@@ -37,9 +37,9 @@ from spotcluster.local.access.callers import Credentials
 from spotcluster.local.application import Application
 from spotcluster.local.cloud import Cloud
 from spotcluster.local.moto_private import parameters_of
-from spotcluster.local.web.serving import Server
 
 from .machines import Machines
+from .serving import Server
 from .terminals import Change, Done, Terminal
 
 CREDENTIALS = Credentials("AKIATESTTESTTESTTEST", "secret")
@@ -149,7 +149,7 @@ class World:
     def _answer(self, environ: dict[str, Any]) -> Response:
         if environ["PATH_INFO"] == "/idle":
             return Response(headers={"Connection": "close"})
-        body = environ["wsgi.input"].readall()  # or whoever sent it was killed meanwhile
+        body = environ["wsgi.input"].getvalue()
         if environ["PATH_INFO"] == "/remote":
             asked = json.loads(body)
             name = f"{asked['alias']}: {asked['what']}"
@@ -162,7 +162,7 @@ class World:
 
             def do() -> Response:
                 environ["wsgi.input"] = io.BytesIO(body)
-                return self._application.answer(environ)
+                return Response.from_app(self._application, environ, buffered=True)
 
         with self._lock:
             self._number += 1

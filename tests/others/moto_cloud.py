@@ -8,10 +8,12 @@ moto itself.
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import pickle
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,10 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami, AmiBackend
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
+    MotoRequestHandler,
     create_backend_app,
 )
+from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
 
 from spotcluster.local import images
@@ -31,7 +35,6 @@ from spotcluster.local.access.callers import Caller, Credentials
 from spotcluster.local.application import Application
 from spotcluster.local.cloud import Cloud
 from spotcluster.local.ec2 import LocalEC2Backend
-from spotcluster.local.web.serving import Server
 
 OURS = images.make_images
 
@@ -104,13 +107,16 @@ def with_motos(backend: Any) -> dict[str, Ami]:
 
 def main(which: str) -> None:
     """Serve until standard input ends: when whoever started this is no more."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     gc.set_threshold(500_000)  # a region has 15,000 things, and each test makes one
     application = (
         DomainDispatcherApplication(create_backend_app) if which == "plain" else Resettable()
     )
-    server = Server(lambda environ: Response.from_app(application, environ, buffered=True))
-    server.start()
-    print(server.url, flush=True)  # noqa: T201
+    server = make_server(
+        "127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(f"http://127.0.0.1:{server.server_port}", flush=True)  # noqa: T201
     sys.stdin.read()
     os._exit(0)
 

@@ -19,10 +19,9 @@ from typing import Any
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from werkzeug.wrappers import Response
 
-from spotcluster.local import clock
+from spotcluster.local import answers, clock
 from spotcluster.local.cloud import Cloud
 from spotcluster.local.instances import LocalInstance
-from spotcluster.local.web import answers
 
 from . import questions
 from .callers import Caller, Credentials

@@ -25,7 +25,7 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from werkzeug.wrappers import Response
 
-from spotcluster.local.web import answers
+from spotcluster.local import answers
 
 _LARGE = 100_000.0
 _QUOTAS = {

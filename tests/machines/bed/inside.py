@@ -13,8 +13,11 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
+
+from werkzeug.serving import make_server
 
 from spotcluster.local.daemon import share_descriptions
 
@@ -24,12 +27,13 @@ from spotcluster.local.moto_private import read_offerings_when_asked  # noqa: E4
 
 read_offerings_when_asked()
 
+from moto.moto_server.werkzeug_app import MotoRequestHandler  # noqa: E402
+
 from spotcluster.local.access.callers import Credentials  # noqa: E402
 from spotcluster.local.access.roles import Roles  # noqa: E402
 from spotcluster.local.application import Application  # noqa: E402
 from spotcluster.local.cloud import Cloud  # noqa: E402
 from spotcluster.local.reconciler import Reconciler  # noqa: E402
-from spotcluster.local.web.serving import Server  # noqa: E402
 
 from . import imds, index  # noqa: E402
 from .cgroups import Cgroups  # noqa: E402
@@ -113,8 +117,11 @@ def _start(settings: dict[str, Any], networks: type[Network], kind: type[Machine
 
 
 def _serve(application: Application, fd: int | None = None, *, host: str = "127.0.0.1") -> None:
-    listening = None if fd is None else socket.socket(fileno=os.dup(fd))
-    Server(application.answer, (host, API_PORT), listening=listening).start()
+    port = API_PORT if fd is None else socket.socket(fileno=os.dup(fd)).getsockname()[1]
+    server = make_server(
+        host, port, application, threaded=True, request_handler=MotoRequestHandler, fd=fd
+    )
+    threading.Thread(target=server.serve_forever, name="api", daemon=True).start()
 
 
 if __name__ == "__main__":

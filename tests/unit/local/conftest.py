@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,13 @@ import boto3
 import pytest
 from botocore.config import Config
 from moments import HeldClock, Moment
+from werkzeug.serving import make_server
 
 from spotcluster.local import clock
 from spotcluster.local.access.callers import Credentials
 from spotcluster.local.application import Application
 from spotcluster.local.cloud import Cloud
 from spotcluster.local.images import UBUNTU
-from spotcluster.local.web.serving import Server
 
 CREDENTIALS = Credentials("AKIATESTTESTTESTTEST", "secret")
 
@@ -41,10 +42,13 @@ def cloud(tmp_path: Path) -> Cloud:
 
 @pytest.fixture
 def url(cloud: Cloud) -> Iterator[str]:
-    server = Server(Application(cloud, CREDENTIALS).answer)
-    server.start()
-    yield server.url
-    server.stop()
+    server = make_server("127.0.0.1", 0, Application(cloud, CREDENTIALS), threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @pytest.fixture

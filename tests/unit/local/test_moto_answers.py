@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from moto.core import responses, serialize
 
-from spotcluster.local.web import moto_private
-from spotcluster.local.web.moto_private import xml
+from spotcluster.local import moto_private
+from spotcluster.local.moto_private import xml
 
 BODIES: dict[str, Any] = {
     "nothing": {},
