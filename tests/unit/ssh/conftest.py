@@ -35,10 +35,6 @@ class Loop:
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(120)
 
-    def tasks(self) -> list[str]:
-        """Return what it is at: where a test hangs, this tells what is waited for."""
-        return [str(task) for task in asyncio.all_tasks(self.loop)]
-
     def close(self) -> None:
         self.do(_cancel_the_rest())
         self.loop.call_soon_threadsafe(self.loop.stop)
