@@ -34,7 +34,7 @@ class Part:
     @classmethod
     def start(cls, name: str, environment: dict[str, str], *, alone: bool) -> Part:
         """Start it in a session of its own, so that it can be ended with all that it started."""
-        # It is read when the part has ended.
+        # It is read when the part has ended, and so outlives this: no `with`.
         output = None if alone else tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
         # A shell that stays, as it waits for the daemons that are left to it, whose time is counted
         # only then: a part's own shell may become a pytest, which does not.

@@ -46,11 +46,12 @@ class _Far:
             self._booted.add(target.host_key_alias)
             takes = _BOOT[1] if self._alone else self._random.uniform(*_BOOT)
             left = max(0.0, self._launched + takes - time.monotonic())
+        # As long as a machine boots, and a network takes, in the place of which this stands.
         time.sleep(_TO_CONNECT * _ROUND_TRIP + (left if is_first else 0))
 
     def calling(self, send: Callable[..., Any]) -> Callable[..., Any]:
         def slow(*args: Any, **options: Any) -> Any:
-            time.sleep(_ROUND_TRIP)
+            time.sleep(_ROUND_TRIP)  # as to a region that is far
             answer = send(*args, **options)
             if any(call in str(args[1].body) for call in _MAKING):
                 self._launched = time.monotonic()
@@ -123,7 +124,7 @@ def main() -> None:
     """Run it."""
     tree, workers = Path(sys.argv[1]), int(sys.argv[2])
     sys.path[:0] = [str(tree), str(Path(__file__).parents[1] / "tests")]
-    from faults.machines import Machines  # type: ignore[import-not-found]
+    from faults.machines import Machines
 
     from spotcluster import ssh
     from spotcluster.cli import main as program
@@ -141,7 +142,7 @@ def main() -> None:
 
     def ask(asked: dict[str, Any]) -> dict[str, Any]:
         if far and asked["kind"] != "ssh":
-            time.sleep(_ROUND_TRIP)
+            time.sleep(_ROUND_TRIP)  # as to a node that is far
         with lock:
             (connections if asked["kind"] == "ssh" else trips)[asked["alias"]] += 1
             answer: dict[str, Any] = machines.answer(asked)

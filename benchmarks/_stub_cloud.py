@@ -30,10 +30,8 @@ def main() -> None:
             "NO_PROXY": "127.0.0.1",
         }
         os.environ.update(own)
-        from faults import picking  # type: ignore[import-not-found]
-        from faults.world import running  # type: ignore[import-not-found]
+        from faults.world import running
 
-        picking.use()
         with running(folder, home) as world:
             world.cloud.most_instances = 2000
             world.cloud.limits.on = bool(os.environ.get("BENCH_FAR"))

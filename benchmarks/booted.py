@@ -30,7 +30,7 @@ import _bench
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from machines.bed.lab import Lab  # type: ignore[import-not-found]
+from machines.bed.lab import Lab
 
 _ROUND_TRIP = 0.05
 _SHARE = 0.1  # of a core

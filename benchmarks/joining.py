@@ -170,7 +170,7 @@ class Link:
             self._free = max(self._free, time.monotonic()) + size / LINK
             until = self._free
         if (left := until - time.monotonic()) > 0:  # a sleep of no time gives the core away
-            time.sleep(left)
+            time.sleep(left)  # so long the link is taken
 
 
 class Client:

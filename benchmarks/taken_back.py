@@ -132,7 +132,7 @@ def place(options: argparse.Namespace) -> Iterator[Place]:
     """Give the place that the options ask for; nothing of it is left afterwards."""
     if options.machines:
         sys.path.insert(0, str(HERE.parents[1] / "tests"))
-        from machines.bed.lab import Lab  # type: ignore[import-not-found]
+        from machines.bed.lab import Lab
 
         with Lab() as lab:
             yield Machines(lab, options.workers)
