@@ -58,9 +58,13 @@ def answers(engine: int) -> bool:
 
 
 def works(engine: int) -> bool:
-    """Return whether an engine has a task, or has answered anybody."""
+    """Return whether an engine is at work: it has a task, or has answered and was sent more.
+
+    That it has answered once is not enough: it may be gone since, and the controller not know it.
+    """
     status = client.queue_status(engine)
-    if status["tasks"] or status["completed"]:
+    ours = engine in asked  # what we asked waits there too
+    if status["tasks"] or (status["completed"] and status["queue"] > ours):
         asked[engine] = None
         return True
     return False

@@ -348,8 +348,9 @@ def prompt(stream: Any) -> Any:
         written = False
 
         def write(self, text: str) -> Any:
-            self.written = True
-            return super().write(text)
+            length = super().write(text)
+            self.written = True  # last, or another's flush meanwhile would take it for done
+            return length
 
         def flush(self) -> None:
             if self.written:

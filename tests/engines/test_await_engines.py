@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -62,6 +63,20 @@ def test_engine_that_a_search_was_faster_to_is_there(two_engines: Machines, tmp_
     gate.touch()
     working.get(timeout=60)
     assert said == ""
+
+
+def test_engine_that_was_gone_and_still_registered_counted_as_one_that_answers(
+    two_engines: Machines,
+) -> None:
+    """It had answered before: a node was ready for as long as the controller took to notice."""
+    two_engines.client[:].apply_sync(int)
+    silent = two_engines.engines[1]
+    silent.send_signal(signal.SIGSTOP)
+    try:
+        said = ask(two_engines, 4, "node001", begins(two_engines), "2")[0]
+    finally:
+        silent.send_signal(signal.SIGCONT)
+    assert said == "node001 1 of 2 answered\n"
 
 
 def test_engine_that_came_while_the_program_connected_was_missed_and_the_start_failed(

@@ -61,12 +61,13 @@ LIBRARIES = (
 )
 PRIVATE = sorted((TOP / "spotcluster").rglob("*_private.py"))
 # They run where nothing of ours is, from their text alone.
+ASKED_AGAIN = {
+    *("_engines", "_io_loop", "_query_stream", "_send_recv"),
+    *("_unregister_engine", "_update_engines"),
+}
 ON_NODES = {
-    "templates/await_engines.py": {
-        *("_engines", "_io_loop", "_query_stream", "_send_recv"),
-        *("_unregister_engine", "_update_engines"),
-    },
-    "templates/release_engines.py": {"_engines"},
+    "templates/await_engines.py": ASKED_AGAIN,
+    "templates/release_engines.py": ASKED_AGAIN,
     "templates/controller.py": {"_idcounter"},
     # Two of Python's, and a method of ipykernel's.
     "templates/engines.py": {"_shutdown", "_run_exitfuncs", "_publish_status"},
