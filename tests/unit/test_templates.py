@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
+from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -35,3 +38,33 @@ def test_numbers_and_names_that_could_be_ours_are_given_too() -> None:
 def test_a_script_that_does_not_exist_is_named() -> None:
     with pytest.raises(FileNotFoundError, match=r"no\.sh"):
         templates.script("no.sh")
+
+
+def test_what_was_written_while_another_thread_flushed_was_not_flushed_when_asked() -> None:
+    spec = importlib.util.spec_from_file_location(
+        "engines", Path(__file__).parents[2] / "templates" / "engines.py"
+    )
+    assert spec
+    assert spec.loader
+    engines: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(engines)
+
+    class Stream:
+        """In the middle of each `write` another thread flushes it."""
+
+        waiting = ""
+        sent = ""
+
+        def write(self, text: str) -> int:
+            self.flush()
+            self.waiting += text
+            return len(text)
+
+        def flush(self) -> None:
+            self.sent += self.waiting
+            self.waiting = ""
+
+    stream = engines.prompt(Stream)()
+    assert stream.write("seen") == 4
+    stream.flush()
+    assert stream.sent == "seen"

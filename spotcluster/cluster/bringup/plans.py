@@ -413,8 +413,13 @@ def refusals(template: Template) -> list[UsageError]:
     return found
 
 
-def check_key(template: Template) -> Path:
+def check_key(template: Template, region: str | None = None) -> Path:
     """Return the path of the private key, when a connection could use it at this moment.
+
+    Parameters
+    ----------
+    region : str, optional
+        Where the cluster is to be; that of the template unless given.
 
     Raises
     ------
@@ -427,7 +432,7 @@ def check_key(template: Template) -> Path:
         raise UsageError(
             f"The private key of '{template.keyname}', {path}, does not exist.",
             "Correct KEY_LOCATION, or make a new key pair with"
-            f" `spotcluster createkey {template.keyname} -o {shlex.quote(str(path))}`.",
+            f" `{_making(template, region)} -o {shlex.quote(str(path))}`.",
         )
     try:
         ssh.keys.load_private(path)
@@ -495,12 +500,12 @@ def _check_architecture(image: images.Image, kind: InstanceType) -> None:
 
 def _check_key(session: Session, template: Template, *, inside: bool) -> None:
     """Refuse a key that EC2 does not have, or whose file is another key."""
-    path = check_key(template)
+    path = check_key(template, session.region)
     pair = keypairs.find(session, template.keyname)
     if pair is None:
         raise UsageError(
             f"There is no key pair '{template.keyname}' in {session.region}.",
-            f"Make it with `spotcluster createkey {template.keyname} -o FILE`.",
+            f"Make it with `{_making(template, session.region)} -o FILE`.",
         )
     if (
         not inside
@@ -510,8 +515,15 @@ def _check_key(session: Session, template: Template, *, inside: bool) -> None:
         raise UsageError(
             f"{path} is not the private key of the key pair '{template.keyname}' in"
             f" {session.region}.",
-            "Correct KEY_LOCATION, or make a new pair with `spotcluster createkey`.",
+            "Correct KEY_LOCATION, or make a new pair with"
+            f" `spotcluster -r {session.region} createkey`.",
         )
+
+
+def _making(template: Template, region: str | None) -> str:
+    """Return the command that makes a key pair, where the cluster is to be."""
+    where = region or template.region
+    return f"spotcluster{f' -r {where}' if where else ''} createkey {template.keyname}"
 
 
 def _check_jump(template: Template) -> None:

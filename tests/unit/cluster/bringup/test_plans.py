@@ -165,6 +165,21 @@ def test_missing_key_says_how_to_make_it(tmp_path: Path) -> None:
         plans.check_key(with_key(tmp_path / "k"))
 
 
+def test_key_was_to_be_made_in_the_region_of_commands_and_not_in_that_of_the_cluster(
+    session: Session, tmp_path: Path
+) -> None:
+    """Followed to the letter, that made it where the cluster never looked."""
+    making = rf"`spotcluster -r {session.region} createkey k -o "
+    missing = with_key(tmp_path / "k").model_copy(update={"region": "eu-west-1"})
+    with pytest.raises(UsageError, match=r"`spotcluster -r eu-west-1 createkey k -o /"):
+        plans.check_key(missing)
+    with pytest.raises(UsageError, match=rf"does not exist.*{making}"):
+        plans.make(session, "c", missing, ["master"])
+    files.write_private(tmp_path / "k", ssh.keys.generate().private)
+    with pytest.raises(UsageError, match=rf"There is no key pair.*{making}FILE"):
+        plans.make(session, "c", missing, ["master"])
+
+
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o610])
 def test_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "my key"
