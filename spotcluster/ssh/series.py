@@ -31,7 +31,10 @@ sc_step() { # mark, limit, user or nothing; the script is $sc_text
             words=(bash --norc -c "$sc_body" bash "$1" 0)
             [ -z "$sc_timeout" ] || words=(timeout -k "$sc_killed" "$limit" "${words[@]}")
         fi
-        printf '%s\\0' "$sc_text" | "${words[@]}" || status=${PIPESTATUS[1]}
+        # Of a step that was killed bash would tell by our own words, and what is said is shown.
+        {
+            printf '%s\\0' "$sc_text" | "${words[@]}" 2>&89 89>&- || status=${PIPESTATUS[1]}
+        } 89>&2 2>/dev/null
     else
         status=124
     fi

@@ -83,6 +83,17 @@ def test_all_steps_together_have_a_limit(connection: ssh.Connection) -> None:
         connection.run_each(steps, timeout=3)
 
 
+def test_of_a_step_that_was_killed_bash_showed_the_words_of_our_own_script(
+    connection: ssh.Connection,
+) -> None:
+    """As by a system that is out of memory."""
+    killed = Step("echo before; echo said >&2; kill -9 $$", "two")
+    with pytest.raises(RemoteCommandFailed) as caught:
+        connection.run_each([Step("true", "one"), killed], timeout=60)
+    assert caught.value.status == 137
+    assert sorted(caught.value.output.split("\n")) == ["", "before", "said"]
+
+
 def test_step_that_had_no_time_left_to_begin_was_taken_for_the_one_before() -> None:
     series = Series.of([Step("true", "one"), Step("true", "two", timeout=200)], "worker", 3)
     first, second = (script.mark for script in series.scripts)
