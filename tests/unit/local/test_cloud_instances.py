@@ -193,6 +193,22 @@ def test_a_group_in_use_cannot_be_deleted(ec2: Any, run: Any, settle: Any) -> No
     ec2.delete_security_group(GroupId=group)
 
 
+@pytest.mark.parametrize("way", ["ingress", "egress"])
+def test_a_group_that_a_rule_of_another_names_cannot_be_deleted(ec2: Any, way: str) -> None:
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    named, other = (
+        ec2.create_security_group(GroupName=name, Description="g", VpcId=vpc)["GroupId"]
+        for name in ("named", "other")
+    )
+    rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
+    rules = [{**rule, "UserIdGroupPairs": [{"GroupId": named}]}]
+    getattr(ec2, f"authorize_security_group_{way}")(GroupId=other, IpPermissions=rules)
+    with pytest.raises(ClientError, match="DependencyViolation"):
+        ec2.delete_security_group(GroupId=named)
+    getattr(ec2, f"revoke_security_group_{way}")(GroupId=other, IpPermissions=rules)
+    ec2.delete_security_group(GroupId=named)
+
+
 def test_what_is_not_there_cannot_be_tagged(ec2: Any, run: Any) -> None:
     tags = [{"Key": "k", "Value": "v"}]
     for missing, code in (

@@ -121,13 +121,18 @@ def test_a_persistent_spot_instance_can_be_stopped(ec2: Any, run: Any, settle: A
 
 
 def test_request_spot_instances_fulfils_a_sufficient_bid(ec2: Any, describe: Any) -> None:
+    tags = [{"Key": "c", "Value": "x"}]
     answer = ec2.request_spot_instances(
         SpotPrice="0.2",
         InstanceCount=2,
         LaunchSpecification={"ImageId": UBUNTU, "InstanceType": "c5.xlarge"},
+        TagSpecifications=[{"ResourceType": "spot-instances-request", "Tags": tags}],
     )
     assert {r["State"] for r in answer["SpotInstanceRequests"]} == {"active"}
-    assert {i["SpotInstanceRequestId"] for i in describe()} == {
+    assert [r["Tags"] for r in answer["SpotInstanceRequests"]] == [tags, tags]
+    made = describe()
+    assert {i["InstanceLifecycle"] for i in made} == {"spot"}
+    assert {i["SpotInstanceRequestId"] for i in made} == {
         r["SpotInstanceRequestId"] for r in answer["SpotInstanceRequests"]
     }
 
