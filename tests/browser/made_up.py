@@ -99,6 +99,8 @@ class MadeUp:
 
     Attributes
     ----------
+    busy : int
+        How many engines of each node are said to do something; nothing else of a node changes.
     asked : list of Asked
         What pages have asked for.
     """
@@ -106,6 +108,7 @@ class MadeUp:
     nodes: int = 4
     engines_per_node: int = 2
     name: str = "mycluster"
+    busy: int = 4
     asked: list[Asked] = field(default_factory=list)
     seen: Snapshot = field(init=False)
     looks: int = 0
@@ -186,7 +189,7 @@ class MadeUp:
             for one in engines
         )
         nodes = [
-            node(number, now=now)
+            node(number, now=now, busy=self.busy)
             for number in range(self.nodes)
             if f"node{number:03d}" not in self._gone
         ]
