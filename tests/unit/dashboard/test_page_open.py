@@ -84,3 +84,13 @@ def test_search_that_only_the_controller_had_told_of_was_shown_as_running_for_go
     assert look._known["abc"].state == "running"
     look._age(1000.1 + SILENT)
     assert look._known["abc"].state == "silent"
+
+
+def test_page_that_has_connected_is_told_again_what_nobody_may_have_heard() -> None:
+    source = Source(Snapshot("mycluster", "us-east-1", 0.0))
+    page = Page("1", source)
+    page.first()
+    source.snapshot = Snapshot("mycluster", "us-east-1", 1.0, size=7)
+    page.update()  # before anybody listens
+    page.bridge.asked = json.dumps({"do": "scheme", "dark": False})
+    assert json.loads(page.bridge.said)["parts"].keys() == page.first().keys()
