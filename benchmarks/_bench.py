@@ -18,7 +18,7 @@ from typing import Any
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 os.environ.update(ONE_THREAD)  # one evaluation, one core: everywhere
-_ENGINES = Path(__file__).parents[1] / "templates" / "engines.py"
+_TEMPLATES = Path(__file__).parents[1] / "templates"  # what nodes run
 
 
 class Engines:
@@ -35,9 +35,10 @@ class Engines:
         self._engine_file = security / "ipcontroller-engine.json"
         client_file = security / "ipcontroller-client.json"
         self._controller = self._start(
-            *("-m", "ipyparallel.controller", "--ip=127.0.0.1", f"--ipython-dir={self._ipython}"),
+            *(str(_TEMPLATES / "controller.py"), "--ip=127.0.0.1"),
+            *(f"--ipython-dir={self._ipython}", "--TaskScheduler.hwm=1", "--reuse"),
             *("--HeartMonitor.period=1000", "--HeartMonitor.max_heartmonitor_misses=5"),
-            *("--TaskScheduler.hwm=1", "--reuse", "--restore"),
+            HOME=str(folder),
         )
         until(lambda: client_file.exists() and self._engine_file.exists())
         self.client_file = str(client_file)
@@ -51,7 +52,7 @@ class Engines:
         own.mkdir(parents=True)
         (own / "number").write_text(str(n))
         process = self._start(
-            *(str(_ENGINES), str(own), str(own), f"--file={self._engine_file}"),
+            *(str(_TEMPLATES / "engines.py"), str(own), str(own), f"--file={self._engine_file}"),
             *(f"--ipython-dir={self._ipython}", "--timeout=60"),
             HOME=str(home),
             SPOTCLUSTER_NODE=node,

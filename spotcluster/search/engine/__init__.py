@@ -5,6 +5,7 @@
     here.py           this engine and its host: who they are, which files they have
     place.py          where it is, if not on an engine of ipyparallel's
     batch.py          the evaluations of a message, one after the other
+    herald.py         tells them that the host is taken back meanwhile
     imports.py        what they need, imported while files come
     fit.py            one of them          part.py     on a part of a split
     mapping.py        split files in memory, which an evaluation may write into

@@ -25,7 +25,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from . import fit, here, imports, mapping, peer, place, prune
+from . import fit, herald, here, imports, mapping, peer, place, prune
 
 PUBLISH = 0.5  # seconds between two times that finished evaluations are told of, if nobody says
 KEPT = 32  # splits that stay mapped
@@ -34,7 +34,6 @@ LONGEST = 2000  # characters of a warning that are told
 LONGEST_WHY = 300  # characters of why an engine cannot begin
 MOST = 20  # different warnings of an evaluation that are told
 PYTHON = "Python"  # beside names of packages: code that comes by value is of one version of it
-LOOK = 1.0  # seconds between two looks at whether the host is taken back
 OFTEN = 0.02  # seconds between two looks at whether it is draining, or evaluations take longer
 AGAIN = 1.0  # seconds after which it is interrupted again, should it go on
 
@@ -104,7 +103,7 @@ def perform(
     try:
         with (
             peer.working(bundle),
-            _heralded(who),
+            herald.heralded(who),
             place.limited(),
             _own_process(modules, settings.get("filters", ())) as warned,
         ):
@@ -143,25 +142,6 @@ def _own_process(modules: dict[str, Any], filters: Iterable[Any]) -> Iterator[di
         _heard(filters) as warned,
     ):
         yield warned
-
-
-@contextlib.contextmanager
-def _heralded(who: dict[str, Any]) -> Iterator[None]:
-    """Tell, as long as this is open, that the host is taken back: after that nobody would."""
-    over, where = threading.Event(), place.current()
-
-    def watch() -> None:
-        while (taken := here.taken()) is None:
-            if over.wait(LOOK):
-                return
-        with place.within(where):
-            here.publish(taken={**who, "taken": taken})
-
-    threading.Thread(target=watch, name="spotcluster herald", daemon=True).start()
-    try:
-        yield
-    finally:
-        over.set()
 
 
 def _entries(bundle: str) -> dict[str, Any]:
