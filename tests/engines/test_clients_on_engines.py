@@ -16,12 +16,14 @@ import ipyparallel
 import joblib
 import numpy as np
 import pytest
+from held import Held
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 
-from spotcluster import subscriptions
+from spotcluster import published, subscriptions
 from spotcluster.clients import Client
+from spotcluster.search import GridSearch
 
 from . import late
 from .conftest import LIMIT, Machines, until
@@ -189,6 +191,41 @@ def test_controller_writes_how_many_tasks_keep_the_cluster_from_ending(
     assert [one.get(timeout=LIMIT) for one in queued] == [3, 3, 3]
     running.get(timeout=LIMIT)
     until(lambda: cluster.tasks() == "0", "an idle controller again")
+
+
+def test_hub_kept_all_of_a_searchs_messages_and_warned_of_its_notes(
+    cluster: Clusters, tmp_path: Path
+) -> None:
+    """What it tells of them to `status`, to the dashboard and to autostop is there as before."""
+    client = cluster.client
+    X, y = load_iris(return_X_y=True)
+    until(lambda: cluster.tasks() == "0", "an idle controller")
+    before = sum(client.queue_status(engine)["completed"] for engine in client.ids)
+    view = client.load_balanced_view()
+    search = GridSearch(view).launch_for_arrays(
+        Held(str(tmp_path / "gate")), {"C": [1.0, 2.0, 3.0, 4.0]}, X, y, n_splits=2, random_state=0
+    )
+    until(
+        lambda: [client.queue_status(engine)["tasks"] for engine in client.ids] == [1, 1],
+        "each engine has one",
+    )
+    until(lambda: client.queue_status()["unassigned"] > 0, "some wait")
+    open_ones = client.db_query({"completed": {"$exists": False}}, keys=["label", "engine_uuid"])
+    assert {published.label_of(one["label"])["total"] for one in open_ones} == {8}
+    at_it = [one["engine_uuid"] for one in open_ones if one["engine_uuid"]]
+    assert sorted(at_it) == sorted(client._engines.values())
+    until(lambda: int(cluster.tasks()) == len(open_ones), "what keeps the cluster from ending")
+    (tmp_path / "gate").touch()
+    search.wait(LIMIT)
+    until(lambda: cluster.tasks() == "0", "an idle controller again")
+    status = client.queue_status()
+    assert status["unassigned"] == 0
+    assert [status[engine]["tasks"] for engine in client.ids] == [0, 0]
+    assert sum(status[engine]["completed"] for engine in client.ids) > before
+    kept = client.db_query({"label": {"$exists": True}}, keys=["content", "buffers", "completed"])
+    assert len(kept) >= len(open_ones)
+    assert all(one["completed"] and not one["content"] and not one["buffers"] for one in kept)
+    assert "data_message" not in (cluster.folder / "log").read_text()
 
 
 def test_engines_become_dasks_workers(cluster: Clusters) -> None:

@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import cloudpickle
 import ipyparallel
 import joblib
 import pytest
+from tornado.ioloop import IOLoop
 from zmq.eventloop.zmqstream import ZMQStream
 
 from spotcluster import clients
@@ -138,6 +140,9 @@ class Stream(ZMQStream):  # type: ignore[misc]
     def flush(self, *_: Any, **__: Any) -> int:
         return 0
 
+    def on_recv(self, *_: Any, **__: Any) -> None:
+        pass
+
 
 class Scheduler:
     """The scheduler of templates/controller.py, and what goes in and out."""
@@ -153,8 +158,14 @@ class Scheduler:
         self.own = module.TaskScheduler(hwm=1)
         self.own.again = set()
         self.own.engine_stream, self.own.client_stream = self.engines, self.clients
-        self.own.mon_stream = self.own.notifier_stream = Stream()
+        self.own.mon_stream, self.own.notifier_stream = Stream(), Stream()
+        self.own.query_stream = Stream()
         self.session = self.own.session
+        self.later: list[Any] = []
+        self.own.loop = IOLoop(make_current=False)
+        self.own.loop.call_later = lambda _, tell: self.later.append(tell)
+        self.hub = self.own.mon_stream.sent
+        self.own.start()
 
     def join(self, engine: bytes) -> None:
         self.own._register_engine(engine)
@@ -179,6 +190,17 @@ class Scheduler:
 
         return [zmq.Message(frame) for frame in self.session.serialize(message, ident=[*idents])]
 
+    def told(self) -> list[list[list[Any]]]:
+        """Return what the hub has been told in few words, once there was time to."""
+        while self.later:
+            self.later.pop()()
+        found = []
+        for frames in self.hub:
+            if frames[0] == b"tasks":
+                _, parts = self.session.feed_identities(frames[1:])
+                found.append(self.session.deserialize(parts)["content"]["notes"])
+        return found
+
     def given(self) -> list[bytes]:
         """Return which engines have got a task, in this order."""
         each_before_its_task = self.engines.sent[::2]
@@ -194,10 +216,11 @@ class Scheduler:
 
 
 @pytest.fixture
-def scheduler() -> Scheduler:
+def scheduler() -> Iterator[Scheduler]:
     made = Scheduler()
     made.join(LOST)
-    return made
+    yield made
+    made.own.loop.close(all_fds=True)
 
 
 def test_what_an_engine_lost_goes_to_another(scheduler: Scheduler) -> None:
@@ -233,6 +256,35 @@ def test_a_task_may_be_what_its_engines_die_of(scheduler: Scheduler) -> None:
         scheduler.join(f"node001_1_{number}-1".encode())
     assert scheduler.replies() == ["EngineError"]
     assert len(scheduler.given()) == 3
+
+
+def test_hub_is_told_at_once_of_many_tasks_of_a_search_what_it_tells_others(
+    scheduler: Scheduler,
+) -> None:
+    first, second = (scheduler.submit(retries=0, spotcluster_quiet=True, label="L") for _ in "12")
+    scheduler.answer(LOST, first)
+    (notes,) = scheduler.told()
+    one, other = (message["header"]["msg_id"] for message in (first, second))
+    assert [(kind, task) for kind, task, _ in notes] == [
+        *(("came", one), ("began", one), ("came", other)),
+        *(("began", other), ("ended", one)),
+    ]
+    assert [more for _, _, more in notes][1::3] == [LOST.decode(), "ok"]
+    assert notes[0][2]["metadata"] == {"label": "L"}
+    assert [frames[0] for frames in scheduler.hub] == [b"tasks"]
+
+
+def test_hub_is_told_of_other_tasks_as_ever(scheduler: Scheduler) -> None:
+    scheduler.answer(LOST, scheduler.submit(retries=0, label='"spotcluster_quiet"'))
+    assert scheduler.told() == []
+    assert [bytes(frames[0]) for frames in scheduler.hub] == [b"intask", b"tracktask", b"outtask"]
+
+
+def test_hub_is_told_when_no_engine_is_left_for_a_task_of_a_search(scheduler: Scheduler) -> None:
+    scheduler.submit(retries=0, spotcluster_quiet=True)
+    scheduler.leave(LOST)
+    assert [kind for kind, _, _ in scheduler.told()[0]] == ["came", "began", "ended"]
+    assert not scheduler.own.quiet
 
 
 @pytest.mark.parametrize("late", [False, True])
