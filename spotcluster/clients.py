@@ -39,6 +39,13 @@ class Client(Subscribed, ipyparallel.Client):  # type: ignore[misc]  # ipyparall
 
     cluster_name = ""
 
+    def ended(self) -> tuple[str, str] | None:
+        """Return that nothing of the cluster's will answer any more, and what to do, if it is so.
+
+        Only who has connected from elsewhere lives to ask.
+        """
+        return None
+
     def send_apply_request(
         self,
         socket: Any,

@@ -130,11 +130,12 @@ class TaskScheduler(task_scheduler.TaskScheduler):  # type: ignore[misc]
         header, parent, metadata, content = map(bytes, parts[begin + 2 : begin + 6])
         note: tuple[str, str, Any] = "", "", None
         if topic == b"intask" and QUIET in metadata:
-            label = {"label": read(metadata).get("label")}
-            note = "came", read(header)["msg_id"], {"header": read(header), "metadata": label}
+            about, label = read(header), {"label": read(metadata).get("label")}
+            note = "came", about["msg_id"], {"header": about, "metadata": label}
             self.quiet.add(note[1])
         elif topic == b"tracktask":
-            note = "began", read(content)["msg_id"], read(content)["engine_id"]
+            about = read(content)
+            note = "began", about["msg_id"], about["engine_id"]
         elif topic == b"outtask":
             note = "ended", read(parent)["msg_id"], read(metadata).get("status")
         if note[1] not in self.quiet:

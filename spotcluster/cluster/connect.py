@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spotcluster import notify, ssh
+from spotcluster.cluster import records
 from spotcluster.cluster.cluster import Cluster
 from spotcluster.cluster.node import Node
 from spotcluster.cluster.reporter import tell_lost
@@ -28,6 +31,10 @@ _HERE = {
     "pack": "json",
     "unpack": "json",
 }
+_PATIENCE = 20.0
+"""Seconds without a connection after which EC2 is asked what has become of the cluster, and"""
+_AGAIN = 60.0
+"""between two times that it is."""
 
 
 def tunnel(cluster: Cluster) -> tuple[ssh.Tunnel, dict[str, Any]]:
@@ -143,9 +150,13 @@ def client_of(cluster: Cluster, *, timeout: float = 60.0) -> ipyparallel.Client:
     from spotcluster.aws.buckets.objects import Bucket
 
     opened, info = tunnel(cluster)
+    end = _End(opened, cluster)
 
     class Client(clients.Client):
         cluster_name = cluster.name
+
+        def ended(self) -> tuple[str, str] | None:
+            return end.told()
 
         def become_dask(self, *_: Any, **__: Any) -> None:
             """Refuse, before anything is opened: it would be of no use from here.
@@ -183,3 +194,50 @@ def client_of(cluster: Cluster, *, timeout: float = 60.0) -> ipyparallel.Client:
                 f"`spotcluster runplugin ipcluster {name}` starts it again.",
             ) from error
         raise
+
+
+class _End:
+    """Whether a cluster was terminated or stopped, where the connection to it is lost.
+
+    Else it may come back, as it does on a laptop that was asleep, and what was sent is answered.
+
+    Parameters
+    ----------
+    opened : Tunnel
+    cluster : Cluster
+    """
+
+    def __init__(self, opened: ssh.Tunnel, cluster: Cluster) -> None:
+        self._tunnel = opened
+        self._session = cluster.session
+        self._record = cluster.record
+        self._ask_at = 0.0
+        self._told: tuple[str, str] | None = None
+
+    def told(self) -> tuple[str, str] | None:
+        """Return what has become of it and what to do, as far as is known; it costs no time."""
+        if self._tunnel.alive:
+            self._ask_at = 0.0
+            return None
+        now = time.monotonic()
+        self._ask_at = self._ask_at or now + _PATIENCE
+        if now >= self._ask_at:
+            self._ask_at = now + _AGAIN
+            threading.Thread(target=self._ask, name="spotcluster end", daemon=True).start()
+        return self._told
+
+    def _ask(self) -> None:
+        own = self._record
+        with contextlib.suppress(SpotclusterError):  # this computer may have no network
+            now = records.find(self._session, own.name)
+            if now is None or now.id != own.id or now.ending:
+                how = "terminated"
+            elif now.stopped:
+                how = "stopped"
+            else:
+                return
+            self._told = (
+                f"The cluster '{own.name}' was {how}.",
+                f"`spotcluster start {own.name}`, connect to it, and resume the search from its"
+                " ledger.",
+            )

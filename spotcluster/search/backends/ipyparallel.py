@@ -68,7 +68,10 @@ class IPyParallel:
         """Engines can do all that there is."""
 
     def closed(self) -> Closed | None:
-        return _CLOSED if is_closed(self.client) else None
+        if is_closed(self.client):
+            return _CLOSED
+        ended: Closed | None = getattr(self.client, "ended", lambda: None)()
+        return ended
 
     def engines(self) -> list[int]:
         ids: list[int] = list(self.client.ids)

@@ -7,6 +7,7 @@ import hashlib
 import os
 import pickle
 import sys
+import time
 import types
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,6 +30,10 @@ from spotcluster.search.engine import mapping
 from spotcluster.search.engine.here import file_digest
 from spotcluster.search.sklearn_private import num_samples, safe_indexing
 
+_digests: dict[tuple[str, int, int, int], str] = {}  # of files that searches of this process had
+_SETTLED = 10.0
+"""Seconds after which a file that changes gets another time, by whatever clock and file system."""
+
 
 @dataclass(frozen=True)
 class SplitFile:
@@ -49,7 +54,12 @@ class SplitFile:
         """
         name = os.path.abspath(path)  # noqa: PTH100 - as persist_cv_splits, links are kept
         try:
-            return cls(name, Path(name).stat().st_size, file_digest(name))
+            found = Path(name).stat()
+            as_it_is = (name, found.st_ino, found.st_size, found.st_mtime_ns)
+            digest = _digests.get(as_it_is) or file_digest(name)
+            if time.time() - found.st_mtime > _SETTLED:
+                _digests[as_it_is] = digest
+            return cls(name, found.st_size, digest)
         except OSError as error:
             raise SearchError(
                 f"The split file {name} cannot be read ({error.strerror}).",

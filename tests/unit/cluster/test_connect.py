@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +13,10 @@ from jupyter_client.session import Session
 from traitlets.log import get_logger
 
 from spotcluster import ssh
-from spotcluster.cluster import connect
+from spotcluster.cluster import connect, records
 from spotcluster.errors import ClusterError
 from spotcluster.ipyparallel_private import signed_by_curve
+from spotcluster.search.backends.ipyparallel import IPyParallel
 
 
 def test_file_of_the_master_names_no_code_and_no_place_of_this_computer(
@@ -83,3 +85,51 @@ def test_session_does_not_warn_of_what_curve_does(info: dict[str, str], warned: 
     finally:
         logger.removeHandler(handler)
     assert (before, len(heard)) == (warned, warned + 1)
+
+
+LOST, HELD = SimpleNamespace(alive=False), SimpleNamespace(alive=True)
+
+
+def record(**changed: Any) -> Any:
+    """Return what EC2 knows of a cluster."""
+    plain = {"name": "mycluster", "id": "a", "ending": False, "stopped": False}
+    return SimpleNamespace(**{**plain, **changed})
+
+
+@pytest.mark.parametrize(
+    ("tunnel", "known", "how"),
+    [
+        (LOST, None, "terminated"),
+        (LOST, record(id="b"), "terminated"),  # another one has its name
+        (LOST, record(ending=True), "terminated"),
+        (LOST, record(stopped=True), "stopped"),
+        (LOST, record(), None),
+        (LOST, ClusterError("There is no network."), None),
+        (HELD, None, None),
+    ],
+)
+def test_search_waited_for_ever_for_a_cluster_that_was_ended_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tunnel: Any, known: Any, how: str | None
+) -> None:
+    """One whose connection is only lost goes on when that is back."""
+
+    def find(_: Any, name: str) -> Any:
+        assert name == "mycluster"
+        if isinstance(known, Exception):
+            raise known
+        return known
+
+    monkeypatch.setattr(records, "find", find)
+    monkeypatch.setattr(connect, "_PATIENCE", 0.0)
+    cluster: Any = SimpleNamespace(session=None, record=record())
+    end = connect._End(tunnel, cluster)
+    end.told()
+    for thread in threading.enumerate():
+        if thread.name == "spotcluster end":
+            thread.join()
+    client: Any = SimpleNamespace(ended=end.told, _closed=False)
+    closed = IPyParallel(SimpleNamespace(client=client)).closed()
+    assert closed == (how and (f"The cluster 'mycluster' was {how}.", CURE))
+
+
+CURE = "`spotcluster start mycluster`, connect to it, and resume the search from its ledger."

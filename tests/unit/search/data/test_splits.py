@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,9 @@ from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 from spotcluster import files
 from spotcluster.errors import SearchError
 from spotcluster.search import persist_cv_splits
+from spotcluster.search.data import splits
 from spotcluster.search.data.splits import Bundle, store_cv_splits, whole_dataset
+from spotcluster.search.engine.here import file_digest
 
 X = np.arange(80.0).reshape(40, 2)
 y = np.arange(40)
@@ -126,6 +129,31 @@ def test_stored_splits_are_named_by_content() -> None:
     assert len(list(folder.iterdir())) == 6
     for name, split in zip(first, Bundle.of(first).splits, strict=True):
         assert Path(name).stem == split.digest
+
+
+def test_file_is_read_once_while_it_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that has changed just now may change again with the same time."""
+    read: list[str] = []
+
+    def read_it(path: str) -> str:
+        read.append(path)
+        return file_digest(path)
+
+    monkeypatch.setattr(splits, "file_digest", read_it)
+    (name, *_) = persist_cv_splits(X, y, folder=tmp_path)
+    first = Bundle.of([name])
+    Bundle.of([name])
+    assert len(read) == 2
+    os.utime(name, (2e9, 1e9))
+    assert Bundle.of([name]) == Bundle.of([name]) == first
+    assert len(read) == 3
+    content = bytearray(Path(name).read_bytes())
+    content[-1] ^= 1
+    Path(name).write_bytes(content)
+    os.utime(name, (2e9, 1.1e9))
+    assert Bundle.of([name]).digest != first.digest
 
 
 def test_missing_files_are_said(tmp_path: Path) -> None:
