@@ -84,6 +84,20 @@ class Hub(hub.Hub):  # type: ignore[misc]  # ipyparallel has no types
         with contextlib.suppress(KeyError):
             self.db.update_record(task, what)
 
+    def save_task_destination(self, idents: list[bytes], msg: list[bytes]) -> None:
+        """Take a task from the engine that has refused it, to which it would belong for ever."""
+        content = self.session.unpack(msg[4])
+        self.task_left(content["msg_id"])
+        super().save_task_destination(idents, msg)
+        engine = self.by_ident.get(content["engine_id"].encode())
+        if engine is not None:
+            self.where[content["msg_id"]] = engine
+
+    def save_task_result(self, idents: list[bytes], msg: list[bytes]) -> None:
+        """Forget where it was."""
+        super().save_task_result(idents, msg)
+        self.task_left(self.session.unpack(msg[2]).get("msg_id", ""))
+
     def monitor_iopub_message(self, topics: list[bytes], msg: list[bytes]) -> None:
         """Pass over what engines tell searches: of all of it the hub would say that it is odd."""
         if self.session.unpack(msg[1])["msg_type"] != "data_message":

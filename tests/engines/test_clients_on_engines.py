@@ -228,6 +228,30 @@ def test_hub_kept_all_of_a_searchs_messages_and_warned_of_its_notes(
     assert "data_message" not in (cluster.folder / "log").read_text()
 
 
+def is_willing() -> bool:
+    """Return what the engine was told."""
+    return willing  # type: ignore[name-defined,no-any-return]  # noqa: F821
+
+
+is_willing.__module__ = "__main__"
+
+
+def test_task_that_an_engine_had_refused_stayed_with_it_for_ever(cluster: Clusters) -> None:
+    """`status` showed it as one that waits there."""
+    client = cluster.client
+    first, second = client.ids
+    client[first].push({"willing": False}, block=True)
+    client[second].push({"willing": True}, block=True)
+    view = client.load_balanced_view()
+    tasks = [view.apply_async(ipyparallel.depend(is_willing)(abs), -n) for n in range(10)]
+    assert [one.get(LIMIT) for one in tasks] == list(range(10))
+    until(
+        lambda: [client.queue_status(engine)["tasks"] for engine in client.ids] == [0, 0],
+        "no engine has any",
+        20,
+    )
+
+
 def test_engines_become_dasks_workers(cluster: Clusters) -> None:
     """As a script on the master would have it; what the page says of it."""
     place = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
