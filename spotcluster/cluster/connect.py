@@ -238,6 +238,6 @@ class _End:
                 return
             self._told = (
                 f"The cluster '{own.name}' was {how}.",
-                f"`spotcluster start {own.name}`, connect to it, and resume the search from its"
-                " ledger.",
+                f"`spotcluster -r {self._session.region} start {own.name}`, connect to it, and"
+                " resume the search from its ledger.",
             )

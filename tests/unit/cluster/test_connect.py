@@ -121,7 +121,7 @@ def test_search_waited_for_ever_for_a_cluster_that_was_ended_elsewhere(
 
     monkeypatch.setattr(records, "find", find)
     monkeypatch.setattr(connect, "_PATIENCE", 0.0)
-    cluster: Any = SimpleNamespace(session=None, record=record())
+    cluster: Any = SimpleNamespace(session=SimpleNamespace(region="local"), record=record())
     end = connect._End(tunnel, cluster)
     end.told()
     for thread in threading.enumerate():
@@ -132,4 +132,6 @@ def test_search_waited_for_ever_for_a_cluster_that_was_ended_elsewhere(
     assert closed == (how and (f"The cluster 'mycluster' was {how}.", CURE))
 
 
-CURE = "`spotcluster start mycluster`, connect to it, and resume the search from its ledger."
+CURE = (
+    "`spotcluster -r local start mycluster`, connect to it, and resume the search from its ledger."
+)
