@@ -25,7 +25,7 @@ from ipyparallel.controller import app, hub, task_scheduler
 from jupyter_client.session import DELIM
 
 BEAT = 10.0  # seconds
-SOON = 0.25  # seconds after which the hub is told of tasks
+SOON = 1.0  # seconds after which the hub is told of tasks
 QUIET = b'"spotcluster_quiet"'  # in what a search says about its messages
 NOTES = b"tasks"  # what the hub is told begins with
 
