@@ -136,7 +136,7 @@ class IPyParallel:
         pending.let_go()
 
     def erase(self, pendings: Sequence[Any]) -> bool:
-        # The controller keeps every message, with its content, for clients that come back. It may
+        # A controller keeps each of these, with its content, for clients that come back. It may
         # not have seen the end of the last one yet, and says so.
         try:
             self.client.purge_hub_results([pending.id for pending in pendings])
