@@ -66,6 +66,7 @@ class Server:
     connections: list[asyncssh.SSHServerConnection] = field(default_factory=list)
     sessions: int = 0
     commands: list[str] = field(default_factory=list)
+    _children: list[asyncio.subprocess.Process] = field(default_factory=list)
     _acceptor: Any = None
 
     @property
@@ -85,6 +86,11 @@ class Server:
 
     def stop(self) -> None:
         self.loop.do(self._close())
+
+    def end(self) -> None:
+        """Stop, and end what was left running, as sshd leaves it: a test's `sleep 300`."""
+        self.stop()
+        self.loop.do(self._kill())
 
     def drop_connections(self) -> None:
         """Cut all connections, as a machine that dies does."""
@@ -130,6 +136,12 @@ class Server:
             self._acceptor = None
         await self._drop()
 
+    async def _kill(self) -> None:
+        for child in self._children:
+            if child.returncode is None:  # what has ended may have given its number away
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+
     async def _serve(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         self.commands.append(process.command or "")
         process.stdout.write(self.prints_before)
@@ -144,6 +156,7 @@ class Server:
             cwd=self.home,
             start_new_session=True,
         )
+        self._children.append(child)
         feeding = asyncio.ensure_future(_feed(process, child))
         assert child.stdout
         assert child.stderr
@@ -259,7 +272,7 @@ def make_server(loop: Loop) -> Iterator[Callable[..., Server]]:
 
     yield make
     for server in made:
-        server.stop()
+        server.end()
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
 
