@@ -22,12 +22,12 @@ from typing import Any
 import zmq
 from ipyparallel import util
 from ipyparallel.controller import app, hub, task_scheduler
-from jupyter_client.session import DELIM
 
 BEAT = 10.0  # seconds
 SOON = 1.0  # seconds after which the hub is told of tasks
 QUIET = b'"spotcluster_quiet"'  # in what a search says about its messages
 NOTES = b"tasks"  # what the hub is told begins with
+DELIM = b"<IDS|MSG>"  # in each message of Jupyter's protocol, before its parts
 
 
 class Hub(hub.Hub):  # type: ignore[misc]  # ipyparallel has no types
