@@ -32,7 +32,7 @@ def ask_again() -> list[int]:
         known.set()
 
     client._io_loop.add_callback(know)  # as all that it is told
-    known.wait()
+    known.wait(20)
     return [engine for engine, identity in there.items() if identity.startswith(tuple(marks))]
 
 
@@ -49,8 +49,12 @@ if mine:
     if mine := ask_again():
         client.shutdown(targets=mine, block=False)
     end = time.monotonic() + 20
-    while set(mine) & set(ask_again()):  # leaving now could lose the message
+    asked_at = time.monotonic()
+    while set(mine) & set(client.ids):  # leaving now could lose the message
         if time.monotonic() > end:
             sys.exit(f"the engines of {nodes} did not leave the rotation within 20 s")
-        time.sleep(0.05)
+        if time.monotonic() - asked_at > ASK_AGAIN:  # the answer names all engines that there are
+            ask_again()
+            asked_at = time.monotonic()
+        time.sleep(0.02)
 client.close()

@@ -17,6 +17,8 @@ import sys
 import threading
 from pathlib import Path
 
+LOOK = 2.0  # seconds between two looks at whether its folder is still there
+
 
 def main() -> None:
     """Run the daemon of the folder given on the command line."""
@@ -78,12 +80,25 @@ def _run(folder: Path, ready: int) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
-    url = running.start()
+    url, own = running.start(), folder.stat()
     os.write(ready, (json.dumps({"url": url}) + "\n").encode())
     os.close(ready)
-    stop.wait()
+    while not stop.wait(LOOK):
+        if not _is_there(folder, own):
+            logging.getLogger(__name__).info("%s was deleted", folder)
+            break
     running.stop()
     lock.close()
+
+
+def _is_there(folder: Path, own: os.stat_result) -> bool:
+    """Return whether a folder is what it was: nobody could find what runs in one that is gone."""
+    try:
+        return os.path.samestat(folder.stat(), own)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 if __name__ == "__main__":

@@ -180,6 +180,19 @@ def test_a_daemon_whose_files_are_lost_or_damaged_is_reached_named_and_stopped(
     assert local.start().url == endpoint.url
 
 
+def test_local_cloud_whose_folder_was_deleted_ran_on_and_nobody_could_find_it(
+    own_cloud: Path,
+) -> None:
+    ec2 = client_of(local.start())
+    answer = ec2.run_instances(ImageId="ami-5b3fb632", MinCount=1, MaxCount=1)
+    machine = Machine(ec2, answer["Instances"][0]["InstanceId"], own_cloud).wait("running")
+    daemon = psutil.Process(local.status().pid)
+    everything = [daemon, *daemon.children(), *tree(machine)]
+    (own_cloud / "local").rename(own_cloud / "deleted")  # which ends nothing by itself
+    shutil.rmtree(own_cloud / "deleted", ignore_errors=True)
+    wait_until("the end", lambda: not any(processes.is_alive(one) for one in everything))
+
+
 def test_a_crash_is_said_and_start_recovers_from_it(own_cloud: Path) -> None:
     endpoint = local.endpoint()
     ec2 = client_of(endpoint)

@@ -133,11 +133,13 @@ class Stream(ZMQStream):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self.sent: list[Any] = []
+        self.gone = 0  # how many of them wait for no turn of the loop
 
     def send_multipart(self, msg: Any, *_: Any, **__: Any) -> None:
         self.sent.append(msg)
 
     def flush(self, *_: Any, **__: Any) -> int:
+        self.gone = len(self.sent)
         return 0
 
     def on_recv(self, *_: Any, **__: Any) -> None:
@@ -256,6 +258,15 @@ def test_a_task_may_be_what_its_engines_die_of(scheduler: Scheduler) -> None:
         scheduler.join(f"node001_1_{number}-1".encode())
     assert scheduler.replies() == ["EngineError"]
     assert len(scheduler.given()) == 3
+
+
+def test_next_task_waited_for_the_answer_to_the_last_one_to_be_sent(scheduler: Scheduler) -> None:
+    """And for who got that, where it shares a core with the scheduler."""
+    first, _ = (scheduler.submit() for _ in "12")
+    scheduler.answer(LOST, first)
+    assert scheduler.given() == [LOST, LOST]
+    assert scheduler.engines.gone == len(scheduler.engines.sent)
+    assert scheduler.clients.gone == 0
 
 
 def test_hub_is_told_at_once_of_many_tasks_of_a_search_what_it_tells_others(

@@ -23,6 +23,7 @@ from typing import Any
 import ipyparallel
 from ipyparallel.serialize import PrePickled
 
+from spotcluster.clients import Client
 from spotcluster.ipyparallel_private import is_closed, session_key
 from spotcluster.published import controller_of
 from spotcluster.search import shipping
@@ -70,8 +71,7 @@ class IPyParallel:
     def closed(self) -> Closed | None:
         if is_closed(self.client):
             return _CLOSED
-        ended: Closed | None = getattr(self.client, "ended", lambda: None)()
-        return ended
+        return self.client.ended() if isinstance(self.client, Client) else None
 
     def engines(self) -> list[int]:
         ids: list[int] = list(self.client.ids)

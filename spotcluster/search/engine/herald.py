@@ -29,12 +29,12 @@ def heralded(who: dict[str, Any]) -> Iterator[None]:
     """Have whoever waits for the body know if the host is taken back; `who`: `here.identity`."""
     global _looking
     message = object()
-    with _beginning:
-        _to_tell[message] = who, place.current()
-        if _looking is None or not _looking.is_alive():
-            _looking = threading.Thread(target=_look, name="spotcluster herald", daemon=True)
-            _looking.start()
     try:
+        with _beginning:
+            _to_tell[message] = who, place.current()
+            if _looking is None or not _looking.is_alive():
+                _looking = threading.Thread(target=_look, name="spotcluster herald", daemon=True)
+                _looking.start()
         yield
     finally:
         _to_tell.pop(message, None)

@@ -12,7 +12,7 @@ import pytest
 from jupyter_client.session import Session
 from traitlets.log import get_logger
 
-from spotcluster import ssh
+from spotcluster import clients, ssh
 from spotcluster.cluster import connect, records
 from spotcluster.errors import ClusterError
 from spotcluster.ipyparallel_private import signed_by_curve
@@ -127,7 +127,8 @@ def test_search_waited_for_ever_for_a_cluster_that_was_ended_elsewhere(
     for thread in threading.enumerate():
         if thread.name == "spotcluster end":
             thread.join()
-    client: Any = SimpleNamespace(ended=end.told, _closed=False)
+    client = clients.Client.__new__(clients.Client)  # it has connected to nothing
+    client.ended = end.told  # type: ignore[method-assign]
     closed = IPyParallel(SimpleNamespace(client=client)).closed()
     assert closed == (how and (f"The cluster 'mycluster' was {how}.", CURE))
 
