@@ -36,11 +36,20 @@ def test_node_added_while_another_one_is_drained_leaves_the_right_size(world: Wo
     world.on_call = hold
     removing = world.terminal("removenode", "-y", "mycluster", "node001")
     assert draining.wait(60)
+    # It said "3 of 2 nodes".
+    assert "2 of 2 nodes and 1 to be removed in" in world.run("listclusters").out
     world.run("addnode", "mycluster")
     drained.set()
     assert removing.wait().status == 0
     assert world.group_tags()["spotcluster:size"] == "3"
     assert "is already running, with 3 nodes" in world.run("start", "mycluster", status=1).err
+
+
+def test_that_the_master_stays_is_said_before_it_is_asked_whether_to_go_on(cluster: World) -> None:
+    done = cluster.run("removenode", "mycluster", "master", status=2)
+    assert done.err.startswith("The master cannot be removed from its cluster.")
+    assert "Nothing of 'mycluster' was changed." not in done.err
+    assert cluster.ready() == ["master"]
 
 
 @pytest.mark.parametrize(("first", "second"), [(1, 1), (2, 2), (3, 1)])

@@ -46,6 +46,16 @@ def test_what_has_ended_is_told_by_its_receipt(world: World) -> None:
     assert world.run("costs", "another", status=2).err.startswith("There is nothing")
 
 
+def test_where_no_node_was_spot_nothing_is_said_to_be_saved(world: World) -> None:
+    """It said that 0% was."""
+    world.run("start", "-c", "bare", "-s", "1", "mycluster")
+    said = world.run("terminate", "-y", "mycluster").out
+    assert "'mycluster' cost $" in said
+    assert "saved" not in said
+    (receipt,) = costs(world, "mycluster")["ended"]
+    assert receipt["usd"] == receipt["on_demand"]
+
+
 def test_receipt_that_may_not_be_kept_keeps_no_cluster(world: World) -> None:
     def refuse(number: int, name: str, do: Callable[[], Any]) -> Any:
         if name == "PutParameter":

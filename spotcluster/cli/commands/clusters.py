@@ -273,9 +273,8 @@ def removenode(context: Context, name: str, *, aliases: tuple[str, ...], yes: bo
 
     with nothing_done_yet(name):
         cluster = context.cluster(name)
-        for alias in aliases:
-            cluster.node(alias)
-        output.confirm(f"Remove {', '.join(aliases)} from '{name}'?", yes=yes)
+        leaving = [node.alias for node in remove.chosen(cluster, aliases)]
+        output.confirm(f"Remove {', '.join(leaving)} from '{name}'?", yes=yes)
     try:
         with output.progress() as reporter:
             cluster.reporter = reporter

@@ -26,13 +26,7 @@ def remove_nodes(cluster: Cluster, aliases: Sequence[str]) -> list[str]:
     UsageError
         There is no such node, or it is the master. Nothing has been removed then.
     """
-    leaving = list(dict.fromkeys(cluster.node(alias) for alias in aliases))
-    for node in leaving:
-        if node.is_master:
-            raise UsageError(
-                "The master cannot be removed from its cluster.",
-                f"`spotcluster terminate {cluster.name}` ends the whole cluster.",
-            )
+    leaving = chosen(cluster, aliases)
     plugins = cluster.usable_plugins()[::-1]
     # First, so that an `addnode` that counts the nodes while these drain does not count them.
     network.tag(cluster.session, [one.instance.id for one in leaving], {tags.LEAVING: "yes"})
@@ -49,6 +43,23 @@ def remove_nodes(cluster: Cluster, aliases: Sequence[str]) -> list[str]:
     costs.settle(cluster.session, cluster.record)
     _move_ceiling(cluster)
     return [node.alias for node in leaving]
+
+
+def chosen(cluster: Cluster, aliases: Sequence[str]) -> list[Node]:
+    """Return the nodes that are to be removed, each once.
+
+    Raises
+    ------
+    UsageError
+        There is no such node, or it is the master.
+    """
+    nodes = list(dict.fromkeys(cluster.node(alias) for alias in aliases))
+    if any(node.is_master for node in nodes):
+        raise UsageError(
+            "The master cannot be removed from its cluster.",
+            f"`spotcluster terminate {cluster.name}` ends the whole cluster.",
+        )
+    return nodes
 
 
 def _move_ceiling(cluster: Cluster) -> None:

@@ -193,8 +193,14 @@ def ended_by_itself(found: Iterable[Instance]) -> Instance | None:
 
 
 def counted(nodes: Iterable[Instance], size: int) -> str:
-    """Return how many nodes run, of how many that should: ``2 of 3 nodes``."""
-    return f"{sum(one.state == 'running' for one in nodes)} of {size} nodes"
+    """Return how many nodes run, of how many that should: ``2 of 3 nodes``.
+
+    What an interrupted `removenode` has left is not among them: it runs on, and is to go.
+    """
+    running = [one for one in nodes if one.state == "running"]
+    leaving = sum(one.leaving for one in running)
+    besides = f" and {leaving} to be removed" if leaving else ""
+    return f"{len(running) - leaving} of {size} nodes{besides}"
 
 
 def up_since(nodes: Iterable[Instance]) -> datetime | None:

@@ -111,8 +111,8 @@ class Receipt:
 
     @property
     def saving(self) -> float | None:
-        """What part of the price on demand was saved."""
-        if self.usd is None or not self.on_demand:
+        """What part of the price on demand was saved; None where there was no spot node."""
+        if self.usd is None or not self.on_demand or not any(one.spot for one in self.lines):
             return None
         return 1 - self.usd / self.on_demand
 
